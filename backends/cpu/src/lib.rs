@@ -1,0 +1,1 @@
+//! SIMD CPU backend of relscale.
