@@ -1,0 +1,292 @@
+//! Weights on disk: safetensors files of a checkpoint folder, read tensor by tensor.
+//!
+//! Only headers are kept in memory. A tensor is read at its position when it is asked for, so a
+//! truncated file is an error and the file never stands in memory beside the backend's copy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, Metadata};
+
+use crate::backend::Values;
+use crate::error::Error;
+
+/// The tensors of a checkpoint folder: `model.safetensors`, or the shards that
+/// `model.safetensors.index.json` names.
+#[derive(Debug)]
+pub struct Weights {
+    dir: PathBuf,
+    files: Vec<(PathBuf, File)>,
+    entries: BTreeMap<String, Entry>,
+    unread: BTreeSet<String>,
+}
+
+/// Where a tensor is.
+#[derive(Debug)]
+struct Entry {
+    file: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    offset: u64,
+    bytes: usize,
+}
+
+/// A tensor in host memory, in the precision it was stored in.
+#[derive(Debug, Clone)]
+pub enum HostTensor {
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// IEEE half precision.
+    F16(Vec<f16>),
+    /// bfloat16.
+    Bf16(Vec<bf16>),
+}
+
+impl HostTensor {
+    /// A view for upload.
+    pub fn values(&self) -> Values<'_> {
+        match self {
+            Self::F32(v) => Values::F32(v),
+            Self::F16(v) => Values::F16(v),
+            Self::Bf16(v) => Values::Bf16(v),
+        }
+    }
+
+    /// Appends `other`; tensors of different precision meet in `f32`.
+    pub(crate) fn append(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::F32(a), Self::F32(b)) => a.extend(b),
+            (Self::F16(a), Self::F16(b)) => a.extend(b),
+            (Self::Bf16(a), Self::Bf16(b)) => a.extend(b),
+            (a, b) => {
+                let mut wide = a.values().to_f32();
+                wide.extend(b.values().to_f32());
+                *self = Self::F32(wide);
+            }
+        }
+    }
+}
+
+/// Largest accepted shard index.
+const MAX_INDEX_BYTES: u64 = 256 << 20;
+/// Largest accepted header, as in the safetensors crate.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+impl Weights {
+    /// Opens the files of `dir` and reads their headers.
+    ///
+    /// # Errors
+    /// No safetensors file, a header that is malformed or contradicts the file's length, an index
+    /// that names a file outside the folder or a tensor that its file does not hold.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, Error> {
+        let dir = dir.as_ref();
+        let mut weights = Self {
+            dir: dir.to_owned(),
+            files: Vec::new(),
+            entries: BTreeMap::new(),
+            unread: BTreeSet::new(),
+        };
+        let index = dir.join(INDEX);
+        if index.exists() {
+            weights.open_shards(&index)?;
+        } else if dir.join(SINGLE).exists() {
+            weights.open_file(SINGLE)?;
+        } else {
+            return Err(Error::format(dir, missing_message(dir)));
+        }
+        weights.unread = weights.entries.keys().cloned().collect();
+        Ok(weights)
+    }
+
+    fn open_shards(&mut self, index: &Path) -> Result<(), Error> {
+        let size = fs::metadata(index).map_err(|e| Error::io(index, e))?.len();
+        if size > MAX_INDEX_BYTES {
+            return Err(Error::format(index, format!("{size} bytes is no plausible index")));
+        }
+        let text = fs::read_to_string(index).map_err(|e| Error::io(index, e))?;
+        let json: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| Error::format(index, e))?;
+        let map = json
+            .get("weight_map")
+            .and_then(serde_json::Value::as_object)
+            .ok_or_else(|| Error::format(index, "no object `weight_map`"))?;
+        let mut shards = BTreeMap::new();
+        for (tensor, file) in map {
+            let file = file.as_str().ok_or_else(|| {
+                Error::format(index, format!("`weight_map.{tensor}` is no file name"))
+            })?;
+            // A name with a folder in it could leave the checkpoint.
+            if Path::new(file).file_name() != Some(file.as_ref()) {
+                return Err(Error::format(
+                    index,
+                    format!("`weight_map.{tensor}` names `{file}`, which is not in the folder"),
+                ));
+            }
+            shards.entry(file.to_owned()).or_insert_with(Vec::new).push(tensor);
+        }
+        for (file, tensors) in shards {
+            let number = self.files.len();
+            self.open_file(&file)?;
+            for tensor in tensors {
+                if self.entries.get(tensor.as_str()).is_none_or(|e| e.file != number) {
+                    return Err(Error::Tensor {
+                        path: self.dir.join(&file),
+                        tensor: tensor.clone(),
+                        message: format!("{INDEX} says it is in this file, but it is not"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_file(&mut self, name: &str) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        let io = |e| Error::io(&path, e);
+        let mut file = File::open(&path).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        let mut prefix = [0u8; 8];
+        if size < 8 {
+            return Err(Error::format(&path, format!("{size} bytes hold no safetensors header")));
+        }
+        file.read_exact(&mut prefix).map_err(io)?;
+        let header_len = u64::from_le_bytes(prefix);
+        // Checked against the file before anything of that length is allocated.
+        let data_start = header_len.checked_add(8).filter(|end| *end <= size).ok_or_else(|| {
+            Error::format(&path, format!("header of {header_len} bytes in a file of {size}"))
+        })?;
+        if header_len > MAX_HEADER_BYTES {
+            return Err(Error::format(&path, format!("a header of {header_len} bytes")));
+        }
+        let mut header = vec![0u8; header_len as usize];
+        file.read_exact(&mut header).map_err(io)?;
+        // Checks types, shapes and that the tensors follow each other without holes.
+        let metadata: Metadata = serde_json::from_slice(&header)
+            .map_err(|e| Error::format(&path, format!("safetensors header: {e}")))?;
+        let (held, said) = (size - data_start, metadata.data_len() as u64);
+        if said > held {
+            let message = format!("truncated: {held} of {said} bytes of tensors are there");
+            return Err(Error::format(&path, message));
+        }
+        let number = self.files.len();
+        for (tensor, info) in metadata.tensors() {
+            let (start, end) = info.data_offsets;
+            let entry = Entry {
+                file: number,
+                dtype: info.dtype,
+                shape: info.shape.clone(),
+                offset: data_start + start as u64,
+                bytes: end - start,
+            };
+            if let Some(before) = self.entries.insert(tensor.clone(), entry) {
+                let other = self.files[before.file].0.display().to_string();
+                return Err(Error::Tensor { path, tensor, message: format!("also in {other}") });
+            }
+        }
+        self.files.push((path, file));
+        Ok(())
+    }
+
+    /// Whether the checkpoint holds the tensor.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// Reads one tensor of the shape it must have.
+    ///
+    /// # Errors
+    /// A missing tensor, another shape, a type other than `F32`, `F16` and `BF16`, a value that is
+    /// not finite, or a failing read.
+    pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<HostTensor, Error> {
+        let Some(entry) = self.entries.get(name) else {
+            return Err(Error::Tensor {
+                path: self.dir.clone(),
+                tensor: name.to_owned(),
+                message: "missing".to_owned(),
+            });
+        };
+        let (path, file) = &mut self.files[entry.file];
+        let error = |message: String| Error::Tensor {
+            path: path.clone(),
+            tensor: name.to_owned(),
+            message,
+        };
+        if entry.shape != shape {
+            return Err(error(format!("shape {:?}, expected {shape:?}", entry.shape)));
+        }
+        if !matches!(entry.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            return Err(error(format!(
+                "type {:?} is not supported; supported: F32, F16, BF16",
+                entry.dtype
+            )));
+        }
+        // The header was checked against the file's length, so this allocation is bounded by it.
+        let mut bytes = vec![0u8; entry.bytes];
+        file.seek(SeekFrom::Start(entry.offset)).map_err(|e| Error::io(&*path, e))?;
+        file.read_exact(&mut bytes).map_err(|e| Error::io(&*path, e))?;
+        let tensor = decode(entry.dtype, &bytes);
+        if let Some(index) = first_not_finite(&tensor) {
+            return Err(error(format!("element {index} is not finite")));
+        }
+        self.unread.remove(name);
+        Ok(tensor)
+    }
+
+    /// Marks a tensor as known to be without use.
+    pub(crate) fn ignore(&mut self, name: &str) {
+        self.unread.remove(name);
+    }
+
+    /// Refuses a checkpoint with tensors that nobody asked for: they would change the computation
+    /// of the architecture that wrote them.
+    ///
+    /// # Errors
+    /// The first such tensor.
+    pub(crate) fn finish(&self, architecture: &str) -> Result<(), Error> {
+        match self.unread.first() {
+            None => Ok(()),
+            Some(tensor) => Err(Error::Tensor {
+                path: self.files[self.entries[tensor].file].0.clone(),
+                tensor: tensor.clone(),
+                message: format!("is not part of {architecture} as config.json describes it"),
+            }),
+        }
+    }
+}
+
+fn missing_message(dir: &Path) -> String {
+    if dir.join("pytorch_model.bin").exists() || dir.join("pytorch_model.bin.index.json").exists() {
+        format!(
+            "holds a PyTorch pickle, which can run code and is not read; convert it with \
+             python -c \"from transformers import AutoModelForCausalLM as M; \
+             M.from_pretrained('{0}').save_pretrained('{0}')\"",
+            dir.display()
+        )
+    } else {
+        format!("neither {SINGLE} nor {INDEX} is there")
+    }
+}
+
+fn decode(dtype: Dtype, bytes: &[u8]) -> HostTensor {
+    let pairs = bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+    match dtype {
+        Dtype::F16 => HostTensor::F16(pairs.map(f16::from_bits).collect()),
+        Dtype::BF16 => HostTensor::Bf16(pairs.map(bf16::from_bits).collect()),
+        _ => HostTensor::F32(
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        ),
+    }
+}
+
+fn first_not_finite(tensor: &HostTensor) -> Option<usize> {
+    match tensor {
+        HostTensor::F32(v) => v.iter().position(|x| !x.is_finite()),
+        HostTensor::F16(v) => v.iter().position(|x| !x.is_finite()),
+        HostTensor::Bf16(v) => v.iter().position(|x| !x.is_finite()),
+    }
+}

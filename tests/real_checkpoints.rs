@@ -1,0 +1,45 @@
+//! Third-party checkpoints against log-probabilities computed by others (`golden.json` beside
+//! each): transformers in f32, cross-checked with an f64 forward in numpy.
+
+mod common;
+
+use relscale::backend::Backend;
+use relscale::backend::reference::Reference;
+use relscale::model::{Batch, Model, Transformer};
+
+/// Largest difference from the golden numbers, nats a token.
+fn worst<B: Backend>(folder: &str, backend: B) -> Option<f64> {
+    let dir = common::shared(&format!("models/{folder}"))?;
+    let model = Transformer::load(&dir, backend).unwrap();
+    let golden: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(dir.join("golden.json")).unwrap()).unwrap();
+    let mut worst = 0.0f64;
+    let mut compared = 0;
+    for text in golden["texts"].as_object().unwrap().values() {
+        let ids: Vec<u32> =
+            text["ids"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect();
+        let want = text["logprobs_f64"].as_array().unwrap();
+        let mut batch = Batch::new();
+        common::rolling(&mut batch, &ids);
+        let got = model.log_likelihoods(&batch).unwrap();
+        assert_eq!(got.len(), want.len());
+        for (got, want) in got.iter().zip(want) {
+            let difference = (got - want.as_f64().unwrap()).abs();
+            assert!(difference.is_finite());
+            worst = worst.max(difference);
+            compared += 1;
+        }
+    }
+    println!("{folder}: {compared} tokens, worst difference {worst:.2e} nats");
+    assert!(compared > 50);
+    Some(worst)
+}
+
+#[test]
+fn the_f64_reference_reproduces_the_golden_numbers() {
+    for folder in ["stories260k", "babyllama-tok105"] {
+        if let Some(worst) = worst(folder, Reference::<f64>::new()) {
+            assert!(worst < 1e-9, "{folder}: {worst:e}");
+        }
+    }
+}
