@@ -1,1 +1,356 @@
-//! SIMD CPU backend of relscale.
+//! SIMD CPU backend of [relscale].
+//!
+//! [`Cpu`] is a [`Backend`]: weights are packed once at load, products run on register tiles,
+//! attention streams over blocks of keys, and the LM head never stores its logits. AVX-512 or
+//! AVX2 with FMA is used where the processor has it, portable code elsewhere.
+//!
+//! # Reproducibility
+//! The same item on the same checkpoint gives the same bits, whatever else is in the batch,
+//! however its prefix is shared, on any number of threads and on any of the instruction sets.
+//! Every output element is one chain of operations in a fixed order, and no sum crosses threads.
+//!
+//! # Examples
+//! ```
+//! use relscale::backend::{Backend, Columns, Linear, Role, Tensor, Values};
+//! use relscale_cpu::Cpu;
+//!
+//! let cpu = Cpu::new();
+//! let w = Tensor { values: Values::F32(&[1.0, 2.0, 3.0, 4.0]), rows: 2, cols: 2, role: Role::Matrix };
+//! let w = cpu.upload(&w)?;
+//! let x = Tensor { values: Values::F32(&[10.0, 1.0]), rows: 1, cols: 2, role: Role::Dense };
+//! let x = cpu.upload(&x)?;
+//! let op = Linear { weight: &w, bias: None, inputs: 2, outputs: 2 };
+//! let y = cpu.linear(Columns::all(&x, 1, 2), &op)?;
+//! assert_eq!(cpu.read(&y)?, [12.0, 34.0]);
+//! # Ok::<(), relscale::Error>(())
+//! ```
+
+use std::sync::Arc;
+
+use relscale::Error;
+use relscale::backend::reference::{check_attention, check_targets};
+use relscale::backend::{
+    Activation, Attention, Backend, Columns, Embed, Linear, LogProb, Norm, Role, Rope, Tensor,
+};
+
+mod attention;
+mod buffer;
+mod gemm;
+mod head;
+mod parallel;
+mod rows;
+mod simd;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use buffer::Buffer;
+use buffer::{Dense, Kind, Matrix, Pool, View};
+use gemm::Rows;
+use parallel::Threads;
+use simd::Isa;
+
+/// The backend.
+#[derive(Debug, Clone)]
+pub struct Cpu {
+    isa: Isa,
+    threads: Threads,
+    pool: Pool,
+    rotations: rows::RotationCache,
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Cpu {
+    /// With the best instruction set of this processor and one thread a core.
+    ///
+    /// Falls back to one thread where the system refuses to start more.
+    pub fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_threads(cores).unwrap_or_else(|_| Self::on(Threads::One))
+    }
+
+    /// With `threads` threads.
+    ///
+    /// # Errors
+    /// No threads, or a system that refuses to start them.
+    pub fn with_threads(threads: usize) -> Result<Self, Error> {
+        match threads {
+            0 => Err(Error::Option { option: "threads", message: "at least 1".to_owned() }),
+            1 => Ok(Self::on(Threads::One)),
+            n => rayon::ThreadPoolBuilder::new()
+                .num_threads(n)
+                .thread_name(|i| format!("relscale-cpu-{i}"))
+                .build()
+                .map(|pool| Self::on(Threads::Many(Arc::new(pool))))
+                .map_err(|e| Error::backend("cpu", e)),
+        }
+    }
+
+    fn on(threads: Threads) -> Self {
+        Self {
+            // `available` always ends with the portable one.
+            isa: Isa::available()[0],
+            threads,
+            pool: Pool::default(),
+            rotations: rows::RotationCache::default(),
+        }
+    }
+
+    /// The same backend with another instruction set: `"avx512"`, `"avx2"` or `"scalar"`.
+    ///
+    /// # Errors
+    /// A name that is unknown, or that this processor does not have.
+    pub fn with_instructions(mut self, name: &str) -> Result<Self, Error> {
+        let available = Isa::available();
+        match available.iter().find(|isa| isa.name() == name) {
+            Some(&isa) => {
+                self.isa = isa;
+                Ok(self)
+            }
+            None => Err(Error::Option {
+                option: "instructions",
+                message: format!(
+                    "`{name}` is not one of {}",
+                    available.iter().map(|i| i.name()).collect::<Vec<_>>().join(", ")
+                ),
+            }),
+        }
+    }
+
+    /// Name of the instruction set in use.
+    pub fn instructions(&self) -> &'static str {
+        self.isa.name()
+    }
+
+    /// Runs one kernel a row, writing rows of `width` values.
+    fn by_row(
+        &self,
+        rows: usize,
+        width: usize,
+        row: impl Fn(usize, &mut [f32]) + Send + Sync,
+    ) -> Dense {
+        let mut out = self.pool.take(rows * width);
+        if !out.is_empty() {
+            // A few thousand values a task.
+            let per_task = 4096usize.div_ceil(width);
+            let tasks = out.chunks_mut(per_task * width).collect();
+            self.threads.for_each(rows * width * 4, tasks, |t, chunk: &mut [f32]| {
+                for (i, out) in chunk.chunks_exact_mut(width).enumerate() {
+                    row(t * per_task + i, out);
+                }
+            });
+        }
+        out
+    }
+
+    fn pack(&self, x: Columns<'_, Buffer>, inputs: usize) -> Result<Rows, String> {
+        let view = View::new(x, "activation")?;
+        expect("input row", x.width, inputs)?;
+        let tile = self.isa.tile_rows();
+        Ok(Rows::pack(view, x.rows, inputs, tile, &self.pool, &self.threads))
+    }
+}
+
+/// Checks that `what` has `want` elements.
+fn expect(what: &str, len: usize, want: usize) -> Result<(), String> {
+    if len == want { Ok(()) } else { Err(format!("{what} has {len} elements, expected {want}")) }
+}
+
+/// A dense operand of `want` elements.
+fn vector<'a>(buffer: &'a Buffer, what: &str, want: usize) -> Result<&'a [f32], String> {
+    let values = buffer.dense(what)?;
+    expect(what, values.len(), want)?;
+    Ok(values)
+}
+
+fn optional<'a>(
+    buffer: Option<&'a Buffer>,
+    what: &str,
+    want: usize,
+) -> Result<Option<&'a [f32]>, String> {
+    buffer.map(|b| vector(b, what, want)).transpose()
+}
+
+fn done(values: Dense) -> Buffer {
+    Buffer(Kind::Dense(values))
+}
+
+fn fail(message: String) -> Error {
+    Error::backend("cpu", message)
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Backend for Cpu {
+    type Buffer = Buffer;
+
+    fn name(&self) -> &str {
+        "cpu"
+    }
+
+    fn upload(&self, tensor: &Tensor<'_>) -> Result<Buffer, Error> {
+        let (rows, cols, len) = (tensor.rows, tensor.cols, tensor.values.len());
+        if rows.checked_mul(cols) != Some(len) {
+            return Err(fail(format!("{len} values for {rows} × {cols}")));
+        }
+        Ok(match tensor.role {
+            Role::Dense => done(self.pool.copy(&tensor.values.to_f32())),
+            Role::Matrix => Buffer(Kind::Matrix(Matrix::pack(&tensor.values, rows, cols))),
+        })
+    }
+
+    fn read(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {
+        Ok(match &buffer.0 {
+            Kind::Dense(values) => values.to_vec(),
+            Kind::Matrix(m) => {
+                let mut out = vec![0.0; m.outputs * m.inputs];
+                if m.inputs > 0 {
+                    for (o, row) in out.chunks_exact_mut(m.inputs).enumerate() {
+                        m.row(o, row);
+                    }
+                }
+                out
+            }
+        })
+    }
+
+    fn embed(&self, table: &Buffer, op: &Embed<'_>) -> Result<Buffer, Error> {
+        let table = table.matrix(op.vocab, op.width).map_err(fail)?;
+        if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
+            return Err(fail(format!("token {token} is outside the vocabulary of {}", op.vocab)));
+        }
+        Ok(done(self.by_row(op.tokens.len(), op.width, |r, out| {
+            table.row(op.tokens[r] as usize, out);
+            if op.scale != 1.0 {
+                for x in out {
+                    *x *= op.scale as f32;
+                }
+            }
+        })))
+    }
+
+    fn norm(&self, x: Columns<'_, Buffer>, op: &Norm<'_, Buffer>) -> Result<Buffer, Error> {
+        let view = View::new(x, "activation").map_err(fail)?;
+        if op.width == 0 || !x.width.is_multiple_of(op.width) {
+            let message = format!("groups of {} do not divide a width of {}", op.width, x.width);
+            return Err(fail(message));
+        }
+        let weight = vector(op.weight, "norm weight", op.width).map_err(fail)?;
+        let bias = optional(op.bias, "norm bias", op.width).map_err(fail)?;
+        Ok(done(self.by_row(x.rows, x.width, |r, out| {
+            let x = view.row(r, x.width);
+            let (kind, epsilon) = (op.kind, op.epsilon);
+            self.isa.run(rows::NormRow { kind, epsilon, x, weight, bias, out });
+        })))
+    }
+
+    fn linear(&self, x: Columns<'_, Buffer>, op: &Linear<'_, Buffer>) -> Result<Buffer, Error> {
+        let weight = op.weight.matrix(op.outputs, op.inputs).map_err(fail)?;
+        let bias = optional(op.bias, "bias", op.outputs).map_err(fail)?;
+        let packed = self.pack(x, op.inputs).map_err(fail)?;
+        let mut out = self.pool.take(x.rows * op.outputs);
+        gemm::linear(self.isa, &self.threads, &packed, weight, bias, &mut out);
+        Ok(done(out))
+    }
+
+    fn rope(&self, x: Columns<'_, Buffer>, op: &Rope<'_>) -> Result<Buffer, Error> {
+        let view = View::new(x, "activation").map_err(fail)?;
+        expect("positions", op.positions.len(), x.rows).map_err(fail)?;
+        let half = op.frequencies.len();
+        if op.head_dim == 0 || !x.width.is_multiple_of(op.head_dim) || half > op.head_dim / 2 {
+            let (dim, width) = (op.head_dim, x.width);
+            let message = format!("{half} rotated pairs in heads of {dim} in a width of {width}");
+            return Err(fail(message));
+        }
+        let positions = op.positions.iter().max().map_or(0, |&p| p as usize + 1);
+        let rotations = self.rotations.get(op.frequencies, op.scale, positions);
+        Ok(done(self.by_row(x.rows, x.width, |r, out| {
+            self.isa.run(rows::RopeRow {
+                rotations: &rotations,
+                position: op.positions[r] as usize,
+                head_dim: op.head_dim,
+                x: view.row(r, x.width),
+                out,
+            });
+        })))
+    }
+
+    fn attention(
+        &self,
+        q: Columns<'_, Buffer>,
+        k: Columns<'_, Buffer>,
+        v: Columns<'_, Buffer>,
+        op: &Attention<'_>,
+    ) -> Result<Buffer, Error> {
+        check_attention(&q, &k, &v, op).map_err(fail)?;
+        let views = [
+            View::new(q, "queries").map_err(fail)?,
+            View::new(k, "keys").map_err(fail)?,
+            View::new(v, "values").map_err(fail)?,
+        ];
+        let mut out = self.pool.take(q.rows * q.width);
+        attention::attention(self.isa, &self.threads, views, op, &mut out);
+        Ok(done(out))
+    }
+
+    fn activate(
+        &self,
+        gate: Columns<'_, Buffer>,
+        up: Option<Columns<'_, Buffer>>,
+        function: Activation,
+    ) -> Result<Buffer, Error> {
+        let gates = View::new(gate, "gate").map_err(fail)?;
+        let ups = match up {
+            None => None,
+            Some(up) => {
+                expect("up projection row", up.width, gate.width).map_err(fail)?;
+                expect("up projection", up.rows, gate.rows).map_err(fail)?;
+                Some(View::new(up, "up projection").map_err(fail)?)
+            }
+        };
+        Ok(done(self.by_row(gate.rows, gate.width, |r, out| {
+            let gate = gates.row(r, gate.width);
+            let up = ups.map(|u| u.row(r, gate.len()));
+            self.isa.run(rows::ActivateRow { function, gate, up, out });
+        })))
+    }
+
+    fn add(&self, mut x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
+        let y = y.dense("summand").map_err(fail)?;
+        let Kind::Dense(values) = &mut x.0 else {
+            return Err(fail("the first summand was uploaded as a matrix".to_owned()));
+        };
+        expect("summand", y.len(), values.len()).map_err(fail)?;
+        const CHUNK: usize = 1 << 14;
+        let tasks = values.chunks_mut(CHUNK).zip(y.chunks(CHUNK)).collect();
+        self.threads.for_each(y.len(), tasks, |_, (x, y): (&mut [f32], &[f32])| {
+            self.isa.run(rows::Add { x, y });
+        });
+        Ok(x)
+    }
+
+    fn gather(&self, x: Columns<'_, Buffer>, rows: &[usize]) -> Result<Buffer, Error> {
+        let view = View::new(x, "activation").map_err(fail)?;
+        if let Some(row) = rows.iter().find(|&&r| r >= x.rows) {
+            return Err(fail(format!("row {row} of {} was asked for", x.rows)));
+        }
+        Ok(done(self.by_row(rows.len(), x.width, |r, out| {
+            out.copy_from_slice(view.row(rows[r], x.width));
+        })))
+    }
+
+    fn log_prob(
+        &self,
+        x: Columns<'_, Buffer>,
+        op: &LogProb<'_, Buffer>,
+    ) -> Result<Vec<f64>, Error> {
+        check_targets(op.targets, x.rows, op.vocab).map_err(fail)?;
+        let weight = op.weight.matrix(op.vocab, op.inputs).map_err(fail)?;
+        let bias = optional(op.bias, "bias", op.vocab).map_err(fail)?;
+        let packed = self.pack(x, op.inputs).map_err(fail)?;
+        Ok(head::log_prob(self.isa, &self.threads, &packed, weight, bias, op.soft_cap, op.targets))
+    }
+}

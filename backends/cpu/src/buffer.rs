@@ -1,0 +1,209 @@
+//! Buffers: dense activations that go back to a pool, and weights packed for the matrix kernel.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use half::bf16;
+use relscale::backend::{Columns, Values};
+
+use crate::simd::{Element, HalfLanes, LANES, Lanes};
+
+/// Values on the CPU.
+#[derive(Debug)]
+pub struct Buffer(pub(crate) Kind);
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Dense(Dense),
+    Matrix(Matrix),
+}
+
+impl Buffer {
+    /// The dense values, or a message naming what was expected.
+    pub(crate) fn dense(&self, what: &str) -> Result<&[f32], String> {
+        match &self.0 {
+            Kind::Dense(dense) => Ok(dense),
+            Kind::Matrix(_) => Err(format!("{what} was uploaded as a matrix")),
+        }
+    }
+
+    /// The packed matrix of `outputs × inputs`, or a message saying what it is instead.
+    pub(crate) fn matrix(&self, outputs: usize, inputs: usize) -> Result<&Matrix, String> {
+        match &self.0 {
+            Kind::Matrix(m) if (m.outputs, m.inputs) == (outputs, inputs) => Ok(m),
+            Kind::Matrix(m) => Err(format!(
+                "weight of {} × {}, expected {outputs} × {inputs}",
+                m.outputs, m.inputs
+            )),
+            Kind::Dense(_) => Err("the weight was uploaded as a dense tensor".to_owned()),
+        }
+    }
+}
+
+/// A block of columns of a row-major matrix, checked against it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    values: &'a [f32],
+    stride: usize,
+    start: usize,
+}
+
+impl<'a> View<'a> {
+    /// The block, or a message saying what does not fit.
+    pub(crate) fn new(x: Columns<'a, Buffer>, what: &str) -> Result<Self, String> {
+        let values = x.buffer.dense(what)?;
+        x.check(values.len()).map_err(|m| format!("{what}: {m}"))?;
+        Ok(Self { values, stride: x.stride, start: x.start })
+    }
+
+    /// The first `width` columns of row `row`.
+    pub(crate) fn row(&self, row: usize, width: usize) -> &'a [f32] {
+        &self.values[row * self.stride + self.start..][..width]
+    }
+
+    /// Head `head` of row `row`.
+    pub(crate) fn head(&self, row: usize, head: usize, dim: usize) -> &'a [f32] {
+        &self.values[row * self.stride + self.start + head * dim..][..dim]
+    }
+}
+
+/// Dense values; their memory goes back to the pool they came from.
+pub(crate) struct Dense {
+    values: Vec<f32>,
+    len: usize,
+    pool: Pool,
+}
+
+impl std::ops::Deref for Dense {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.values[..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Dense {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.values[..self.len]
+    }
+}
+
+impl Drop for Dense {
+    fn drop(&mut self) {
+        self.pool.put(std::mem::take(&mut self.values));
+    }
+}
+
+impl fmt::Debug for Dense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dense").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// Memory of activations that are no longer needed, kept for the next ones: fresh pages from the
+/// system cost more than the arithmetic of a small layer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pool(Arc<Mutex<Vec<Vec<f32>>>>);
+
+impl Pool {
+    /// `len` values of unspecified content.
+    pub(crate) fn take(&self, len: usize) -> Dense {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The smallest that is large enough, but not so large that a small request starves others.
+        let fits = |v: &Vec<f32>| v.len() >= len && v.len() / 4 <= len;
+        let best = (0..free.len()).filter(|&i| fits(&free[i])).min_by_key(|&i| free[i].len());
+        let values = best.map(|i| free.swap_remove(i));
+        drop(free);
+        Dense { values: values.unwrap_or_else(|| vec![0.0; len]), len, pool: self.clone() }
+    }
+
+    /// The values of `source`.
+    pub(crate) fn copy(&self, source: &[f32]) -> Dense {
+        let mut dense = self.take(source.len());
+        dense.copy_from_slice(source);
+        dense
+    }
+
+    fn put(&self, values: Vec<f32>) {
+        const KEPT: usize = 12;
+        if values.is_empty() {
+            return;
+        }
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        free.push(values);
+        if free.len() > KEPT {
+            // The oldest is of a size that is no longer asked for.
+            free.remove(0);
+        }
+    }
+}
+
+/// A weight `[outputs, inputs]` in panels of sixteen outputs: panel `p` holds, for every input in
+/// order, the weights of outputs `16p..16p + 16` (zero beyond the last).
+#[derive(Debug)]
+pub(crate) struct Matrix {
+    pub(crate) outputs: usize,
+    pub(crate) inputs: usize,
+    pub(crate) panels: Panels,
+}
+
+/// Panels in the precision the weights came in; half precision is kept where it is bfloat16, whose
+/// widening costs one shift.
+#[derive(Debug)]
+pub(crate) enum Panels {
+    F32(Vec<Lanes>),
+    Bf16(Vec<HalfLanes>),
+}
+
+impl Matrix {
+    /// Packs row-major weights; `values` has `outputs × inputs` elements.
+    pub(crate) fn pack(values: &Values<'_>, outputs: usize, inputs: usize) -> Self {
+        let panels = match values {
+            Values::F32(v) => Panels::F32(pack(v, outputs, inputs, Lanes::ZERO, |lanes, i, x| {
+                lanes.0[i] = *x;
+            })),
+            Values::Bf16(v) => {
+                let set = |lanes: &mut HalfLanes, i: usize, x: &bf16| lanes.0[i] = x.to_bits();
+                Panels::Bf16(pack(v, outputs, inputs, HalfLanes::ZERO, set))
+            }
+            Values::F16(v) => Panels::F32(pack(v, outputs, inputs, Lanes::ZERO, |lanes, i, x| {
+                lanes.0[i] = x.to_f32();
+            })),
+        };
+        Self { outputs, inputs, panels }
+    }
+
+    /// Writes row `row` (of `outputs`) to `to`.
+    pub(crate) fn row(&self, row: usize, to: &mut [f32]) {
+        match &self.panels {
+            Panels::F32(panels) => unpack(panels, row, self.inputs, to),
+            Panels::Bf16(panels) => unpack(panels, row, self.inputs, to),
+        }
+    }
+}
+
+fn pack<T, L: Copy>(
+    values: &[T],
+    outputs: usize,
+    inputs: usize,
+    zero: L,
+    set: impl Fn(&mut L, usize, &T),
+) -> Vec<L> {
+    let mut panels = vec![zero; outputs.div_ceil(LANES) * inputs];
+    if inputs == 0 {
+        return panels;
+    }
+    for (o, row) in values.chunks_exact(inputs).enumerate() {
+        let panel = &mut panels[o / LANES * inputs..][..inputs];
+        for (lanes, x) in panel.iter_mut().zip(row) {
+            set(lanes, o % LANES, x);
+        }
+    }
+    panels
+}
+
+fn unpack<E: Element>(panels: &[E], row: usize, inputs: usize, to: &mut [f32]) {
+    let panel = &panels[row / LANES * inputs..][..inputs];
+    for (to, lanes) in to.iter_mut().zip(panel) {
+        *to = lanes.get(row % LANES);
+    }
+}

@@ -1,0 +1,304 @@
+//! Matrix product of activations with packed weights.
+//!
+//! Every output element is one chain of fused multiply-adds over the inputs in rising order,
+//! started from zero, with the bias added last. Blocking decides only where the chain is parked in
+//! memory between two blocks, so the bits do not depend on tile sizes, threads, the number of rows
+//! or the instruction set.
+
+use crate::buffer::{Dense, Matrix, Panels, Pool, View};
+use crate::parallel::{Shared, Threads};
+use crate::simd::{Element, Isa, Kernel, LANES, Lanes, Simd};
+
+/// Inputs of a block: a panel's block and a tile of rows stay in the first-level cache.
+const BLOCK: usize = 256;
+/// Rows of a task: their block of inputs stays in the second-level cache.
+const TASK_ROWS: usize = 384;
+
+/// Activations in tiles of rows: a tile holds, for every input in order, one value a row.
+pub(crate) struct Rows {
+    values: Dense,
+    pub(crate) rows: usize,
+    pub(crate) inputs: usize,
+    /// Rows of a tile.
+    pub(crate) tile: usize,
+}
+
+impl Rows {
+    /// Packs the rows of a block of columns; `tile` is [`Isa::tile_rows`].
+    pub(crate) fn pack(
+        x: View<'_>,
+        rows: usize,
+        inputs: usize,
+        tile: usize,
+        pool: &Pool,
+        threads: &Threads,
+    ) -> Self {
+        let mut values = pool.take(rows * inputs);
+        if inputs > 0 {
+            let chunks = values.chunks_mut(tile * inputs).collect();
+            threads.for_each(rows * inputs, chunks, |t, packed: &mut [f32]| {
+                let height = packed.len() / inputs;
+                for r in 0..height {
+                    let row = x.row(t * tile + r, inputs);
+                    for (to, &x) in packed.iter_mut().skip(r).step_by(height).zip(row) {
+                        *to = x;
+                    }
+                }
+            });
+        }
+        Self { values, rows, inputs, tile }
+    }
+
+    /// The rows of tile `t`, and its values of inputs `from..to`, input by input.
+    fn tile(&self, t: usize, from: usize, to: usize) -> (usize, &[f32]) {
+        let height = self.tile.min(self.rows - t * self.tile);
+        let start = t * self.tile * self.inputs;
+        (height, &self.values[start + from * height..start + to * height])
+    }
+}
+
+/// `out[r][o] = Σ_i x[r][i]·w[o][i] + bias[o]`; `out` is row-major with rows of `w.outputs`.
+pub(crate) fn linear(
+    isa: Isa,
+    threads: &Threads,
+    x: &Rows,
+    w: &Matrix,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    assert_eq!(out.len(), x.rows * w.outputs);
+    assert_eq!(x.inputs, w.inputs);
+    let panels = w.outputs.div_ceil(LANES);
+    // Whole tiles, so that a task's rows start at one.
+    let task_rows = TASK_ROWS / x.tile * x.tile;
+    let row_tasks = x.rows.div_ceil(task_rows);
+    let group = threads.share(panels, row_tasks);
+    let groups = panels.div_ceil(group);
+    let out = Shared::new(out);
+    let tasks = (0..row_tasks * groups).collect();
+    threads.for_each(x.rows * w.outputs * w.inputs / 16, tasks, |_, task: usize| {
+        let (rows, columns) = (task / groups, task % groups);
+        let task = Task {
+            x,
+            tiles: rows * task_rows / x.tile..((rows + 1) * task_rows).min(x.rows).div_ceil(x.tile),
+            panels: columns * group..((columns + 1) * group).min(panels),
+            outputs: w.outputs,
+            bias,
+        };
+        match &w.panels {
+            Panels::F32(w) => isa.run(Product { task, w, out: &out, first_row: 0 }),
+            Panels::Bf16(w) => isa.run(Product { task, w, out: &out, first_row: 0 }),
+        }
+    });
+}
+
+/// The part of a product that one thread computes at a time.
+pub(crate) struct Task<'a> {
+    pub(crate) x: &'a Rows,
+    /// Tiles of rows.
+    pub(crate) tiles: std::ops::Range<usize>,
+    /// Panels of outputs.
+    pub(crate) panels: std::ops::Range<usize>,
+    pub(crate) outputs: usize,
+    pub(crate) bias: Option<&'a [f32]>,
+}
+
+/// A task with its weights and its output, whose first row is `first_row` of the activations.
+pub(crate) struct Product<'a, E> {
+    pub(crate) task: Task<'a>,
+    pub(crate) w: &'a [E],
+    pub(crate) out: &'a Shared<'a>,
+    pub(crate) first_row: usize,
+}
+
+impl<E: Element> Kernel for Product<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { task, w, out, first_row } = self;
+        let inputs = task.x.inputs;
+        for from in (0..inputs.max(1)).step_by(BLOCK) {
+            let to = (from + BLOCK).min(inputs);
+            for panel in group_panels::<S>(&task) {
+                for t in task.tiles.clone() {
+                    let (height, a) = task.x.tile(t, from, to);
+                    let row = t * task.x.tile - first_row;
+                    let place = Place { out, row, outputs: task.outputs, panel: panel.start };
+                    let ends = Ends { first: from == 0, last: to == inputs, bias: task.bias };
+                    let w = |p: usize| &w[p * inputs + from..p * inputs + to];
+                    match panel.len() {
+                        4 => by_height::<S, E, 4>(
+                            simd,
+                            height,
+                            a,
+                            [0, 1, 2, 3].map(|i| w(panel.start + i)),
+                            place,
+                            ends,
+                        ),
+                        2 => by_height::<S, E, 2>(
+                            simd,
+                            height,
+                            a,
+                            [0, 1].map(|i| w(panel.start + i)),
+                            place,
+                            ends,
+                        ),
+                        _ => by_height::<S, E, 1>(simd, height, a, [w(panel.start)], place, ends),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The task's panels in groups of 4, 2 or 1, as many as the registers hold for its tallest tile.
+#[inline(always)]
+fn group_panels<S: Simd>(task: &Task<'_>) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let height =
+        if task.tiles.len() > 1 { task.x.tile } else { task.x.tile(task.tiles.start, 0, 0).0 };
+    let widest = match S::ACCUMULATORS / height.max(1) {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 4,
+    };
+    let (mut next, end) = (task.panels.start, task.panels.end);
+    std::iter::from_fn(move || {
+        let mut width = widest;
+        while width > 1 && next + width > end {
+            width /= 2;
+        }
+        let group = next..next + width;
+        next += width;
+        (group.start < end).then_some(group)
+    })
+}
+
+/// Where a tile's results go.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    out: &'a Shared<'a>,
+    row: usize,
+    outputs: usize,
+    panel: usize,
+}
+
+/// Whether a block starts and ends the chain, and what is added at its end.
+#[derive(Clone, Copy)]
+struct Ends<'a> {
+    first: bool,
+    last: bool,
+    bias: Option<&'a [f32]>,
+}
+
+/// Calls the tile kernel of the height.
+#[inline(always)]
+fn by_height<S: Simd, E: Element, const W: usize>(
+    simd: S,
+    height: usize,
+    a: &[f32],
+    w: [&[E]; W],
+    place: Place<'_>,
+    ends: Ends<'_>,
+) {
+    macro_rules! heights {
+        ($($h:literal)*) => {
+            match height {
+                $($h if $h * W <= S::ACCUMULATORS => block::<S, E, $h, W>(simd, a, w, place, ends),)*
+                _ => unreachable!("{W} panels were chosen for tiles of {height} rows"),
+            }
+        };
+    }
+    heights!(1 2 3 4 5 6 7 8 9 10 11 12)
+}
+
+/// One tile over one block of inputs, with its results loaded before and stored after.
+#[inline(always)]
+fn block<S: Simd, E: Element, const H: usize, const W: usize>(
+    simd: S,
+    a: &[f32],
+    w: [&[E]; W],
+    place: Place<'_>,
+    ends: Ends<'_>,
+) {
+    let mut acc = [[simd.splat(0.0); W]; H];
+    let columns = |j: usize| {
+        let start = (place.panel + j) * LANES;
+        (start, LANES.min(place.outputs - start))
+    };
+    if !ends.first {
+        for (r, acc) in acc.iter_mut().enumerate() {
+            for (j, acc) in acc.iter_mut().enumerate() {
+                let (start, len) = columns(j);
+                // SAFETY: this task alone touches these rows and columns, see `linear`: row tasks
+                // and panel groups partition the output.
+                let from = unsafe { place.out.slice((place.row + r) * place.outputs + start, len) };
+                *acc = load(simd, from);
+            }
+        }
+    }
+    tile(simd, a, w, &mut acc);
+    for (r, acc) in acc.into_iter().enumerate() {
+        for (j, mut acc) in acc.into_iter().enumerate() {
+            let (start, len) = columns(j);
+            if let (true, Some(bias)) = (ends.last, ends.bias) {
+                acc = simd.add(acc, load(simd, &bias[start..start + len]));
+            }
+            // SAFETY: as for the load above.
+            let to = unsafe { place.out.slice((place.row + r) * place.outputs + start, len) };
+            store(simd, acc, to);
+        }
+    }
+}
+
+/// The innermost kernel: `acc[r][j] ← x[i][r]·w[j][i] + acc[r][j]` for every input `i` in order.
+#[inline(always)]
+pub(crate) fn tile<S: Simd, E: Element, const H: usize, const W: usize>(
+    simd: S,
+    a: &[f32],
+    w: [&[E]; W],
+    acc: &mut [[S::V; W]; H],
+) {
+    let a = a.as_chunks::<H>().0;
+    let w = w.map(|w| &w[..a.len()]);
+    let mut local = *acc;
+    for (i, a) in a.iter().enumerate() {
+        let mut lanes = [simd.splat(0.0); W];
+        for j in 0..W {
+            lanes[j] = w[j][i].load(simd);
+        }
+        for r in 0..H {
+            let x = simd.splat(a[r]);
+            for j in 0..W {
+                local[r][j] = simd.fma(x, lanes[j], local[r][j]);
+            }
+        }
+    }
+    *acc = local;
+}
+
+/// Up to sixteen values, zero beyond.
+#[inline(always)]
+pub(crate) fn load<S: Simd>(simd: S, from: &[f32]) -> S::V {
+    match from.first_chunk::<LANES>() {
+        Some(whole) => simd.load(whole),
+        None => {
+            let mut padded = Lanes::ZERO;
+            padded.0[..from.len()].copy_from_slice(from);
+            simd.load(&padded.0)
+        }
+    }
+}
+
+/// The first `to.len()` lanes, up to sixteen.
+#[inline(always)]
+pub(crate) fn store<S: Simd>(simd: S, v: S::V, to: &mut [f32]) {
+    match to.first_chunk_mut::<LANES>() {
+        Some(whole) => simd.store(v, whole),
+        None => {
+            let mut padded = Lanes::ZERO;
+            simd.store(v, &mut padded.0);
+            to.copy_from_slice(&padded.0[..to.len()]);
+        }
+    }
+}

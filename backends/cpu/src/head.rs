@@ -1,0 +1,161 @@
+//! The LM head fused with the log-softmax: logits exist a tile of the vocabulary at a time.
+//!
+//! Every tile of 256 tokens leaves its largest logit and the sum of exponentials relative to it;
+//! a row's tiles are combined in order, in double precision. The tiles are fixed, so the result
+//! does not depend on how they are spread over threads.
+
+use relscale::backend::Target;
+
+use crate::buffer::{Matrix, Panels};
+use crate::gemm::{Product, Rows, Task, load};
+use crate::parallel::{Shared, Threads};
+use crate::rows::soft_cap;
+use crate::simd::{Element, Isa, Kernel, LANES, Simd};
+
+/// Tokens of a tile.
+const TILE: usize = 256;
+/// Rows of a task: their logits of one tile stay in the second-level cache.
+const TASK_ROWS: usize = 192;
+
+/// Log-probabilities of targets, which are ordered by row and have been checked.
+pub(crate) fn log_prob(
+    isa: Isa,
+    threads: &Threads,
+    x: &Rows,
+    w: &Matrix,
+    bias: Option<&[f32]>,
+    cap: Option<f64>,
+    targets: &[Target],
+) -> Vec<f64> {
+    let tiles = w.outputs.div_ceil(TILE);
+    let task_rows = (TASK_ROWS / x.tile * x.tile).max(x.tile);
+    let row_tasks = x.rows.div_ceil(task_rows);
+    // Per row and tile: largest logit, then sum of exponentials.
+    let mut partial = vec![0.0f32; x.rows * tiles * 2];
+    let mut logits = vec![0.0f32; targets.len()];
+    let (partial_out, logits_out) = (Shared::new(&mut partial), Shared::new(&mut logits));
+    let tasks = (0..row_tasks * tiles).collect();
+    threads.for_each(x.rows * w.outputs * w.inputs / 16, tasks, |_, task: usize| {
+        let (rows, tile) = (task / tiles, task % tiles);
+        let rows = rows * task_rows..((rows + 1) * task_rows).min(x.rows);
+        let from = targets.partition_point(|t| t.row < rows.start);
+        let to = targets.partition_point(|t| t.row < rows.end);
+        let part = Part {
+            x,
+            bias,
+            cap,
+            rows,
+            tile,
+            tiles,
+            vocab: w.outputs,
+            targets: &targets[from..to],
+            first_target: from,
+            partial: &partial_out,
+            logits: &logits_out,
+        };
+        match &w.panels {
+            Panels::F32(w) => isa.run(Tile { part, w }),
+            Panels::Bf16(w) => isa.run(Tile { part, w }),
+        }
+    });
+    let normalisers: Vec<f64> = partial.chunks_exact(2 * tiles).map(combine).collect();
+    targets.iter().zip(&logits).map(|(t, &l)| f64::from(l) - normalisers[t.row]).collect()
+}
+
+/// Log-sum-exp of a row from its tiles.
+fn combine(tiles: &[f32]) -> f64 {
+    let (pairs, _) = tiles.as_chunks::<2>();
+    let max = pairs.iter().fold(f64::NEG_INFINITY, |m, &[top, _]| m.max(f64::from(top)));
+    let sum: f64 =
+        pairs.iter().map(|&[top, sum]| f64::from(sum) * libm::exp(f64::from(top) - max)).sum();
+    max + libm::log(sum)
+}
+
+/// Some rows against one tile of the vocabulary.
+struct Part<'a> {
+    x: &'a Rows,
+    bias: Option<&'a [f32]>,
+    cap: Option<f64>,
+    rows: std::ops::Range<usize>,
+    tile: usize,
+    tiles: usize,
+    vocab: usize,
+    /// Targets in these rows, the first of them being number `first_target`.
+    targets: &'a [Target],
+    first_target: usize,
+    partial: &'a Shared<'a>,
+    logits: &'a Shared<'a>,
+}
+
+struct Tile<'a, E> {
+    part: Part<'a>,
+    w: &'a [E],
+}
+
+impl<E: Element> Kernel for Tile<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Part { x, bias, cap, rows, tile, tiles, vocab, targets, first_target, partial, logits } =
+            self.part;
+        let start = tile * TILE;
+        let width = TILE.min(vocab - start);
+        let mut scratch = vec![0.0f32; rows.len() * width];
+        let out = Shared::new(&mut scratch);
+        let first_panel = start / LANES;
+        let product = Product {
+            task: Task {
+                x,
+                tiles: rows.start / x.tile..rows.end.div_ceil(x.tile),
+                panels: 0..width.div_ceil(LANES),
+                outputs: width,
+                bias: bias.map(|b| &b[start..start + width]),
+            },
+            w: &self.w[first_panel * x.inputs..],
+            out: &out,
+            first_row: rows.start,
+        };
+        product.run(simd);
+        if let Some(cap) = cap {
+            for logit in &mut scratch {
+                *logit = soft_cap(*logit, cap);
+            }
+        }
+        for (i, row) in scratch.chunks_exact(width).enumerate() {
+            // SAFETY: these rows and this tile belong to this task alone.
+            let to = unsafe { partial.slice(((rows.start + i) * tiles + tile) * 2, 2) };
+            to.copy_from_slice(&log_sum(simd, row));
+        }
+        for (i, target) in targets.iter().enumerate() {
+            let token = target.token as usize;
+            if (start..start + width).contains(&token) {
+                // SAFETY: a target has one row and one tile, so one task alone writes its logit.
+                let to = unsafe { logits.slice(first_target + i, 1) };
+                to[0] = scratch[(target.row - rows.start) * width + token - start];
+            }
+        }
+    }
+}
+
+/// The largest logit and the sum of exponentials relative to it.
+#[inline(always)]
+fn log_sum<S: Simd>(simd: S, row: &[f32]) -> [f32; 2] {
+    let (whole, rest) = row.as_chunks::<LANES>();
+    let mut last = [f32::NEG_INFINITY; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut top = simd.load(&last);
+    for lanes in whole {
+        top = simd.max(simd.load(lanes), top);
+    }
+    let top = simd.top(top);
+    let center = simd.splat(top);
+    let mut sum = simd.splat(0.0);
+    for lanes in whole {
+        sum = simd.add(sum, simd.exp(simd.sub(simd.load(lanes), center)));
+    }
+    if !rest.is_empty() {
+        sum = simd.add(sum, simd.exp(simd.sub(load(simd, &last), center)));
+    }
+    [top, simd.sum(sum)]
+}

@@ -1,0 +1,228 @@
+//! Operations on one row at a time: norms, rotary embedding, activations, sums.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use relscale::backend::{Activation, NormKind};
+
+use crate::gemm::{load, store};
+use crate::simd::{Kernel, LANES, Simd};
+
+/// One row of [`norm`](relscale::backend::Backend::norm).
+pub(crate) struct NormRow<'a> {
+    pub(crate) kind: NormKind,
+    pub(crate) epsilon: f64,
+    pub(crate) x: &'a [f32],
+    pub(crate) weight: &'a [f32],
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Kernel for NormRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let width = self.weight.len();
+        let groups = self.x.chunks_exact(width).zip(self.out.chunks_exact_mut(width));
+        for (x, out) in groups {
+            let mean = match self.kind {
+                NormKind::Rms => 0.0,
+                NormKind::Layer => (f64::from(sum(simd, x)) / width as f64) as f32,
+            };
+            let center = simd.splat(mean);
+            let mut squares = simd.splat(0.0);
+            for chunk in x.chunks(LANES) {
+                let mut v = simd.sub(load(simd, chunk), center);
+                if chunk.len() < LANES {
+                    // Padding is zero before the mean is taken off, and must be after.
+                    let mut lanes = [0.0; LANES];
+                    simd.store(v, &mut lanes);
+                    lanes[chunk.len()..].fill(0.0);
+                    v = simd.load(&lanes);
+                }
+                squares = simd.fma(v, v, squares);
+            }
+            let variance = f64::from(simd.sum(squares)) / width as f64;
+            let factor = simd.splat((1.0 / (variance + self.epsilon).sqrt()) as f32);
+            for (i, (chunk, out)) in x.chunks(LANES).zip(out.chunks_mut(LANES)).enumerate() {
+                let at = i * LANES..i * LANES + chunk.len();
+                let v = simd.mul(simd.sub(load(simd, chunk), center), factor);
+                let mut v = simd.mul(v, load(simd, &self.weight[at.clone()]));
+                if let Some(bias) = self.bias {
+                    v = simd.add(v, load(simd, &bias[at]));
+                }
+                store(simd, v, out);
+            }
+        }
+    }
+}
+
+/// Sum in sixteen partial sums and a fixed tree.
+#[inline(always)]
+fn sum<S: Simd>(simd: S, x: &[f32]) -> f32 {
+    let mut sum = simd.splat(0.0);
+    for chunk in x.chunks(LANES) {
+        sum = simd.add(sum, load(simd, chunk));
+    }
+    simd.sum(sum)
+}
+
+/// Cosines and sines of every rotated pair at every position up to a bound.
+#[derive(Debug)]
+pub(crate) struct Rotations {
+    frequencies: Vec<f64>,
+    scale: f64,
+    /// Per position: the cosines, then the sines.
+    table: Vec<f32>,
+}
+
+impl Rotations {
+    /// Cosines and sines at `position`.
+    fn at(&self, position: usize) -> (&[f32], &[f32]) {
+        let half = self.frequencies.len();
+        self.table[position * 2 * half..][..2 * half].split_at(half)
+    }
+}
+
+/// The rotations in use, grown to the longest position asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RotationCache(Arc<Mutex<Vec<Arc<Rotations>>>>);
+
+impl RotationCache {
+    /// Rotations of these frequencies for positions below `positions`.
+    pub(crate) fn get(&self, frequencies: &[f64], scale: f64, positions: usize) -> Arc<Rotations> {
+        // Models alternate between two sets at most; more would be a different model.
+        const KEPT: usize = 4;
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |r: &Rotations| r.frequencies == frequencies && r.scale == scale;
+        let known = cache.iter().position(|r| same(r));
+        let size = 2 * frequencies.len() * positions;
+        if let Some(i) = known {
+            if cache[i].table.len() >= size {
+                return Arc::clone(&cache[i]);
+            }
+            cache.remove(i);
+        }
+        let mut table = Vec::with_capacity(size);
+        for position in 0..positions {
+            let angles = || frequencies.iter().map(|f| position as f64 * f);
+            table.extend(angles().map(|a| (libm::cos(a) * scale) as f32));
+            table.extend(angles().map(|a| (libm::sin(a) * scale) as f32));
+        }
+        let rotations = Arc::new(Rotations { frequencies: frequencies.to_vec(), scale, table });
+        cache.push(Arc::clone(&rotations));
+        if cache.len() > KEPT {
+            cache.remove(0);
+        }
+        rotations
+    }
+}
+
+/// One row of [`rope`](relscale::backend::Backend::rope).
+pub(crate) struct RopeRow<'a> {
+    pub(crate) rotations: &'a Rotations,
+    pub(crate) position: usize,
+    pub(crate) head_dim: usize,
+    pub(crate) x: &'a [f32],
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Kernel for RopeRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (cos, sin) = self.rotations.at(self.position);
+        let half = cos.len();
+        let heads =
+            self.x.chunks_exact(self.head_dim).zip(self.out.chunks_exact_mut(self.head_dim));
+        for (x, out) in heads {
+            let (a, rest) = x.split_at(half);
+            let (b, pass) = rest.split_at(half);
+            let (out_a, out_rest) = out.split_at_mut(half);
+            let (out_b, out_pass) = out_rest.split_at_mut(half);
+            out_pass.copy_from_slice(pass);
+            for from in (0..half).step_by(LANES) {
+                let at = from..(from + LANES).min(half);
+                let (va, vb) = (load(simd, &a[at.clone()]), load(simd, &b[at.clone()]));
+                let (vc, vs) = (load(simd, &cos[at.clone()]), load(simd, &sin[at.clone()]));
+                // a·cos − b·sin and b·cos + a·sin.
+                let minus = simd.sub(simd.splat(0.0), vs);
+                store(simd, simd.fma(vb, minus, simd.mul(va, vc)), &mut out_a[at.clone()]);
+                store(simd, simd.fma(va, vs, simd.mul(vb, vc)), &mut out_b[at]);
+            }
+        }
+    }
+}
+
+/// One row of [`activate`](relscale::backend::Backend::activate).
+pub(crate) struct ActivateRow<'a> {
+    pub(crate) function: Activation,
+    pub(crate) gate: &'a [f32],
+    pub(crate) up: Option<&'a [f32]>,
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Kernel for ActivateRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for (i, out) in self.out.chunks_mut(LANES).enumerate() {
+            let at = i * LANES..i * LANES + out.len();
+            let x = load(simd, &self.gate[at.clone()]);
+            let mut y = match self.function {
+                Activation::Silu => silu(simd, x, x),
+                // ½x(1 + tanh z) = x / (1 + e^−2z).
+                Activation::GeluTanh => {
+                    let c = (2.0f64 * (2.0 / std::f64::consts::PI).sqrt()) as f32;
+                    let cubic = simd.mul(simd.mul(x, x), simd.mul(x, simd.splat(0.044_715 * c)));
+                    silu(simd, simd.fma(x, simd.splat(c), cubic), x)
+                }
+                Activation::GeluErf => {
+                    let mut lanes = [0.0; LANES];
+                    simd.store(x, &mut lanes);
+                    simd.load(&lanes.map(gelu_erf))
+                }
+            };
+            if let Some(up) = self.up {
+                y = simd.mul(y, load(simd, &up[at]));
+            }
+            store(simd, y, out);
+        }
+    }
+}
+
+/// `x / (1 + e^−z)`.
+#[inline(always)]
+fn silu<S: Simd>(simd: S, z: S::V, x: S::V) -> S::V {
+    let e = simd.exp(simd.sub(simd.splat(0.0), z));
+    simd.div(x, simd.add(simd.splat(1.0), e))
+}
+
+fn gelu_erf(x: f32) -> f32 {
+    let x = f64::from(x);
+    (x * 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)) as f32
+}
+
+/// `x ← x + y`.
+pub(crate) struct Add<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) y: &'a [f32],
+}
+
+impl Kernel for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (x, y) in self.x.iter_mut().zip(self.y) {
+            *x += y;
+        }
+    }
+}
+
+/// `c·tanh(x/c)`, in double precision: near zero a tanh by exponentials would cancel.
+pub(crate) fn soft_cap(x: f32, cap: f64) -> f32 {
+    (cap * libm::tanh(f64::from(x) / cap)) as f32
+}

@@ -1,0 +1,365 @@
+//! Sixteen lanes of `f32`, one instruction set behind each token.
+//!
+//! A kernel is written once, generically over [`Simd`], and compiled once an instruction set by
+//! [`Isa::run`]. Every operation here is correctly rounded or exact, and reductions are a fixed
+//! tree, so that a kernel gives the same bits on every instruction set.
+//!
+//! A value of a token type can only be made where the processor has the instructions: holding one
+//! is the proof that its methods may be called.
+
+/// Lanes of a vector.
+pub(crate) const LANES: usize = 16;
+
+/// One vector in memory, on a cache line of its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(64))]
+pub(crate) struct Lanes(pub(crate) [f32; LANES]);
+
+impl Lanes {
+    pub(crate) const ZERO: Self = Self([0.0; LANES]);
+}
+
+/// One vector of bfloat16 in memory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(32))]
+pub(crate) struct HalfLanes(pub(crate) [u16; LANES]);
+
+impl HalfLanes {
+    pub(crate) const ZERO: Self = Self([0; LANES]);
+}
+
+/// A vector of sixteen weights in memory, in some precision.
+pub(crate) trait Element: Copy + Send + Sync + 'static {
+    /// The vector, widened (exactly) to `f32`.
+    fn load<S: Simd>(&self, simd: S) -> S::V;
+    /// One weight.
+    fn get(&self, lane: usize) -> f32;
+}
+
+impl Element for Lanes {
+    #[inline(always)]
+    fn load<S: Simd>(&self, simd: S) -> S::V {
+        simd.load(&self.0)
+    }
+
+    fn get(&self, lane: usize) -> f32 {
+        self.0[lane]
+    }
+}
+
+impl Element for HalfLanes {
+    #[inline(always)]
+    fn load<S: Simd>(&self, simd: S) -> S::V {
+        simd.load_bf16(&self.0)
+    }
+
+    fn get(&self, lane: usize) -> f32 {
+        widen(self.0[lane])
+    }
+}
+
+/// A bfloat16 is the upper half of an `f32`.
+#[inline(always)]
+fn widen(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// The operations kernels are written in.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// Sixteen lanes in registers.
+    type V: Copy;
+    /// Vectors of accumulators that fit the register file beside the operands.
+    const ACCUMULATORS: usize;
+
+    fn splat(self, x: f32) -> Self::V;
+    fn load(self, x: &[f32; LANES]) -> Self::V;
+    fn load_bf16(self, x: &[u16; LANES]) -> Self::V;
+    fn store(self, v: Self::V, to: &mut [f32; LANES]);
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a·b + c`, rounded once.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `if a > b { a } else { b }`, so `b` where either is not a number.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// To the nearest integer, ties to even.
+    fn round(self, a: Self::V) -> Self::V;
+    /// `2^a` for integers `-126 ≤ a ≤ 127`.
+    fn pow2(self, a: Self::V) -> Self::V;
+    /// `if a < b { x } else { y }`.
+    fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+
+    /// Sum of the lanes by a fixed tree.
+    #[inline(always)]
+    fn sum(self, v: Self::V) -> f32 {
+        let mut x = [0.0; LANES];
+        self.store(v, &mut x);
+        let mut n = LANES / 2;
+        while n > 0 {
+            for i in 0..n {
+                x[i] += x[i + n];
+            }
+            n /= 2;
+        }
+        x[0]
+    }
+
+    /// Largest lane.
+    #[inline(always)]
+    fn top(self, v: Self::V) -> f32 {
+        let mut x = [0.0; LANES];
+        self.store(v, &mut x);
+        x.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
+    }
+
+    /// `e^x`, relative error below 1.2e-7 (1 ulp), exactly 1 at 0, exactly 0 below −87.3.
+    ///
+    /// Cody–Waite reduction by ln 2 in two parts, then the degree-6 Taylor polynomial with
+    /// Cephes' minimax coefficients (`expf`, S. L. Moshier).
+    #[inline(always)]
+    fn exp(self, x: Self::V) -> Self::V {
+        let low = self.splat(-87.3);
+        let high = self.splat(88.0);
+        let clamped = self.max(x, low);
+        let clamped = self.select_lt(clamped, high, clamped, high);
+        let n = self.round(self.mul(clamped, self.splat(std::f32::consts::LOG2_E)));
+        let r = self.fma(n, self.splat(-0.693_359_4), clamped);
+        let r = self.fma(n, self.splat(2.121_944_4e-4), r);
+        let mut p = self.splat(1.987_569_2e-4);
+        for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+            p = self.fma(p, r, self.splat(c));
+        }
+        let p = self.fma(p, self.mul(r, r), self.add(r, self.splat(1.0)));
+        let y = self.mul(p, self.pow2(n));
+        self.select_lt(x, low, self.splat(0.0), y)
+    }
+}
+
+/// Portable lanes: plain loops.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scalar;
+
+impl Simd for Scalar {
+    type V = [f32; LANES];
+    const ACCUMULATORS: usize = 4;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32; LANES]) -> Self::V {
+        *x
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, x: &[u16; LANES]) -> Self::V {
+        x.map(widen)
+    }
+
+    #[inline(always)]
+    fn store(self, v: Self::V, to: &mut [f32; LANES]) {
+        *to = v;
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+
+    #[inline(always)]
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
+    fn round(self, a: Self::V) -> Self::V {
+        a.map(f32::round_ties_even)
+    }
+
+    #[inline(always)]
+    fn pow2(self, a: Self::V) -> Self::V {
+        a.map(|a| f32::from_bits(((a as i32 + 127) as u32) << 23))
+    }
+
+    #[inline(always)]
+    fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+        std::array::from_fn(|i| if a[i] < b[i] { x[i] } else { y[i] })
+    }
+}
+
+/// Work that is compiled once an instruction set.
+pub(crate) trait Kernel {
+    type Output;
+    /// Must be `#[inline(always)]`, or it is compiled without the instructions.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// The instruction set in use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Isa {
+    Scalar(Scalar),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(crate::x86::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(crate::x86::Avx512),
+}
+
+impl Isa {
+    /// All that this processor has, the fastest first.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut found = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            found.extend(crate::x86::Avx512::new().map(Self::Avx512));
+            found.extend(crate::x86::Avx2::new().map(Self::Avx2));
+        }
+        found.push(Self::Scalar(Scalar));
+        found
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Scalar(_) => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+        }
+    }
+
+    /// Rows of the widest tile of the matrix kernel.
+    pub(crate) fn tile_rows(self) -> usize {
+        match self {
+            Self::Scalar(_) => 4,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => 6,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => 12,
+        }
+    }
+
+    /// Runs `kernel` with this instruction set.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Self::Scalar(token) => kernel.run(token),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(token) => token.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(token) => token.run(kernel),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Exp<'a>(&'a [f32]);
+
+    impl Kernel for Exp<'_> {
+        type Output = Vec<f32>;
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Vec<f32> {
+            let mut out = Vec::new();
+            for x in self.0.as_chunks::<LANES>().0 {
+                let mut y = [0.0; LANES];
+                simd.store(simd.exp(simd.load(x)), &mut y);
+                out.extend(y);
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn exp_is_accurate_and_the_same_on_every_instruction_set() {
+        let mut x: Vec<f32> = (0..1 << 18).map(|i| -90.0 + i as f32 * 6.9e-4).collect();
+        x[..6].copy_from_slice(&[0.0, -0.0, f32::NEG_INFINITY, -87.3, -87.4, 1e-30]);
+        let want = Isa::Scalar(Scalar).run(Exp(&x));
+        for (x, y) in x.iter().zip(&want) {
+            let exact = f64::from(*x).exp();
+            if *x < -87.3 {
+                assert_eq!(*y, 0.0);
+            } else if *x <= 88.0 {
+                let error = (f64::from(*y) - exact).abs() / exact;
+                assert!(error < 1.2e-7, "exp({x}) = {y}, {error:e}");
+            }
+        }
+        assert_eq!(want[..3], [1.0, 1.0, 0.0]);
+        for isa in Isa::available() {
+            let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&isa.run(Exp(&x))), bits(&want), "{}", isa.name());
+        }
+    }
+
+    struct Ops<'a>(&'a [[f32; LANES]; 3], &'a [u16; LANES]);
+
+    impl Kernel for Ops<'_> {
+        type Output = Vec<u32>;
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Vec<u32> {
+            let [a, b, c] = self.0.map(|x| simd.load(&x));
+            let mut bits = Vec::new();
+            for v in [
+                simd.add(a, b),
+                simd.sub(a, b),
+                simd.mul(a, b),
+                simd.div(a, b),
+                simd.fma(a, b, c),
+                simd.max(a, b),
+                simd.max(b, a),
+                simd.round(a),
+                simd.pow2(simd.round(c)),
+                simd.select_lt(a, b, b, c),
+                simd.splat(3.5),
+                simd.load_bf16(self.1),
+            ] {
+                let mut x = [0.0; LANES];
+                simd.store(v, &mut x);
+                // Which of several NaNs an operation returns is not promised.
+                bits.extend(x.map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }));
+            }
+            bits.extend([simd.sum(c).to_bits(), simd.top(c).to_bits()]);
+            bits
+        }
+    }
+
+    #[test]
+    fn every_operation_gives_the_same_bits_on_every_instruction_set() {
+        let special = [0.0, -0.0, 1.5, -2.5, 3.5, f32::INFINITY, f32::NAN, 1e-40, 7e37, -1e-3];
+        for shift in 0..special.len() {
+            let at = |i: usize| special[i % special.len()];
+            let a = std::array::from_fn(at);
+            let b = std::array::from_fn(|i| at(i + shift));
+            let c = std::array::from_fn(|i| (i as f32 - 7.3) * 1.37);
+            let half = std::array::from_fn(|i| (i * 4001 + shift * 77) as u16);
+            let want = Isa::Scalar(Scalar).run(Ops(&[a, b, c], &half));
+            for isa in Isa::available() {
+                assert_eq!(isa.run(Ops(&[a, b, c], &half)), want, "{}", isa.name());
+            }
+        }
+    }
+}

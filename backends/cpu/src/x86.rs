@@ -1,0 +1,233 @@
+//! AVX2 with FMA, and AVX-512, as tokens of [`Simd`].
+
+use std::arch::x86_64::*;
+
+use crate::simd::{Kernel, LANES, Simd};
+
+/// Proof that the processor has AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The token, where the processor has the instructions.
+    pub(crate) fn new() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    /// Compiles `kernel` with these instructions and runs it.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn with<K: Kernel>(kernel: K, token: Avx2) -> K::Output {
+            kernel.run(token)
+        }
+        // SAFETY: `self` exists only where `new` found AVX2 and FMA.
+        unsafe { with(kernel, self) }
+    }
+}
+
+/// Calls one intrinsic of the token's instruction set.
+macro_rules! intrinsic {
+    ($call:expr) => {
+        // SAFETY: the token `self` exists only where the processor has the instruction; the
+        // intrinsics called through this macro touch no memory.
+        unsafe { $call }
+    };
+}
+
+impl Simd for Avx2 {
+    type V = (__m256, __m256);
+    const ACCUMULATORS: usize = 6;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        let v = intrinsic!(_mm256_set1_ps(x));
+        (v, v)
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32; LANES]) -> Self::V {
+        let (low, high) = x.split_at(8);
+        // SAFETY: AVX by the token; `low` is 8 readable floats, and the load needs no alignment.
+        let a = unsafe { _mm256_loadu_ps(low.as_ptr()) };
+        // SAFETY: as above, for `high`.
+        let b = unsafe { _mm256_loadu_ps(high.as_ptr()) };
+        (a, b)
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, x: &[u16; LANES]) -> Self::V {
+        let (low, high) = x.split_at(8);
+        // SAFETY: SSE2 is part of x86-64; `low` is 16 readable bytes, no alignment needed.
+        let a = unsafe { _mm_loadu_si128(low.as_ptr().cast()) };
+        // SAFETY: as above, for `high`.
+        let b = unsafe { _mm_loadu_si128(high.as_ptr().cast()) };
+        let shift =
+            |v| intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(v))));
+        (shift(a), shift(b))
+    }
+
+    #[inline(always)]
+    fn store(self, v: Self::V, to: &mut [f32; LANES]) {
+        let (low, high) = to.split_at_mut(8);
+        // SAFETY: AVX by the token; `low` is 8 writable floats, and the store needs no alignment.
+        unsafe { _mm256_storeu_ps(low.as_mut_ptr(), v.0) };
+        // SAFETY: as above, for `high`.
+        unsafe { _mm256_storeu_ps(high.as_mut_ptr(), v.1) };
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        (intrinsic!(_mm256_add_ps(a.0, b.0)), intrinsic!(_mm256_add_ps(a.1, b.1)))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        (intrinsic!(_mm256_sub_ps(a.0, b.0)), intrinsic!(_mm256_sub_ps(a.1, b.1)))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        (intrinsic!(_mm256_mul_ps(a.0, b.0)), intrinsic!(_mm256_mul_ps(a.1, b.1)))
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        (intrinsic!(_mm256_div_ps(a.0, b.0)), intrinsic!(_mm256_div_ps(a.1, b.1)))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        (intrinsic!(_mm256_fmadd_ps(a.0, b.0, c.0)), intrinsic!(_mm256_fmadd_ps(a.1, b.1, c.1)))
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        (intrinsic!(_mm256_max_ps(a.0, b.0)), intrinsic!(_mm256_max_ps(a.1, b.1)))
+    }
+
+    #[inline(always)]
+    fn round(self, a: Self::V) -> Self::V {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        let round = |v| intrinsic!(_mm256_round_ps::<NEAREST>(v));
+        (round(a.0), round(a.1))
+    }
+
+    #[inline(always)]
+    fn pow2(self, a: Self::V) -> Self::V {
+        let pow2 = |v| {
+            intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(
+                _mm256_cvtps_epi32(v),
+                _mm256_set1_epi32(127)
+            ))))
+        };
+        (pow2(a.0), pow2(a.1))
+    }
+
+    #[inline(always)]
+    fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+        let select =
+            |a, b, x, y| intrinsic!(_mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)));
+        (select(a.0, b.0, x.0, y.0), select(a.1, b.1, x.1, y.1))
+    }
+}
+
+/// Proof that the processor has AVX-512 F.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// The token, where the processor has the instructions.
+    pub(crate) fn new() -> Option<Self> {
+        is_x86_feature_detected!("avx512f").then_some(Self(()))
+    }
+
+    /// Compiles `kernel` with these instructions and runs it.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f")]
+        fn with<K: Kernel>(kernel: K, token: Avx512) -> K::Output {
+            kernel.run(token)
+        }
+        // SAFETY: `self` exists only where `new` found AVX-512 F.
+        unsafe { with(kernel, self) }
+    }
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+    const ACCUMULATORS: usize = 24;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        intrinsic!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32; LANES]) -> Self::V {
+        // SAFETY: AVX-512 by the token; `x` is 16 readable floats, no alignment needed.
+        unsafe { _mm512_loadu_ps(x.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, x: &[u16; LANES]) -> Self::V {
+        // SAFETY: AVX by the token; `x` is 32 readable bytes, no alignment needed.
+        let v = unsafe { _mm256_loadu_si256(x.as_ptr().cast()) };
+        intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v))))
+    }
+
+    #[inline(always)]
+    fn store(self, v: Self::V, to: &mut [f32; LANES]) {
+        // SAFETY: AVX-512 by the token; `to` is 16 writable floats, no alignment needed.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) };
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        intrinsic!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn round(self, a: Self::V) -> Self::V {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        intrinsic!(_mm512_roundscale_ps::<NEAREST>(a))
+    }
+
+    #[inline(always)]
+    fn pow2(self, a: Self::V) -> Self::V {
+        intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(
+            _mm512_cvtps_epi32(a),
+            _mm512_set1_epi32(127)
+        ))))
+    }
+
+    #[inline(always)]
+    fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+        intrinsic!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x))
+    }
+}
