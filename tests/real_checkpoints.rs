@@ -6,6 +6,7 @@ mod common;
 use relscale::backend::Backend;
 use relscale::backend::reference::Reference;
 use relscale::model::{Batch, Model, Transformer};
+use relscale_cpu::Cpu;
 
 /// Largest difference from the golden numbers, nats a token.
 fn worst<B: Backend>(folder: &str, backend: B) -> Option<f64> {
@@ -40,6 +41,15 @@ fn the_f64_reference_reproduces_the_golden_numbers() {
     for folder in ["stories260k", "babyllama-tok105"] {
         if let Some(worst) = worst(folder, Reference::<f64>::new()) {
             assert!(worst < 1e-9, "{folder}: {worst:e}");
+        }
+    }
+}
+
+#[test]
+fn the_cpu_reproduces_the_golden_numbers() {
+    for folder in ["stories260k", "babyllama-tok105"] {
+        if let Some(worst) = worst(folder, Cpu::new()) {
+            assert!(worst < 5e-5, "{folder}: {worst:e}");
         }
     }
 }
