@@ -3,7 +3,11 @@
 
 pub mod backend;
 pub mod checkpoint;
+pub mod distribution;
 mod error;
+pub mod evaluate;
 pub mod model;
+pub mod scorer;
+pub mod tokenizer;
 
 pub use error::Error;

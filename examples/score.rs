@@ -1,0 +1,177 @@
+//! Scores the items of a JSON-lines file with a checkpoint.
+//!
+//! ```sh
+//! cargo run --release --example score -- --checkpoint DIR --items FILE.jsonl --out FILE.jsonl
+//! ```
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use relscale::Error;
+use relscale::backend::reference::Reference;
+use relscale::distribution::{Content, Distribution, Items};
+use relscale::evaluate::{Bos, Options, Progress, log_likelihoods};
+use relscale::model::{Model, Transformer};
+use relscale::tokenizer::Tokenizer;
+use relscale_cpu::Cpu;
+
+const USAGE: &str = "usage: score --checkpoint DIR --items FILE.jsonl --out FILE.jsonl
+  --backend cpu|reference   cpu by default; the reference computes in f64
+  --max-tokens N            most tokens computed at once, 8192 by default
+  --threads N               threads of the cpu backend, one a core by default
+  --bos ID                  token put before every text and context, none by default
+  --context N               input tokens of a window, the model's context by default
+  --stride N                tokens newly scored a window, the whole window by default
+  --per-token               write the log-likelihood of every token";
+
+struct Arguments {
+    checkpoint: String,
+    items: String,
+    out: String,
+    backend: String,
+    threads: Option<usize>,
+    per_token: bool,
+    options: Options,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut found = Arguments {
+        checkpoint: String::new(),
+        items: String::new(),
+        out: String::new(),
+        backend: "cpu".to_owned(),
+        threads: None,
+        per_token: false,
+        options: Options::default(),
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(option) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
+        let number = |text: String| {
+            text.parse::<usize>().map_err(|_| format!("{option}: `{text}` is not a number"))
+        };
+        match option.as_str() {
+            "--checkpoint" => found.checkpoint = value()?,
+            "--items" => found.items = value()?,
+            "--out" => found.out = value()?,
+            "--backend" => found.backend = value()?,
+            "--threads" => found.threads = Some(number(value()?)?),
+            "--max-tokens" => found.options.max_tokens = number(value()?)?,
+            "--context" => found.options.context = Some(number(value()?)?),
+            "--stride" => found.options.stride = Some(number(value()?)?),
+            "--bos" => {
+                let id = u32::try_from(number(value()?)?).map_err(|e| format!("--bos: {e}"))?;
+                found.options.bos = Bos::EveryWindow(id);
+            }
+            "--per-token" => found.per_token = true,
+            _ => return Err(format!("unknown option {option}")),
+        }
+    }
+    for (name, value) in
+        [("--checkpoint", &found.checkpoint), ("--items", &found.items), ("--out", &found.out)]
+    {
+        if value.is_empty() {
+            return Err(format!("{name} is missing"));
+        }
+    }
+    Ok(found)
+}
+
+fn load(arguments: &Arguments) -> Result<Box<dyn Model>, Error> {
+    let dir = &arguments.checkpoint;
+    Ok(match arguments.backend.as_str() {
+        "cpu" => {
+            let cpu = arguments.threads.map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
+            Box::new(Transformer::load(dir, cpu)?)
+        }
+        "reference" => Box::new(Transformer::load(dir, Reference::<f64>::new())?),
+        other => {
+            let message = format!("`{other}` is not one of cpu, reference");
+            return Err(Error::Option { option: "--backend", message });
+        }
+    })
+}
+
+fn run(arguments: &Arguments) -> Result<(), Error> {
+    let start = Instant::now();
+    let items = Items::from_jsonl(&arguments.items)?;
+    let model = load(arguments)?;
+    let text = |i| matches!(items.item(i), Ok(item) if matches!(item.content, Content::Text(_) | Content::Choices { .. }));
+    let tokenizer = if (0..items.len()).any(text) {
+        Some(Tokenizer::load(&arguments.checkpoint)?)
+    } else {
+        None
+    };
+    let loaded = start.elapsed();
+
+    let bar = ProgressBar::new(0).with_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len} tokens, {per_sec}, {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let mut progress = |p: Progress| {
+        bar.set_length(p.total as u64);
+        bar.set_position(p.tokens as u64);
+    };
+    let start = Instant::now();
+    let answers =
+        log_likelihoods(&*model, tokenizer.as_ref(), &items, &arguments.options, &mut progress)?;
+    let tokens = bar.position();
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+
+    let io = |e| Error::io(&arguments.out, e);
+    let mut out = BufWriter::new(File::create(&arguments.out).map_err(io)?);
+    for item in &answers {
+        let mut line = serde_json::Map::new();
+        line.insert("id".to_owned(), item.id.as_str().into());
+        line.insert("cluster".to_owned(), item.cluster.as_str().into());
+        // One value for a text, a list of one value a choice otherwise.
+        let mut put = |name: &str, values: Vec<serde_json::Value>| {
+            let value = match (item.gold, values) {
+                (None, mut one) if one.len() == 1 => one.remove(0),
+                (_, list) => list.into(),
+            };
+            line.insert(name.to_owned(), value);
+        };
+        let of = |f: &dyn Fn(&relscale::scorer::Sequence) -> serde_json::Value| {
+            item.sequences.iter().map(f).collect::<Vec<_>>()
+        };
+        put("log_likelihood", of(&|s| s.log_likelihood().into()));
+        put("tokens", of(&|s| s.log_likelihoods.len().into()));
+        if item.sequences.iter().all(|s| s.bytes.is_some()) {
+            put("bytes", of(&|s| s.bytes.into()));
+        }
+        if arguments.per_token {
+            put("token_log_likelihoods", of(&|s| s.log_likelihoods.clone().into()));
+        }
+        writeln!(out, "{}", serde_json::Value::Object(line)).map_err(io)?;
+    }
+    out.flush().map_err(io)?;
+    eprintln!(
+        "{} items, {tokens} tokens in {seconds:.2} s ({:.0} tokens/s); loaded in {:.2} s",
+        answers.len(),
+        tokens as f64 / seconds,
+        loaded.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("{message}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
