@@ -1,0 +1,1 @@
+//! Contrasts across distributions and corpora.

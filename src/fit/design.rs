@@ -1,0 +1,1 @@
+//! Read-off: from runs to one reading per scale.

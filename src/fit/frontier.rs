@@ -1,0 +1,1 @@
+//! The compute-optimal frontier of an IsoFLOP ladder.

@@ -1,0 +1,1 @@
+//! Parametric laws: floors and the Chinchilla surface.

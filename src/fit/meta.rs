@@ -1,0 +1,1 @@
+//! Random-effects meta-analysis.

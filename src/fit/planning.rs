@@ -1,0 +1,1 @@
+//! Minimum detectable exponents, power and designs.

@@ -1,0 +1,1 @@
+//! Least squares on small designs, with robust variances and influence.

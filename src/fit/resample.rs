@@ -1,0 +1,1 @@
+//! Exact enumerations and seeded resampling.
