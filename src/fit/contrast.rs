@@ -92,7 +92,10 @@ fn orthonormal(design: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let p = design.iter().map(Vec::len).max().unwrap_or(0);
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(p);
     for k in 0..p {
-        let mut v: Vec<f64> = design.iter().map(|r| r.get(k).copied().unwrap_or(0.0)).collect();
+        let mut v: Vec<f64> = design
+            .iter()
+            .map(|r| r.get(k).copied().unwrap_or(0.0))
+            .collect();
         let before = dot(&v, &v).sqrt();
         for _ in 0..2 {
             for b in &basis {
@@ -147,7 +150,12 @@ fn influence(
     // Item-by-run noise: what is left of each cluster's profile over the runs.
     let means: Vec<f64> = used
         .iter()
-        .map(|&r| rows.iter().map(|row| row[r] - losses.log_error[r]).sum::<f64>() / g as f64)
+        .map(|&r| {
+            rows.iter()
+                .map(|row| row[r] - losses.log_error[r])
+                .sum::<f64>()
+                / g as f64
+        })
         .collect();
     let columns: Vec<Vec<f64>> = basis
         .iter()
@@ -189,7 +197,13 @@ fn influence(
     );
     // Relative weights: fourth powers of large normalisers would overflow.
     let high = losses.weights.iter().copied().fold(0.0, f64::max);
-    let power = |p: i32| losses.weights.iter().map(|w| (w / high).powi(p)).sum::<f64>();
+    let power = |p: i32| {
+        losses
+            .weights
+            .iter()
+            .map(|w| (w / high).powi(p))
+            .sum::<f64>()
+    };
     let (second, fourth) = (power(2), power(4));
     let effective = 2.0 / (1.0 / g as f64 + fourth / (second * second));
     Some(Influence {
@@ -244,7 +258,11 @@ impl Fitted {
         }
         let total = (run + item - of(&self.idiosyncratic)).max(run).max(item);
         let spread = run * run / self.run_df[k] + self.item_df[k];
-        let df = if spread > 0.0 { total * total / spread } else { self.run_df[k] };
+        let df = if spread > 0.0 {
+            total * total / spread
+        } else {
+            self.run_df[k]
+        };
         // Never fewer than the smallest share's, never so many that the quantile is unstable.
         (total, df.clamp(1.0, 1e6))
     }
@@ -368,13 +386,20 @@ pub(crate) fn fit(
     }
     if !readings.iter().all(|f| f.is_finite()) {
         return Err(FitError::Unsupported {
-            reason: format!("a reading of corpus {:?} is not finite", first.view.corpus.name),
+            reason: format!(
+                "a reading of corpus {:?} is not finite",
+                first.view.corpus.name
+            ),
         });
     }
     let mut fitted = fit_readings(stage, readings, frontier);
     if options.specification_term {
         // The quadratic form of a grid is centred elsewhere: its level is not the plane's.
-        let level = if first.view.plan.design == Design::Grid { 0.0 } else { check.0 };
+        let level = if first.view.plan.design == Design::Grid {
+            0.0
+        } else {
+            check.0
+        };
         fitted.specification = Cov::outer(level, check.1);
     }
     items(parts, &mut fitted);
@@ -420,7 +445,9 @@ fn items(parts: &[Part<'_, '_>], fitted: &mut Fitted) {
             let p = pulls.entry(id).or_default();
             p.0 += c * i.pull[0][g];
             p.1 += c * i.pull[1][g];
-            let row = noise.entry((start, id)).or_insert_with(|| vec![(0.0, 0.0); runs]);
+            let row = noise
+                .entry((start, id))
+                .or_insert_with(|| vec![(0.0, 0.0); runs]);
             for (r, v) in row.iter_mut().enumerate() {
                 let e = c * i.noise[g * runs + r];
                 v.0 += e * view.weights[0][r];
@@ -467,4 +494,27 @@ pub(crate) fn without_clusters(terms: &[(&Influence, f64)], slope: f64) -> Vec<(
         }
     }
     shift.into_iter().map(|(id, s)| (id, slope + s)).collect()
+}
+
+impl View<'_> {
+    /// Name of a ladder-wide cluster id among the clusters of some distributions.
+    pub(crate) fn cluster_name(&self, distributions: &[usize], id: usize) -> &str {
+        for d in distributions {
+            let (Some(i), Some(l), Some(s)) = (
+                self.influences.get(d),
+                self.corpus.losses.get(*d).and_then(Option::as_ref),
+                self.corpus.ladder.scores().get(*d),
+            ) else {
+                continue;
+            };
+            if let Ok(g) = i.ids.binary_search(&id) {
+                return l
+                    .clusters
+                    .get(g)
+                    .and_then(|&c| s.clusters().get(c))
+                    .map_or("", String::as_str);
+            }
+        }
+        ""
+    }
 }

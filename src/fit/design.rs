@@ -96,14 +96,22 @@ fn losses(scores: &Scores, runs: &[usize], averaging: Averaging) -> Option<Losse
         }
     }
     let complete = |n: &(usize, u64, bool)| n.0 == scored && n.2;
-    let clusters: Vec<usize> = seen.iter().filter(|(_, n)| complete(n)).map(|(&g, _)| g).collect();
+    let clusters: Vec<usize> = seen
+        .iter()
+        .filter(|(_, n)| complete(n))
+        .map(|(&g, _)| g)
+        .collect();
     let dropped = seen.len() - clusters.len();
     if clusters.is_empty() {
         return None;
     }
     let (n, g) = (runs.len(), clusters.len());
     let mut log_error = vec![f64::NAN; n];
-    let mut without = if g > 1 { vec![f64::NAN; n * g] } else { Vec::new() };
+    let mut without = if g > 1 {
+        vec![f64::NAN; n * g]
+    } else {
+        Vec::new()
+    };
     let mut weights = vec![0.0; g];
     let mut usable = true;
     for (r, cells) in by_run.iter().enumerate() {
@@ -115,7 +123,8 @@ fn losses(scores: &Scores, runs: &[usize], averaging: Averaging) -> Option<Losse
             .iter()
             .filter_map(|&want| {
                 while own.next_if(|c| c.cluster < want).is_some() {}
-                own.next_if(|c| c.cluster == want).map(|c| (c.loss, c.weight))
+                own.next_if(|c| c.cluster == want)
+                    .map(|c| (c.loss, c.weight))
             })
             .collect();
         for (w, k) in weights.iter_mut().zip(&kept) {
@@ -168,7 +177,9 @@ impl<'a> Corpus<'a> {
     ) -> Result<Self, FitError> {
         let all = ladder.runs();
         let runs: Vec<usize> = (0..all.len()).filter(|&r| all[r].corpus == name).collect();
-        let of = |f: &dyn Fn(usize) -> f64| -> Vec<f64> { runs.iter().map(|&r| libm::log(f(r))).collect() };
+        let of = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            runs.iter().map(|&r| libm::log(f(r))).collect()
+        };
         let log_scale = of(&|r| match options.axis {
             Axis::Flops => all[r].flops,
             Axis::Params => all[r].params,
@@ -234,13 +245,19 @@ impl<'a> Corpus<'a> {
             reason: format!(
                 "corpus {:?} has no cluster of {:?} scored in all of its runs",
                 self.name,
-                self.ladder.scores().get(distribution).map_or("", Scores::name),
+                self.ladder
+                    .scores()
+                    .get(distribution)
+                    .map_or("", Scores::name),
             ),
         })
     }
 
     pub(crate) fn run_name(&self, position: usize) -> &str {
-        let run = self.runs.get(position).and_then(|&r| self.ladder.runs().get(r));
+        let run = self
+            .runs
+            .get(position)
+            .and_then(|&r| self.ladder.runs().get(r));
         run.map_or("", |r| &r.id)
     }
 }
@@ -274,8 +291,14 @@ fn detect(ladder: &Ladder, runs: &[usize]) -> Design {
     let mut sizes: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for &r in runs {
         let run = &all[r];
-        budgets.entry(run.budget.to_bits()).or_default().push(run.params);
-        sizes.entry(run.params.to_bits()).or_default().push(run.tokens);
+        budgets
+            .entry(run.budget.to_bits())
+            .or_default()
+            .push(run.params);
+        sizes
+            .entry(run.params.to_bits())
+            .or_default()
+            .push(run.tokens);
     }
     let spread = |v: &Vec<f64>, tolerance: f64| {
         let mut v = v.clone();
@@ -283,7 +306,11 @@ fn detect(ladder: &Ladder, runs: &[usize]) -> Design {
         v.dedup_by(|a, b| (*a / *b - 1.0).abs() <= tolerance);
         v.len()
     };
-    let wide: Vec<usize> = budgets.values().map(|v| spread(v, 1e-9)).filter(|&k| k >= 3).collect();
+    let wide: Vec<usize> = budgets
+        .values()
+        .map(|v| spread(v, 1e-9))
+        .filter(|&k| k >= 3)
+        .collect();
     let covered: usize = wide.iter().sum();
     if wide.len() >= 3 && 2 * covered >= runs.len() {
         Design::Isoflop
@@ -391,10 +418,30 @@ struct Rule {
     smooth: bool,
 }
 
-const SMOOTHED: Rule = Rule { name: "smoothed", window: WIDE, degree: 3, smooth: true };
-const CHECK: Rule = Rule { name: "narrow", window: NARROW, degree: 2, smooth: true };
-const BEST: Rule = Rule { name: "best_run", window: -1.0, degree: 0, smooth: false };
-const PARABOLA: Rule = Rule { name: "parabola", window: f64::INFINITY, degree: 2, smooth: false };
+const SMOOTHED: Rule = Rule {
+    name: "smoothed",
+    window: WIDE,
+    degree: 3,
+    smooth: true,
+};
+const CHECK: Rule = Rule {
+    name: "narrow",
+    window: NARROW,
+    degree: 2,
+    smooth: true,
+};
+const BEST: Rule = Rule {
+    name: "best_run",
+    window: -1.0,
+    degree: 0,
+    smooth: false,
+};
+const PARABOLA: Rule = Rule {
+    name: "parabola",
+    window: f64::INFINITY,
+    degree: 2,
+    smooth: false,
+};
 
 fn by_budget(corpus: &Corpus<'_>, members: &[usize]) -> Vec<Group> {
     let mut groups: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
@@ -445,7 +492,10 @@ fn too_few(corpus: &Corpus<'_>, what: &str, found: usize, needed: usize) -> FitE
 /// Centred scales and their mean.
 fn centred(groups: &[Group]) -> (f64, Vec<f64>) {
     let origin = groups.iter().map(|g| g.log_scale).sum::<f64>() / groups.len() as f64;
-    (origin, groups.iter().map(|g| g.log_scale - origin).collect())
+    (
+        origin,
+        groups.iter().map(|g| g.log_scale - origin).collect(),
+    )
 }
 
 /// Reads every group by one rule with the log aggregate losses `a`.
@@ -467,14 +517,17 @@ fn isoflop_readout(
         .filter_map(|(b, g)| match b.minimum {
             // The check must exist wherever the main rule does, or a hard profile would shrink the
             // interval: the best run stands in for a vertex outside its narrow window.
-            None if rule.name == CHECK.name => {
-                argmin(&g.members, a).map(|best| corpus.size[best])
-            }
+            None if rule.name == CHECK.name => argmin(&g.members, a).map(|best| corpus.size[best]),
             minimum => minimum,
         })
         .collect();
     if minima.len() != groups.len() {
-        return Err(too_few(corpus, "bracketed minima", minima.len(), groups.len()));
+        return Err(too_few(
+            corpus,
+            "bracketed minima",
+            minima.len(),
+            groups.len(),
+        ));
     }
     let frontier = line(x, &minima).ok_or_else(|| FitError::Singular {
         what: format!("the frontier of corpus {:?}", corpus.name),
@@ -503,7 +556,12 @@ fn isoflop_readout(
     }
     Ok(Readout {
         rule: rule.name,
-        stage: Stage::new(line_terms(x), &reading_weights(&rows, options), &[], options)?,
+        stage: Stage::new(
+            line_terms(x),
+            &reading_weights(&rows, options),
+            &[],
+            options,
+        )?,
         rows,
         slopes,
         read_at,
@@ -551,7 +609,12 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
         }
     }
     if kept.len() < 3 {
-        return Err(too_few(corpus, "budgets with a bracketed minimum", kept.len(), 3));
+        return Err(too_few(
+            corpus,
+            "budgets with a bracketed minimum",
+            kept.len(),
+            3,
+        ));
     }
     let (origin, x) = centred(&kept);
     let read = |rule: &Rule| isoflop_readout(corpus, &kept, &x, &corpus.aggregate, rule, options);
@@ -566,13 +629,21 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
         }
     }
     let missing = |name: &str| FitError::Unsupported {
-        reason: format!("corpus {:?} cannot be read by the rule {name:?}", corpus.name),
+        reason: format!(
+            "corpus {:?} cannot be read by the rule {name:?}",
+            corpus.name
+        ),
     };
     let (main, check) = match options.optimum {
         OptimumRule::Smoothed => (0, index.get(CHECK.name).copied()),
-        OptimumRule::BestRun => (*index.get(BEST.name).ok_or_else(|| missing(BEST.name))?, None),
+        OptimumRule::BestRun => (
+            *index.get(BEST.name).ok_or_else(|| missing(BEST.name))?,
+            None,
+        ),
         OptimumRule::Parabola => (
-            *index.get(PARABOLA.name).ok_or_else(|| missing(PARABOLA.name))?,
+            *index
+                .get(PARABOLA.name)
+                .ok_or_else(|| missing(PARABOLA.name))?,
             None,
         ),
     };
@@ -607,7 +678,11 @@ fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pl
     check_spread(corpus, &groups)?;
     for g in &groups {
         let first = g.members.first().map_or(0.0, |&m| corpus.size[m]);
-        if let Some(&m) = g.members.iter().find(|&&m| (corpus.size[m] - first).abs() > 0.02) {
+        if let Some(&m) = g
+            .members
+            .iter()
+            .find(|&&m| (corpus.size[m] - first).abs() > 0.02)
+        {
             return Err(FitError::Unsupported {
                 reason: format!(
                     "budget {:e} of corpus {:?} holds runs of several sizes (run {:?}): not rungs",
@@ -638,7 +713,12 @@ fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pl
     let clusters = trajectories(corpus, groups.iter().map(|g| g.members.as_slice()));
     let readout = Readout {
         rule: "run",
-        stage: Stage::new(line_terms(&x), &reading_weights(&rows, options), &clusters, options)?,
+        stage: Stage::new(
+            line_terms(&x),
+            &reading_weights(&rows, options),
+            &clusters,
+            options,
+        )?,
         slopes: vec![Vec::new(); rows.len()],
         read_at: groups
             .iter()
@@ -669,7 +749,9 @@ fn trajectories<'m>(
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     let mut clusters = Vec::new();
     for members in readings {
-        let first = members.first().map(|&m| &corpus.ladder.runs()[corpus.runs[m]]);
+        let first = members
+            .first()
+            .map(|&m| &corpus.ladder.runs()[corpus.runs[m]]);
         let name = first.map_or("", |r| r.trajectory.as_deref().unwrap_or(&r.id));
         let next = ids.len();
         clusters.push(*ids.entry(name).or_insert(next));
@@ -695,7 +777,10 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
     let (origin, x) = centred(&groups);
     let mean = members.iter().map(|&m| corpus.ratio[m]).sum::<f64>() / members.len() as f64;
     let reference = options.tokens_per_param.map_or(mean, libm::log);
-    let d: Vec<f64> = members.iter().map(|&m| corpus.ratio[m] - reference).collect();
+    let d: Vec<f64> = members
+        .iter()
+        .map(|&m| corpus.ratio[m] - reference)
+        .collect();
     let plane: Vec<Vec<f64>> = x.iter().zip(&d).map(|(&x, &d)| vec![1.0, x, d]).collect();
     let bent: Vec<Vec<f64>> = x
         .iter()

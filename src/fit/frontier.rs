@@ -194,7 +194,10 @@ pub(crate) fn bowl(
     let mut used = near(window);
     if distinct(&used, size) < 4 && window < WIDE {
         // The narrow window of a coarse grid: widen it to four sizes, but not beyond the wide one.
-        let mut w: Vec<f64> = near(WIDE).iter().map(|&m| (size[m] - size[best]).abs()).collect();
+        let mut w: Vec<f64> = near(WIDE)
+            .iter()
+            .map(|&m| (size[m] - size[best]).abs())
+            .collect();
         w.sort_by(f64::total_cmp);
         for reach in w {
             used = near(reach);
@@ -211,7 +214,11 @@ pub(crate) fn bowl(
     let u: Vec<f64> = used.iter().map(|&m| size[m]).collect();
     let low = u.iter().copied().fold(f64::INFINITY, f64::min);
     let high = u.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let poly = if degree > 0 { Poly::new(&u, degree) } else { None };
+    let poly = if degree > 0 {
+        Poly::new(&u, degree)
+    } else {
+        None
+    };
     match poly {
         None => Some(lone(low, high)),
         Some(poly) => {

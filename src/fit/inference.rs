@@ -147,6 +147,8 @@ pub(crate) struct Stage {
     root: Vec<f64>,
     /// Orthonormal columns of the weighted terms.
     basis: Vec<Vec<f64>>,
+    /// Inverse of the triangle of the weighted terms, `p × p`.
+    inverse: Vec<Vec<f64>>,
     /// Rows of `(X'WX)⁻¹X'W` for level and exponent.
     weights: [Vec<f64>; 2],
     unscaled: Cov,
@@ -156,6 +158,18 @@ pub(crate) struct Stage {
     form: VarianceForm,
     blocks: Vec<Block>,
     robust_df: [f64; 2],
+}
+
+/// The fit without one reading.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Without {
+    pub(crate) level: f64,
+    pub(crate) slope: f64,
+    pub(crate) level_variance: f64,
+    pub(crate) slope_variance: f64,
+    pub(crate) df: f64,
+    pub(crate) cook: f64,
+    pub(crate) dfbetas: f64,
 }
 
 impl Stage {
@@ -198,9 +212,18 @@ impl Stage {
         }
         let leverage: Vec<f64> = (0..n).map(|i| q.row(i).norm_squared()).collect();
         let clustered = !clusters.is_empty();
-        let form = if clustered { VarianceForm::Hc2 } else { options.variance };
+        let form = if clustered {
+            VarianceForm::Hc2
+        } else {
+            options.variance
+        };
         let mut stage = Self {
-            basis: (0..p).map(|k| q.column(k).iter().copied().collect()).collect(),
+            basis: (0..p)
+                .map(|k| q.column(k).iter().copied().collect())
+                .collect(),
+            inverse: (0..p)
+                .map(|i| (0..p).map(|j| inverse[(i, j)]).collect())
+                .collect(),
             terms,
             root,
             weights: coefficient,
@@ -238,7 +261,11 @@ impl Stage {
                 let identity = if i == j { 1.0 } else { 0.0 };
                 identity - self.hat(members[i], members[j])
             });
-            let power = if form == VarianceForm::Hc3 { -1.0 } else { -0.5 };
+            let power = if form == VarianceForm::Hc3 {
+                -1.0
+            } else {
+                -0.5
+            };
             let eigen = SymmetricEigen::new(gap);
             // A direction that the cluster fits exactly has no residual to rescale.
             let scaled = eigen
@@ -284,8 +311,11 @@ impl Stage {
                         } else {
                             0.0
                         };
-                        let shared: f64 =
-                            projected[i].iter().zip(&projected[j]).map(|(a, b)| a * b).sum();
+                        let shared: f64 = projected[i]
+                            .iter()
+                            .zip(&projected[j])
+                            .map(|(a, b)| a * b)
+                            .sum();
                         let p = own - shared;
                         square += p * p;
                         if i == j {
@@ -324,7 +354,10 @@ impl Stage {
 
     /// Weighted residual variance on `J − p` degrees of freedom.
     pub(crate) fn sigma2(&self, residuals: &[f64]) -> f64 {
-        let scaled = residuals.iter().zip(&self.root).map(|(e, r)| (e * r) * (e * r));
+        let scaled = residuals
+            .iter()
+            .zip(&self.root)
+            .map(|(e, r)| (e * r) * (e * r));
         scaled.sum::<f64>() / self.df
     }
 
@@ -349,8 +382,53 @@ impl Stage {
         (cov, self.robust_df)
     }
 
-    /// The form in use: what was asked for, or HC2 by clusters.
-    pub(crate) fn form(&self) -> VarianceForm {
-        self.form
+    /// Fitted value at a row of terms, with the factor of `sigma2` in its variance.
+    pub(crate) fn predict(&self, row: &[f64], f: &[f64]) -> (f64, f64) {
+        let (mut value, mut factor) = (0.0, 0.0);
+        for (k, b) in self.basis.iter().enumerate() {
+            let z: f64 = row.iter().zip(&self.inverse).map(|(x, i)| x * i[k]).sum();
+            let c: f64 = b
+                .iter()
+                .zip(f)
+                .zip(&self.root)
+                .map(|((b, f), r)| b * f * r)
+                .sum();
+            value += z * c;
+            factor += z * z;
+        }
+        (value, factor)
+    }
+
+    /// Level and exponent without reading `j`, and the run variance of that exponent; `None` where
+    /// the reading alone identifies a coefficient.
+    pub(crate) fn without(&self, j: usize, f: &[f64], residuals: &[f64]) -> Option<Without> {
+        let gap = 1.0 - self.leverage[j];
+        let w = self.root[j] * self.root[j];
+        if !(gap > 1e-8) || self.df < 2.0 {
+            return None;
+        }
+        let e = residuals[j];
+        let change = |k: usize| self.weights[k][j] * e / gap;
+        let rss = self.sigma2(residuals) * self.df;
+        let sigma2 = ((rss - w * e * e / gap) / (self.df - 1.0)).max(0.0);
+        let inflated =
+            |plain: f64, k: usize| plain + self.weights[k][j] * self.weights[k][j] / (w * gap);
+        let p = self.basis.len() as f64;
+        let total = rss / self.df;
+        let ratio = |num: f64, den: f64| if den > 0.0 { num / den } else { 0.0 };
+        Some(Without {
+            level: self.coefficient(0, f) - change(0),
+            slope: self.coefficient(1, f) - change(1),
+            level_variance: sigma2 * inflated(self.unscaled.level, 0),
+            slope_variance: sigma2 * inflated(self.unscaled.slope, 1),
+            df: self.df - 1.0,
+            cook: ratio(w * e * e * self.leverage[j], gap * gap * p * total),
+            dfbetas: ratio(change(1), (sigma2 * self.unscaled.slope).sqrt()),
+        })
+    }
+
+    /// Relative weights of the readings.
+    pub(crate) fn reading_weights(&self) -> Vec<f64> {
+        self.root.iter().map(|r| r * r).collect()
     }
 }
