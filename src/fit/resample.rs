@@ -10,6 +10,8 @@
 //! change a published number. Every replicate has its own stream: results do not depend on the
 //! number of threads.
 
+use std::cmp::Ordering;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -153,7 +155,9 @@ pub(crate) fn permutation(
     let (mut count, mut total) = (0, 0);
     let mut visit = |order: &[usize]| {
         total += 1;
-        count += u64::from(statistic(order) >= threshold);
+        // A statistic that is NaN says nothing against the null hypothesis.
+        let smaller = statistic(order).partial_cmp(&threshold) == Some(Ordering::Less);
+        count += u64::from(!smaller);
     };
     if n > MAX_PERMUTED {
         for replicate in 0..DRAWS {
