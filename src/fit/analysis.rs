@@ -9,13 +9,12 @@ use super::design::{Corpus, Design, mean_log, position, read_by};
 use super::diagnostics as diag;
 use super::error::FitError;
 use super::frontier::Profile;
-use super::inference::{Estimate, Interval};
+use super::inference::Estimate;
 use super::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
-use super::options::Options;
-use super::quantile::t_critical;
+use super::options::{Items, Options};
 use super::result::{
     Analysis, ClusterRange, CorpusReport, Equivalence, FrontierReport, ItemReport, ProfilePoint,
-    Reading, Refused, RelativeLaw, Resampling, TraditionalLaw, Variance,
+    Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
 use super::verdict::{Evidence, Flag, Verdict, decide};
 
@@ -250,7 +249,8 @@ fn law(
     let stage = &main.stage;
     let log_t = main.readings(&corpus.losses(treatment)?.log_error);
     let log_b = main.readings(&corpus.losses(baseline)?.log_error);
-    let (delta_beta, delta_beta_fixed_items) = diag::both(&fitted, options);
+    let delta_beta = fitted.estimate(1, options.items, options.alpha);
+    let delta_beta_fixed_items = fitted.estimate(1, Items::Fixed, options.alpha);
     let level = fitted.estimate(0, options.items, options.alpha);
     let finite = |v: f64| v.is_finite() && v.abs() < LARGEST_LOG;
     let numbers = [
@@ -280,19 +280,15 @@ fn law(
         &y,
         other_optima(view, treatment, baseline, options),
         options,
-    );
-    let curvature = diag::curvature(stage, &fitted.readings, options);
-    let leave_one_out = diag::leave_one_out(stage, &fitted, &plan.x, options);
-    let difference = diag::difference(stage, &log_t, &log_b, options);
+    )?;
+    let curvature = diag::curvature(stage, &fitted.readings, options)?;
+    let leave_one_out = diag::leave_one_out(stage, &fitted, &plan.x, options)?;
+    let difference = diag::difference(stage, &log_t, &log_b, options)?;
+    let resampling = diag::resampling(plan, &fitted, options)?;
     let no_floors = |_: &[usize], _: &[usize]| None;
     let items = item_report(view, treatment, baseline, &fitted, options);
     let margin = options.margin();
-    let tost = diag::equivalence(
-        delta_beta.value,
-        delta_beta.standard_error,
-        delta_beta.df,
-        margin,
-    );
+    let tost = delta_beta.equivalence_p(margin);
     let readings = readings(view, &fitted, &log_t, &log_b);
     let predictions = diag::predictions(&fitted, plan.origin, &plan.x, options);
 
@@ -319,6 +315,12 @@ fn law(
     flag(items.dropped_clusters > 0, Flag::DroppedClusters);
     flag(!items.dropped_runs.is_empty(), Flag::DroppedRuns);
     flag(curvature.questioned, Flag::PowerLawQuestioned);
+    flag(
+        delta_beta.p_value <= options.alpha
+            && resampling.permutation_p.is_some_and(|p| p > options.alpha),
+        Flag::Fragile,
+    );
+    flag(resampling.autocorrelation_p.is_some_and(|p| p <= 0.05), Flag::Autocorrelated);
     flag(
         panel
             .iter()
@@ -379,11 +381,11 @@ fn law(
         band: diag::band(&fitted, plan.origin, &plan.x, options),
         parity: diag::parity(&fitted, plan.origin, options),
         difference,
-        semi_log: diag::semi_log(stage, &fitted.readings, options),
+        semi_log: diag::semi_log(stage, &fitted.readings, options)?,
         local_exponents: diag::local_exponents(plan, &fitted.readings),
         curvature,
         leave_one_out,
-        resampling: Resampling::default(),
+        resampling,
         items,
         predictions,
     })
@@ -421,9 +423,10 @@ fn other_optima(
         .collect();
     if corpus.aggregate_from_tested && !others.is_empty() {
         let a = mean_log(&corpus.losses, &others, corpus.runs.len());
-        if let Ok(readout) = read_by(corpus, plan, &a, options) {
-            let y: Vec<f64> = y_t.iter().zip(y_b).map(|(t, b)| t - b).collect();
-            extra.push(("held_out_aggregate".to_owned(), fit_readout(&readout, &y)));
+        let y: Vec<f64> = y_t.iter().zip(y_b).map(|(t, b)| t - b).collect();
+        let read = read_by(corpus, plan, &a, options);
+        if let Ok(fitted) = read.and_then(|r| fit_readout(&r, &y)) {
+            extra.push(("held_out_aggregate".to_owned(), fitted));
         }
     }
     extra
@@ -483,22 +486,21 @@ fn item_report(
 fn readings(view: &View<'_>, fitted: &Fitted, log_t: &[f64], log_b: &[f64]) -> Vec<Reading> {
     let plan = &view.plan;
     let main = plan.main();
+    // Too few readings, or one that a coefficient rests on alone, leave nothing to compare with.
+    let influence = fitted.fit.influence().ok();
     let scales = plan.scales();
     (0..fitted.readings.len())
-        .map(|j| {
-            let without = main.stage.without(j, &fitted.readings, &fitted.residuals);
-            Reading {
-                budget: plan.groups[j].budget,
-                scale: scales[j],
-                params: diag::exp(main.read_at[j]),
-                log_ratio: fitted.readings[j],
-                treatment_error: diag::exp(log_t[j]),
-                baseline_error: diag::exp(log_b[j]),
-                residual: fitted.residuals[j],
-                leverage: main.stage.leverage[j],
-                cook: without.map_or(0.0, |w| w.cook),
-                dfbetas: without.map_or(0.0, |w| w.dfbetas),
-            }
+        .map(|j| Reading {
+            budget: plan.groups[j].budget,
+            scale: scales[j],
+            params: diag::exp(main.read_at[j]),
+            log_ratio: fitted.readings[j],
+            treatment_error: diag::exp(log_t[j]),
+            baseline_error: diag::exp(log_b[j]),
+            residual: fitted.fit.residuals()[j],
+            leverage: fitted.fit.leverages()[j],
+            cook: influence.as_ref().map(|i| i.cook[j]),
+            dfbetas: influence.as_ref().map(|i| i.dfbetas[j][1]),
         })
         .collect()
 }
@@ -543,8 +545,8 @@ fn single(
         },
         alpha: level.interval().map(diag::exp),
         reference_flops: diag::exp(plan.origin),
-        semi_log: diag::semi_log(stage, &fitted.readings, options),
-        curvature: diag::curvature(stage, &fitted.readings, options),
+        semi_log: diag::semi_log(stage, &fitted.readings, options)?,
+        curvature: diag::curvature(stage, &fitted.readings, options)?,
         errors: fitted.readings.iter().map(|f| diag::exp(*f)).collect(),
         floor: None,
     })
@@ -572,16 +574,14 @@ fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {
             .collect(),
         frontier: plan.main().frontier.as_ref().map(|f| FrontierReport {
             minima: f.minima.iter().map(|m| diag::exp(*m)).collect(),
-            smoothed: plan.x.iter().map(|&x| diag::exp(f.line.at(x))).collect(),
+            smoothed: plan.x.iter().map(|&x| diag::exp(f.line.at(x).value)).collect(),
             profiles: f.profiles.clone(),
             inside: f.inside.clone(),
-            residual_sd: f.line.s2.sqrt(),
-            exponent: Estimate::new(
-                f.line.slope,
-                f.line.s2 / f.line.sxx,
-                f.line.df.max(1) as f64,
-                options.alpha,
-            ),
+            residual_sd: f.line.fit().variance().sqrt(),
+            exponent: {
+                let e = f.line.slope();
+                Estimate::new(e.value, e.standard_error.powi(2), e.df, options.alpha)
+            },
         }),
         profiles: view
             .members
@@ -612,34 +612,25 @@ fn decide_together(laws: &mut [RelativeLaw], options: &Options) -> Result<(), Fi
     let selected = bh.iter().filter(|q| **q <= options.alpha).count();
     let selected = selected_level(selected, laws.len(), options.alpha)?;
     let simultaneous = simultaneous_level(laws.len(), 1.0 - options.alpha)?;
-    let around = |d: &Estimate, level: f64| {
-        let half = t_critical(level, d.df) * d.standard_error;
-        Interval {
-            value: d.value,
-            lower: d.value - half,
-            upper: d.value + half,
-        }
-    };
     for (i, law) in laws.iter_mut().enumerate() {
         law.holm_p = holm[i];
         law.hochberg_p = hochberg[i];
         law.bh_q = bh[i];
         law.by_q = by[i];
         law.equivalence.holm_p = equivalent[i];
-        law.simultaneous = around(&law.delta_beta, simultaneous);
+        law.simultaneous = law.delta_beta.at_level(simultaneous);
         if bh[i] <= options.alpha {
-            law.selected = Some(around(&law.delta_beta, selected));
+            law.selected = Some(law.delta_beta.at_level(selected));
         }
-        let (lower, upper) = (libm::log(law.gamma.lower), libm::log(law.gamma.upper));
-        let level = libm::log(law.gamma.value);
+        let level = law.gamma.map(libm::log);
         let x: Vec<f64> = law
             .readings
             .iter()
             .map(|r| libm::log(r.scale / law.reference_flops))
             .collect();
         law.verdict = decide(&Evidence {
-            level: (level, lower, upper),
-            ends: diag::ends(level, law.delta_beta.value, &x),
+            level,
+            ends: diag::ends(level.value, law.delta_beta.value, &x),
             slope: law.delta_beta.value,
             differs: holm[i] <= options.alpha,
             equivalent: equivalent[i] <= options.alpha,

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use super::design::{Corpus, Design, Losses, Plan, Readout};
 use super::error::FitError;
-use super::frontier::dot;
 use super::inference::{Cov, Estimate, Stage};
 use super::options::{Items, Options};
+use super::regression::{LinearFit, dot};
 
 /// How one distribution's clusters move level and exponent, for one plan.
 #[derive(Debug, Clone)]
@@ -229,7 +229,7 @@ pub(crate) struct Part<'v, 'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Fitted {
     pub(crate) readings: Vec<f64>,
-    pub(crate) residuals: Vec<f64>,
+    pub(crate) fit: LinearFit,
     pub(crate) level: f64,
     pub(crate) slope: f64,
     pub(crate) sigma2: f64,
@@ -304,7 +304,7 @@ impl Fitted {
 }
 
 /// Reads `y` by one rule of a plan.
-pub(crate) fn fit_readout(readout: &Readout, y: &[f64]) -> Fitted {
+pub(crate) fn fit_readout(readout: &Readout, y: &[f64]) -> Result<Fitted, FitError> {
     let readings = readout.readings(y);
     let slope = readout.mean_slope(y);
     fit_readings(&readout.stage, readings, frontier_variance(readout, slope))
@@ -315,23 +315,27 @@ fn frontier_variance(readout: &Readout, mean_slope: f64) -> Cov {
     match &readout.frontier {
         None => Cov::default(),
         Some(f) => Cov {
-            level: f.line.s2 / f.minima.len() as f64,
+            level: f.line.level().standard_error.powi(2),
             cross: 0.0,
-            slope: f.line.s2 / f.line.sxx,
+            slope: f.line.slope().standard_error.powi(2),
         }
         .scaled(mean_slope * mean_slope),
     }
 }
 
-pub(crate) fn fit_readings(stage: &Stage, readings: Vec<f64>, frontier: Cov) -> Fitted {
-    let residuals = stage.residuals(&readings);
-    let (run, run_df) = stage.covariance(&residuals);
-    Fitted {
+pub(crate) fn fit_readings(
+    stage: &Stage,
+    readings: Vec<f64>,
+    frontier: Cov,
+) -> Result<Fitted, FitError> {
+    let fit = stage.fit(&readings)?;
+    let (run, run_df) = stage.covariance(&fit)?;
+    Ok(Fitted {
         level: stage.coefficient(0, &readings),
         slope: stage.coefficient(1, &readings),
-        sigma2: stage.sigma2(&residuals),
+        sigma2: fit.variance(),
         readings,
-        residuals,
+        fit,
         run,
         frontier,
         specification: Cov::default(),
@@ -341,7 +345,7 @@ pub(crate) fn fit_readings(stage: &Stage, readings: Vec<f64>, frontier: Cov) -> 
         item_df: [0.0; 2],
         effective: None,
         silent: false,
-    }
+    })
 }
 
 /// Fits a contrast over one or several corpora. With several, readings are matched one to one and
@@ -359,7 +363,7 @@ pub(crate) fn fit(
         });
     };
     let stage = stage.unwrap_or(&first.view.plan.main().stage);
-    let mut readings = vec![0.0; stage.leverage.len()];
+    let mut readings = vec![0.0; stage.readings()];
     let mut frontier = Cov::default();
     let mut check = (0.0, 0.0);
     for part in parts {
@@ -392,7 +396,7 @@ pub(crate) fn fit(
             ),
         });
     }
-    let mut fitted = fit_readings(stage, readings, frontier);
+    let mut fitted = fit_readings(stage, readings, frontier)?;
     if options.specification_term {
         // The quadratic form of a grid is centred elsewhere: its level is not the plane's.
         let level = if first.view.plan.design == Design::Grid {

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::{Ladder, Scores};
 
 use super::error::FitError;
-use super::frontier::{Line, NARROW, Profile, WIDE, argmin, bowl, line};
+use super::frontier::{NARROW, Profile, WIDE, argmin, bowl};
 use super::inference::Stage;
+use super::regression::Line;
 use super::options::{Averaging, Axis, DesignChoice, OptimumRule, Options, Weighting};
 
 /// The design that a corpus was fitted with.
@@ -357,7 +358,7 @@ impl Readout {
     /// Weights over the runs of the corpus of the level (0) or the exponent (1).
     pub(crate) fn run_weights(&self, coefficient: usize, runs: usize) -> Vec<f64> {
         let mut w = vec![0.0; runs];
-        for (q, row) in self.stage.weights(coefficient).iter().zip(&self.rows) {
+        for (q, row) in self.stage.weights_of(coefficient).iter().zip(&self.rows) {
             for &(r, v) in row {
                 w[r] += q * v;
             }
@@ -529,15 +530,13 @@ fn isoflop_readout(
             groups.len(),
         ));
     }
-    let frontier = line(x, &minima).ok_or_else(|| FitError::Singular {
-        what: format!("the frontier of corpus {:?}", corpus.name),
-    })?;
+    let frontier = Line::new(x, &minima)?;
     let mut rows = Vec::with_capacity(bowls.len());
     let mut slopes = Vec::with_capacity(bowls.len());
     let mut inside = Vec::with_capacity(bowls.len());
     let mut read_at = Vec::with_capacity(bowls.len());
     for ((b, &xj), &own) in bowls.iter().zip(x).zip(&minima) {
-        let wanted = if rule.smooth { frontier.at(xj) } else { own };
+        let wanted = if rule.smooth { frontier.at(xj).value } else { own };
         let at = wanted.clamp(b.low, b.high);
         inside.push((wanted - at).abs() <= 1e-9);
         let sparse = |row: Vec<f64>| b.members.iter().copied().zip(row).collect::<Vec<_>>();
@@ -548,20 +547,15 @@ fn isoflop_readout(
                 read_at.push(own);
             }
             Some(poly) => {
-                rows.push(sparse(poly.value_row(at)));
-                slopes.push(sparse(poly.slope_row(at)));
+                rows.push(sparse(poly.value_row(at)?));
+                slopes.push(sparse(poly.slope_row(at)?));
                 read_at.push(at);
             }
         }
     }
     Ok(Readout {
         rule: rule.name,
-        stage: Stage::new(
-            line_terms(x),
-            &reading_weights(&rows, options),
-            &[],
-            options,
-        )?,
+        stage: Stage::new(line_columns(x), reading_weights(&rows, options), Vec::new(), options)?,
         rows,
         slopes,
         read_at,
@@ -574,8 +568,8 @@ fn isoflop_readout(
     })
 }
 
-fn line_terms(x: &[f64]) -> Vec<Vec<f64>> {
-    x.iter().map(|&v| vec![1.0, v]).collect()
+fn line_columns(x: &[f64]) -> Vec<Vec<f64>> {
+    vec![vec![1.0; x.len()], x.to_vec()]
 }
 
 /// Relative design weights `1/h_j`, `h_j = Σ_r L_jr²`, where asked for and unequal enough to matter.
@@ -652,7 +646,7 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
     let full = kept.iter().map(|g| g.members.len()).sum::<usize>() >= 10;
     for (g, &xj) in kept.iter().zip(&x) {
         for &m in &g.members {
-            let n = frontier.as_ref().map_or(0.0, |f| corpus.size[m] - f.at(xj));
+            let n = frontier.as_ref().map_or(0.0, |f| corpus.size[m] - f.at(xj).value);
             run_design[m] = if full {
                 vec![1.0, xj, n, n * n, n * n * n]
             } else {
@@ -713,12 +707,7 @@ fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pl
     let clusters = trajectories(corpus, groups.iter().map(|g| g.members.as_slice()));
     let readout = Readout {
         rule: "run",
-        stage: Stage::new(
-            line_terms(&x),
-            &reading_weights(&rows, options),
-            &clusters,
-            options,
-        )?,
+        stage: Stage::new(line_columns(&x), reading_weights(&rows, options), clusters, options)?,
         slopes: vec![Vec::new(); rows.len()],
         read_at: groups
             .iter()
@@ -781,18 +770,17 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
         .iter()
         .map(|&m| corpus.ratio[m] - reference)
         .collect();
-    let plane: Vec<Vec<f64>> = x.iter().zip(&d).map(|(&x, &d)| vec![1.0, x, d]).collect();
-    let bent: Vec<Vec<f64>> = x
-        .iter()
-        .zip(&d)
-        .map(|(&x, &d)| vec![1.0, x, d, x * x, x * d, d * d])
-        .collect();
+    let product = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a * b).collect() };
+    let mut plane = line_columns(&x);
+    plane.push(d.clone());
+    let mut bent = plane.clone();
+    bent.extend([product(&x, &x), product(&x, &d), product(&d, &d)]);
     let clusters = trajectories(corpus, groups.iter().map(|g| g.members.as_slice()));
     let rows: Vec<Vec<(usize, f64)>> = members.iter().map(|&m| vec![(m, 1.0)]).collect();
-    let read = |rule: &'static str, terms: Vec<Vec<f64>>| -> Result<Readout, FitError> {
+    let read = |rule: &'static str, columns: Vec<Vec<f64>>| -> Result<Readout, FitError> {
         Ok(Readout {
             rule,
-            stage: Stage::new(terms, &vec![1.0; members.len()], &clusters, options)?,
+            stage: Stage::new(columns, vec![1.0; members.len()], clusters.clone(), options)?,
             rows: rows.clone(),
             slopes: vec![Vec::new(); members.len()],
             read_at: members.iter().map(|&m| corpus.size[m]).collect(),
@@ -800,8 +788,8 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
         })
     };
     let mut run_design = vec![Vec::new(); corpus.runs.len()];
-    for (&m, row) in members.iter().zip(&plane) {
-        run_design[m].clone_from(row);
+    for (i, &m) in members.iter().enumerate() {
+        run_design[m] = plane.iter().map(|c| c[i]).collect();
     }
     let mut readouts = vec![read("plane", plane)?];
     let check = read("quadratic", bent).ok().map(|r| {

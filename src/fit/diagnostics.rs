@@ -4,11 +4,13 @@ use super::contrast::{Fitted, fit_readings, fit_readout};
 use super::design::{Design, Plan, Readout};
 use super::error::FitError;
 use super::inference::{Cov, Estimate, Interval, Stage};
-use super::options::{Items, Options};
-use super::quantile::{f_quantile, t_critical, t_sf};
+use super::options::Options;
+use super::quantile::{f_quantile, t_critical};
+use super::regression::{ConfidenceSet, Errors, LinearFit, fieller, rank_trend};
+use super::resample::{autocorrelation, pairs_bootstrap, permutation_test, wild_test};
 use super::result::{
     Backtest, BandPoint, Curvature, DifferenceLaw, Holdout, LeaveOneOut, Parity, Prediction,
-    RuleResult, SemiLog,
+    Resampling, RuleResult, SemiLog,
 };
 use super::verdict::{Evidence, Verdict, decide};
 
@@ -17,145 +19,130 @@ pub(crate) fn exp(x: f64) -> f64 {
     libm::exp(x.clamp(-700.0, 700.0))
 }
 
-/// `max` of the two one-sided p-values of `|value| < margin`.
-pub(crate) fn equivalence(value: f64, standard_error: f64, df: f64, margin: f64) -> f64 {
-    if standard_error > 0.0 {
-        let upper = t_sf((margin - value) / standard_error, df);
-        let lower = t_sf((value + margin) / standard_error, df);
-        upper.max(lower)
-    } else if value.abs() < margin {
-        0.0
-    } else {
-        1.0
-    }
-}
-
 /// The decision by an exponent and a level alone, without adjustment for other tests.
 pub(crate) fn unadjusted(
     level: &Estimate,
     slope: &Estimate,
-    ends: (f64, f64),
+    x: &[f64],
     options: &Options,
 ) -> Verdict {
-    let tost = equivalence(
-        slope.value,
-        slope.standard_error,
-        slope.df,
-        options.margin(),
-    );
     decide(&Evidence {
-        level: (level.value, level.lower, level.upper),
-        ends,
+        level: level.interval(),
+        ends: ends(level.value, slope.value, x),
         slope: slope.value,
         differs: slope.p_value <= options.alpha,
-        equivalent: tost <= options.alpha,
+        equivalent: slope.equivalence_p(options.margin()) <= options.alpha,
     })
+}
+
+fn range(x: &[f64]) -> (f64, f64) {
+    let low = x.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (low, high)
 }
 
 /// Fitted values at the ends of the ladder.
 pub(crate) fn ends(level: f64, slope: f64, x: &[f64]) -> (f64, f64) {
-    let low = x.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = range(x);
     (level + slope * low, level + slope * high)
 }
 
-pub(crate) fn plain_verdict(fitted: &Fitted, x: &[f64], options: &Options) -> Verdict {
+fn plain_verdict(fitted: &Fitted, x: &[f64], options: &Options) -> Verdict {
     let (level, slope) = fitted.plain(options.alpha);
-    unadjusted(&level, &slope, ends(fitted.level, fitted.slope, x), options)
+    unadjusted(&level, &slope, x, options)
 }
 
-/// The other rules beside the headline's.
+/// The rules of the plan, and some others, beside the headline's.
 pub(crate) fn panel(
     plan: &Plan,
     y: &[f64],
     extra: Vec<(String, Fitted)>,
     options: &Options,
-) -> Vec<RuleResult> {
-    let main = fit_readout(plan.main(), y);
+) -> Result<Vec<RuleResult>, FitError> {
+    let main = fit_readout(plan.main(), y)?;
     let expected = plain_verdict(&main, &plan.x, options);
-    let own = plan
-        .readouts
-        .iter()
-        .map(|r| (r.rule.to_owned(), fit_readout(r, y)));
-    own.chain(extra)
-        .map(|(rule, fitted)| {
-            let verdict = plain_verdict(&fitted, &plan.x, options);
-            RuleResult {
-                main: rule == plan.main().rule,
-                rule,
-                delta_beta: fitted.plain(options.alpha).1,
-                sign_flips: fitted.slope * main.slope < 0.0,
-                verdict_flips: verdict != expected,
-                verdict,
-            }
-        })
-        .collect()
+    let mut all = Vec::with_capacity(plan.readouts.len() + extra.len());
+    for r in &plan.readouts {
+        if let Ok(fitted) = fit_readout(r, y) {
+            all.push((r.rule.to_owned(), fitted));
+        }
+    }
+    all.extend(extra);
+    let row = |(rule, fitted): (String, Fitted)| {
+        let verdict = plain_verdict(&fitted, &plan.x, options);
+        RuleResult {
+            main: rule == plan.main().rule,
+            rule,
+            delta_beta: fitted.plain(options.alpha).1,
+            sign_flips: fitted.slope * main.slope < 0.0,
+            verdict_flips: verdict != expected,
+            verdict,
+        }
+    };
+    Ok(all.into_iter().map(row).collect())
 }
 
 /// The quadratic term beside the terms of `stage`, and the small-sample information criteria.
-pub(crate) fn curvature(stage: &Stage, f: &[f64], options: &Options) -> Curvature {
+pub(crate) fn curvature(
+    stage: &Stage,
+    f: &[f64],
+    options: &Options,
+) -> Result<Curvature, FitError> {
     let n = f.len() as f64;
-    let rss = |s: &Stage| s.sigma2(&s.residuals(f)) * s.df;
-    let with = |extra: &dyn Fn(&[f64]) -> Vec<f64>| -> Option<Stage> {
-        let terms = stage.terms.iter().map(|t| extra(t)).collect();
-        Stage::new(terms, &stage.reading_weights(), &[], options).ok()
+    let p = stage.columns.len();
+    let square: Vec<f64> = stage.columns[1].iter().map(|x| x * x).collect();
+    let columns: Vec<&[f64]> = stage.columns.iter().chain([&square]).map(Vec::as_slice).collect();
+    let with = |columns: &[&[f64]]| LinearFit::weighted(columns, f, &stage.weights).ok();
+    let bent = with(&columns).filter(|fit| fit.df() > 0);
+    let aicc = |fit: &LinearFit| -> Option<f64> {
+        let k = fit.coefficients().len() as f64 + 1.0;
+        (fit.rss() > 0.0 && n - k - 1.0 > 0.0).then(|| {
+            n * libm::log(fit.rss() / n) + 2.0 * k + 2.0 * k * (k + 1.0) / (n - k - 1.0)
+        })
     };
-    let bent = with(&|t| {
-        let mut row = vec![1.0, t[1] * t[1], t[1]];
-        row.extend_from_slice(t.get(2..).unwrap_or(&[]));
-        row
-    });
-    let mean = f.iter().sum::<f64>() / n;
-    let flat: f64 = f.iter().map(|v| (v - mean) * (v - mean)).sum();
-    let aicc = |rss: f64, terms: f64| -> Option<f64> {
-        let k = terms + 1.0;
-        (rss > 0.0 && n - k - 1.0 > 0.0)
-            .then(|| n * libm::log(rss / n) + 2.0 * k + 2.0 * k * (k + 1.0) / (n - k - 1.0))
+    let coefficient = match &bent {
+        None => None,
+        Some(fit) => {
+            let unit: Vec<f64> = (0..=p).map(|i| if i == p { 1.0 } else { 0.0 }).collect();
+            let e = fit.estimate(&unit, Errors::Classical)?;
+            Some(Estimate::new(e.value, e.standard_error.powi(2), e.df, options.alpha))
+        }
     };
-    let p = stage.terms.first().map_or(2, Vec::len) as f64;
-    let coefficient = bent.as_ref().map(|s| {
-        let fitted = fit_readings(s, f.to_vec(), Cov::default());
-        Estimate::new(
-            fitted.slope,
-            fitted.run.slope,
-            fitted.run_df[1],
-            options.alpha,
-        )
-    });
-    Curvature {
+    let flat = columns.get(..1).and_then(|c| with(c));
+    Ok(Curvature {
         questioned: coefficient.is_some_and(|c| c.p_value < 0.05),
         coefficient,
         aicc: [
-            aicc(flat, 1.0),
-            aicc(rss(stage), p),
-            bent.as_ref().and_then(|s| aicc(rss(s), p + 1.0)),
+            flat.as_ref().and_then(aicc),
+            aicc(&stage.fit(f)?),
+            bent.as_ref().and_then(aicc),
         ],
-    }
+    })
 }
 
 /// A straight line of `exp(f)` in the log scale.
-pub(crate) fn semi_log(stage: &Stage, log_values: &[f64], options: &Options) -> SemiLog {
+pub(crate) fn semi_log(
+    stage: &Stage,
+    log_values: &[f64],
+    options: &Options,
+) -> Result<SemiLog, FitError> {
     let values: Vec<f64> = log_values.iter().map(|v| exp(*v)).collect();
-    let fitted = fit_readings(stage, values, Cov::default());
-    let slope = Estimate::new(
-        fitted.slope * std::f64::consts::LN_10,
-        fitted.run.slope * std::f64::consts::LN_10 * std::f64::consts::LN_10,
-        fitted.run_df[1],
-        options.alpha,
-    );
+    let fitted = fit_readings(stage, values, Cov::default())?;
+    let decade = std::f64::consts::LN_10;
     let n = fitted.readings.len() as f64;
     let mean = fitted.readings.iter().sum::<f64>() / n;
-    let total: f64 = fitted
-        .readings
-        .iter()
-        .map(|v| (v - mean) * (v - mean))
-        .sum();
-    let left: f64 = fitted.residuals.iter().map(|e| e * e).sum();
-    SemiLog {
+    let total: f64 = fitted.readings.iter().map(|v| (v - mean) * (v - mean)).sum();
+    let left: f64 = fitted.fit.residuals().iter().map(|e| e * e).sum();
+    Ok(SemiLog {
         level: fitted.level,
-        slope_per_decade: slope,
+        slope_per_decade: Estimate::new(
+            fitted.slope * decade,
+            fitted.run.slope * decade * decade,
+            fitted.run_df[1],
+            options.alpha,
+        ),
         r_squared: if total > 0.0 { 1.0 - left / total } else { 0.0 },
-    }
+    })
 }
 
 /// The law of `E_t − E_b` from the log readings of both.
@@ -164,73 +151,46 @@ pub(crate) fn difference(
     treatment: &[f64],
     baseline: &[f64],
     options: &Options,
-) -> DifferenceLaw {
-    let gap: Vec<f64> = treatment
-        .iter()
-        .zip(baseline)
-        .map(|(t, b)| exp(*t) - exp(*b))
-        .collect();
-    let fitted = fit_readings(stage, gap, Cov::default());
-    let law = |f: &[f64]| (exp(stage.coefficient(0, f)), -stage.coefficient(1, f));
-    let ((error_t, beta_t), (error_b, beta_b)) = (law(treatment), law(baseline));
-    let value = error_t - error_b;
-    let slope_from_laws = beta_b * error_b - beta_t * error_t;
-    let (log_ratio, exponent) = (
-        stage.coefficient(0, treatment) - stage.coefficient(0, baseline),
-        beta_b - beta_t,
-    );
-    DifferenceLaw {
+) -> Result<DifferenceLaw, FitError> {
+    let gap: Vec<f64> = (treatment.iter().zip(baseline)).map(|(t, b)| exp(*t) - exp(*b)).collect();
+    let fitted = fit_readings(stage, gap, Cov::default())?;
+    let law = |f: &[f64]| (stage.coefficient(0, f), -stage.coefficient(1, f));
+    let ((log_t, beta_t), (log_b, beta_b)) = (law(treatment), law(baseline));
+    let value = exp(log_t) - exp(log_b);
+    let slope_from_laws = beta_b * exp(log_b) - beta_t * exp(log_t);
+    let shrinks = |level: f64, slope: f64| level * slope < 0.0;
+    let grows = |level: f64, slope: f64| level * slope > 0.0;
+    let ratio = (log_t - log_b, beta_b - beta_t);
+    Ok(DifferenceLaw {
         value,
-        slope: Estimate::new(
-            fitted.slope,
-            fitted.run.slope,
-            fitted.run_df[1],
-            options.alpha,
-        ),
+        slope: Estimate::new(fitted.slope, fitted.run.slope, fitted.run_df[1], options.alpha),
         slope_from_laws,
-        discordant: (value * slope_from_laws) * (log_ratio * exponent) < 0.0,
-    }
+        discordant: (shrinks(value, slope_from_laws) && grows(ratio.0, ratio.1))
+            || (grows(value, slope_from_laws) && shrinks(ratio.0, ratio.1)),
+    })
 }
 
-/// Fieller's set `{x: (a + δx)² ≤ t²·Var}` on the scale axis.
+/// Fieller's set of the scales with `G = 1`.
 pub(crate) fn parity(fitted: &Fitted, origin: f64, options: &Options) -> Parity {
     let v = fitted.covariance(options.items);
-    let df = fitted.variance(1, options.items).1;
-    let t = t_critical(1.0 - options.alpha, df);
-    let (a, d) = (fitted.level, fitted.slope);
-    let qa = d * d - t * t * v.slope;
-    let qb = a * d - t * t * v.cross;
-    let qc = a * a - t * t * v.level;
-    let disc = qb * qb - qa * qc;
-    let scale = |x: f64| exp(origin + x);
-    if qa > 0.0 {
-        // The set contains −a/δ, so that a negative discriminant is rounding.
-        let root = disc.max(0.0).sqrt();
-        Parity::Bounded {
-            scale: scale(-a / d),
-            lower: scale((-qb - root) / qa),
-            upper: scale((-qb + root) / qa),
-        }
-    } else if disc > 0.0 && qa < 0.0 {
-        let root = disc.sqrt();
-        Parity::Unbounded {
-            below: scale((-qb + root) / qa),
-            above: scale((-qb - root) / qa),
-        }
-    } else {
-        Parity::Everywhere
+    let t = t_critical(1.0 - options.alpha, fitted.variance(1, options.items).1);
+    let decades = |x: f64| (origin + x) / std::f64::consts::LN_10;
+    let at = -fitted.level / fitted.slope;
+    let set = fieller([fitted.level, fitted.slope], [v.level, v.cross, v.slope], t);
+    Parity {
+        log10_scale: at.is_finite().then(|| decades(at)),
+        set: in_decades(set.shifted(origin)),
     }
 }
 
-/// The line with its bands on `points` scales from end to end.
+/// The line with its bands from end to end.
 pub(crate) fn band(fitted: &Fitted, origin: f64, x: &[f64], options: &Options) -> Vec<BandPoint> {
     let points = 41;
     let v = fitted.covariance(options.items);
     let df = fitted.variance(1, options.items).1;
     let t = t_critical(1.0 - options.alpha, df);
     let wide = (2.0 * f_quantile(1.0 - options.alpha, 2.0, df)).sqrt();
-    let low = x.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = range(x);
     (0..points)
         .map(|i| {
             let at = low + (high - low) * f64::from(i) / f64::from(points - 1);
@@ -258,8 +218,7 @@ pub(crate) fn predictions(
     let v = fitted.covariance(options.items);
     let df = fitted.variance(1, options.items).1;
     let t = t_critical(1.0 - options.alpha, df);
-    let low = x.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = range(x);
     options
         .predict_at
         .iter()
@@ -283,47 +242,92 @@ pub(crate) fn predictions(
         .collect()
 }
 
+/// Level and exponent of a classical fit.
+fn classical(fit: &LinearFit, options: &Options) -> Result<(Estimate, Estimate), FitError> {
+    let c = fit.covariance(Errors::Classical)?;
+    let b = fit.coefficients();
+    let of = |k: usize| Estimate::new(b[k], c[k][k], fit.df() as f64, options.alpha);
+    Ok((of(0), of(1)))
+}
+
 /// The line without each reading.
 pub(crate) fn leave_one_out(
     stage: &Stage,
     fitted: &Fitted,
     x: &[f64],
     options: &Options,
-) -> LeaveOneOut {
-    let whole = {
-        let v = stage.covariance_with(fitted.sigma2);
-        let level = Estimate::new(fitted.level, v.level, stage.df, options.alpha);
-        let slope = Estimate::new(fitted.slope, v.slope, stage.df, options.alpha);
-        unadjusted(&level, &slope, ends(fitted.level, fitted.slope, x), options)
-    };
-    let mut values = Vec::new();
+) -> Result<LeaveOneOut, FitError> {
+    let (level, slope) = classical(&fitted.fit, options)?;
+    let whole = unadjusted(&level, &slope, x, options);
+    let n = fitted.readings.len();
+    let mut values = Vec::with_capacity(n);
     let mut same = 0;
-    for j in 0..x.len() {
-        let Some(w) = stage.without(j, &fitted.readings, &fitted.residuals) else {
+    for j in 0..n {
+        let rest: Vec<usize> = (0..n).filter(|&i| i != j).collect();
+        let fit = stage.fit_some(&rest, &fitted.readings);
+        let Some((level, slope)) = fit.ok().and_then(|f| classical(&f, options).ok()) else {
             continue;
         };
-        let level = Estimate::new(w.level, w.level_variance, w.df, options.alpha);
-        let slope = Estimate::new(w.slope, w.slope_variance, w.df, options.alpha);
-        let verdict = unadjusted(&level, &slope, ends(w.level, w.slope, x), options);
-        same += usize::from(verdict == whole);
-        values.push(w.slope);
+        same += usize::from(unadjusted(&level, &slope, x, options) == whole);
+        values.push(slope.value);
     }
-    let n = values.len();
-    let or_whole = |v: f64| if v.is_finite() { v } else { fitted.slope };
-    LeaveOneOut {
-        lower: or_whole(values.iter().copied().fold(f64::INFINITY, f64::min)),
-        upper: or_whole(values.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
-        verdict_stability: if n > 0 { same as f64 / n as f64 } else { 1.0 },
+    let (lower, upper) = if values.is_empty() {
+        (fitted.slope, fitted.slope)
+    } else {
+        range(&values)
+    };
+    Ok(LeaveOneOut {
+        lower,
+        upper,
+        verdict_stability: if values.is_empty() { 1.0 } else { same as f64 / values.len() as f64 },
         delta_beta: values,
+    })
+}
+
+/// Second opinions. Orders and signs of readings mean something only where they stand by themselves
+/// on one line, so that grids have none.
+pub(crate) fn resampling(
+    plan: &Plan,
+    fitted: &Fitted,
+    options: &Options,
+) -> Result<Resampling, FitError> {
+    let (x, f) = (&plan.x, &fitted.readings);
+    if plan.design == Design::Grid {
+        return Ok(Resampling::default());
     }
+    let level = 1.0 - options.alpha;
+    let permutation = permutation_test(x, f, options.seed)?;
+    let around = |(lower, upper): (f64, f64)| Interval {
+        value: fitted.slope,
+        lower,
+        upper,
+    };
+    let bootstrap = pairs_bootstrap(x, f, level, options.seed).ok();
+    let trend = rank_trend(x, f, level).ok();
+    let series = autocorrelation(fitted.fit.residuals(), options.seed)?;
+    Ok(Resampling {
+        permutation_p: Some(permutation.p_value),
+        sign_flip_p: wild_test(x, f, 0.0, options.seed).ok().map(|w| w.p_value),
+        mann_kendall_p: trend.as_ref().map(|t| t.p_value),
+        theil_sen: trend.map(|t| Interval {
+            value: t.slope,
+            lower: t.lower,
+            upper: t.upper,
+        }),
+        bootstrap_percentile: bootstrap.as_ref().map(|b| around(b.percentile)),
+        bootstrap_bca: bootstrap.as_ref().map(|b| around(b.bca)),
+        exact: permutation.exact,
+        autocorrelation: Some(series.lag_one),
+        autocorrelation_p: Some(series.test.p_value),
+    })
 }
 
 /// Readings in the order in which they are held out: by scale, and by size on a grid. Each level is
 /// a set of readings that leave together.
 fn levels(plan: &Plan) -> Vec<Vec<usize>> {
-    let key: Vec<f64> = match plan.design {
-        Design::Grid => plan.main().read_at.clone(),
-        Design::Isoflop | Design::Rungs => plan.x.clone(),
+    let key: &[f64] = match plan.design {
+        Design::Grid => &plan.main().read_at,
+        Design::Isoflop | Design::Rungs => &plan.x,
     };
     let mut order: Vec<usize> = (0..key.len()).collect();
     order.sort_by(|&a, &b| key[a].total_cmp(&key[b]).then(a.cmp(&b)));
@@ -337,10 +341,8 @@ fn levels(plan: &Plan) -> Vec<Vec<usize>> {
     levels
 }
 
-/// Predicts the largest one, two and three levels of scale from the rest.
-///
-/// `treatment` and `baseline` are the log readings of both errors, for the ratio of two laws with
-/// floors; it needs `x`, the scale alone, and is left out on grids.
+/// Predicts the largest one, two and three levels of scale from the rest. `floors` predicts the
+/// second set of readings from the first by a competing law, where it can.
 pub(crate) fn backtest(
     plan: &Plan,
     readings: &[f64],
@@ -349,40 +351,40 @@ pub(crate) fn backtest(
 ) -> Backtest {
     let stage = &plan.main().stage;
     let levels = levels(plan);
-    let weights = stage.reading_weights();
     let mut holdouts = Vec::new();
     for k in 1..=3 {
         let Some(kept) = levels.len().checked_sub(k).filter(|&n| n >= 3) else {
             break;
         };
         let (seen, unseen) = levels.split_at(kept);
-        let seen: Vec<usize> = seen.concat();
-        let unseen: Vec<usize> = unseen.concat();
-        let pick = |v: &[f64]| -> Vec<f64> { seen.iter().map(|&i| v[i]).collect() };
-        let terms = seen.iter().map(|&i| stage.terms[i].clone()).collect();
-        let Ok(part) = Stage::new(terms, &pick(&weights), &[], options) else {
+        let (seen, unseen) = (seen.concat(), unseen.concat());
+        let Ok(fit) = stage.fit_some(&seen, readings) else {
             break;
         };
-        let f = pick(readings);
-        let sigma2 = part.sigma2(&part.residuals(&f));
-        let t = t_critical(1.0 - options.alpha, part.df);
-        let mean = f.iter().sum::<f64>() / f.len() as f64;
-        let last = f.last().copied().unwrap_or(mean);
+        if fit.df() == 0 {
+            break;
+        }
+        let mean = seen.iter().map(|&i| readings[i]).sum::<f64>() / seen.len() as f64;
+        let last = seen.last().map_or(mean, |&i| readings[i]);
         let with_floors = floors(&seen, &unseen);
         for (n, &i) in unseen.iter().enumerate() {
-            let (value, factor) = part.predict(&stage.terms[i], &f);
-            let half = t * (sigma2 * (1.0 + factor)).sqrt();
+            let Ok(line) = fit.estimate(&stage.terms(i), Errors::Classical) else {
+                continue;
+            };
+            let own = fit.variance() / stage.weights[i];
+            let new = Estimate::new(
+                line.value,
+                line.standard_error.powi(2) + own,
+                line.df,
+                options.alpha,
+            );
             let actual = readings[i];
             holdouts.push(Holdout {
                 fitted: seen.len(),
                 scale: exp(plan.origin + plan.x[i]),
-                predicted: Interval {
-                    value,
-                    lower: value - half,
-                    upper: value + half,
-                },
+                predicted: new.interval(),
                 actual,
-                error: actual - value,
+                error: actual - new.value,
                 constant_error: actual - mean,
                 last_error: actual - last,
                 floors_error: with_floors
@@ -390,14 +392,10 @@ pub(crate) fn backtest(
                     .and_then(|p| p.get(n))
                     .map(|p| actual - p)
                     .filter(|e| e.is_finite()),
-                inside: (actual - value).abs() <= half,
+                inside: new.lower <= actual && actual <= new.upper,
             });
         }
     }
-    summarise(holdouts)
-}
-
-fn summarise(holdouts: Vec<Holdout>) -> Backtest {
     let mean = |f: &dyn Fn(&Holdout) -> Option<f64>| -> Option<f64> {
         let values: Vec<f64> = holdouts.iter().filter_map(f).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -424,7 +422,7 @@ pub(crate) fn local_exponents(plan: &Plan, readings: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// Readings of one distribution by another loss's frontier, for the panel.
+/// The ratio with each error read by its own rule.
 pub(crate) fn paired(
     plan: &Plan,
     treatment: (&Readout, &[f64]),
@@ -433,20 +431,22 @@ pub(crate) fn paired(
     let t = treatment.0.readings(treatment.1);
     let b = baseline.0.readings(baseline.1);
     let f: Vec<f64> = t.iter().zip(&b).map(|(t, b)| t - b).collect();
-    if f.len() != plan.x.len() {
-        return Err(FitError::Length {
-            what: "readings".into(),
-            found: f.len(),
-            needed: plan.x.len(),
-        });
-    }
-    Ok(fit_readings(&plan.main().stage, f, Cov::default()))
+    fit_readings(&plan.main().stage, f, Cov::default())
 }
 
-/// Effective exponents' intervals by both item assumptions.
-pub(crate) fn both(fitted: &Fitted, options: &Options) -> (Estimate, Estimate) {
-    (
-        fitted.estimate(1, options.items, options.alpha),
-        fitted.estimate(1, Items::Fixed, options.alpha),
-    )
+fn in_decades(set: ConfidenceSet) -> ConfidenceSet {
+    let k = std::f64::consts::LN_10;
+    match set {
+        ConfidenceSet::Bounded { lower, upper } => ConfidenceSet::Bounded {
+            lower: lower / k,
+            upper: upper / k,
+        },
+        ConfidenceSet::Outside { below, above } => ConfidenceSet::Outside {
+            below: below / k,
+            above: above / k,
+        },
+        ConfidenceSet::Below { upper } => ConfidenceSet::Below { upper: upper / k },
+        ConfidenceSet::Above { lower } => ConfidenceSet::Above { lower: lower / k },
+        other => other,
+    }
 }

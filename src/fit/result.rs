@@ -10,6 +10,7 @@ pub use super::design::Design;
 pub use super::frontier::Profile;
 pub use super::inference::{Estimate, Interval};
 use super::options::Options;
+pub use super::regression::ConfidenceSet;
 pub use super::verdict::{Flag, Verdict};
 
 /// The result of [`analyze`](super::analyze).
@@ -205,9 +206,9 @@ pub struct Reading {
     /// Leverage.
     pub leverage: f64,
     /// Cook's distance.
-    pub cook: f64,
+    pub cook: Option<f64>,
     /// Standardised change of `Δβ` without this reading.
-    pub dfbetas: f64,
+    pub dfbetas: Option<f64>,
 }
 
 /// The fitted ratio at one scale.
@@ -246,27 +247,13 @@ pub struct Prediction {
 
 /// The scales at which `G = 1` cannot be excluded (Fieller).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Parity {
-    /// A finite interval.
-    Bounded {
-        /// The scale where the line meets parity.
-        scale: f64,
-        /// Lower end.
-        lower: f64,
-        /// Upper end.
-        upper: f64,
-    },
-    /// Everything outside an interval: the exponent may be zero.
-    Unbounded {
-        /// Scales up to this one are compatible with parity.
-        below: f64,
-        /// And from this one on.
-        above: f64,
-    },
-    /// Every scale.
-    Everywhere,
+pub struct Parity {
+    /// `log10` of the scale where the line meets parity; `None` for a flat line.
+    pub log10_scale: Option<f64>,
+    /// Set of `log10` scales compatible with parity: a bounded interval only where the exponent
+    /// differs from zero.
+    pub set: ConfidenceSet,
 }
 
 /// The law of the difference `E_t − E_b` beside that of the ratio.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::inference::Interval;
+
 /// What happens to the gap `|ln G|` along the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,7 +98,7 @@ pub enum Flag {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Evidence {
     /// `ln G` at the middle of the ladder, with its interval.
-    pub(crate) level: (f64, f64, f64),
+    pub(crate) level: Interval,
     /// Fitted `ln G` at the ends of the ladder.
     pub(crate) ends: (f64, f64),
     pub(crate) slope: f64,
@@ -111,11 +113,11 @@ pub(crate) fn decide(e: &Evidence) -> Verdict {
     if e.differs && crosses {
         return Verdict::CrossesParity;
     }
-    if e.level.1 <= 0.0 && e.level.2 >= 0.0 {
+    if e.level.lower <= 0.0 && e.level.upper >= 0.0 {
         return Verdict::NoGap;
     }
     match (e.differs, e.equivalent) {
-        (true, false) if e.level.0 * e.slope < 0.0 => Verdict::Narrows,
+        (true, false) if e.level.value * e.slope < 0.0 => Verdict::Narrows,
         (true, false) => Verdict::Widens,
         (false, true) => Verdict::Persists,
         (true, true) => Verdict::Negligible,
