@@ -442,15 +442,12 @@ impl LinearFit {
             self.residuals.len(),
             self.coefficients.len() + 1,
         )?;
+        check_length("contrast", contrast.len(), self.coefficients.len())?;
+        if errors == Errors::Classical {
+            return Ok(self.classical(contrast, 0.0));
+        }
         let value = dot(contrast, &self.coefficients);
         let weights = self.whitened_weights(contrast)?;
-        if errors == Errors::Classical {
-            return Ok(Estimate {
-                value,
-                standard_error: (dot(&weights, &weights) * self.variance()).sqrt(),
-                df: self.df() as f64,
-            });
-        }
         let sandwich = self.sandwich(errors)?;
         let residuals = self.whitened_residuals();
         // Each block's contribution is a linear form in y: (a_g' A_g) e_g = q_g' y, q_g = (I−H) A_g a_g.
@@ -606,15 +603,30 @@ impl LinearFit {
         Ok(influence)
     }
 
+    /// contrast'β̂ under errors of equal variance; `own` times that variance is added.
+    fn classical(&self, contrast: &[f64], own: f64) -> Estimate {
+        let loading = self.loading(contrast);
+        let variance = self.variance() * (own + dot(&loading, &loading));
+        Estimate {
+            value: dot(contrast, &self.coefficients),
+            standard_error: variance.sqrt(),
+            df: self.df() as f64,
+        }
+    }
+
+    /// R⁻ᵀ·contrast, for a contrast of length p.
+    fn loading(&self, contrast: &[f64]) -> Vec<f64> {
+        (0..contrast.len())
+            .map(|k| compensated_sum((0..=k).map(|j| contrast[j] * self.r_inverse[j][k])))
+            .collect()
+    }
+
     /// a with contrast'β̂ = Σ aᵢ·√wᵢ·yᵢ.
     fn whitened_weights(&self, contrast: &[f64]) -> Result<Vec<f64>, FitError> {
-        let p = self.coefficients.len();
-        check_length("contrast", contrast.len(), p)?;
-        let rotated: Vec<f64> = (0..p)
-            .map(|k| compensated_sum((0..=k).map(|j| contrast[j] * self.r_inverse[j][k])))
-            .collect();
+        check_length("contrast", contrast.len(), self.coefficients.len())?;
+        let loading = self.loading(contrast);
         Ok((0..self.residuals.len())
-            .map(|i| compensated_sum(self.q.iter().zip(&rotated).map(|(q, c)| q[i] * c)))
+            .map(|i| compensated_sum(self.q.iter().zip(&loading).map(|(q, c)| q[i] * c)))
             .collect())
     }
 
@@ -858,22 +870,22 @@ impl Line {
 
     /// b with its classical standard error, n − 2 degrees of freedom.
     pub fn slope(&self) -> Estimate {
-        self.classical([0.0, 1.0], 0.0)
+        self.fit.classical(&[0.0, 1.0], 0.0)
     }
 
     /// a, the height of the line at x̄, with its classical standard error.
     pub fn level(&self) -> Estimate {
-        self.classical([1.0, 0.0], 0.0)
+        self.fit.classical(&[1.0, 0.0], 0.0)
     }
 
     /// The height of the line at `x`.
     pub fn at(&self, x: f64) -> Estimate {
-        self.classical([1.0, x - self.x_mean], 0.0)
+        self.fit.classical(&[1.0, x - self.x_mean], 0.0)
     }
 
     /// A new observation of unit weight at `x`: the standard error includes its own noise.
     pub fn prediction(&self, x: f64) -> Estimate {
-        self.classical([1.0, x - self.x_mean], 1.0)
+        self.fit.classical(&[1.0, x - self.x_mean], 1.0)
     }
 
     /// The Working–Hotelling band at `x`: covers the whole line at once with probability `level`.
@@ -903,19 +915,6 @@ impl Line {
             t_critical(level, a.df),
         )
         .shifted(self.x_mean)
-    }
-
-    fn classical(&self, contrast: [f64; 2], own: f64) -> Estimate {
-        let fit = &self.fit;
-        let loading: Vec<f64> = (0..2)
-            .map(|k| contrast[0] * fit.r_inverse[0][k] + contrast[1] * fit.r_inverse[1][k])
-            .collect();
-        let variance = fit.variance() * (own + dot(&loading, &loading));
-        Estimate {
-            value: dot(&contrast, &fit.coefficients),
-            standard_error: variance.sqrt(),
-            df: fit.df() as f64,
-        }
     }
 }
 
