@@ -433,7 +433,7 @@ pub fn fit_surface(
     check_huber(huber)?;
     check_length("tokens", tokens.len(), params.len())?;
     // Spread and positivity of both axes.
-    let positive = |what: &str, values: &[f64]| match values.iter().position(|v| !(*v > 0.0)) {
+    let positive = |what: &str, values: &[f64]| match values.iter().position(|v| *v <= 0.0) {
         Some(i) => Err(FitError::Domain {
             what: format!("{what}[{i}]"),
             value: values[i],
@@ -835,10 +835,8 @@ fn non_negative<const Q: usize, const P: usize>(gram: &[[f64; Q]; Q]) -> (f64, [
             let i = chosen[a];
             for b in 0..=a {
                 let j = chosen[b];
-                let mut value = gram[i][j] / scale(i) / scale(j);
-                for c in 0..b {
-                    value -= lower[a][c] * lower[b][c];
-                }
+                let product: f64 = (0..b).map(|c| lower[a][c] * lower[b][c]).sum();
+                let value = gram[i][j] / scale(i) / scale(j) - product;
                 lower[a][b] = if a == b {
                     value.sqrt()
                 } else {
@@ -846,11 +844,8 @@ fn non_negative<const Q: usize, const P: usize>(gram: &[[f64; Q]; Q]) -> (f64, [
                 };
             }
             sound &= lower[a][a] > 1e-7;
-            let mut value = gram[i][P] / scale(i);
-            for c in 0..a {
-                value -= lower[a][c] * y[c];
-            }
-            y[a] = value / lower[a][a];
+            let product: f64 = (0..a).map(|c| lower[a][c] * y[c]).sum();
+            y[a] = (gram[i][P] / scale(i) - product) / lower[a][a];
             explained += y[a] * y[a];
         }
         if !sound {
@@ -858,11 +853,8 @@ fn non_negative<const Q: usize, const P: usize>(gram: &[[f64; Q]; Q]) -> (f64, [
         }
         let mut solution = [0.0; P];
         for a in (0..m).rev() {
-            let mut value = y[a];
-            for c in a + 1..m {
-                value -= lower[c][a] * solution[chosen[c]];
-            }
-            solution[chosen[a]] = value / lower[a][a];
+            let product: f64 = (a + 1..m).map(|c| lower[c][a] * solution[chosen[c]]).sum();
+            solution[chosen[a]] = (y[a] - product) / lower[a][a];
         }
         for i in &chosen {
             solution[*i] /= scale(*i);
@@ -1058,7 +1050,8 @@ fn profile_end<const P: usize>(
         let last = sign * (next - to) >= 0.0;
         let next = if last { to } else { next };
         let fit = profile(next, &near);
-        if !(fit.cost <= threshold) {
+        // A profile that cannot be evaluated ends the interval too.
+        if fit.cost.is_nan() || fit.cost > threshold {
             break next;
         }
         if last {

@@ -277,7 +277,7 @@ pub fn equality_test(
     }
     let df1 = k as f64 - 1.0;
     let df2 = df - df1 + 1.0;
-    if !(df2 > 0.0) || !df.is_finite() {
+    if df2 <= 0.0 || !df2.is_finite() {
         return Err(FitError::Domain {
             what: "degrees of freedom left for the test of equality".to_owned(),
             value: df2,
@@ -287,7 +287,7 @@ pub fn equality_test(
         what: "the covariance matrix of the effects".to_owned(),
     };
     let scale = (0..k).fold(0.0_f64, |m, i| m.max(covariance[i][i]));
-    if !(scale > 0.0) {
+    if scale <= 0.0 {
         return Err(singular());
     }
     let matrix = DMatrix::from_fn(k, k, |i, j| covariance[i.max(j)][i.min(j)] / scale);
@@ -332,7 +332,7 @@ pub fn welch_james(
     check_length("variances", variances.len(), k)?;
     check_length("degrees of freedom", df.len(), k)?;
     check_variances(variances)?;
-    if let Some(&value) = df.iter().find(|d| !(**d > 0.0)) {
+    if let Some(&value) = df.iter().find(|d| d.is_nan() || **d <= 0.0) {
         return Err(FitError::Domain {
             what: "degrees of freedom".to_owned(),
             value,

@@ -214,7 +214,7 @@ impl Plan {
         };
         let run = run_variance + frontier_variance;
         let variance = run + item_variance;
-        if !(variance > 0.0) {
+        if variance <= 0.0 || !variance.is_finite() {
             return domain("the total noise", variance);
         }
         let mut inverse = (run / variance).powi(2) / (j - 2.0);

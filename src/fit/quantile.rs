@@ -113,7 +113,7 @@ pub fn chi2_cdf(x: f64, df: f64) -> f64 {
 
 /// The x with P(X ≤ x) = `p` for χ² with `df` > 0 degrees of freedom.
 pub fn chi2_quantile(p: f64, df: f64) -> f64 {
-    if !(0.0..=1.0).contains(&p) || !(df > 0.0 && df.is_finite()) {
+    if !(0.0..=1.0).contains(&p) || !is_positive(df) {
         return f64::NAN;
     }
     let half = 0.5 * df;
@@ -144,7 +144,7 @@ pub fn f_cdf(f: f64, df1: f64, df2: f64) -> f64 {
 
 /// The f with P(F ≤ f) = `p` for F with `df1` and `df2` > 0 degrees of freedom.
 pub fn f_quantile(p: f64, df1: f64, df2: f64) -> f64 {
-    if !(0.0..=1.0).contains(&p) || !(df1 > 0.0 && df1.is_finite()) || !(df2 > 0.0) {
+    if !(0.0..=1.0).contains(&p) || !is_positive(df1) || df2.is_nan() || df2 <= 0.0 {
         return f64::NAN;
     }
     if df2 == f64::INFINITY {
@@ -227,6 +227,11 @@ pub(crate) fn chi_mean(df: f64, g: impl Fn(f64) -> f64) -> f64 {
     value
 }
 
+/// Whether a parameter is a positive, finite number.
+fn is_positive(parameter: f64) -> bool {
+    parameter > 0.0 && parameter.is_finite()
+}
+
 /// P(T > t) for t ≥ 0.
 fn t_upper(t: f64, df: f64) -> f64 {
     if t == f64::INFINITY {
@@ -299,7 +304,7 @@ fn hill_normal_deviate(t: f64, df: f64) -> f64 {
 
 /// (P(X ≤ x), P(X > x)) of χ².
 fn chi2_tails(x: f64, df: f64) -> (f64, f64) {
-    if x.is_nan() || !(df > 0.0 && df.is_finite()) {
+    if x.is_nan() || !is_positive(df) {
         return (f64::NAN, f64::NAN);
     }
     if x <= 0.0 {
@@ -377,7 +382,7 @@ fn f_to_beta(f: f64, df1: f64, df2: f64) -> (f64, f64) {
 
 /// (P(F ≤ f), P(F > f)).
 fn f_tails(f: f64, df1: f64, df2: f64) -> (f64, f64) {
-    if f.is_nan() || !(df1 > 0.0 && df1.is_finite()) || df2.is_nan() || df2 <= 0.0 {
+    if f.is_nan() || !is_positive(df1) || df2.is_nan() || df2 <= 0.0 {
         return (f64::NAN, f64::NAN);
     }
     if f <= 0.0 {

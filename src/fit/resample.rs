@@ -199,7 +199,7 @@ pub(crate) fn permutation(
 /// ```
 /// use relscale::fit::resample::permutation_test;
 /// let test = permutation_test(&[1.0, 2.0, 3.0, 4.0], &[1.0, 3.0, 2.0, 7.0], 0)?;
-/// assert!(test.exact && test.total == 24 && test.count == 4);
+/// assert!(test.exact && test.total == 24 && test.count == 6);
 /// # Ok::<(), relscale::fit::error::FitError>(())
 /// ```
 pub fn permutation_test(x: &[f64], y: &[f64], seed: u64) -> Result<ResamplingTest, FitError> {
