@@ -6,7 +6,10 @@ pub mod checkpoint;
 pub mod distribution;
 mod error;
 pub mod evaluate;
+pub mod fit;
+pub mod ladder;
 pub mod model;
+pub mod report;
 pub mod scorer;
 pub mod tokenizer;
 

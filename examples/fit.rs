@@ -1,0 +1,86 @@
+//! Relative scaling laws of a table of losses.
+//!
+//! ```text
+//! cargo run --release --example fit -- --scores FILE.csv --baseline NAME [--treatment NAME ...]
+//!     [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
+//!     [--json FILE] [--plots DIR]
+//! ```
+//!
+//! The columns of the table are those of `Ladder::from_csv`.
+
+use std::error::Error;
+use std::fs::File;
+use std::path::PathBuf;
+
+use relscale::fit::{self, DesignChoice, Options};
+use relscale::ladder::Ladder;
+
+struct Arguments {
+    scores: PathBuf,
+    options: Options,
+    json: Option<PathBuf>,
+    plots: Option<PathBuf>,
+}
+
+fn parse() -> Result<Arguments, Box<dyn Error>> {
+    let mut scores = None;
+    let mut baseline = None;
+    let mut options = Options::default();
+    let (mut json, mut plots) = (None, None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(flag) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{flag} needs a value"));
+        match flag.as_str() {
+            "--scores" => scores = Some(PathBuf::from(value()?)),
+            "--baseline" => baseline = Some(value()?),
+            "--treatment" => options.treatments.push(value()?),
+            "--aggregate" => options.aggregate = Some(value()?),
+            "--design" => {
+                options.design = match value()?.as_str() {
+                    "auto" => DesignChoice::Auto,
+                    "isoflop" => DesignChoice::Isoflop,
+                    "rungs" => DesignChoice::Rungs,
+                    "grid" => DesignChoice::Grid,
+                    other => return Err(format!("no design {other:?}").into()),
+                }
+            }
+            "--margin-percent" => options.margin_percent = value()?.parse()?,
+            "--alpha" => options.alpha = value()?.parse()?,
+            "--json" => json = Some(PathBuf::from(value()?)),
+            "--plots" => plots = Some(PathBuf::from(value()?)),
+            other => return Err(format!("unknown option {other:?}").into()),
+        }
+    }
+    options.baseline = baseline.ok_or("--baseline is needed")?;
+    Ok(Arguments {
+        scores: scores.ok_or("--scores is needed")?,
+        options,
+        json,
+        plots,
+    })
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = parse()?;
+    let file = File::open(&arguments.scores)
+        .map_err(|e| format!("{}: {e}", arguments.scores.display()))?;
+    let ladder = Ladder::from_csv(file, &arguments.scores.display().to_string())?;
+    let analysis = fit::analyze(&ladder, &arguments.options)?;
+    for law in &analysis.laws {
+        let d = law.delta_beta;
+        println!(
+            "{:<12} {:<28} Δβ {:+.5} [{:+.5}, {:+.5}]  γ {:.4}  p(Holm) {:.3}  {:<14} {:?}",
+            law.corpus, law.treatment, d.value, d.lower, d.upper, law.gamma.value, law.holm_p, law.verdict, law.flags
+        );
+    }
+    for r in &analysis.refused {
+        eprintln!("{} {}: {}", r.corpus, r.distribution.as_deref().unwrap_or("-"), r.reason);
+    }
+    if let Some(path) = &arguments.json {
+        serde_json::to_writer_pretty(File::create(path)?, &analysis)?;
+    }
+    if arguments.plots.is_some() {
+        eprintln!("no plots yet");
+    }
+    Ok(())
+}

@@ -1,0 +1,559 @@
+//! What an analysis returns. Field names are stable; every option is part of the result.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ladder::FlopConvention;
+
+pub use super::design::Design;
+pub use super::frontier::Profile;
+pub use super::inference::{Estimate, Interval};
+use super::options::Options;
+pub use super::regression::ConfidenceSet;
+pub use super::verdict::{Flag, Verdict};
+
+/// The result of [`analyze`](super::analyze).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Analysis {
+    /// Version of this layout.
+    pub schema: u32,
+    /// Version of the crate that made it.
+    pub version: String,
+    /// Name of the ladder.
+    pub ladder: String,
+    /// What its FLOPs count.
+    pub flop_convention: FlopConvention,
+    /// Every option.
+    pub options: Options,
+    /// FNV-1a of the options and the version, 32 hexadecimal digits: results with one hash answer one
+    /// question.
+    pub specification_hash: String,
+    /// One entry per corpus × treatment, in that order.
+    pub laws: Vec<RelativeLaw>,
+    /// One entry per corpus × distribution.
+    pub traditional: Vec<TraditionalLaw>,
+    /// One entry per corpus.
+    pub corpora: Vec<CorpusReport>,
+    /// Exponents against the mean of all distributions, per corpus: no baseline enters.
+    pub centred: Vec<ContrastLaw>,
+    /// Differences of `delta_beta` between corpora, per pair and treatment.
+    pub cross_corpus: Vec<ContrastLaw>,
+    /// How far the distributions of a corpus differ from one another.
+    pub heterogeneity: Vec<Heterogeneity>,
+    /// Slope of the exponents on the covariate, per corpus.
+    pub covariate: Vec<CovariateSlope>,
+    /// What could not be analysed.
+    pub refused: Vec<Refused>,
+}
+
+/// Something left out, with the reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The corpus.
+    pub corpus: String,
+    /// The distribution, where it is one.
+    pub distribution: Option<String>,
+    /// The budget, where it is one.
+    pub budget: Option<f64>,
+    /// Why.
+    pub reason: String,
+}
+
+/// The relative scaling law `G(F) = E_t/E_b = γ (F/F0)^Δβ` of one treatment in one corpus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RelativeLaw {
+    /// The corpus.
+    pub corpus: String,
+    /// The distribution in the numerator.
+    pub treatment: String,
+    /// The distribution in the denominator.
+    pub baseline: String,
+    /// How scales were compared.
+    pub design: Design,
+    /// `Δβ = β_b − β_t = d ln G / d ln F`, per nat of the axis.
+    pub delta_beta: Estimate,
+    /// The same over this benchmark only: items are not a sample.
+    pub delta_beta_fixed_items: Estimate,
+    /// `γ = G` at `reference_flops`.
+    pub gamma: Interval,
+    /// Change of `G` per factor ten, in percent, `100 (10^Δβ − 1)`.
+    pub percent_per_decade: Interval,
+    /// `F0`, the geometric mean of the scales read.
+    pub reference_flops: f64,
+    /// Holm-adjusted p-value over all entries.
+    pub holm_p: f64,
+    /// Hochberg-adjusted p-value.
+    pub hochberg_p: f64,
+    /// Benjamini–Hochberg q-value.
+    pub bh_q: f64,
+    /// Benjamini–Yekutieli q-value.
+    pub by_q: f64,
+    /// FCR-adjusted interval of `delta_beta`, where Benjamini–Hochberg selects the entry.
+    pub selected: Option<Interval>,
+    /// Interval of `delta_beta` that holds for all entries at once (Šidák).
+    pub simultaneous: Interval,
+    /// Test that the change is smaller than the margin.
+    pub equivalence: Equivalence,
+    /// The decision.
+    pub verdict: Verdict,
+    /// What to know before quoting it.
+    pub flags: Vec<Flag>,
+    /// Variance of `delta_beta` by source.
+    pub variance: Variance,
+    /// `Δβ` by every rule of reading.
+    pub optimum_rules: BTreeMap<String, f64>,
+    /// The same with intervals and verdicts.
+    pub optimum_panel: Vec<RuleResult>,
+    /// Predictions of the largest scales from the others.
+    pub backtest: Backtest,
+    /// The readings that the line goes through.
+    pub readings: Vec<Reading>,
+    /// The fitted line with bands, on a grid of scales.
+    pub band: Vec<BandPoint>,
+    /// Where `G = 1`.
+    pub parity: Parity,
+    /// The law of the difference `E_t − E_b`.
+    pub difference: DifferenceLaw,
+    /// The form `G = c + s·log10(F/F0)`.
+    pub semi_log: SemiLog,
+    /// Whether `ln G` is straight.
+    pub curvature: Curvature,
+    /// Local exponents between neighbouring scales.
+    pub local_exponents: Vec<f64>,
+    /// Without each reading in turn.
+    pub leave_one_out: LeaveOneOut,
+    /// Enumerations and resampling, as second opinions.
+    pub resampling: Resampling,
+    /// What the items contribute.
+    pub items: ItemReport,
+    /// Predictions asked for.
+    pub predictions: Vec<Prediction>,
+}
+
+/// Variance of `delta_beta` by source; `total` is `max(R + item − idiosyncratic, R, item)` with
+/// `R = run + frontier + specification`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Variance {
+    /// Scatter of the readings about the line.
+    pub run: f64,
+    /// Error of the frontier.
+    pub frontier: f64,
+    /// Squared difference to the specification check.
+    pub specification: f64,
+    /// Sampling of item clusters.
+    pub item: f64,
+    /// Item-by-run noise that `run` contains already.
+    pub idiosyncratic: f64,
+    /// What the interval uses.
+    pub total: f64,
+}
+
+/// Two one-sided tests of `|Δβ| < margin`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Equivalence {
+    /// The margin in percent of `G` per decade.
+    pub margin_percent: f64,
+    /// The same as an exponent.
+    pub margin: f64,
+    /// The larger of the two one-sided p-values.
+    pub p_value: f64,
+    /// Holm-adjusted over all entries.
+    pub holm_p: f64,
+}
+
+/// One rule of reading.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RuleResult {
+    /// Its name.
+    pub rule: String,
+    /// Whether it is the one that the headline uses.
+    pub main: bool,
+    /// `Δβ`, with the variance of runs and frontier only.
+    pub delta_beta: Estimate,
+    /// Whether its sign differs from the headline's.
+    pub sign_flips: bool,
+    /// The decision it would give, unadjusted, with the variance of runs and frontier only.
+    pub verdict: Verdict,
+    /// Whether that differs from the headline's rule, decided in the same way.
+    pub verdict_flips: bool,
+}
+
+/// One reading of the ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Reading {
+    /// Label of the budget.
+    pub budget: f64,
+    /// Scale, in the unit of the axis.
+    pub scale: f64,
+    /// Size read, in parameters.
+    pub params: f64,
+    /// `ln G`.
+    pub log_ratio: f64,
+    /// Error of the treatment there.
+    pub treatment_error: f64,
+    /// Error of the baseline there.
+    pub baseline_error: f64,
+    /// Distance from the fitted line, in `ln G`.
+    pub residual: f64,
+    /// Leverage.
+    pub leverage: f64,
+    /// Cook's distance.
+    pub cook: Option<f64>,
+    /// Standardised change of `Δβ` without this reading.
+    pub dfbetas: Option<f64>,
+}
+
+/// The fitted ratio at one scale.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BandPoint {
+    /// Scale, in the unit of the axis.
+    pub scale: f64,
+    /// `G`.
+    pub ratio: f64,
+    /// Interval at this scale alone.
+    pub lower: f64,
+    /// Its upper end.
+    pub upper: f64,
+    /// Band that holds at all scales at once (Working and Hotelling).
+    pub simultaneous_lower: f64,
+    /// Its upper end.
+    pub simultaneous_upper: f64,
+}
+
+/// A prediction of the ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Prediction {
+    /// Scale, in the unit of the axis.
+    pub scale: f64,
+    /// `G` with the interval of a new reading.
+    pub ratio: Interval,
+    /// The interval of the line.
+    pub line: Interval,
+    /// Decades beyond the ladder; 0 inside.
+    pub decades_beyond: f64,
+    /// Whether that is more than the ladder is long: the interval holds only if the law does.
+    pub beyond_one_ladder: bool,
+}
+
+/// The scales at which `G = 1` cannot be excluded (Fieller).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Parity {
+    /// `log10` of the scale where the line meets parity; `None` for a flat line.
+    pub log10_scale: Option<f64>,
+    /// Set of `log10` scales compatible with parity: a bounded interval only where the exponent
+    /// differs from zero.
+    pub set: ConfidenceSet,
+}
+
+/// The law of the difference `E_t − E_b` beside that of the ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DifferenceLaw {
+    /// `E_t − E_b` at the reference scale, in the unit of the loss.
+    pub value: f64,
+    /// `d(E_t − E_b) / d ln F`, a straight line through the readings.
+    pub slope: Estimate,
+    /// The same from the two power laws, `β_b E_b − β_t E_t` at the reference scale.
+    pub slope_from_laws: f64,
+    /// Whether the absolute difference shrinks while the ratio moves away from one, or the reverse.
+    pub discordant: bool,
+}
+
+/// A straight line of the ratio itself against `log10 F`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SemiLog {
+    /// `G` at the reference scale.
+    pub level: f64,
+    /// Change of `G` per decade.
+    pub slope_per_decade: Estimate,
+    /// Share of the variance of `G` explained.
+    pub r_squared: f64,
+}
+
+/// The quadratic term of `ln G` in the log scale.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Curvature {
+    /// Coefficient of the squared, centred log scale; `None` with fewer than four readings.
+    pub coefficient: Option<Estimate>,
+    /// Whether its p-value is below 0.05.
+    pub questioned: bool,
+    /// AICc of the constant, the power law and the quadratic, in that order (`None`: too few readings).
+    pub aicc: [Option<f64>; 3],
+}
+
+/// Without each reading in turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LeaveOneOut {
+    /// `Δβ` without each reading.
+    pub delta_beta: Vec<f64>,
+    /// Least of them.
+    pub lower: f64,
+    /// Greatest.
+    pub upper: f64,
+    /// Share of them with the unadjusted run-only verdict of the whole.
+    pub verdict_stability: f64,
+}
+
+/// Second opinions that need no t distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Resampling {
+    /// Two-sided permutation p-value of the slope.
+    pub permutation_p: Option<f64>,
+    /// Wild (sign-flip) p-value with the null imposed.
+    pub sign_flip_p: Option<f64>,
+    /// Mann–Kendall p-value: a trend, straight or not.
+    pub mann_kendall_p: Option<f64>,
+    /// Theil–Sen slope with its Kendall interval.
+    pub theil_sen: Option<Interval>,
+    /// Percentile interval of the pairs bootstrap, too short for few readings.
+    pub bootstrap_percentile: Option<Interval>,
+    /// BCa interval of the same.
+    pub bootstrap_bca: Option<Interval>,
+    /// Whether everything was enumerated; otherwise `replicates` draws were made.
+    pub exact: bool,
+    /// Lag-one autocorrelation of the residuals.
+    pub autocorrelation: Option<f64>,
+    /// Its permutation p-value.
+    pub autocorrelation_p: Option<f64>,
+}
+
+/// What the items contribute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ItemReport {
+    /// Clusters of the treatment used.
+    pub treatment_clusters: usize,
+    /// Clusters of the baseline used.
+    pub baseline_clusters: usize,
+    /// Clusters left out because some run lacks them or scored another number of rows.
+    pub dropped_clusters: usize,
+    /// Runs left out because they lack the treatment, the baseline or the aggregate.
+    pub dropped_runs: Vec<String>,
+    /// Clusters that both share by name.
+    pub shared_clusters: usize,
+    /// Effective number of clusters, the smaller of the two.
+    pub effective_clusters: Option<f64>,
+    /// Share of the item variance in the total.
+    pub share: f64,
+    /// Least and greatest `Δβ` without one cluster, and the cluster that moves it most.
+    pub leave_one_out: Option<ClusterRange>,
+}
+
+/// `Δβ` without one cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClusterRange {
+    /// Least.
+    pub lower: f64,
+    /// Greatest.
+    pub upper: f64,
+    /// The cluster that moves it most.
+    pub most_influential: String,
+}
+
+/// Predictions of the largest scales from the others.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Backtest {
+    /// One entry per reading predicted, from the nearest to the largest hold-out.
+    pub holdouts: Vec<Holdout>,
+    /// Mean absolute error of the law in `ln G`.
+    pub law_error: Option<f64>,
+    /// Mean absolute error of a constant ratio.
+    pub constant_error: Option<f64>,
+    /// Mean absolute error of the last ratio seen.
+    pub last_error: Option<f64>,
+    /// Mean absolute error of the ratio of two laws with floors, where both can be fitted.
+    pub floors_error: Option<f64>,
+    /// Share of the readings inside their prediction interval.
+    pub coverage: Option<f64>,
+}
+
+/// One reading predicted from smaller scales.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Holdout {
+    /// How many of the smallest readings were fitted.
+    pub fitted: usize,
+    /// Scale predicted.
+    pub scale: f64,
+    /// `ln G` predicted, with its prediction interval.
+    pub predicted: Interval,
+    /// `ln G` read.
+    pub actual: f64,
+    /// `actual − predicted`.
+    pub error: f64,
+    /// Error of a constant ratio.
+    pub constant_error: f64,
+    /// Error of the last ratio fitted.
+    pub last_error: f64,
+    /// Error of the ratio of two laws with floors.
+    pub floors_error: Option<f64>,
+    /// Whether the interval contains the reading.
+    pub inside: bool,
+}
+
+/// The power law `E(F) = α (F/F0)^−β` of one distribution in one corpus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TraditionalLaw {
+    /// The corpus.
+    pub corpus: String,
+    /// The distribution.
+    pub distribution: String,
+    /// `β`, positive where the loss falls.
+    pub beta: Estimate,
+    /// `α`, the error at the reference scale.
+    pub alpha: Interval,
+    /// The reference scale.
+    pub reference_flops: f64,
+    /// `E = level + slope·log10(F/F0)`.
+    pub semi_log: SemiLog,
+    /// Quadratic term of `ln E`.
+    pub curvature: Curvature,
+    /// Errors at the scales read.
+    pub errors: Vec<f64>,
+    /// The law with a floor, where it can be fitted.
+    pub floor: Option<FloorReport>,
+}
+
+/// The law `E(F) = ε + A (F/F0)^−b`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FloorReport {
+    /// `ε` with its profile interval.
+    pub floor: Interval,
+    /// `A`.
+    pub amplitude: f64,
+    /// `b` with its profile interval.
+    pub exponent: Interval,
+    /// Share of the floor in the error at the largest scale.
+    pub floor_share: f64,
+    /// AICc of the law with a floor minus that of the power law.
+    pub aicc_difference: f64,
+    /// p-value of the floor by the F test.
+    pub p_value: f64,
+}
+
+/// One corpus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CorpusReport {
+    /// The corpus.
+    pub corpus: String,
+    /// How scales were compared.
+    pub design: Design,
+    /// Runs.
+    pub runs: usize,
+    /// Scales read, in the unit of the axis.
+    pub scales: Vec<f64>,
+    /// Their geometric mean.
+    pub reference_flops: f64,
+    /// Whether the aggregate loss contains the tested distributions.
+    pub aggregate_from_tested: bool,
+    /// Budgets that could not be read.
+    pub refused_budgets: Vec<Refused>,
+    /// The frontier of an IsoFLOP ladder.
+    pub frontier: Option<FrontierReport>,
+    /// Log aggregate loss and size of every run, for plots.
+    pub profiles: Vec<ProfilePoint>,
+}
+
+/// One run on the size profile of its budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ProfilePoint {
+    /// The run.
+    pub run: String,
+    /// Label of its budget.
+    pub budget: f64,
+    /// Its size.
+    pub params: f64,
+    /// Its aggregate loss.
+    pub aggregate: f64,
+}
+
+/// The compute-optimal frontier of an IsoFLOP ladder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FrontierReport {
+    /// Minimum of each budget, in parameters.
+    pub minima: Vec<f64>,
+    /// The smoothed frontier at each budget, in parameters.
+    pub smoothed: Vec<f64>,
+    /// How each budget was read.
+    pub profiles: Vec<Profile>,
+    /// Whether the smoothed size lies among the sizes trained.
+    pub inside: Vec<bool>,
+    /// Standard deviation of `ln` minima about the line.
+    pub residual_sd: f64,
+    /// `d ln N* / d ln C`.
+    pub exponent: Estimate,
+}
+
+/// A linear combination of log errors, `Σ c_d ln E_d`, followed along the scale.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ContrastLaw {
+    /// What is contrasted, for example `news` or `news: web − books`.
+    pub name: String,
+    /// The corpus, or both.
+    pub corpora: Vec<String>,
+    /// Exponent of the contrast.
+    pub exponent: Estimate,
+    /// Its level at the reference scale, in nats.
+    pub level: Interval,
+    /// Holm-adjusted p-value over the contrasts of this kind.
+    pub holm_p: f64,
+}
+
+/// How far the distributions of one corpus differ.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Heterogeneity {
+    /// The corpus.
+    pub corpus: String,
+    /// Number of distributions.
+    pub distributions: usize,
+    /// Test statistic of equal centred exponents.
+    pub q: f64,
+    /// Its p-value.
+    pub p_value: f64,
+    /// Standard deviation between distributions (REML).
+    pub tau: f64,
+    /// Share of the spread that is not noise.
+    pub i_squared: f64,
+    /// Whether the common variance was simplified because there are more distributions than readings.
+    pub approximate: bool,
+}
+
+/// Slope of the exponents on a covariate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CovariateSlope {
+    /// The corpus.
+    pub corpus: String,
+    /// Distributions that have the covariate.
+    pub distributions: usize,
+    /// Slope for these distributions.
+    pub fixed: Estimate,
+    /// Slope with the distributions as a sample (REML, Knapp–Hartung).
+    pub sample: Option<Estimate>,
+    /// Permutation p-value over the distributions.
+    pub permutation_p: Option<f64>,
+}

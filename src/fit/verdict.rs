@@ -1,0 +1,126 @@
+//! Decisions: what an exponent with its uncertainty lets one say about a gap.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::inference::Interval;
+
+/// What happens to the gap `|ln G|` along the ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It shrinks, by more than the margin as far as one can tell.
+    Narrows,
+    /// It grows.
+    Widens,
+    /// It changes by less than the margin.
+    Persists,
+    /// It changes, but by less than the margin.
+    Negligible,
+    /// The ladder does not tell.
+    Inconclusive,
+    /// There is no gap in the middle of the ladder that could change.
+    NoGap,
+    /// The ratio passes one within the ladder.
+    CrossesParity,
+}
+
+impl Verdict {
+    /// The name used in files, for example `crosses_parity`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Narrows => "narrows",
+            Self::Widens => "widens",
+            Self::Persists => "persists",
+            Self::Negligible => "negligible",
+            Self::Inconclusive => "inconclusive",
+            Self::NoGap => "no_gap",
+            Self::CrossesParity => "crosses_parity",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What to know before quoting a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Flag {
+    /// Fewer than five readings: no useful inference.
+    FewReadings,
+    /// The loss that picks the size contains the tested distributions.
+    AggregateFromTested,
+    /// Some budget had too few sizes for a polynomial and was read at its best run.
+    BestRunReading,
+    /// Some budget had no interior minimum and was left out.
+    BudgetRefused,
+    /// The smoothed frontier leaves the sizes trained at some budget.
+    FrontierOutsideGrid,
+    /// No second read-off was possible: the interval has no specification term.
+    NoSpecificationCheck,
+    /// A distribution has fewer than two clusters: items contribute nothing to the interval.
+    NoItemVariance,
+    /// Fewer than eight clusters: their variance is a guess.
+    FewClusters,
+    /// Some clusters were not scored alike in all runs and were left out.
+    DroppedClusters,
+    /// Some runs were not scored on both distributions and were left out.
+    DroppedRuns,
+    /// A loss has not left its chance level: a power law means nothing yet.
+    PreOnset,
+    /// A loss is mostly floor at the end of the ladder: convergence may be an approach to the floors.
+    NearFloor,
+    /// `ln G` is curved.
+    PowerLawQuestioned,
+    /// The t test rejects and the permutation test does not.
+    Fragile,
+    /// Another rule of reading gives another sign or verdict.
+    OptimumRuleFlips,
+    /// Leaving one reading out changes the verdict.
+    InfluentialReading,
+    /// The difference and the ratio move in opposite directions.
+    DifferenceDiscordant,
+    /// Residuals of neighbouring scales are correlated.
+    Autocorrelated,
+    /// A prediction lies further out than the ladder is long.
+    Extrapolated,
+}
+
+/// What a decision is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Evidence {
+    /// `ln G` at the middle of the ladder, with its interval.
+    pub(crate) level: Interval,
+    /// Fitted `ln G` at the ends of the ladder.
+    pub(crate) ends: (f64, f64),
+    pub(crate) slope: f64,
+    /// Whether the exponent differs from zero.
+    pub(crate) differs: bool,
+    /// Whether it is inside the margin.
+    pub(crate) equivalent: bool,
+}
+
+pub(crate) fn decide(e: &Evidence) -> Verdict {
+    let crosses = (e.ends.0 < 0.0 && e.ends.1 > 0.0) || (e.ends.0 > 0.0 && e.ends.1 < 0.0);
+    if e.differs && crosses {
+        return Verdict::CrossesParity;
+    }
+    if e.level.lower <= 0.0 && e.level.upper >= 0.0 {
+        return Verdict::NoGap;
+    }
+    match (e.differs, e.equivalent) {
+        (true, false) if e.level.value * e.slope < 0.0 => Verdict::Narrows,
+        (true, false) => Verdict::Widens,
+        (false, true) => Verdict::Persists,
+        (true, true) => Verdict::Negligible,
+        (false, false) => Verdict::Inconclusive,
+    }
+}

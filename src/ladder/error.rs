@@ -1,0 +1,217 @@
+//! What can be wrong with a ladder.
+
+use std::fmt;
+
+/// Why a ladder was refused. Every variant names the run, the distribution or the line.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum LadderError {
+    /// The file could not be read as a table or as JSON.
+    Malformed {
+        /// Name of the table.
+        table: String,
+        /// Line, counted from 1, where it is known.
+        line: Option<u64>,
+        /// What was wrong.
+        message: String,
+    },
+    /// The table lacks a column.
+    MissingColumn {
+        /// Name of the table.
+        table: String,
+        /// Name of the column.
+        column: &'static str,
+    },
+    /// A field that does not parse or is outside its domain.
+    Field {
+        /// Name of the table.
+        table: String,
+        /// Line, counted from 1.
+        line: u64,
+        /// Name of the column.
+        column: &'static str,
+        /// The text found.
+        value: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A row that repeats an earlier one.
+    DuplicateRow {
+        /// Name of the table.
+        table: String,
+        /// Line, counted from 1.
+        line: u64,
+        /// Line of the first such row.
+        first: u64,
+        /// The run.
+        run: String,
+        /// The distribution.
+        distribution: String,
+    },
+    /// Two rows that describe one run, or the whole ladder, differently.
+    Conflict {
+        /// Name of the table.
+        table: String,
+        /// Line of the second description, counted from 1.
+        line: u64,
+        /// Line of the first.
+        first: u64,
+        /// The run.
+        run: String,
+        /// The column that differs.
+        column: &'static str,
+    },
+    /// An error in a row, with its line.
+    Row {
+        /// Name of the table.
+        table: String,
+        /// Line, counted from 1.
+        line: u64,
+        /// The error.
+        source: Box<LadderError>,
+    },
+    /// A run, corpus or distribution without a name.
+    EmptyName {
+        /// Which of them.
+        what: &'static str,
+    },
+    /// A run was added twice.
+    DuplicateRun {
+        /// The run.
+        run: String,
+    },
+    /// A score for a run that was not added.
+    UnknownRun {
+        /// The run.
+        run: String,
+    },
+    /// A description of a run that is not finite and positive.
+    RunField {
+        /// The run.
+        run: String,
+        /// The field.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// A loss or weight outside its domain.
+    ScoreField {
+        /// The run.
+        run: String,
+        /// The distribution.
+        distribution: String,
+        /// The field.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// The error of a run on a distribution is zero or not finite.
+    NotPositive {
+        /// The run.
+        run: String,
+        /// The distribution.
+        distribution: String,
+        /// Its error.
+        value: f64,
+    },
+    /// Nothing in the ladder.
+    Empty {
+        /// What there is none of.
+        what: &'static str,
+    },
+    /// Reading or writing failed.
+    Io {
+        /// The message of the operating system.
+        message: String,
+    },
+}
+
+impl fmt::Display for LadderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed {
+                table,
+                line: Some(line),
+                message,
+            } => write!(f, "{table}, line {line}: {message}"),
+            Self::Malformed {
+                table,
+                line: None,
+                message,
+            } => write!(f, "{table}: {message}"),
+            Self::MissingColumn { table, column } => {
+                write!(f, "{table}: no column named {column:?}")
+            }
+            Self::Field {
+                table,
+                line,
+                column,
+                value,
+                expected,
+            } => write!(
+                f,
+                "{table}, line {line}: {column} is {value:?}, expected {expected}"
+            ),
+            Self::DuplicateRow {
+                table,
+                line,
+                first,
+                run,
+                distribution,
+            } => write!(
+                f,
+                "{table}, line {line}: repeats line {first} (run {run:?}, distribution {distribution:?})"
+            ),
+            Self::Conflict {
+                table,
+                line,
+                first,
+                run,
+                column,
+            } => write!(
+                f,
+                "{table}, line {line}: {column} of run {run:?} differs from line {first}"
+            ),
+            Self::Row {
+                table,
+                line,
+                source,
+            } => write!(f, "{table}, line {line}: {source}"),
+            Self::EmptyName { what } => write!(f, "a {what} has no name"),
+            Self::DuplicateRun { run } => write!(f, "run {run:?} was added twice"),
+            Self::UnknownRun { run } => write!(f, "run {run:?} was scored but never added"),
+            Self::RunField { run, what, value } => write!(
+                f,
+                "{what} of run {run:?} is {value}, expected a positive number"
+            ),
+            Self::ScoreField {
+                run,
+                distribution,
+                what,
+                value,
+            } => write!(
+                f,
+                "{what} of run {run:?} on {distribution:?} is {value}, outside its domain"
+            ),
+            Self::NotPositive {
+                run,
+                distribution,
+                value,
+            } => write!(
+                f,
+                "the error of run {run:?} on {distribution:?} is {value}: a ratio needs positive errors"
+            ),
+            Self::Empty { what } => write!(f, "the ladder has no {what}"),
+            Self::Io { message } => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for LadderError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Row { source, .. } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}
