@@ -70,11 +70,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         let d = law.delta_beta;
         println!(
             "{:<12} {:<28} Δβ {:+.5} [{:+.5}, {:+.5}]  γ {:.4}  p(Holm) {:.3}  {:<14} {:?}",
-            law.corpus, law.treatment, d.value, d.lower, d.upper, law.gamma.value, law.holm_p, law.verdict, law.flags
+            law.corpus,
+            law.treatment,
+            d.value,
+            d.lower,
+            d.upper,
+            law.gamma.value,
+            law.holm_p,
+            law.verdict,
+            law.flags
         );
     }
     for r in &analysis.refused {
-        eprintln!("{} {}: {}", r.corpus, r.distribution.as_deref().unwrap_or("-"), r.reason);
+        eprintln!(
+            "{} {}: {}",
+            r.corpus,
+            r.distribution.as_deref().unwrap_or("-"),
+            r.reason
+        );
     }
     if let Some(path) = &arguments.json {
         serde_json::to_writer_pretty(File::create(path)?, &analysis)?;

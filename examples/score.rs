@@ -49,9 +49,14 @@ fn arguments() -> Result<Arguments, String> {
     };
     let mut words = std::env::args().skip(1);
     while let Some(option) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
+        let mut value = || {
+            words
+                .next()
+                .ok_or_else(|| format!("{option} needs a value"))
+        };
         let number = |text: String| {
-            text.parse::<usize>().map_err(|_| format!("{option}: `{text}` is not a number"))
+            text.parse::<usize>()
+                .map_err(|_| format!("{option}: `{text}` is not a number"))
         };
         match option.as_str() {
             "--checkpoint" => found.checkpoint = value()?,
@@ -70,9 +75,11 @@ fn arguments() -> Result<Arguments, String> {
             _ => return Err(format!("unknown option {option}")),
         }
     }
-    for (name, value) in
-        [("--checkpoint", &found.checkpoint), ("--items", &found.items), ("--out", &found.out)]
-    {
+    for (name, value) in [
+        ("--checkpoint", &found.checkpoint),
+        ("--items", &found.items),
+        ("--out", &found.out),
+    ] {
         if value.is_empty() {
             return Err(format!("{name} is missing"));
         }
@@ -84,13 +91,18 @@ fn load(arguments: &Arguments) -> Result<Box<dyn Model>, Error> {
     let dir = &arguments.checkpoint;
     Ok(match arguments.backend.as_str() {
         "cpu" => {
-            let cpu = arguments.threads.map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
+            let cpu = arguments
+                .threads
+                .map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
             Box::new(Transformer::load(dir, cpu)?)
         }
         "reference" => Box::new(Transformer::load(dir, Reference::<f64>::new())?),
         other => {
             let message = format!("`{other}` is not one of cpu, reference");
-            return Err(Error::Option { option: "--backend", message });
+            return Err(Error::Option {
+                option: "--backend",
+                message,
+            });
         }
     })
 }
@@ -116,8 +128,13 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         bar.set_position(p.tokens as u64);
     };
     let start = Instant::now();
-    let answers =
-        log_likelihoods(&*model, tokenizer.as_ref(), &items, &arguments.options, &mut progress)?;
+    let answers = log_likelihoods(
+        &*model,
+        tokenizer.as_ref(),
+        &items,
+        &arguments.options,
+        &mut progress,
+    )?;
     let tokens = bar.position();
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
@@ -145,7 +162,10 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
             put("bytes", of(&|s| s.bytes.into()));
         }
         if arguments.per_token {
-            put("token_log_likelihoods", of(&|s| s.log_likelihoods.clone().into()));
+            put(
+                "token_log_likelihoods",
+                of(&|s| s.log_likelihoods.clone().into()),
+            );
         }
         writeln!(out, "{}", serde_json::Value::Object(line)).map_err(io)?;
     }

@@ -15,7 +15,10 @@ pub mod reference;
 
 /// What a tensor will be used for, so that a backend can choose its layout once, at upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "a new role must break implementations")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "a new role must break implementations"
+)]
 pub enum Role {
     /// A vector or an activation: read element by element, row-major.
     Dense,
@@ -101,12 +104,24 @@ impl<B> Copy for Columns<'_, B> {}
 impl<'a, B> Columns<'a, B> {
     /// All columns of a `rows × width` matrix.
     pub fn all(buffer: &'a B, rows: usize, width: usize) -> Self {
-        Self { buffer, rows, stride: width, start: 0, width }
+        Self {
+            buffer,
+            rows,
+            stride: width,
+            start: 0,
+            width,
+        }
     }
 
     /// The block `start..start + width` of a matrix with rows of `stride` elements.
     pub fn block(buffer: &'a B, rows: usize, stride: usize, start: usize, width: usize) -> Self {
-        Self { buffer, rows, stride, start, width }
+        Self {
+            buffer,
+            rows,
+            stride,
+            start,
+            width,
+        }
     }
 
     /// Checks the block against a buffer of `len` elements.
@@ -164,7 +179,11 @@ pub fn check_segments(segments: &[Segment], rows: usize) -> Result<(), String> {
             .checked_add(segment.len)
             .ok_or_else(|| format!("segment {index} is longer than memory"))?;
     }
-    if next == rows { Ok(()) } else { Err(format!("segments cover {next} of {rows} rows")) }
+    if next == rows {
+        Ok(())
+    } else {
+        Err(format!("segments cover {next} of {rows} rows"))
+    }
 }
 
 /// One token to score: the row whose next-token distribution is read, and the token.
@@ -178,7 +197,10 @@ pub struct Target {
 
 /// Parameters of [`Backend::embed`].
 #[derive(Debug, Clone, Copy)]
-#[allow(clippy::exhaustive_structs, reason = "a new semantic field must break implementations")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a new semantic field must break implementations"
+)]
 pub struct Embed<'a> {
     /// Row of the table for each output row.
     pub tokens: &'a [u32],
@@ -201,7 +223,10 @@ pub enum NormKind {
 
 /// Parameters of [`Backend::norm`].
 #[derive(Debug)]
-#[allow(clippy::exhaustive_structs, reason = "a new semantic field must break implementations")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a new semantic field must break implementations"
+)]
 pub struct Norm<'a, B> {
     /// Which normalisation.
     pub kind: NormKind,
@@ -217,7 +242,10 @@ pub struct Norm<'a, B> {
 
 /// Parameters of [`Backend::linear`].
 #[derive(Debug)]
-#[allow(clippy::exhaustive_structs, reason = "a new semantic field must break implementations")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a new semantic field must break implementations"
+)]
 pub struct Linear<'a, B> {
     /// `[outputs, inputs]`, uploaded as [`Role::Matrix`].
     pub weight: &'a B,
@@ -231,7 +259,10 @@ pub struct Linear<'a, B> {
 
 /// Parameters of [`Backend::rope`].
 #[derive(Debug, Clone, Copy)]
-#[allow(clippy::exhaustive_structs, reason = "a new semantic field must break implementations")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a new semantic field must break implementations"
+)]
 pub struct Rope<'a> {
     /// Logical position of each row.
     pub positions: &'a [u32],
@@ -246,7 +277,10 @@ pub struct Rope<'a> {
 
 /// Parameters of [`Backend::attention`].
 #[derive(Debug, Clone, Copy)]
-#[allow(clippy::exhaustive_structs, reason = "a new semantic field must break implementations")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a new semantic field must break implementations"
+)]
 pub struct Attention<'a> {
     /// The forest of segments, see [`Segment`].
     pub segments: &'a [Segment],
@@ -277,7 +311,10 @@ pub enum Activation {
 
 /// Parameters of [`Backend::log_prob`].
 #[derive(Debug)]
-#[allow(clippy::exhaustive_structs, reason = "a new semantic field must break implementations")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a new semantic field must break implementations"
+)]
 pub struct LogProb<'a, B> {
     /// LM head, `[vocab, inputs]`, uploaded as [`Role::Matrix`].
     pub weight: &'a B,
@@ -365,8 +402,12 @@ pub trait Backend: Send + Sync {
     ) -> Result<Self::Buffer, Error> {
         let (host, weight) = (self.read(x.buffer)?, self.read(op.weight)?);
         let bias = op.bias.map(|b| self.read(b)).transpose()?;
-        let op =
-            Linear { weight: &weight, bias: bias.as_ref(), inputs: op.inputs, outputs: op.outputs };
+        let op = Linear {
+            weight: &weight,
+            bias: bias.as_ref(),
+            inputs: op.inputs,
+            outputs: op.outputs,
+        };
         let out = reference::linear(with(x, &host), &op).map_err(|m| fail(self, m))?;
         dense(self, &out, x.rows)
     }
@@ -399,7 +440,11 @@ pub trait Backend: Send + Sync {
         v: Columns<'_, Self::Buffer>,
         op: &Attention<'_>,
     ) -> Result<Self::Buffer, Error> {
-        let (hq, hk, hv) = (self.read(q.buffer)?, self.read(k.buffer)?, self.read(v.buffer)?);
+        let (hq, hk, hv) = (
+            self.read(q.buffer)?,
+            self.read(k.buffer)?,
+            self.read(v.buffer)?,
+        );
         let out = reference::attention(with(q, &hq), with(k, &hk), with(v, &hv), op)
             .map_err(|m| fail(self, m))?;
         dense(self, &out, q.rows)
@@ -488,10 +533,21 @@ fn dense<B: Backend + ?Sized>(
     rows: usize,
 ) -> Result<B::Buffer, Error> {
     let cols = values.len().checked_div(rows).unwrap_or(0);
-    backend.upload(&Tensor { values: Values::F32(values), rows, cols, role: Role::Dense })
+    backend.upload(&Tensor {
+        values: Values::F32(values),
+        rows,
+        cols,
+        role: Role::Dense,
+    })
 }
 
 /// The same block over another buffer.
 fn with<'a, B, C>(x: Columns<'_, B>, buffer: &'a C) -> Columns<'a, C> {
-    Columns { buffer, rows: x.rows, stride: x.stride, start: x.start, width: x.width }
+    Columns {
+        buffer,
+        rows: x.rows,
+        stride: x.stride,
+        start: x.start,
+        width: x.width,
+    }
 }

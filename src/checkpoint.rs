@@ -106,7 +106,10 @@ impl Weights {
     fn open_shards(&mut self, index: &Path) -> Result<(), Error> {
         let size = fs::metadata(index).map_err(|e| Error::io(index, e))?.len();
         if size > MAX_INDEX_BYTES {
-            return Err(Error::format(index, format!("{size} bytes is no plausible index")));
+            return Err(Error::format(
+                index,
+                format!("{size} bytes is no plausible index"),
+            ));
         }
         let text = fs::read_to_string(index).map_err(|e| Error::io(index, e))?;
         let json: serde_json::Value =
@@ -127,13 +130,20 @@ impl Weights {
                     format!("`weight_map.{tensor}` names `{file}`, which is not in the folder"),
                 ));
             }
-            shards.entry(file.to_owned()).or_insert_with(Vec::new).push(tensor);
+            shards
+                .entry(file.to_owned())
+                .or_insert_with(Vec::new)
+                .push(tensor);
         }
         for (file, tensors) in shards {
             let number = self.files.len();
             self.open_file(&file)?;
             for tensor in tensors {
-                if self.entries.get(tensor.as_str()).is_none_or(|e| e.file != number) {
+                if self
+                    .entries
+                    .get(tensor.as_str())
+                    .is_none_or(|e| e.file != number)
+                {
                     return Err(Error::Tensor {
                         path: self.dir.join(&file),
                         tensor: tensor.clone(),
@@ -152,16 +162,28 @@ impl Weights {
         let size = file.metadata().map_err(io)?.len();
         let mut prefix = [0u8; 8];
         if size < 8 {
-            return Err(Error::format(&path, format!("{size} bytes hold no safetensors header")));
+            return Err(Error::format(
+                &path,
+                format!("{size} bytes hold no safetensors header"),
+            ));
         }
         file.read_exact(&mut prefix).map_err(io)?;
         let header_len = u64::from_le_bytes(prefix);
         // Checked against the file before anything of that length is allocated.
-        let data_start = header_len.checked_add(8).filter(|end| *end <= size).ok_or_else(|| {
-            Error::format(&path, format!("header of {header_len} bytes in a file of {size}"))
-        })?;
+        let data_start = header_len
+            .checked_add(8)
+            .filter(|end| *end <= size)
+            .ok_or_else(|| {
+                Error::format(
+                    &path,
+                    format!("header of {header_len} bytes in a file of {size}"),
+                )
+            })?;
         if header_len > MAX_HEADER_BYTES {
-            return Err(Error::format(&path, format!("a header of {header_len} bytes")));
+            return Err(Error::format(
+                &path,
+                format!("a header of {header_len} bytes"),
+            ));
         }
         let mut header = vec![0u8; header_len as usize];
         file.read_exact(&mut header).map_err(io)?;
@@ -185,7 +207,11 @@ impl Weights {
             };
             if let Some(before) = self.entries.insert(tensor.clone(), entry) {
                 let other = self.files[before.file].0.display().to_string();
-                return Err(Error::Tensor { path, tensor, message: format!("also in {other}") });
+                return Err(Error::Tensor {
+                    path,
+                    tensor,
+                    message: format!("also in {other}"),
+                });
             }
         }
         self.files.push((path, file));
@@ -217,7 +243,10 @@ impl Weights {
             message,
         };
         if entry.shape != shape {
-            return Err(error(format!("shape {:?}, expected {shape:?}", entry.shape)));
+            return Err(error(format!(
+                "shape {:?}, expected {shape:?}",
+                entry.shape
+            )));
         }
         if !matches!(entry.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
             return Err(error(format!(
@@ -227,8 +256,10 @@ impl Weights {
         }
         // The header was checked against the file's length, so this allocation is bounded by it.
         let mut bytes = vec![0u8; entry.bytes];
-        file.seek(SeekFrom::Start(entry.offset)).map_err(|e| Error::io(&*path, e))?;
-        file.read_exact(&mut bytes).map_err(|e| Error::io(&*path, e))?;
+        file.seek(SeekFrom::Start(entry.offset))
+            .map_err(|e| Error::io(&*path, e))?;
+        file.read_exact(&mut bytes)
+            .map_err(|e| Error::io(&*path, e))?;
         let tensor = decode(entry.dtype, &bytes);
         if let Some(index) = first_not_finite(&tensor) {
             return Err(error(format!("element {index} is not finite")));
@@ -273,12 +304,17 @@ fn missing_message(dir: &Path) -> String {
 }
 
 fn decode(dtype: Dtype, bytes: &[u8]) -> HostTensor {
-    let pairs = bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+    let pairs = bytes
+        .chunks_exact(2)
+        .map(|b| u16::from_le_bytes([b[0], b[1]]));
     match dtype {
         Dtype::F16 => HostTensor::F16(pairs.map(f16::from_bits).collect()),
         Dtype::BF16 => HostTensor::Bf16(pairs.map(bf16::from_bits).collect()),
         _ => HostTensor::F32(
-            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            bytes
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
         ),
     }
 }

@@ -101,7 +101,10 @@ impl Items {
                 return Err(Error::item(&item.id, "another item has the same id"));
             }
         }
-        Ok(Self { name: name.into(), items })
+        Ok(Self {
+            name: name.into(),
+            items,
+        })
     }
 
     /// Reads a file of JSON lines; the distribution is named after the file.
@@ -116,15 +119,20 @@ impl Items {
     /// A file that cannot be read, or the first line that is not such an object, by number.
     pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let name = path
+            .file_stem()
+            .map_or_else(String::new, |s| s.to_string_lossy().into_owned());
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let mut items = Vec::new();
         let mut lines: HashMap<String, usize> = HashMap::new();
         for (number, line) in BufReader::new(file).split(b'\n').enumerate() {
             let line = line.map_err(|e| Error::io(path, e))?;
             let number = number + 1;
-            let error =
-                |message: String| Error::Line { path: path.to_owned(), line: number, message };
+            let error = |message: String| Error::Line {
+                path: path.to_owned(),
+                line: number,
+                message,
+            };
             let text = std::str::from_utf8(&line).map_err(|e| error(format!("not UTF-8: {e}")))?;
             if text.trim().is_empty() {
                 continue;
@@ -175,9 +183,11 @@ fn check(item: &Item) -> Result<(), String> {
         Content::Text(text) if text.is_empty() => Err("the text is empty".to_owned()),
         Content::Tokens(tokens) if tokens.is_empty() => Err("there are no tokens".to_owned()),
         Content::Text(_) | Content::Tokens(_) => Ok(()),
-        Content::Choices { choices, gold, .. } => {
-            count(*gold, choices.len(), choices.iter().position(String::is_empty))
-        }
+        Content::Choices { choices, gold, .. } => count(
+            *gold,
+            choices.len(),
+            choices.iter().position(String::is_empty),
+        ),
         Content::ChoicesTokens { choices, gold, .. } => {
             count(*gold, choices.len(), choices.iter().position(Vec::is_empty))
         }
@@ -228,20 +238,34 @@ impl Line {
             (Some(text), None, (None, None), (None, None), None) => Content::Text(text),
             (None, Some(tokens), (None, None), (None, None), None) => Content::Tokens(tokens),
             (None, None, (Some(context), Some(choices)), (None, None), Some(gold)) => {
-                Content::Choices { context, choices, gold }
+                Content::Choices {
+                    context,
+                    choices,
+                    gold,
+                }
             }
             (None, None, (None, None), (Some(context), Some(choices)), Some(gold)) => {
-                Content::ChoicesTokens { context, choices, gold }
+                Content::ChoicesTokens {
+                    context,
+                    choices,
+                    gold,
+                }
             }
             _ => {
-                return Err("expected exactly one of: text; tokens; context, choices and gold; \
+                return Err(
+                    "expected exactly one of: text; tokens; context, choices and gold; \
                             context_tokens, choices_tokens and gold"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
         };
         let id = String::from(self.id);
         let cluster = self.cluster.map_or_else(|| id.clone(), String::from);
-        let item = Item { id, cluster, content };
+        let item = Item {
+            id,
+            cluster,
+            content,
+        };
         check(&item)?;
         Ok(item)
     }

@@ -83,27 +83,41 @@ pub enum Error {
 impl Error {
     /// An [`Error::Io`] for `path`.
     pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
-        Self::Io { path: path.as_ref().to_owned(), source }
+        Self::Io {
+            path: path.as_ref().to_owned(),
+            source,
+        }
     }
 
     /// An [`Error::Format`] for `path`.
     pub fn format(path: impl AsRef<Path>, message: impl fmt::Display) -> Self {
-        Self::Format { path: path.as_ref().to_owned(), message: message.to_string() }
+        Self::Format {
+            path: path.as_ref().to_owned(),
+            message: message.to_string(),
+        }
     }
 
     /// An [`Error::Item`] for the item `id`.
     pub fn item(id: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self::Item { id: id.into(), message: message.to_string() }
+        Self::Item {
+            id: id.into(),
+            message: message.to_string(),
+        }
     }
 
     /// An [`Error::Batch`].
     pub fn batch(message: impl fmt::Display) -> Self {
-        Self::Batch { message: message.to_string() }
+        Self::Batch {
+            message: message.to_string(),
+        }
     }
 
     /// An [`Error::Backend`] of the backend `name`.
     pub fn backend(name: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self::Backend { backend: name.into(), message: message.to_string() }
+        Self::Backend {
+            backend: name.into(),
+            message: message.to_string(),
+        }
     }
 }
 
@@ -112,13 +126,25 @@ impl fmt::Display for Error {
         match self {
             Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Format { path, message } => write!(f, "{}: {message}", path.display()),
-            Self::Config { path, field, message } => {
+            Self::Config {
+                path,
+                field,
+                message,
+            } => {
                 write!(f, "{}: field `{field}`: {message}", path.display())
             }
-            Self::Tensor { path, tensor, message } => {
+            Self::Tensor {
+                path,
+                tensor,
+                message,
+            } => {
                 write!(f, "{}: tensor `{tensor}`: {message}", path.display())
             }
-            Self::Line { path, line, message } => {
+            Self::Line {
+                path,
+                line,
+                message,
+            } => {
                 write!(f, "{}: line {line}: {message}", path.display())
             }
             Self::Item { id, message } => write!(f, "item `{id}`: {message}"),

@@ -26,7 +26,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_tokens: 8192, bos: Bos::Never, context: None, stride: None }
+        Self {
+            max_tokens: 8192,
+            bos: Bos::Never,
+            context: None,
+            stride: None,
+        }
     }
 }
 
@@ -92,8 +97,9 @@ pub fn log_likelihoods(
         for &path in &order {
             let path = paths[path];
             let sequence = &mut answers[path.item].sequences[path.sequence].log_likelihoods;
-            for (slot, value) in
-                sequence[path.first..][..path.targets.len()].iter_mut().zip(&mut values)
+            for (slot, value) in sequence[path.first..][..path.targets.len()]
+                .iter_mut()
+                .zip(&mut values)
             {
                 if !value.is_finite() {
                     let id = &answers[path.item].id;
@@ -124,7 +130,11 @@ pub fn evaluate(
         .into_iter()
         .map(|item| {
             let score = scorer.score(&item)?;
-            Ok(ItemScore { id: item.id, cluster: item.cluster, score })
+            Ok(ItemScore {
+                id: item.id,
+                cluster: item.cluster,
+                score,
+            })
         })
         .collect()
 }
@@ -159,12 +169,23 @@ impl Windows {
             return error("max_tokens", "at least 1".to_owned());
         }
         if context == 0 || context > limit {
-            return error("context", format!("{context} is not in 1..={limit}, the model's"));
+            return error(
+                "context",
+                format!("{context} is not in 1..={limit}, the model's"),
+            );
         }
         if stride == 0 || stride > context {
-            return error("stride", format!("{stride} is not in 1..={context}, the context"));
+            return error(
+                "stride",
+                format!("{stride} is not in 1..={context}, the context"),
+            );
         }
-        Ok(Self { bos: options.bos, context, stride, limit })
+        Ok(Self {
+            bos: options.bos,
+            context,
+            stride,
+            limit,
+        })
     }
 
     /// An item's paths, grouped by what shares a prefix, and a place for its answers.
@@ -186,12 +207,20 @@ impl Windows {
             Content::Text(text) => {
                 let encoding = tokenizer()?.encode(text).map_err(named)?;
                 // Without a token before it the first one is not scored, nor are its bytes.
-                let unscored = if self.bos == Bos::Never { encoding.first_token_bytes } else { 0 };
+                let unscored = if self.bos == Bos::Never {
+                    encoding.first_token_bytes
+                } else {
+                    0
+                };
                 let bytes = Some(text.len() - unscored.min(text.len()));
                 self.rolling(&encoding.tokens, bytes, index, &mut answer)?
             }
             Content::Tokens(tokens) => self.rolling(tokens, None, index, &mut answer)?,
-            Content::Choices { context, choices, gold } => {
+            Content::Choices {
+                context,
+                choices,
+                gold,
+            } => {
                 let mut paths = Vec::with_capacity(choices.len());
                 for choice in choices {
                     let (context, tokens) =
@@ -202,7 +231,11 @@ impl Windows {
                 answer.gold = Some(*gold);
                 vec![paths]
             }
-            Content::ChoicesTokens { context, choices, gold } => {
+            Content::ChoicesTokens {
+                context,
+                choices,
+                gold,
+            } => {
                 let mut paths = Vec::with_capacity(choices.len());
                 for choice in choices {
                     paths.push(self.choice(context, choice, None, index, &mut answer)?);
@@ -241,7 +274,10 @@ impl Windows {
             let message = format!("{n} tokens of context and choice exceed the context of {limit}");
             return Err(Error::item(&answer.id, message));
         }
-        answer.sequences.push(Sequence { log_likelihoods: vec![0.0; choice.len()], bytes });
+        answer.sequences.push(Sequence {
+            log_likelihoods: vec![0.0; choice.len()],
+            bytes,
+        });
         Ok(Path {
             item: index,
             sequence: answer.sequences.len() - 1,
@@ -292,7 +328,10 @@ impl Windows {
             done = end;
         }
         let log_likelihoods = vec![0.0; text.len() - 1];
-        answer.sequences.push(Sequence { log_likelihoods, bytes });
+        answer.sequences.push(Sequence {
+            log_likelihoods,
+            bytes,
+        });
         Ok(paths)
     }
 }
@@ -390,7 +429,9 @@ fn forest(paths: &[&Path]) -> Result<(Batch, Vec<usize>), Error> {
             } else {
                 parent
             };
-            let ended = (start..end).take_while(|&i| inputs(i).len() == common).count();
+            let ended = (start..end)
+                .take_while(|&i| inputs(i).len() == common)
+                .count();
             let at = segment.ok_or_else(|| Error::batch("a path without inputs"))?;
             leaf[start..start + ended].fill(at);
             if start + ended < end {
@@ -410,7 +451,11 @@ fn forest(paths: &[&Path]) -> Result<(Batch, Vec<usize>), Error> {
                     .parent
                     .ok_or_else(|| Error::batch("a position before its root"))?;
             }
-            batch.target(segment, position - batch.segments()[segment].position, token)?;
+            batch.target(
+                segment,
+                position - batch.segments()[segment].position,
+                token,
+            )?;
         }
     }
     Ok((batch, order))
@@ -432,7 +477,11 @@ mod tests {
 
     impl Hash {
         fn new(context: usize) -> Self {
-            Self { context, computed: 0.into(), largest: 0.into() }
+            Self {
+                context,
+                computed: 0.into(),
+                largest: 0.into(),
+            }
         }
 
         fn answer(path: &[u32], token: u32) -> f64 {
@@ -457,8 +506,10 @@ mod tests {
             self.computed.fetch_add(batch.tokens().len(), Relaxed);
             self.largest.fetch_max(batch.tokens().len(), Relaxed);
             let path_to = |row: usize| {
-                let mut at =
-                    batch.segments().iter().position(|s| (s.start..s.start + s.len).contains(&row));
+                let mut at = batch
+                    .segments()
+                    .iter()
+                    .position(|s| (s.start..s.start + s.len).contains(&row));
                 let mut end = row + 1;
                 let mut path = Vec::new();
                 while let Some(i) = at {
@@ -469,12 +520,20 @@ mod tests {
                 }
                 path
             };
-            Ok(batch.targets().iter().map(|t| Self::answer(&path_to(t.row), t.token)).collect())
+            Ok(batch
+                .targets()
+                .iter()
+                .map(|t| Self::answer(&path_to(t.row), t.token))
+                .collect())
         }
     }
 
     fn tokens(id: usize, tokens: Vec<u32>) -> Item {
-        Item { id: id.to_string(), cluster: "c".to_owned(), content: Content::Tokens(tokens) }
+        Item {
+            id: id.to_string(),
+            cluster: "c".to_owned(),
+            content: Content::Tokens(tokens),
+        }
     }
 
     fn run(model: &Hash, items: Vec<Item>, options: &Options) -> Vec<Likelihoods> {
@@ -495,8 +554,12 @@ mod tests {
             (7, 7, Bos::EveryWindow(999)),
             (1, 1, Bos::First(999)),
         ] {
-            let options =
-                Options { bos, context: Some(context), stride: Some(stride), max_tokens: 20 };
+            let options = Options {
+                bos,
+                context: Some(context),
+                stride: Some(stride),
+                max_tokens: 20,
+            };
             let answers = run(&Hash::new(64), vec![tokens(0, text.clone())], &options);
             let got = &answers[0].sequences[0].log_likelihoods;
             let mut whole = Vec::new();
@@ -526,13 +589,21 @@ mod tests {
 
     #[test]
     fn batches_respect_their_size_and_do_not_change_answers() {
-        let items: Vec<Item> =
-            (0..40usize).map(|i| tokens(i, (0..3 + i as u32 % 13).collect())).collect();
+        let items: Vec<Item> = (0..40usize)
+            .map(|i| tokens(i, (0..3 + i as u32 % 13).collect()))
+            .collect();
         let large = Hash::new(64);
         let want = run(&large, items.clone(), &Options::default());
         for max_tokens in [1, 7, 30] {
             let model = Hash::new(64);
-            let got = run(&model, items.clone(), &Options { max_tokens, ..Options::default() });
+            let got = run(
+                &model,
+                items.clone(),
+                &Options {
+                    max_tokens,
+                    ..Options::default()
+                },
+            );
             assert_eq!(got, want);
             assert!(model.largest.into_inner() <= max_tokens.max(14));
         }
@@ -547,7 +618,11 @@ mod tests {
         let item = Item {
             id: "q".to_owned(),
             cluster: "c".to_owned(),
-            content: Content::ChoicesTokens { context: context.clone(), choices, gold: 2 },
+            content: Content::ChoicesTokens {
+                context: context.clone(),
+                choices,
+                gold: 2,
+            },
         };
         let model = Hash::new(64);
         let answers = run(&model, vec![item], &Options::default());
@@ -576,14 +651,24 @@ mod tests {
         };
         let items = Items::new("test", vec![text]).unwrap();
         let bytes = |bos| {
-            let options = Options { bos, ..Options::default() };
+            let options = Options {
+                bos,
+                ..Options::default()
+            };
             let tokenizer = Tokenizer::bytes();
             let model = Hash::new(64);
             let score = |scorer: &dyn Scorer| {
-                evaluate(&model, Some(&tokenizer), &items, scorer, &options, &mut |_| {}).unwrap()
-                    [0]
-                .score
-                .weight
+                evaluate(
+                    &model,
+                    Some(&tokenizer),
+                    &items,
+                    scorer,
+                    &options,
+                    &mut |_| {},
+                )
+                .unwrap()[0]
+                    .score
+                    .weight
             };
             (score(&BitsPerByte), score(&NatsPerToken))
         };
@@ -595,15 +680,26 @@ mod tests {
     fn items_that_cannot_be_scored_are_named() {
         let model = Hash::new(8);
         let fails = |content: Content, bos| {
-            let item = Item { id: "bad".to_owned(), cluster: "c".to_owned(), content };
+            let item = Item {
+                id: "bad".to_owned(),
+                cluster: "c".to_owned(),
+                content,
+            };
             let items = Items::new("test", vec![item]).unwrap();
-            let options = Options { bos, ..Options::default() };
+            let options = Options {
+                bos,
+                ..Options::default()
+            };
             let error = log_likelihoods(&model, None, &items, &options, &mut |_| {}).unwrap_err();
             assert!(error.to_string().contains("`bad`"), "{error}");
         };
         fails(Content::Text("a".to_owned()), Bos::Never);
         fails(Content::Tokens(vec![1]), Bos::Never);
-        let choices = |context| Content::ChoicesTokens { context, choices: vec![vec![1]], gold: 0 };
+        let choices = |context| Content::ChoicesTokens {
+            context,
+            choices: vec![vec![1]],
+            gold: 0,
+        };
         fails(choices(vec![]), Bos::Never);
         fails(choices((0..9).collect()), Bos::Never);
         fails(choices((0..8).collect()), Bos::First(5));
@@ -614,11 +710,41 @@ mod tests {
         let items = Items::new("test", vec![tokens(0, vec![1, 2])]).unwrap();
         let model = Hash::new(8);
         for (options, name) in [
-            (Options { max_tokens: 0, ..Options::default() }, "max_tokens"),
-            (Options { context: Some(0), ..Options::default() }, "context"),
-            (Options { context: Some(9), ..Options::default() }, "context"),
-            (Options { stride: Some(0), ..Options::default() }, "stride"),
-            (Options { stride: Some(9), ..Options::default() }, "stride"),
+            (
+                Options {
+                    max_tokens: 0,
+                    ..Options::default()
+                },
+                "max_tokens",
+            ),
+            (
+                Options {
+                    context: Some(0),
+                    ..Options::default()
+                },
+                "context",
+            ),
+            (
+                Options {
+                    context: Some(9),
+                    ..Options::default()
+                },
+                "context",
+            ),
+            (
+                Options {
+                    stride: Some(0),
+                    ..Options::default()
+                },
+                "stride",
+            ),
+            (
+                Options {
+                    stride: Some(9),
+                    ..Options::default()
+                },
+                "stride",
+            ),
         ] {
             let error = log_likelihoods(&model, None, &items, &options, &mut |_| {}).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");

@@ -80,14 +80,21 @@ impl Batch {
     pub fn target(&mut self, segment: usize, offset: usize, token: u32) -> Result<(), Error> {
         match self.segments.get(segment) {
             Some(s) if offset < s.len => {
-                self.targets.push(Target { row: s.start + offset, token });
+                self.targets.push(Target {
+                    row: s.start + offset,
+                    token,
+                });
                 Ok(())
             }
             Some(s) => {
                 let len = s.len;
-                Err(Error::batch(format!("offset {offset} in segment {segment} of {len} tokens")))
+                Err(Error::batch(format!(
+                    "offset {offset} in segment {segment} of {len} tokens"
+                )))
             }
-            None => Err(Error::batch(format!("there is no segment {segment} to score"))),
+            None => Err(Error::batch(format!(
+                "there is no segment {segment} to score"
+            ))),
         }
     }
 
@@ -118,7 +125,11 @@ impl Batch {
 
     /// Number of tokens on the longest path from a root.
     pub fn depth(&self) -> usize {
-        self.segments.iter().map(|s| s.position + s.len).max().unwrap_or(0)
+        self.segments
+            .iter()
+            .map(|s| s.position + s.len)
+            .max()
+            .unwrap_or(0)
     }
 }
 

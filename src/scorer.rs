@@ -83,7 +83,10 @@ impl Scorer for BitsPerByte {
                 loss: -sequence.log_likelihood() / std::f64::consts::LN_2,
                 weight: bytes as f64,
             }),
-            _ => Err(Error::item(&item.id, "bits per byte need the text, not only its tokens")),
+            _ => Err(Error::item(
+                &item.id,
+                "bits per byte need the text, not only its tokens",
+            )),
         }
     }
 }
@@ -123,7 +126,10 @@ impl Scorer for ChoiceLogLoss {
         let (gold, choices) = choices(item)?;
         let max = choices.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = choices.iter().map(|l| libm::exp(l - max)).sum();
-        Ok(Score { loss: max + libm::log(sum) - choices[gold], weight: 1.0 })
+        Ok(Score {
+            loss: max + libm::log(sum) - choices[gold],
+            weight: 1.0,
+        })
     }
 }
 
@@ -146,7 +152,10 @@ impl Scorer for ErrorRate {
                 best = i;
             }
         }
-        Ok(Score { loss: f64::from(u8::from(best != gold)), weight: 1.0 })
+        Ok(Score {
+            loss: f64::from(u8::from(best != gold)),
+            weight: 1.0,
+        })
     }
 }
 
@@ -161,9 +170,13 @@ fn subject(item: &Likelihoods) -> Result<&Sequence, Error> {
 /// Index of the gold choice, and the log-likelihood of every choice.
 fn choices(item: &Likelihoods) -> Result<(usize, Vec<f64>), Error> {
     match item.gold {
-        Some(gold) if gold < item.sequences.len() => {
-            Ok((gold, item.sequences.iter().map(Sequence::log_likelihood).collect()))
-        }
+        Some(gold) if gold < item.sequences.len() => Ok((
+            gold,
+            item.sequences
+                .iter()
+                .map(Sequence::log_likelihood)
+                .collect(),
+        )),
         _ => Err(Error::item(&item.id, "it has no choices")),
     }
 }
@@ -184,7 +197,10 @@ fn choices(item: &Likelihoods) -> Result<(usize, Vec<f64>), Error> {
 pub fn cluster_totals(scores: &[ItemScore]) -> BTreeMap<String, Score> {
     let mut totals = BTreeMap::new();
     for item in scores {
-        let total = totals.entry(item.cluster.clone()).or_insert(Score { loss: 0.0, weight: 0.0 });
+        let total = totals.entry(item.cluster.clone()).or_insert(Score {
+            loss: 0.0,
+            weight: 0.0,
+        });
         total.loss += item.score.loss;
         total.weight += item.score.weight;
     }
@@ -202,7 +218,10 @@ mod tests {
             gold,
             sequences: sequences
                 .iter()
-                .map(|l| Sequence { log_likelihoods: l.to_vec(), bytes: Some(4) })
+                .map(|l| Sequence {
+                    log_likelihoods: l.to_vec(),
+                    bytes: Some(4),
+                })
                 .collect(),
         }
     }
@@ -212,14 +231,26 @@ mod tests {
         let text = item(None, &[&[-1.0, -2.0]]);
         let bits = BitsPerByte.score(&text).unwrap();
         assert!((bits.loss / bits.weight - 3.0 / 4.0 / 2f64.ln()).abs() < 1e-15);
-        assert_eq!(NatsPerToken.score(&text).unwrap(), Score { loss: 3.0, weight: 2.0 });
+        assert_eq!(
+            NatsPerToken.score(&text).unwrap(),
+            Score {
+                loss: 3.0,
+                weight: 2.0
+            }
+        );
 
         let question = item(Some(1), &[&[-1.0], &[-2.0, -1.0], &[-1.5]]);
         let sum = (-1.0f64).exp() + (-3.0f64).exp() + (-1.5f64).exp();
         let loss = ChoiceLogLoss.score(&question).unwrap().loss;
         assert!((loss - (3.0 + sum.ln())).abs() < 1e-15);
         assert_eq!(ErrorRate.score(&question).unwrap().loss, 1.0);
-        assert_eq!(ErrorRate.score(&item(Some(0), &[&[-1.0], &[-1.0]])).unwrap().loss, 0.0);
+        assert_eq!(
+            ErrorRate
+                .score(&item(Some(0), &[&[-1.0], &[-1.0]]))
+                .unwrap()
+                .loss,
+            0.0
+        );
     }
 
     #[test]
@@ -232,7 +263,13 @@ mod tests {
     #[test]
     fn an_item_without_what_is_needed_is_named() {
         let mut text = item(None, &[&[-1.0]]);
-        assert!(ChoiceLogLoss.score(&text).unwrap_err().to_string().contains("`q`"));
+        assert!(
+            ChoiceLogLoss
+                .score(&text)
+                .unwrap_err()
+                .to_string()
+                .contains("`q`")
+        );
         text.sequences[0].bytes = None;
         assert!(BitsPerByte.score(&text).is_err());
         assert!(NatsPerToken.score(&item(None, &[])).is_err());

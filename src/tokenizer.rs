@@ -45,7 +45,10 @@ const BYTE_CLASS: &str = "ByteTokenizer";
 impl Tokenizer {
     /// One token a byte of UTF-8, its id the byte.
     pub fn bytes() -> Self {
-        Self { kind: Kind::Bytes, path: PathBuf::from("bytes") }
+        Self {
+            kind: Kind::Bytes,
+            path: PathBuf::from("bytes"),
+        }
     }
 
     /// The tokenizer of a checkpoint folder: `tokenizer.json`, or bytes where
@@ -66,7 +69,10 @@ impl Tokenizer {
             let value: serde_json::Value =
                 serde_json::from_str(&text).map_err(|e| Error::format(&config, e))?;
             if value["tokenizer_class"] == BYTE_CLASS {
-                return Ok(Self { kind: Kind::Bytes, path: config });
+                return Ok(Self {
+                    kind: Kind::Bytes,
+                    path: config,
+                });
             }
         }
         Err(Error::format(
@@ -83,14 +89,22 @@ impl Tokenizer {
         let mut tokenizer =
             tokenizers::Tokenizer::from_file(path).map_err(|e| Error::format(path, e))?;
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|e| Error::format(path, e))?;
+        tokenizer
+            .with_truncation(None)
+            .map_err(|e| Error::format(path, e))?;
         tokenizer.set_encode_special_tokens(true);
-        Ok(Self { kind: Kind::HuggingFace(Box::new(tokenizer)), path: path.to_owned() })
+        Ok(Self {
+            kind: Kind::HuggingFace(Box::new(tokenizer)),
+            path: path.to_owned(),
+        })
     }
 
     #[cfg(not(feature = "tokenizers"))]
     fn from_json(path: &Path) -> Result<Self, Error> {
-        Err(Error::format(path, "reading it needs the feature `tokenizers`"))
+        Err(Error::format(
+            path,
+            "reading it needs the feature `tokenizers`",
+        ))
     }
 
     /// The tokens of `text`.

@@ -32,7 +32,11 @@ fn sequences(dir: &std::path::Path) -> Vec<Sequence> {
     let golden: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(dir.join("golden.json")).unwrap()).unwrap();
     let numbers = |v: &serde_json::Value| -> Vec<f64> {
-        v.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+        v.as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap())
+            .collect()
     };
     golden["sequences"]
         .as_array()
@@ -54,7 +58,10 @@ fn score<B: Backend>(model: &Transformer<B>, sequences: &[Sequence]) -> Vec<Vec<
         common::rolling(&mut batch, &sequence.tokens);
     }
     let mut all = model.log_likelihoods(&batch).unwrap().into_iter();
-    sequences.iter().map(|s| all.by_ref().take(s.tokens.len() - 1).collect()).collect()
+    sequences
+        .iter()
+        .map(|s| all.by_ref().take(s.tokens.len() - 1).collect())
+        .collect()
 }
 
 fn worst(got: &[f64], want: &[f64]) -> f64 {

@@ -17,8 +17,12 @@ fn worst<B: Backend>(folder: &str, backend: B) -> Option<f64> {
     let mut worst = 0.0f64;
     let mut compared = 0;
     for text in golden["texts"].as_object().unwrap().values() {
-        let ids: Vec<u32> =
-            text["ids"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect();
+        let ids: Vec<u32> = text["ids"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_u64().unwrap() as u32)
+            .collect();
         let want = text["logprobs_f64"].as_array().unwrap();
         let mut batch = Batch::new();
         common::rolling(&mut batch, &ids);

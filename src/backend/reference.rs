@@ -35,7 +35,9 @@ pub struct Reference<T> {
 impl<T> Reference<T> {
     /// The backend.
     pub fn new() -> Self {
-        Self { float: std::marker::PhantomData }
+        Self {
+            float: std::marker::PhantomData,
+        }
     }
 }
 
@@ -51,7 +53,10 @@ impl<T: Float + Send + Sync> Backend for Reference<T> {
         let len = tensor.values.len();
         if tensor.rows.checked_mul(tensor.cols) != Some(len) {
             let (rows, cols) = (tensor.rows, tensor.cols);
-            return Err(Error::backend(self.name(), format!("{len} values for {rows} × {cols}")));
+            return Err(Error::backend(
+                self.name(),
+                format!("{len} values for {rows} × {cols}"),
+            ));
         }
         Ok(tensor.values.to_f32().into_iter().map(cast).collect())
     }
@@ -126,7 +131,11 @@ fn row<'a, T>(x: &Columns<'a, Vec<T>>, row: usize) -> &'a [T] {
 
 /// Checks that a vector of `what` has `want` elements.
 fn expect_len(what: &str, len: usize, want: usize) -> Result<(), String> {
-    if len == want { Ok(()) } else { Err(format!("{what} has {len} elements, expected {want}")) }
+    if len == want {
+        Ok(())
+    } else {
+        Err(format!("{what} has {len} elements, expected {want}"))
+    }
 }
 
 /// Checks that a matrix of `what` has `rows × cols` elements.
@@ -145,7 +154,10 @@ pub(crate) fn embed<T: Float>(table: &[T], op: &Embed<'_>) -> Result<Vec<T>, Str
     for &token in op.tokens {
         let token = token as usize;
         if token >= op.vocab {
-            return Err(format!("token {token} is outside the vocabulary of {}", op.vocab));
+            return Err(format!(
+                "token {token} is outside the vocabulary of {}",
+                op.vocab
+            ));
         }
         let row = &table[token * op.width..(token + 1) * op.width];
         out.extend(row.iter().map(|&x| x * scale));
@@ -160,7 +172,10 @@ pub(crate) fn norm<T: Float>(
 ) -> Result<Vec<T>, String> {
     x.check(x.buffer.len())?;
     if op.width == 0 || !x.width.is_multiple_of(op.width) {
-        return Err(format!("groups of {} do not divide a width of {}", op.width, x.width));
+        return Err(format!(
+            "groups of {} do not divide a width of {}",
+            op.width, x.width
+        ));
     }
     expect_len("norm weight", op.weight.len(), op.width)?;
     if let Some(bias) = op.bias {
@@ -175,7 +190,10 @@ pub(crate) fn norm<T: Float>(
                 NormKind::Rms => T::zero(),
                 NormKind::Layer => group.iter().fold(T::zero(), |s, &v| s + v) / n,
             };
-            let square = group.iter().fold(T::zero(), |s, &v| s + (v - mean) * (v - mean)) / n;
+            let square = group
+                .iter()
+                .fold(T::zero(), |s, &v| s + (v - mean) * (v - mean))
+                / n;
             let factor = (square + epsilon).sqrt().recip();
             for (i, &v) in group.iter().enumerate() {
                 let y = (v - mean) * factor * op.weight[i];
@@ -261,7 +279,12 @@ pub(crate) fn attention<T: Float>(
                 let columns = (h / group) * dim..(h / group + 1) * dim;
                 let mut scores: Vec<T> = keys
                     .iter()
-                    .map(|&j| cap(dot(query, &row(&k, j)[columns.clone()]) * scale, op.soft_cap))
+                    .map(|&j| {
+                        cap(
+                            dot(query, &row(&k, j)[columns.clone()]) * scale,
+                            op.soft_cap,
+                        )
+                    })
                     .collect();
                 let max = scores.iter().fold(T::neg_infinity(), |m, &s| m.max(s));
                 let mut sum = T::zero();
@@ -298,7 +321,9 @@ pub fn check_attention<B>(
     let width = |heads: usize| heads.checked_mul(op.head_dim);
     if op.kv_heads == 0 || op.head_dim == 0 || !op.heads.is_multiple_of(op.kv_heads) {
         let (heads, kv, dim) = (op.heads, op.kv_heads, op.head_dim);
-        return Err(format!("{heads} heads over {kv} key heads of {dim} elements"));
+        return Err(format!(
+            "{heads} heads over {kv} key heads of {dim} elements"
+        ));
     }
     if (k.rows, v.rows) != (q.rows, q.rows)
         || width(op.heads) != Some(q.width)
@@ -399,7 +424,12 @@ pub(crate) fn log_prob<T: Float>(
 ) -> Result<Vec<f64>, String> {
     x.check(x.buffer.len())?;
     check_targets(op.targets, x.rows, op.vocab)?;
-    let head = Linear { weight: op.weight, bias: op.bias, inputs: op.inputs, outputs: op.vocab };
+    let head = Linear {
+        weight: op.weight,
+        bias: op.bias,
+        inputs: op.inputs,
+        outputs: op.vocab,
+    };
     let mut out = Vec::with_capacity(op.targets.len());
     for same_row in op.targets.chunk_by(|a, b| a.row == b.row) {
         let hidden = row(&x, same_row[0].row).to_vec();
@@ -426,10 +456,16 @@ pub fn check_targets(targets: &[Target], rows: usize, vocab: usize) -> Result<()
     let mut last = 0;
     for target in targets {
         if target.row >= rows || target.row < last {
-            return Err(format!("target row {} of {rows} rows after row {last}", target.row));
+            return Err(format!(
+                "target row {} of {rows} rows after row {last}",
+                target.row
+            ));
         }
         if target.token as usize >= vocab {
-            return Err(format!("token {} is outside the vocabulary of {vocab}", target.token));
+            return Err(format!(
+                "token {} is outside the vocabulary of {vocab}",
+                target.token
+            ));
         }
         last = target.row;
     }

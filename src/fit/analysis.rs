@@ -320,7 +320,10 @@ fn law(
             && resampling.permutation_p.is_some_and(|p| p > options.alpha),
         Flag::Fragile,
     );
-    flag(resampling.autocorrelation_p.is_some_and(|p| p <= 0.05), Flag::Autocorrelated);
+    flag(
+        resampling.autocorrelation_p.is_some_and(|p| p <= 0.05),
+        Flag::Autocorrelated,
+    );
     flag(
         panel
             .iter()
@@ -574,7 +577,11 @@ fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {
             .collect(),
         frontier: plan.main().frontier.as_ref().map(|f| FrontierReport {
             minima: f.minima.iter().map(|m| diag::exp(*m)).collect(),
-            smoothed: plan.x.iter().map(|&x| diag::exp(f.line.at(x).value)).collect(),
+            smoothed: plan
+                .x
+                .iter()
+                .map(|&x| diag::exp(f.line.at(x).value))
+                .collect(),
             profiles: f.profiles.clone(),
             inside: f.inside.clone(),
             residual_sd: f.line.fit().variance().sqrt(),

@@ -13,8 +13,8 @@ use crate::ladder::{Ladder, Scores};
 use super::error::FitError;
 use super::frontier::{NARROW, Profile, WIDE, argmin, bowl};
 use super::inference::Stage;
-use super::regression::Line;
 use super::options::{Averaging, Axis, DesignChoice, OptimumRule, Options, Weighting};
+use super::regression::Line;
 
 /// The design that a corpus was fitted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -536,7 +536,11 @@ fn isoflop_readout(
     let mut inside = Vec::with_capacity(bowls.len());
     let mut read_at = Vec::with_capacity(bowls.len());
     for ((b, &xj), &own) in bowls.iter().zip(x).zip(&minima) {
-        let wanted = if rule.smooth { frontier.at(xj).value } else { own };
+        let wanted = if rule.smooth {
+            frontier.at(xj).value
+        } else {
+            own
+        };
         let at = wanted.clamp(b.low, b.high);
         inside.push((wanted - at).abs() <= 1e-9);
         let sparse = |row: Vec<f64>| b.members.iter().copied().zip(row).collect::<Vec<_>>();
@@ -555,7 +559,12 @@ fn isoflop_readout(
     }
     Ok(Readout {
         rule: rule.name,
-        stage: Stage::new(line_columns(x), reading_weights(&rows, options), Vec::new(), options)?,
+        stage: Stage::new(
+            line_columns(x),
+            reading_weights(&rows, options),
+            Vec::new(),
+            options,
+        )?,
         rows,
         slopes,
         read_at,
@@ -646,7 +655,9 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
     let full = kept.iter().map(|g| g.members.len()).sum::<usize>() >= 10;
     for (g, &xj) in kept.iter().zip(&x) {
         for &m in &g.members {
-            let n = frontier.as_ref().map_or(0.0, |f| corpus.size[m] - f.at(xj).value);
+            let n = frontier
+                .as_ref()
+                .map_or(0.0, |f| corpus.size[m] - f.at(xj).value);
             run_design[m] = if full {
                 vec![1.0, xj, n, n * n, n * n * n]
             } else {
@@ -707,7 +718,12 @@ fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pl
     let clusters = trajectories(corpus, groups.iter().map(|g| g.members.as_slice()));
     let readout = Readout {
         rule: "run",
-        stage: Stage::new(line_columns(&x), reading_weights(&rows, options), clusters, options)?,
+        stage: Stage::new(
+            line_columns(&x),
+            reading_weights(&rows, options),
+            clusters,
+            options,
+        )?,
         slopes: vec![Vec::new(); rows.len()],
         read_at: groups
             .iter()
@@ -770,7 +786,8 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
         .iter()
         .map(|&m| corpus.ratio[m] - reference)
         .collect();
-    let product = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a * b).collect() };
+    let product =
+        |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a * b).collect() };
     let mut plane = line_columns(&x);
     plane.push(d.clone());
     let mut bent = plane.clone();

@@ -91,21 +91,30 @@ pub(crate) fn curvature(
     let n = f.len() as f64;
     let p = stage.columns.len();
     let square: Vec<f64> = stage.columns[1].iter().map(|x| x * x).collect();
-    let columns: Vec<&[f64]> = stage.columns.iter().chain([&square]).map(Vec::as_slice).collect();
+    let columns: Vec<&[f64]> = stage
+        .columns
+        .iter()
+        .chain([&square])
+        .map(Vec::as_slice)
+        .collect();
     let with = |columns: &[&[f64]]| LinearFit::weighted(columns, f, &stage.weights).ok();
     let bent = with(&columns).filter(|fit| fit.df() > 0);
     let aicc = |fit: &LinearFit| -> Option<f64> {
         let k = fit.coefficients().len() as f64 + 1.0;
-        (fit.rss() > 0.0 && n - k - 1.0 > 0.0).then(|| {
-            n * libm::log(fit.rss() / n) + 2.0 * k + 2.0 * k * (k + 1.0) / (n - k - 1.0)
-        })
+        (fit.rss() > 0.0 && n - k - 1.0 > 0.0)
+            .then(|| n * libm::log(fit.rss() / n) + 2.0 * k + 2.0 * k * (k + 1.0) / (n - k - 1.0))
     };
     let coefficient = match &bent {
         None => None,
         Some(fit) => {
             let unit: Vec<f64> = (0..=p).map(|i| if i == p { 1.0 } else { 0.0 }).collect();
             let e = fit.estimate(&unit, Errors::Classical)?;
-            Some(Estimate::new(e.value, e.standard_error.powi(2), e.df, options.alpha))
+            Some(Estimate::new(
+                e.value,
+                e.standard_error.powi(2),
+                e.df,
+                options.alpha,
+            ))
         }
     };
     let flat = columns.get(..1).and_then(|c| with(c));
@@ -131,7 +140,11 @@ pub(crate) fn semi_log(
     let decade = std::f64::consts::LN_10;
     let n = fitted.readings.len() as f64;
     let mean = fitted.readings.iter().sum::<f64>() / n;
-    let total: f64 = fitted.readings.iter().map(|v| (v - mean) * (v - mean)).sum();
+    let total: f64 = fitted
+        .readings
+        .iter()
+        .map(|v| (v - mean) * (v - mean))
+        .sum();
     let left: f64 = fitted.fit.residuals().iter().map(|e| e * e).sum();
     Ok(SemiLog {
         level: fitted.level,
@@ -152,7 +165,9 @@ pub(crate) fn difference(
     baseline: &[f64],
     options: &Options,
 ) -> Result<DifferenceLaw, FitError> {
-    let gap: Vec<f64> = (treatment.iter().zip(baseline)).map(|(t, b)| exp(*t) - exp(*b)).collect();
+    let gap: Vec<f64> = (treatment.iter().zip(baseline))
+        .map(|(t, b)| exp(*t) - exp(*b))
+        .collect();
     let fitted = fit_readings(stage, gap, Cov::default())?;
     let law = |f: &[f64]| (stage.coefficient(0, f), -stage.coefficient(1, f));
     let ((log_t, beta_t), (log_b, beta_b)) = (law(treatment), law(baseline));
@@ -163,7 +178,12 @@ pub(crate) fn difference(
     let ratio = (log_t - log_b, beta_b - beta_t);
     Ok(DifferenceLaw {
         value,
-        slope: Estimate::new(fitted.slope, fitted.run.slope, fitted.run_df[1], options.alpha),
+        slope: Estimate::new(
+            fitted.slope,
+            fitted.run.slope,
+            fitted.run_df[1],
+            options.alpha,
+        ),
         slope_from_laws,
         discordant: (shrinks(value, slope_from_laws) && grows(ratio.0, ratio.1))
             || (grows(value, slope_from_laws) && shrinks(ratio.0, ratio.1)),
@@ -279,7 +299,11 @@ pub(crate) fn leave_one_out(
     Ok(LeaveOneOut {
         lower,
         upper,
-        verdict_stability: if values.is_empty() { 1.0 } else { same as f64 / values.len() as f64 },
+        verdict_stability: if values.is_empty() {
+            1.0
+        } else {
+            same as f64 / values.len() as f64
+        },
         delta_beta: values,
     })
 }

@@ -184,7 +184,9 @@ impl Stage {
     }
 
     fn unit(&self, k: usize) -> Vec<f64> {
-        (0..self.columns.len()).map(|i| if i == k { 1.0 } else { 0.0 }).collect()
+        (0..self.columns.len())
+            .map(|i| if i == k { 1.0 } else { 0.0 })
+            .collect()
     }
 
     fn errors(&self) -> Errors<'_> {

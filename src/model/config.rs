@@ -150,7 +150,10 @@ impl Config {
         let path = dir.as_ref().join("config.json");
         let size = fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
         if size > MAX_CONFIG_BYTES {
-            return Err(Error::format(&path, format!("{size} bytes is no plausible config.json")));
+            return Err(Error::format(
+                &path,
+                format!("{size} bytes is no plausible config.json"),
+            ));
         }
         let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
         Self::parse(&text, &path)
@@ -163,7 +166,11 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let fields: Map<String, Value> =
             serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
-        let fields = Fields { map: &fields, prefix: "", path: path.to_owned() };
+        let fields = Fields {
+            map: &fields,
+            prefix: "",
+            path: path.to_owned(),
+        };
 
         let architecture = architecture(&fields)?;
         fields.only("hidden_act", &[Value::from("silu")])?;
@@ -177,8 +184,9 @@ impl Config {
 
         let hidden_size = fields.dimension("hidden_size")?;
         let num_attention_heads = fields.dimension("num_attention_heads")?;
-        let num_key_value_heads =
-            fields.optional_dimension("num_key_value_heads")?.unwrap_or(num_attention_heads);
+        let num_key_value_heads = fields
+            .optional_dimension("num_key_value_heads")?
+            .unwrap_or(num_attention_heads);
         if num_attention_heads % num_key_value_heads != 0 {
             return Err(fields.error(
                 "num_key_value_heads",
@@ -205,7 +213,11 @@ impl Config {
         }
         let max_position_embeddings = fields
             .optional_dimension("max_position_embeddings")?
-            .unwrap_or(if architecture == Architecture::Llama { 2048 } else { 32768 });
+            .unwrap_or(if architecture == Architecture::Llama {
+                2048
+            } else {
+                32768
+            });
         Ok(Self {
             architecture,
             vocab_size: fields.dimension("vocab_size")?,
@@ -242,17 +254,28 @@ fn architecture(fields: &Fields<'_>) -> Result<Architecture, Error> {
         _ => None,
     };
     listed.ok_or_else(|| {
-        fields.error("architectures", format!("{value} is not supported; supported: {names}"))
+        fields.error(
+            "architectures",
+            format!("{value} is not supported; supported: {names}"),
+        )
     })
 }
 
 fn layer_types(fields: &Fields<'_>) -> Result<(), Error> {
-    let Some(value) = fields.present("layer_types") else { return Ok(()) };
+    let Some(value) = fields.present("layer_types") else {
+        return Ok(());
+    };
     let full = Value::from("full_attention");
-    if value.as_array().is_some_and(|types| types.iter().all(|t| *t == full)) {
+    if value
+        .as_array()
+        .is_some_and(|types| types.iter().all(|t| *t == full))
+    {
         Ok(())
     } else {
-        Err(fields.error("layer_types", format!("{value}: only full_attention is supported")))
+        Err(fields.error(
+            "layer_types",
+            format!("{value}: only full_attention is supported"),
+        ))
     }
 }
 
@@ -268,11 +291,18 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: usize) -> Result<RopeConfi
         None => None,
     };
     let theta = fields.number("rope_theta")?;
-    let new_theta = new.as_ref().map(|n| n.number("rope_theta")).transpose()?.flatten();
+    let new_theta = new
+        .as_ref()
+        .map(|n| n.number("rope_theta"))
+        .transpose()?
+        .flatten();
     if let (Some(a), Some(b)) = (theta, new_theta)
         && a != b
     {
-        return Err(fields.error("rope_theta", format!("{a} contradicts rope_parameters' {b}")));
+        return Err(fields.error(
+            "rope_theta",
+            format!("{a} contradicts rope_parameters' {b}"),
+        ));
     }
     let theta = new_theta.or(theta).unwrap_or(10_000.0);
     if !(theta > 1.0 && theta.is_finite()) {
@@ -282,8 +312,10 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: usize) -> Result<RopeConfi
         (None, None) => RopeScaling::Default,
         (Some(one), None) | (None, Some(one)) => scaling(one, max_position_embeddings)?,
         (Some(old), Some(new)) => {
-            let (a, b) =
-                (scaling(old, max_position_embeddings)?, scaling(new, max_position_embeddings)?);
+            let (a, b) = (
+                scaling(old, max_position_embeddings)?,
+                scaling(new, max_position_embeddings)?,
+            );
             if a != b {
                 return Err(fields.error("rope_scaling", "contradicts rope_parameters"));
             }
@@ -296,10 +328,18 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: usize) -> Result<RopeConfi
 fn scaling(fields: &Fields<'_>, max_position_embeddings: usize) -> Result<RopeScaling, Error> {
     fields.only("partial_rotary_factor", &[Value::from(1.0), Value::from(1)])?;
     // The oldest files write `type`.
-    let field = if fields.present("rope_type").is_some() { "rope_type" } else { "type" };
-    let Some(value) = fields.present(field) else { return Ok(RopeScaling::Default) };
+    let field = if fields.present("rope_type").is_some() {
+        "rope_type"
+    } else {
+        "type"
+    };
+    let Some(value) = fields.present(field) else {
+        return Ok(RopeScaling::Default);
+    };
     let positive = |name: &str| -> Result<f64, Error> {
-        let x = fields.number(name)?.ok_or_else(|| fields.error(name, "missing"))?;
+        let x = fields
+            .number(name)?
+            .ok_or_else(|| fields.error(name, "missing"))?;
         if x > 0.0 && x.is_finite() {
             Ok(x)
         } else {
@@ -308,7 +348,9 @@ fn scaling(fields: &Fields<'_>, max_position_embeddings: usize) -> Result<RopeSc
     };
     match value.as_str() {
         Some("default") => Ok(RopeScaling::Default),
-        Some("linear") => Ok(RopeScaling::Linear { factor: positive("factor")? }),
+        Some("linear") => Ok(RopeScaling::Linear {
+            factor: positive("factor")?,
+        }),
         Some("llama3") => {
             let (low, high) = (positive("low_freq_factor")?, positive("high_freq_factor")?);
             if low >= high {
@@ -326,8 +368,10 @@ fn scaling(fields: &Fields<'_>, max_position_embeddings: usize) -> Result<RopeSc
                 },
             })
         }
-        _ => Err(fields
-            .error(field, format!("{value} is not supported; supported: default, linear, llama3"))),
+        _ => Err(fields.error(
+            field,
+            format!("{value} is not supported; supported: default, linear, llama3"),
+        )),
     }
 }
 
@@ -355,7 +399,11 @@ impl Fields<'_> {
 
     fn object<'b>(&'b self, field: &'b str) -> Result<Fields<'b>, Error> {
         match self.present(field) {
-            Some(Value::Object(map)) => Ok(Fields { map, prefix: field, path: self.path.clone() }),
+            Some(Value::Object(map)) => Ok(Fields {
+                map,
+                prefix: field,
+                path: self.path.clone(),
+            }),
             other => Err(self.error(field, format!("{other:?} is not an object"))),
         }
     }
@@ -389,7 +437,9 @@ impl Fields<'_> {
     }
 
     fn optional_dimension(&self, field: &str) -> Result<Option<usize>, Error> {
-        let Some(v) = self.present(field) else { return Ok(None) };
+        let Some(v) = self.present(field) else {
+            return Ok(None);
+        };
         match v.as_u64() {
             Some(n @ 1..=MAX_DIMENSION) => Ok(usize::try_from(n).ok()),
             _ => Err(self.error(field, format!("{v} is not in 1..={MAX_DIMENSION}"))),
@@ -397,7 +447,8 @@ impl Fields<'_> {
     }
 
     fn dimension(&self, field: &str) -> Result<usize, Error> {
-        self.optional_dimension(field)?.ok_or_else(|| self.error(field, "missing"))
+        self.optional_dimension(field)?
+            .ok_or_else(|| self.error(field, "missing"))
     }
 }
 
@@ -419,7 +470,13 @@ mod tests {
     fn defaults_are_those_of_transformers() {
         let config = with("{}").unwrap();
         assert_eq!((config.head_dim, config.num_key_value_heads), (4, 2));
-        assert_eq!(config.rope, RopeConfig { theta: 10_000.0, scaling: RopeScaling::Default });
+        assert_eq!(
+            config.rope,
+            RopeConfig {
+                theta: 10_000.0,
+                scaling: RopeScaling::Default
+            }
+        );
         assert_eq!(config.rms_norm_eps, 1e-6);
         assert!(!config.tie_word_embeddings);
     }
@@ -428,17 +485,25 @@ mod tests {
     fn both_spellings_of_rope_agree() {
         let scaling = r#""rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
             "high_freq_factor": 4.0, "original_max_position_embeddings": 64"#;
-        let old =
-            with(&format!(r#"{{"rope_theta": 5e5, "rope_scaling": {{{scaling}}}}}"#)).unwrap();
-        let new =
-            with(&format!(r#"{{"rope_parameters": {{"rope_theta": 5e5, {scaling}}}}}"#)).unwrap();
+        let old = with(&format!(
+            r#"{{"rope_theta": 5e5, "rope_scaling": {{{scaling}}}}}"#
+        ))
+        .unwrap();
+        let new = with(&format!(
+            r#"{{"rope_parameters": {{"rope_theta": 5e5, {scaling}}}}}"#
+        ))
+        .unwrap();
         assert_eq!(old.rope, new.rope);
     }
 
     #[test]
     fn what_is_not_supported_is_refused_by_name_and_value() {
         for (extra, field, value) in [
-            (r#"{"architectures": ["MambaForCausalLM"]}"#, "architectures", "Mamba"),
+            (
+                r#"{"architectures": ["MambaForCausalLM"]}"#,
+                "architectures",
+                "Mamba",
+            ),
             (r#"{"architectures": null}"#, "architectures", "null"),
             (r#"{"hidden_act": "gelu"}"#, "hidden_act", "gelu"),
             (r#"{"num_attention_heads": 0}"#, "num_attention_heads", "0"),
@@ -446,21 +511,41 @@ mod tests {
             (r#"{"num_key_value_heads": 3}"#, "num_key_value_heads", "3"),
             (r#"{"hidden_size": 1e30}"#, "hidden_size", "1e+30"),
             (r#"{"vocab_size": -5}"#, "vocab_size", "-5"),
-            (r#"{"vocab_size": 99999999999}"#, "vocab_size", "99999999999"),
+            (
+                r#"{"vocab_size": 99999999999}"#,
+                "vocab_size",
+                "99999999999",
+            ),
             (r#"{"head_dim": 3}"#, "head_dim", "3"),
             (r#"{"rms_norm_eps": "small"}"#, "rms_norm_eps", "small"),
             (r#"{"rms_norm_eps": -1}"#, "rms_norm_eps", "-1"),
             (r#"{"rope_theta": 0}"#, "rope_theta", "0"),
-            (r#"{"rope_scaling": {"type": "yarn"}}"#, "rope_scaling.type", "yarn"),
-            (r#"{"rope_scaling": {"rope_type": "linear"}}"#, "rope_scaling.factor", "missing"),
+            (
+                r#"{"rope_scaling": {"type": "yarn"}}"#,
+                "rope_scaling.type",
+                "yarn",
+            ),
+            (
+                r#"{"rope_scaling": {"rope_type": "linear"}}"#,
+                "rope_scaling.factor",
+                "missing",
+            ),
             (
                 r#"{"rope_parameters": {"rope_type": "linear", "factor": -2}}"#,
                 "rope_parameters.factor",
                 "-2",
             ),
             (r#"{"rope_scaling": 3}"#, "rope_scaling", "3"),
-            (r#"{"tie_word_embeddings": "yes"}"#, "tie_word_embeddings", "yes"),
-            (r#"{"quantization_config": {"bits": 4}}"#, "quantization_config", "bits"),
+            (
+                r#"{"tie_word_embeddings": "yes"}"#,
+                "tie_word_embeddings",
+                "yes",
+            ),
+            (
+                r#"{"quantization_config": {"bits": 4}}"#,
+                "quantization_config",
+                "bits",
+            ),
             (
                 r#"{"rope_theta": 1e4, "rope_parameters": {"rope_theta": 1e6}}"#,
                 "rope_theta",
@@ -468,7 +553,9 @@ mod tests {
             ),
         ] {
             match with(extra) {
-                Err(Error::Config { field: f, message, .. }) => {
+                Err(Error::Config {
+                    field: f, message, ..
+                }) => {
                     assert_eq!(f, field, "{extra}");
                     assert!(message.contains(value), "{extra}: {message}");
                 }
@@ -476,9 +563,20 @@ mod tests {
             }
         }
         let qwen = r#"{"architectures": ["Qwen3ForCausalLM"], "use_sliding_window": true}"#;
-        assert!(with(qwen).unwrap_err().to_string().contains("use_sliding_window"));
+        assert!(
+            with(qwen)
+                .unwrap_err()
+                .to_string()
+                .contains("use_sliding_window")
+        );
         let path = Path::new("config.json");
-        assert!(matches!(Config::parse("{", path), Err(Error::Format { .. })));
-        assert!(matches!(Config::parse("[]", path), Err(Error::Format { .. })));
+        assert!(matches!(
+            Config::parse("{", path),
+            Err(Error::Format { .. })
+        ));
+        assert!(matches!(
+            Config::parse("[]", path),
+            Err(Error::Format { .. })
+        ));
     }
 }

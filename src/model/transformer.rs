@@ -73,7 +73,10 @@ impl<B: Backend> Transformer<B> {
     /// not finite, or not part of the architecture: each by file and name.
     pub fn load(dir: impl AsRef<Path>, backend: B) -> Result<Self, Error> {
         let config = Config::load(&dir)?;
-        let mut loader = Loader { weights: Weights::open(&dir)?, backend: &backend };
+        let mut loader = Loader {
+            weights: Weights::open(&dir)?,
+            backend: &backend,
+        };
         let (hidden, vocab) = (config.hidden_size, config.vocab_size);
         let embedding = loader.matrix("model.embed_tokens.weight", vocab, hidden)?;
         let mut layers = Vec::new();
@@ -90,7 +93,15 @@ impl<B: Backend> Transformer<B> {
         };
         loader.weights.finish(config.architecture.name())?;
         let frequencies = config.rope.frequencies(config.head_dim);
-        Ok(Self { backend, config, frequencies, embedding, layers, norm, head })
+        Ok(Self {
+            backend,
+            config,
+            frequencies,
+            embedding,
+            layers,
+            norm,
+            head,
+        })
     }
 
     /// What `config.json` says.
@@ -106,23 +117,40 @@ impl<B: Backend> Transformer<B> {
     fn check(&self, batch: &Batch) -> Result<(), Error> {
         let (depth, limit) = (batch.depth(), self.config.max_position_embeddings);
         if depth > limit {
-            return Err(Error::batch(format!("{depth} tokens exceed the context of {limit}")));
+            return Err(Error::batch(format!(
+                "{depth} tokens exceed the context of {limit}"
+            )));
         }
         let vocab = self.config.vocab_size;
         let targets = batch.targets().iter().map(|t| t.token);
-        match batch.tokens().iter().copied().chain(targets).find(|&t| t as usize >= vocab) {
-            Some(t) => Err(Error::batch(format!("token {t} is outside the vocabulary of {vocab}"))),
+        match batch
+            .tokens()
+            .iter()
+            .copied()
+            .chain(targets)
+            .find(|&t| t as usize >= vocab)
+        {
+            Some(t) => Err(Error::batch(format!(
+                "token {t} is outside the vocabulary of {vocab}"
+            ))),
             None => Ok(()),
         }
     }
 
     fn norm(&self, x: &B::Buffer, rows: usize, weight: &B::Buffer) -> Result<B::Buffer, Error> {
         let width = self.config.hidden_size;
-        self.backend.norm(Columns::all(x, rows, width), &self.rms(width, weight))
+        self.backend
+            .norm(Columns::all(x, rows, width), &self.rms(width, weight))
     }
 
     fn rms<'a>(&self, width: usize, weight: &'a B::Buffer) -> Norm<'a, B::Buffer> {
-        Norm { kind: NormKind::Rms, epsilon: self.config.rms_norm_eps, width, weight, bias: None }
+        Norm {
+            kind: NormKind::Rms,
+            epsilon: self.config.rms_norm_eps,
+            width,
+            weight,
+            bias: None,
+        }
     }
 
     fn project(
@@ -150,14 +178,21 @@ impl<B: Backend> Transformer<B> {
     ) -> Result<B::Buffer, Error> {
         let (config, backend, rows) = (&self.config, &self.backend, positions.len());
         let dim = config.head_dim;
-        let (q_width, kv_width) =
-            (config.num_attention_heads * dim, config.num_key_value_heads * dim);
+        let (q_width, kv_width) = (
+            config.num_attention_heads * dim,
+            config.num_key_value_heads * dim,
+        );
         let qkv = self.project(x, rows, &layer.qkv)?;
         let stride = layer.qkv.outputs;
         let q = Columns::block(&qkv, rows, stride, 0, q_width);
         let k = Columns::block(&qkv, rows, stride, q_width, kv_width);
         let v = Columns::block(&qkv, rows, stride, q_width + kv_width, kv_width);
-        let rope = Rope { positions, head_dim: dim, frequencies: &self.frequencies, scale: 1.0 };
+        let rope = Rope {
+            positions,
+            head_dim: dim,
+            frequencies: &self.frequencies,
+            scale: 1.0,
+        };
         let (q, k) = match &layer.qk_norm {
             None => (backend.rope(q, &rope)?, backend.rope(k, &rope)?),
             Some((q_weight, k_weight)) => {
@@ -178,7 +213,12 @@ impl<B: Backend> Transformer<B> {
             window: None,
             soft_cap: None,
         };
-        backend.attention(Columns::all(&q, rows, q_width), Columns::all(&k, rows, kv_width), v, &op)
+        backend.attention(
+            Columns::all(&q, rows, q_width),
+            Columns::all(&k, rows, kv_width),
+            v,
+            &op,
+        )
     }
 
     fn mlp(
@@ -218,7 +258,12 @@ impl<B: Backend> Model for Transformer<B> {
         let mut rows = positions.len();
         let mut x = backend.embed(
             &self.embedding,
-            &Embed { tokens: batch.tokens(), vocab: self.config.vocab_size, width, scale: 1.0 },
+            &Embed {
+                tokens: batch.tokens(),
+                vocab: self.config.vocab_size,
+                width,
+                scale: 1.0,
+            },
         )?;
         for (index, layer) in self.layers.iter().enumerate() {
             let normed = self.norm(&x, rows, &layer.attention_norm)?;
@@ -271,9 +316,16 @@ impl Scored {
             while rows[at] != asked[i].row {
                 at += 1;
             }
-            targets.push(Target { row: at, token: asked[i].token });
+            targets.push(Target {
+                row: at,
+                token: asked[i].token,
+            });
         }
-        Self { rows, targets, order }
+        Self {
+            rows,
+            targets,
+            order,
+        }
     }
 
     fn restore(&self, values: Vec<f64>) -> Vec<f64> {
@@ -299,7 +351,12 @@ impl<B: Backend> Loader<'_, B> {
         cols: usize,
         role: Role,
     ) -> Result<B::Buffer, Error> {
-        self.backend.upload(&Tensor { values: host.values(), rows, cols, role })
+        self.backend.upload(&Tensor {
+            values: host.values(),
+            rows,
+            cols,
+            role,
+        })
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<B::Buffer, Error> {
@@ -323,7 +380,9 @@ impl<B: Backend> Loader<'_, B> {
         let mut weight: Option<HostTensor> = None;
         let mut biases: Option<HostTensor> = None;
         for (name, outputs) in parts {
-            let part = self.weights.tensor(&format!("{name}.weight"), &[*outputs, inputs])?;
+            let part = self
+                .weights
+                .tensor(&format!("{name}.weight"), &[*outputs, inputs])?;
             extend(&mut weight, part);
             if bias {
                 let part = self.weights.tensor(&format!("{name}.bias"), &[*outputs])?;
@@ -333,15 +392,24 @@ impl<B: Backend> Loader<'_, B> {
         let weight = weight.ok_or_else(|| Error::batch("a projection without parts"))?;
         Ok(Projection {
             weight: self.upload(&weight, outputs, inputs, Role::Matrix)?,
-            bias: biases.map(|b| self.upload(&b, 1, outputs, Role::Dense)).transpose()?,
+            bias: biases
+                .map(|b| self.upload(&b, 1, outputs, Role::Dense))
+                .transpose()?,
             inputs,
             outputs,
         })
     }
 
     fn layer(&mut self, config: &Config, index: usize) -> Result<Layer<B::Buffer>, Error> {
-        let (hidden, dim, mlp) = (config.hidden_size, config.head_dim, config.intermediate_size);
-        let (q, kv) = (config.num_attention_heads * dim, config.num_key_value_heads * dim);
+        let (hidden, dim, mlp) = (
+            config.hidden_size,
+            config.head_dim,
+            config.intermediate_size,
+        );
+        let (q, kv) = (
+            config.num_attention_heads * dim,
+            config.num_key_value_heads * dim,
+        );
         let name = |part: &str| format!("model.layers.{index}.{part}");
         // Written by old versions; derived from the configuration, not read.
         self.weights.ignore(&name("self_attn.rotary_emb.inv_freq"));

@@ -8,7 +8,9 @@ use relscale::model::Batch;
 /// A path under the shared test material, which stands beside the repository on the developers'
 /// machines. Elsewhere the test says so and is skipped; with `CI=true` its absence is a failure.
 pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data")
+        .join(path);
     if path.exists() {
         return Some(path);
     }
@@ -23,7 +25,9 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
 
 /// A file or folder of the test fixtures.
 pub(crate) fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(path)
 }
 
 /// Adds `ids` as one sequence with every token from the second on scored.

@@ -82,7 +82,18 @@ pub(crate) fn attention(
     let out = Shared::new(out);
     let cost = rows * op.heads * op.head_dim * 64;
     threads.for_each(cost, tasks, |_, (segment, from, to, kv_head)| {
-        isa.run(Task { segment, from, to, kv_head, op, q, k, v, whole: &whole, out: &out });
+        isa.run(Task {
+            segment,
+            from,
+            to,
+            kv_head,
+            op,
+            q,
+            k,
+            v,
+            whole: &whole,
+            out: &out,
+        });
     });
 }
 
@@ -108,8 +119,9 @@ fn whole_blocks(threads: &Threads, k: View<'_>, v: View<'_>, op: &Attention<'_>)
         segments.push((blocks.start, rows.len() * op.kv_heads));
         rows.extend(blocks.map(|b| segment.start + b * KEYS - segment.position));
     }
-    let mut blocks: Vec<Block> =
-        (0..rows.len() * op.kv_heads).map(|_| Block::new(op.head_dim)).collect();
+    let mut blocks: Vec<Block> = (0..rows.len() * op.kv_heads)
+        .map(|_| Block::new(op.head_dim))
+        .collect();
     let cost = blocks.len() * KEYS * op.head_dim;
     let tasks = blocks.iter_mut().collect();
     threads.for_each(cost, tasks, |i, block: &mut Block| {
@@ -154,7 +166,9 @@ impl Task<'_> {
 
     /// The packed block, if it lies wholly in a segment of the path.
     fn packed(&self, path: &[usize], block: usize) -> Option<&Block> {
-        let &segment = path.iter().find(|&&s| inside(&self.op.segments[s]).contains(&block))?;
+        let &segment = path
+            .iter()
+            .find(|&&s| inside(&self.op.segments[s]).contains(&block))?;
         let (first, start) = self.whole.segments[segment];
         Some(&self.whole.blocks[start + (block - first) * self.op.kv_heads + self.kv_head])
     }
@@ -236,7 +250,14 @@ impl Kernel for Task<'_> {
             for (i, query) in queries.iter().enumerate() {
                 let visible = query.visible(block, op.window);
                 let row = &mut scores[i * KEYS..][..KEYS];
-                soften(simd, row, visible, op, &mut state[i], &mut sums[i * wide..][..wide]);
+                soften(
+                    simd,
+                    row,
+                    visible,
+                    op,
+                    &mut state[i],
+                    &mut sums[i * wide..][..wide],
+                );
             }
             for (tile, sums) in scores.chunks(4 * KEYS).zip(sums.chunks_mut(4 * wide)) {
                 let rows = tile.as_chunks::<KEYS>().0;

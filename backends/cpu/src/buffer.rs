@@ -53,7 +53,11 @@ impl<'a> View<'a> {
     pub(crate) fn new(x: Columns<'a, Buffer>, what: &str) -> Result<Self, String> {
         let values = x.buffer.dense(what)?;
         x.check(values.len()).map_err(|m| format!("{what}: {m}"))?;
-        Ok(Self { values, stride: x.stride, start: x.start })
+        Ok(Self {
+            values,
+            stride: x.stride,
+            start: x.start,
+        })
     }
 
     /// The first `width` columns of row `row`.
@@ -95,7 +99,9 @@ impl Drop for Dense {
 
 impl fmt::Debug for Dense {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dense").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Dense")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,10 +116,16 @@ impl Pool {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, but not so large that a small request starves others.
         let fits = |v: &Vec<f32>| v.len() >= len && v.len() / 4 <= len;
-        let best = (0..free.len()).filter(|&i| fits(&free[i])).min_by_key(|&i| free[i].len());
+        let best = (0..free.len())
+            .filter(|&i| fits(&free[i]))
+            .min_by_key(|&i| free[i].len());
         let values = best.map(|i| free.swap_remove(i));
         drop(free);
-        Dense { values: values.unwrap_or_else(|| vec![0.0; len]), len, pool: self.clone() }
+        Dense {
+            values: values.unwrap_or_else(|| vec![0.0; len]),
+            len,
+            pool: self.clone(),
+        }
     }
 
     /// The values of `source`.
@@ -169,7 +181,11 @@ impl Matrix {
                 lanes.0[i] = x.to_f32();
             })),
         };
-        Self { outputs, inputs, panels }
+        Self {
+            outputs,
+            inputs,
+            panels,
+        }
     }
 
     /// Writes row `row` (of `outputs`) to `to`.

@@ -46,14 +46,22 @@ impl Rows {
                 }
             });
         }
-        Self { values, rows, inputs, tile }
+        Self {
+            values,
+            rows,
+            inputs,
+            tile,
+        }
     }
 
     /// The rows of tile `t`, and its values of inputs `from..to`, input by input.
     fn tile(&self, t: usize, from: usize, to: usize) -> (usize, &[f32]) {
         let height = self.tile.min(self.rows - t * self.tile);
         let start = t * self.tile * self.inputs;
-        (height, &self.values[start + from * height..start + to * height])
+        (
+            height,
+            &self.values[start + from * height..start + to * height],
+        )
     }
 }
 
@@ -76,20 +84,35 @@ pub(crate) fn linear(
     let groups = panels.div_ceil(group);
     let out = Shared::new(out);
     let tasks = (0..row_tasks * groups).collect();
-    threads.for_each(x.rows * w.outputs * w.inputs / 16, tasks, |_, task: usize| {
-        let (rows, columns) = (task / groups, task % groups);
-        let task = Task {
-            x,
-            tiles: rows * task_rows / x.tile..((rows + 1) * task_rows).min(x.rows).div_ceil(x.tile),
-            panels: columns * group..((columns + 1) * group).min(panels),
-            outputs: w.outputs,
-            bias,
-        };
-        match &w.panels {
-            Panels::F32(w) => isa.run(Product { task, w, out: &out, first_row: 0 }),
-            Panels::Bf16(w) => isa.run(Product { task, w, out: &out, first_row: 0 }),
-        }
-    });
+    threads.for_each(
+        x.rows * w.outputs * w.inputs / 16,
+        tasks,
+        |_, task: usize| {
+            let (rows, columns) = (task / groups, task % groups);
+            let task = Task {
+                x,
+                tiles: rows * task_rows / x.tile
+                    ..((rows + 1) * task_rows).min(x.rows).div_ceil(x.tile),
+                panels: columns * group..((columns + 1) * group).min(panels),
+                outputs: w.outputs,
+                bias,
+            };
+            match &w.panels {
+                Panels::F32(w) => isa.run(Product {
+                    task,
+                    w,
+                    out: &out,
+                    first_row: 0,
+                }),
+                Panels::Bf16(w) => isa.run(Product {
+                    task,
+                    w,
+                    out: &out,
+                    first_row: 0,
+                }),
+            }
+        },
+    );
 }
 
 /// The part of a product that one thread computes at a time.
@@ -116,7 +139,12 @@ impl<E: Element> Kernel for Product<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { task, w, out, first_row } = self;
+        let Self {
+            task,
+            w,
+            out,
+            first_row,
+        } = self;
         let inputs = task.x.inputs;
         for from in (0..inputs.max(1)).step_by(BLOCK) {
             let to = (from + BLOCK).min(inputs);
@@ -124,8 +152,17 @@ impl<E: Element> Kernel for Product<'_, E> {
                 for t in task.tiles.clone() {
                     let (height, a) = task.x.tile(t, from, to);
                     let row = t * task.x.tile - first_row;
-                    let place = Place { out, row, outputs: task.outputs, panel: panel.start };
-                    let ends = Ends { first: from == 0, last: to == inputs, bias: task.bias };
+                    let place = Place {
+                        out,
+                        row,
+                        outputs: task.outputs,
+                        panel: panel.start,
+                    };
+                    let ends = Ends {
+                        first: from == 0,
+                        last: to == inputs,
+                        bias: task.bias,
+                    };
                     let w = |p: usize| &w[p * inputs + from..p * inputs + to];
                     match panel.len() {
                         4 => by_height::<S, E, 4>(
@@ -155,8 +192,11 @@ impl<E: Element> Kernel for Product<'_, E> {
 /// The task's panels in groups of 4, 2 or 1, as many as the registers hold for its tallest tile.
 #[inline(always)]
 fn group_panels<S: Simd>(task: &Task<'_>) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let height =
-        if task.tiles.len() > 1 { task.x.tile } else { task.x.tile(task.tiles.start, 0, 0).0 };
+    let height = if task.tiles.len() > 1 {
+        task.x.tile
+    } else {
+        task.x.tile(task.tiles.start, 0, 0).0
+    };
     let widest = match S::ACCUMULATORS / height.max(1) {
         0 | 1 => 1,
         2 | 3 => 2,
@@ -232,7 +272,11 @@ fn block<S: Simd, E: Element, const H: usize, const W: usize>(
                 let (start, len) = columns(j);
                 // SAFETY: this task alone touches these rows and columns, see `linear`: row tasks
                 // and panel groups partition the output.
-                let from = unsafe { place.out.slice((place.row + r) * place.outputs + start, len) };
+                let from = unsafe {
+                    place
+                        .out
+                        .slice((place.row + r) * place.outputs + start, len)
+                };
                 *acc = load(simd, from);
             }
         }
@@ -245,7 +289,11 @@ fn block<S: Simd, E: Element, const H: usize, const W: usize>(
                 acc = simd.add(acc, load(simd, &bias[start..start + len]));
             }
             // SAFETY: as for the load above.
-            let to = unsafe { place.out.slice((place.row + r) * place.outputs + start, len) };
+            let to = unsafe {
+                place
+                    .out
+                    .slice((place.row + r) * place.outputs + start, len)
+            };
             store(simd, acc, to);
         }
     }

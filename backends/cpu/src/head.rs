@@ -35,39 +35,51 @@ pub(crate) fn log_prob(
     let mut logits = vec![0.0f32; targets.len()];
     let (partial_out, logits_out) = (Shared::new(&mut partial), Shared::new(&mut logits));
     let tasks = (0..row_tasks * tiles).collect();
-    threads.for_each(x.rows * w.outputs * w.inputs / 16, tasks, |_, task: usize| {
-        let (rows, tile) = (task / tiles, task % tiles);
-        let rows = rows * task_rows..((rows + 1) * task_rows).min(x.rows);
-        let from = targets.partition_point(|t| t.row < rows.start);
-        let to = targets.partition_point(|t| t.row < rows.end);
-        let part = Part {
-            x,
-            bias,
-            cap,
-            rows,
-            tile,
-            tiles,
-            vocab: w.outputs,
-            targets: &targets[from..to],
-            first_target: from,
-            partial: &partial_out,
-            logits: &logits_out,
-        };
-        match &w.panels {
-            Panels::F32(w) => isa.run(Tile { part, w }),
-            Panels::Bf16(w) => isa.run(Tile { part, w }),
-        }
-    });
+    threads.for_each(
+        x.rows * w.outputs * w.inputs / 16,
+        tasks,
+        |_, task: usize| {
+            let (rows, tile) = (task / tiles, task % tiles);
+            let rows = rows * task_rows..((rows + 1) * task_rows).min(x.rows);
+            let from = targets.partition_point(|t| t.row < rows.start);
+            let to = targets.partition_point(|t| t.row < rows.end);
+            let part = Part {
+                x,
+                bias,
+                cap,
+                rows,
+                tile,
+                tiles,
+                vocab: w.outputs,
+                targets: &targets[from..to],
+                first_target: from,
+                partial: &partial_out,
+                logits: &logits_out,
+            };
+            match &w.panels {
+                Panels::F32(w) => isa.run(Tile { part, w }),
+                Panels::Bf16(w) => isa.run(Tile { part, w }),
+            }
+        },
+    );
     let normalisers: Vec<f64> = partial.chunks_exact(2 * tiles).map(combine).collect();
-    targets.iter().zip(&logits).map(|(t, &l)| f64::from(l) - normalisers[t.row]).collect()
+    targets
+        .iter()
+        .zip(&logits)
+        .map(|(t, &l)| f64::from(l) - normalisers[t.row])
+        .collect()
 }
 
 /// Log-sum-exp of a row from its tiles.
 fn combine(tiles: &[f32]) -> f64 {
     let (pairs, _) = tiles.as_chunks::<2>();
-    let max = pairs.iter().fold(f64::NEG_INFINITY, |m, &[top, _]| m.max(f64::from(top)));
-    let sum: f64 =
-        pairs.iter().map(|&[top, sum]| f64::from(sum) * libm::exp(f64::from(top) - max)).sum();
+    let max = pairs
+        .iter()
+        .fold(f64::NEG_INFINITY, |m, &[top, _]| m.max(f64::from(top)));
+    let sum: f64 = pairs
+        .iter()
+        .map(|&[top, sum]| f64::from(sum) * libm::exp(f64::from(top) - max))
+        .sum();
     max + libm::log(sum)
 }
 
@@ -97,8 +109,19 @@ impl<E: Element> Kernel for Tile<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Part { x, bias, cap, rows, tile, tiles, vocab, targets, first_target, partial, logits } =
-            self.part;
+        let Part {
+            x,
+            bias,
+            cap,
+            rows,
+            tile,
+            tiles,
+            vocab,
+            targets,
+            first_target,
+            partial,
+            logits,
+        } = self.part;
         let start = tile * TILE;
         let width = TILE.min(vocab - start);
         let mut scratch = vec![0.0f32; rows.len() * width];

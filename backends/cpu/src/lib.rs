@@ -79,7 +79,10 @@ impl Cpu {
     /// No threads, or a system that refuses to start them.
     pub fn with_threads(threads: usize) -> Result<Self, Error> {
         match threads {
-            0 => Err(Error::Option { option: "threads", message: "at least 1".to_owned() }),
+            0 => Err(Error::Option {
+                option: "threads",
+                message: "at least 1".to_owned(),
+            }),
             1 => Ok(Self::on(Threads::One)),
             n => rayon::ThreadPoolBuilder::new()
                 .num_threads(n)
@@ -115,7 +118,11 @@ impl Cpu {
                 option: "instructions",
                 message: format!(
                     "`{name}` is not one of {}",
-                    available.iter().map(|i| i.name()).collect::<Vec<_>>().join(", ")
+                    available
+                        .iter()
+                        .map(|i| i.name())
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 ),
             }),
         }
@@ -138,11 +145,12 @@ impl Cpu {
             // A few thousand values a task.
             let per_task = 4096usize.div_ceil(width);
             let tasks = out.chunks_mut(per_task * width).collect();
-            self.threads.for_each(rows * width * 4, tasks, |t, chunk: &mut [f32]| {
-                for (i, out) in chunk.chunks_exact_mut(width).enumerate() {
-                    row(t * per_task + i, out);
-                }
-            });
+            self.threads
+                .for_each(rows * width * 4, tasks, |t, chunk: &mut [f32]| {
+                    for (i, out) in chunk.chunks_exact_mut(width).enumerate() {
+                        row(t * per_task + i, out);
+                    }
+                });
         }
         out
     }
@@ -151,13 +159,24 @@ impl Cpu {
         let view = View::new(x, "activation")?;
         expect("input row", x.width, inputs)?;
         let tile = self.isa.tile_rows();
-        Ok(Rows::pack(view, x.rows, inputs, tile, &self.pool, &self.threads))
+        Ok(Rows::pack(
+            view,
+            x.rows,
+            inputs,
+            tile,
+            &self.pool,
+            &self.threads,
+        ))
     }
 }
 
 /// Checks that `what` has `want` elements.
 fn expect(what: &str, len: usize, want: usize) -> Result<(), String> {
-    if len == want { Ok(()) } else { Err(format!("{what} has {len} elements, expected {want}")) }
+    if len == want {
+        Ok(())
+    } else {
+        Err(format!("{what} has {len} elements, expected {want}"))
+    }
 }
 
 /// A dense operand of `want` elements.
@@ -220,7 +239,10 @@ impl Backend for Cpu {
     fn embed(&self, table: &Buffer, op: &Embed<'_>) -> Result<Buffer, Error> {
         let table = table.matrix(op.vocab, op.width).map_err(fail)?;
         if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
-            return Err(fail(format!("token {token} is outside the vocabulary of {}", op.vocab)));
+            return Err(fail(format!(
+                "token {token} is outside the vocabulary of {}",
+                op.vocab
+            )));
         }
         Ok(done(self.by_row(op.tokens.len(), op.width, |r, out| {
             table.row(op.tokens[r] as usize, out);
@@ -235,7 +257,10 @@ impl Backend for Cpu {
     fn norm(&self, x: Columns<'_, Buffer>, op: &Norm<'_, Buffer>) -> Result<Buffer, Error> {
         let view = View::new(x, "activation").map_err(fail)?;
         if op.width == 0 || !x.width.is_multiple_of(op.width) {
-            let message = format!("groups of {} do not divide a width of {}", op.width, x.width);
+            let message = format!(
+                "groups of {} do not divide a width of {}",
+                op.width, x.width
+            );
             return Err(fail(message));
         }
         let weight = vector(op.weight, "norm weight", op.width).map_err(fail)?;
@@ -243,7 +268,14 @@ impl Backend for Cpu {
         Ok(done(self.by_row(x.rows, x.width, |r, out| {
             let x = view.row(r, x.width);
             let (kind, epsilon) = (op.kind, op.epsilon);
-            self.isa.run(rows::NormRow { kind, epsilon, x, weight, bias, out });
+            self.isa.run(rows::NormRow {
+                kind,
+                epsilon,
+                x,
+                weight,
+                bias,
+                out,
+            });
         })))
     }
 
@@ -314,21 +346,29 @@ impl Backend for Cpu {
         Ok(done(self.by_row(gate.rows, gate.width, |r, out| {
             let gate = gates.row(r, gate.width);
             let up = ups.map(|u| u.row(r, gate.len()));
-            self.isa.run(rows::ActivateRow { function, gate, up, out });
+            self.isa.run(rows::ActivateRow {
+                function,
+                gate,
+                up,
+                out,
+            });
         })))
     }
 
     fn add(&self, mut x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
         let y = y.dense("summand").map_err(fail)?;
         let Kind::Dense(values) = &mut x.0 else {
-            return Err(fail("the first summand was uploaded as a matrix".to_owned()));
+            return Err(fail(
+                "the first summand was uploaded as a matrix".to_owned(),
+            ));
         };
         expect("summand", y.len(), values.len()).map_err(fail)?;
         const CHUNK: usize = 1 << 14;
         let tasks = values.chunks_mut(CHUNK).zip(y.chunks(CHUNK)).collect();
-        self.threads.for_each(y.len(), tasks, |_, (x, y): (&mut [f32], &[f32])| {
-            self.isa.run(rows::Add { x, y });
-        });
+        self.threads
+            .for_each(y.len(), tasks, |_, (x, y): (&mut [f32], &[f32])| {
+                self.isa.run(rows::Add { x, y });
+            });
         Ok(x)
     }
 
@@ -351,6 +391,14 @@ impl Backend for Cpu {
         let weight = op.weight.matrix(op.vocab, op.inputs).map_err(fail)?;
         let bias = optional(op.bias, "bias", op.vocab).map_err(fail)?;
         let packed = self.pack(x, op.inputs).map_err(fail)?;
-        Ok(head::log_prob(self.isa, &self.threads, &packed, weight, bias, op.soft_cap, op.targets))
+        Ok(head::log_prob(
+            self.isa,
+            &self.threads,
+            &packed,
+            weight,
+            bias,
+            op.soft_cap,
+            op.targets,
+        ))
     }
 }

@@ -33,7 +33,10 @@ impl Threads {
             Self::Many(_) => {
                 let tasks = (4 * self.count()).div_ceil(others.max(1));
                 // Groups of a multiple of four panels feed the widest kernel.
-                units.div_ceil(tasks.max(1)).next_multiple_of(4).min(units.max(1))
+                units
+                    .div_ceil(tasks.max(1))
+                    .next_multiple_of(4)
+                    .min(units.max(1))
             }
         }
     }
@@ -48,7 +51,11 @@ impl Threads {
     ) {
         match self {
             Self::Many(pool) if cost > WORTH_SHARING && tasks.len() > 1 => pool.install(|| {
-                tasks.into_par_iter().enumerate().with_max_len(1).for_each(|(i, t)| work(i, t));
+                tasks
+                    .into_par_iter()
+                    .enumerate()
+                    .with_max_len(1)
+                    .for_each(|(i, t)| work(i, t));
             }),
             _ => tasks.into_iter().enumerate().for_each(|(i, t)| work(i, t)),
         }
@@ -70,7 +77,11 @@ unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
     pub(crate) fn new(slice: &'a mut [f32]) -> Self {
-        Self { start: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
+        Self {
+            start: slice.as_mut_ptr(),
+            len: slice.len(),
+            borrow: PhantomData,
+        }
     }
 
     /// The part `start..start + len`.
@@ -81,9 +92,16 @@ impl<'a> Shared<'a> {
     /// # Safety
     /// While the part is in use nobody else, on this thread or another, uses an overlapping one.
     #[inline(always)]
-    #[allow(clippy::mut_from_ref, reason = "exclusivity is the contract of the caller")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "exclusivity is the contract of the caller"
+    )]
     pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &mut [f32] {
-        assert!(start <= self.len && len <= self.len - start, "{start}+{len} of {}", self.len);
+        assert!(
+            start <= self.len && len <= self.len - start,
+            "{start}+{len} of {}",
+            self.len
+        );
         // SAFETY: `start` is inside the borrowed slice by the check above.
         let first = unsafe { self.start.add(start) };
         // SAFETY: `first..first + len` lies inside the slice that `self` borrows exclusively, and

@@ -23,7 +23,10 @@ impl Kernel for NormRow<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let width = self.weight.len();
-        let groups = self.x.chunks_exact(width).zip(self.out.chunks_exact_mut(width));
+        let groups = self
+            .x
+            .chunks_exact(width)
+            .zip(self.out.chunks_exact_mut(width));
         for (x, out) in groups {
             let mean = match self.kind {
                 NormKind::Rms => 0.0,
@@ -109,7 +112,11 @@ impl RotationCache {
             table.extend(angles().map(|a| (libm::cos(a) * scale) as f32));
             table.extend(angles().map(|a| (libm::sin(a) * scale) as f32));
         }
-        let rotations = Arc::new(Rotations { frequencies: frequencies.to_vec(), scale, table });
+        let rotations = Arc::new(Rotations {
+            frequencies: frequencies.to_vec(),
+            scale,
+            table,
+        });
         cache.push(Arc::clone(&rotations));
         if cache.len() > KEPT {
             cache.remove(0);
@@ -134,8 +141,10 @@ impl Kernel for RopeRow<'_> {
     fn run<S: Simd>(self, simd: S) {
         let (cos, sin) = self.rotations.at(self.position);
         let half = cos.len();
-        let heads =
-            self.x.chunks_exact(self.head_dim).zip(self.out.chunks_exact_mut(self.head_dim));
+        let heads = self
+            .x
+            .chunks_exact(self.head_dim)
+            .zip(self.out.chunks_exact_mut(self.head_dim));
         for (x, out) in heads {
             let (a, rest) = x.split_at(half);
             let (b, pass) = rest.split_at(half);
@@ -148,7 +157,11 @@ impl Kernel for RopeRow<'_> {
                 let (vc, vs) = (load(simd, &cos[at.clone()]), load(simd, &sin[at.clone()]));
                 // a·cos − b·sin and b·cos + a·sin.
                 let minus = simd.sub(simd.splat(0.0), vs);
-                store(simd, simd.fma(vb, minus, simd.mul(va, vc)), &mut out_a[at.clone()]);
+                store(
+                    simd,
+                    simd.fma(vb, minus, simd.mul(va, vc)),
+                    &mut out_a[at.clone()],
+                );
                 store(simd, simd.fma(va, vs, simd.mul(vb, vc)), &mut out_b[at]);
             }
         }

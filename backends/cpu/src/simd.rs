@@ -110,7 +110,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn top(self, v: Self::V) -> f32 {
         let mut x = [0.0; LANES];
         self.store(v, &mut x);
-        x.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
+        x.iter()
+            .fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
     }
 
     /// `e^x`, relative error below 1.2e-7 (1 ulp), exactly 1 at 0, exactly 0 below −87.3.
@@ -127,7 +128,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let r = self.fma(n, self.splat(-0.693_359_4), clamped);
         let r = self.fma(n, self.splat(2.121_944_4e-4), r);
         let mut p = self.splat(1.987_569_2e-4);
-        for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        for c in [
+            1.398_2e-3,
+            8.333_452e-3,
+            4.166_579_6e-2,
+            1.666_666_5e-1,
+            0.5,
+        ] {
             p = self.fma(p, r, self.splat(c));
         }
         let p = self.fma(p, self.mul(r, r), self.add(r, self.splat(1.0)));
@@ -349,7 +356,18 @@ mod tests {
 
     #[test]
     fn every_operation_gives_the_same_bits_on_every_instruction_set() {
-        let special = [0.0, -0.0, 1.5, -2.5, 3.5, f32::INFINITY, f32::NAN, 1e-40, 7e37, -1e-3];
+        let special = [
+            0.0,
+            -0.0,
+            1.5,
+            -2.5,
+            3.5,
+            f32::INFINITY,
+            f32::NAN,
+            1e-40,
+            7e37,
+            -1e-3,
+        ];
         for shift in 0..special.len() {
             let at = |i: usize| special[i % special.len()];
             let a = std::array::from_fn(at);

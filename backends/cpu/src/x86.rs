@@ -62,8 +62,11 @@ impl Simd for Avx2 {
         let a = unsafe { _mm_loadu_si128(low.as_ptr().cast()) };
         // SAFETY: as above, for `high`.
         let b = unsafe { _mm_loadu_si128(high.as_ptr().cast()) };
-        let shift =
-            |v| intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(v))));
+        let shift = |v| {
+            intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(
+                _mm256_cvtepu16_epi32(v)
+            )))
+        };
         (shift(a), shift(b))
     }
 
@@ -78,32 +81,50 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
-        (intrinsic!(_mm256_add_ps(a.0, b.0)), intrinsic!(_mm256_add_ps(a.1, b.1)))
+        (
+            intrinsic!(_mm256_add_ps(a.0, b.0)),
+            intrinsic!(_mm256_add_ps(a.1, b.1)),
+        )
     }
 
     #[inline(always)]
     fn sub(self, a: Self::V, b: Self::V) -> Self::V {
-        (intrinsic!(_mm256_sub_ps(a.0, b.0)), intrinsic!(_mm256_sub_ps(a.1, b.1)))
+        (
+            intrinsic!(_mm256_sub_ps(a.0, b.0)),
+            intrinsic!(_mm256_sub_ps(a.1, b.1)),
+        )
     }
 
     #[inline(always)]
     fn mul(self, a: Self::V, b: Self::V) -> Self::V {
-        (intrinsic!(_mm256_mul_ps(a.0, b.0)), intrinsic!(_mm256_mul_ps(a.1, b.1)))
+        (
+            intrinsic!(_mm256_mul_ps(a.0, b.0)),
+            intrinsic!(_mm256_mul_ps(a.1, b.1)),
+        )
     }
 
     #[inline(always)]
     fn div(self, a: Self::V, b: Self::V) -> Self::V {
-        (intrinsic!(_mm256_div_ps(a.0, b.0)), intrinsic!(_mm256_div_ps(a.1, b.1)))
+        (
+            intrinsic!(_mm256_div_ps(a.0, b.0)),
+            intrinsic!(_mm256_div_ps(a.1, b.1)),
+        )
     }
 
     #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        (intrinsic!(_mm256_fmadd_ps(a.0, b.0, c.0)), intrinsic!(_mm256_fmadd_ps(a.1, b.1, c.1)))
+        (
+            intrinsic!(_mm256_fmadd_ps(a.0, b.0, c.0)),
+            intrinsic!(_mm256_fmadd_ps(a.1, b.1, c.1)),
+        )
     }
 
     #[inline(always)]
     fn max(self, a: Self::V, b: Self::V) -> Self::V {
-        (intrinsic!(_mm256_max_ps(a.0, b.0)), intrinsic!(_mm256_max_ps(a.1, b.1)))
+        (
+            intrinsic!(_mm256_max_ps(a.0, b.0)),
+            intrinsic!(_mm256_max_ps(a.1, b.1)),
+        )
     }
 
     #[inline(always)]
@@ -116,10 +137,9 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn pow2(self, a: Self::V) -> Self::V {
         let pow2 = |v| {
-            intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(
-                _mm256_cvtps_epi32(v),
-                _mm256_set1_epi32(127)
-            ))))
+            intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(
+                _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127))
+            )))
         };
         (pow2(a.0), pow2(a.1))
     }
@@ -173,7 +193,9 @@ impl Simd for Avx512 {
     fn load_bf16(self, x: &[u16; LANES]) -> Self::V {
         // SAFETY: AVX by the token; `x` is 32 readable bytes, no alignment needed.
         let v = unsafe { _mm256_loadu_si256(x.as_ptr().cast()) };
-        intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v))))
+        intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(
+            _mm512_cvtepu16_epi32(v)
+        )))
     }
 
     #[inline(always)]
@@ -220,14 +242,17 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn pow2(self, a: Self::V) -> Self::V {
-        intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(
-            _mm512_cvtps_epi32(a),
-            _mm512_set1_epi32(127)
-        ))))
+        intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(
+            _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127))
+        )))
     }
 
     #[inline(always)]
     fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
-        intrinsic!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x))
+        intrinsic!(_mm512_mask_blend_ps(
+            _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b),
+            y,
+            x
+        ))
     }
 }
