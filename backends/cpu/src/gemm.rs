@@ -244,8 +244,16 @@ fn by_height<S: Simd, E: Element, const W: usize>(
     macro_rules! heights {
         ($($h:literal)*) => {
             match height {
-                $($h if $h * W <= S::ACCUMULATORS => block::<S, E, $h, W>(simd, a, w, place, ends),)*
-                _ => unreachable!("{W} panels were chosen for tiles of {height} rows"),
+                $($h => {
+                    // A constant condition: combinations that do not fit the registers are not
+                    // even compiled.
+                    if const { $h * W <= S::ACCUMULATORS } {
+                        block::<S, E, $h, W>(simd, a, w, place, ends);
+                    } else {
+                        unreachable!("{W} panels were chosen for tiles of {height} rows");
+                    }
+                })*
+                _ => unreachable!("tiles have at most 12 rows"),
             }
         };
     }

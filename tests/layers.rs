@@ -1,0 +1,70 @@
+//! Data flows one way through the crate: which module may use which.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Module, and what it may use besides itself and `error`.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("backend", &[]),
+    ("checkpoint", &["backend"]),
+    ("model", &["backend", "checkpoint"]),
+    ("tokenizer", &[]),
+    ("distribution", &[]),
+    ("scorer", &["distribution"]),
+    ("evaluate", &["model", "distribution", "scorer", "tokenizer"]),
+    ("ladder", &["scorer"]),
+    ("fit", &["ladder"]),
+    ("report", &["fit", "ladder"]),
+    ("conformance", &["backend", "model"]),
+    ("error", &[]),
+];
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn modules_use_only_what_comes_before_them() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = Vec::new();
+    files(&src, &mut all);
+    let mut seen = BTreeSet::new();
+    for path in all {
+        let relative = path.strip_prefix(&src).unwrap().with_extension("");
+        let module = relative.iter().next().unwrap().to_str().unwrap().to_owned();
+        if module == "lib" {
+            continue;
+        }
+        let (_, allowed) = MAY_USE
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| panic!("{module} has no place in the flow: add it to MAY_USE"));
+        seen.insert(module.clone());
+        let text = fs::read_to_string(&path).unwrap();
+        // Tests at the end of a file may use anything.
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        for line in code.lines().filter(|l| !l.trim_start().starts_with("//")) {
+            for used in line.split("crate::").skip(1) {
+                let used: String =
+                    used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if used.is_empty() || used == module || used == "error" || used == "Error" {
+                    continue;
+                }
+                assert!(
+                    allowed.contains(&used.as_str()),
+                    "{}: {module} must not use {used}: {line}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(seen.len() >= 10, "{seen:?}");
+}
