@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use relscale::fit::{self, DesignChoice, Options};
 use relscale::ladder::Ladder;
+use relscale::report::plot;
 
 struct Arguments {
     scores: PathBuf,
@@ -66,34 +67,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map_err(|e| format!("{}: {e}", arguments.scores.display()))?;
     let ladder = Ladder::from_csv(file, &arguments.scores.display().to_string())?;
     let analysis = fit::analyze(&ladder, &arguments.options)?;
-    for law in &analysis.laws {
-        let d = law.delta_beta;
-        println!(
-            "{:<12} {:<28} Δβ {:+.5} [{:+.5}, {:+.5}]  γ {:.4}  p(Holm) {:.3}  {:<14} {:?}",
-            law.corpus,
-            law.treatment,
-            d.value,
-            d.lower,
-            d.upper,
-            law.gamma.value,
-            law.holm_p,
-            law.verdict,
-            law.flags
-        );
-    }
-    for r in &analysis.refused {
-        eprintln!(
-            "{} {}: {}",
-            r.corpus,
-            r.distribution.as_deref().unwrap_or("-"),
-            r.reason
-        );
-    }
+    print!("{analysis}");
     if let Some(path) = &arguments.json {
         serde_json::to_writer_pretty(File::create(path)?, &analysis)?;
     }
-    if arguments.plots.is_some() {
-        eprintln!("no plots yet");
+    if let Some(folder) = &arguments.plots {
+        std::fs::create_dir_all(folder)?;
+        for (name, svg) in plot::all(&analysis)? {
+            std::fs::write(folder.join(name), svg)?;
+        }
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ pub mod simulate;
 mod verdict;
 
 mod analysis;
+mod joint;
 
 pub use analysis::analyze;
 pub use error::FitError;

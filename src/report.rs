@@ -1,1 +1,344 @@
 //! Tables and plots of an analysis.
+//!
+//! An [`Analysis`] prints as a table through [`std::fmt::Display`]; the feature `plot` adds SVG
+//! drawings in `plot`.
+
+use std::fmt::{self, Write as _};
+
+use crate::fit::{Analysis, Backtest, RelativeLaw};
+
+#[cfg(feature = "plot")]
+pub mod plot;
+
+/// Everything needed to quote the result, as aligned text.
+impl fmt::Display for Analysis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = &self.options;
+        writeln!(f, "Relative scaling laws of {}", self.ladder)?;
+        writeln!(
+            f,
+            "baseline {}; {:.0} % intervals; margin {} % per decade; items {:?}; specification {}",
+            options.baseline,
+            100.0 * (1.0 - options.alpha),
+            options.margin_percent,
+            options.items,
+            self.specification_hash,
+        )?;
+        for corpus in &self.corpora {
+            let (least, most) = ends(&corpus.scales);
+            writeln!(f)?;
+            write!(
+                f,
+                "Corpus {}: {}, {} runs, {} scales from {least:.3e} to {most:.3e}, F0 = {:.3e}",
+                corpus.corpus,
+                corpus.design.as_str(),
+                corpus.runs,
+                corpus.scales.len(),
+                corpus.reference_flops,
+            )?;
+            if let Some(frontier) = &corpus.frontier {
+                write!(
+                    f,
+                    ", N* ~ F^{:.3} (scatter {:.3} nats)",
+                    frontier.exponent.value, frontier.residual_sd
+                )?;
+            }
+            writeln!(f)?;
+            let mut table = Table::new(&[
+                "treatment",
+                "Δβ",
+                "interval",
+                "%/decade",
+                "γ at F0",
+                "p",
+                "Holm p",
+                "BH q",
+                "verdict",
+                "flags",
+            ]);
+            for law in self.laws.iter().filter(|l| l.corpus == corpus.corpus) {
+                table.row(law_row(law));
+            }
+            f.write_str(&table.render())?;
+            for refused in &corpus.refused_budgets {
+                let budget = refused.budget.map_or(String::new(), |b| format!("{b:.3e}"));
+                writeln!(f, "  budget {budget} left out: {}", refused.reason)?;
+            }
+            let mut table = Table::new(&[
+                "distribution",
+                "β",
+                "interval",
+                "α at F0",
+                "floor",
+                "curved",
+            ]);
+            for law in self
+                .traditional
+                .iter()
+                .filter(|l| l.corpus == corpus.corpus)
+            {
+                let floor = law.floor.as_ref().map_or("-".to_owned(), |floor| {
+                    format!(
+                        "{} {}",
+                        number(floor.floor),
+                        open_interval(floor.floor_interval)
+                    )
+                });
+                table.row(vec![
+                    law.distribution.clone(),
+                    number(law.beta.value),
+                    interval_of(law.beta.lower, law.beta.upper),
+                    number(law.alpha.value),
+                    floor,
+                    if law.curvature.questioned { "yes" } else { "" }.to_owned(),
+                ]);
+            }
+            f.write_str(&table.render())?;
+            for h in self
+                .heterogeneity
+                .iter()
+                .filter(|h| h.corpus == corpus.corpus)
+            {
+                writeln!(
+                    f,
+                    "  heterogeneity of {} distributions: p = {}, τ = {}, I² = {:.0} %{}",
+                    h.distributions,
+                    p_value(h.p_value),
+                    number(h.tau),
+                    100.0 * h.i_squared,
+                    if h.approximate { " (approximate)" } else { "" },
+                )?;
+            }
+            for slope in self.covariate.iter().filter(|s| s.corpus == corpus.corpus) {
+                writeln!(
+                    f,
+                    "  slope on the covariate: {} {} for these distributions{}",
+                    signed(slope.fixed.value),
+                    interval_of(slope.fixed.lower, slope.fixed.upper),
+                    slope.sample.map_or(String::new(), |s| format!(
+                        "; {} {} with distributions as a sample",
+                        signed(s.value),
+                        interval_of(s.lower, s.upper)
+                    )),
+                )?;
+            }
+        }
+        for (title, contrasts) in [
+            (
+                "Exponents against the mean of all distributions",
+                &self.centred,
+            ),
+            ("Differences of Δβ between corpora", &self.cross_corpus),
+        ] {
+            if contrasts.is_empty() {
+                continue;
+            }
+            writeln!(f, "\n{title}")?;
+            let mut table = Table::new(&["contrast", "corpus", "exponent", "interval", "Holm p"]);
+            for c in contrasts {
+                table.row(vec![
+                    c.name.clone(),
+                    c.corpora.join(" − "),
+                    signed(c.exponent.value),
+                    interval_of(c.exponent.lower, c.exponent.upper),
+                    p_value(c.holm_p),
+                ]);
+            }
+            f.write_str(&table.render())?;
+        }
+        if let Some(summary) = pooled_backtest(self.laws.iter().map(|l| &l.backtest)) {
+            writeln!(f, "\n{summary}")?;
+        }
+        if !self.refused.is_empty() {
+            writeln!(f, "\nNot analysed")?;
+            for r in &self.refused {
+                let what = r.distribution.as_deref().unwrap_or("-");
+                writeln!(f, "  {} {what}: {}", r.corpus, r.reason)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn law_row(law: &RelativeLaw) -> Vec<String> {
+    let d = &law.delta_beta;
+    let mut flags = String::new();
+    for flag in &law.flags {
+        let _ = write!(
+            flags,
+            "{}{}",
+            if flags.is_empty() { "" } else { ", " },
+            flag_name(*flag)
+        );
+    }
+    vec![
+        law.treatment.clone(),
+        signed(d.value),
+        interval_of(d.lower, d.upper),
+        format!("{:+.2}", law.percent_per_decade.value),
+        format!("{:.4}", law.gamma.value),
+        p_value(d.p_value),
+        p_value(law.holm_p),
+        p_value(law.bh_q),
+        law.verdict.as_str().to_owned(),
+        flags,
+    ]
+}
+
+/// The name of a flag as files have it, with spaces.
+pub(crate) fn flag_name(flag: crate::fit::Flag) -> String {
+    match serde_json::to_value(flag) {
+        Ok(serde_json::Value::String(name)) => name.replace('_', " "),
+        _ => format!("{flag:?}"),
+    }
+}
+
+/// What the hold-outs of all laws say together: three points of one law prove nothing.
+fn pooled_backtest<'a>(backtests: impl Iterator<Item = &'a Backtest>) -> Option<String> {
+    let (mut count, mut inside) = (0_u32, 0_u32);
+    let (mut law, mut constant, mut last) = (0.0, 0.0, 0.0);
+    let (mut with_floors, mut floors, mut law_there) = (0_u32, 0.0, 0.0);
+    for holdout in backtests.flat_map(|b| &b.holdouts) {
+        count += 1;
+        inside += u32::from(holdout.inside);
+        law += holdout.error.abs();
+        constant += holdout.constant_error.abs();
+        last += holdout.last_error.abs();
+        if let Some(error) = holdout.floors_error {
+            with_floors += 1;
+            floors += error.abs();
+            law_there += holdout.error.abs();
+        }
+    }
+    if count == 0 {
+        return None;
+    }
+    let n = f64::from(count);
+    let percent = |sum: f64, n: f64| format!("{:.2} %", 100.0 * (sum / n).exp_m1());
+    let mut text = format!(
+        "Backtest over {count} held-out readings: {inside} inside their prediction interval; mean \
+         error of G {} (constant G {}, last G {})",
+        percent(law, n),
+        percent(constant, n),
+        percent(last, n),
+    );
+    if with_floors > 0 {
+        let m = f64::from(with_floors);
+        let _ = write!(
+            text,
+            "; where two floors could be fitted ({with_floors}) their ratio misses by {}, the power \
+             ratio by {}",
+            percent(floors, m),
+            percent(law_there, m),
+        );
+    }
+    Some(text)
+}
+
+/// Least and greatest; NaN for none.
+fn ends(values: &[f64]) -> (f64, f64) {
+    values
+        .iter()
+        .fold((f64::NAN, f64::NAN), |(a, b), v| (a.min(*v), b.max(*v)))
+}
+
+/// A p-value to two digits.
+fn p_value(p: f64) -> String {
+    if p < 1e-4 {
+        "<.0001".to_owned()
+    } else {
+        format!("{p:.4}")
+    }
+}
+
+/// A number to four significant digits.
+pub(crate) fn number(v: f64) -> String {
+    let size = v.abs();
+    if v == 0.0 {
+        "0".to_owned()
+    } else if (1e-3..1e5).contains(&size) {
+        let digits = (3.0 - size.log10().floor()).clamp(0.0, 6.0) as usize;
+        format!("{v:.digits$}")
+    } else {
+        format!("{v:.3e}")
+    }
+}
+
+/// An exponent: sign and five decimals.
+pub(crate) fn signed(v: f64) -> String {
+    format!("{v:+.5}")
+}
+
+/// An interval of which an end may be unknown.
+fn open_interval(ends: [Option<f64>; 2]) -> String {
+    let end = |e: Option<f64>| e.map_or("?".to_owned(), number);
+    format!("[{}, {}]", end(ends[0]), end(ends[1]))
+}
+
+pub(crate) fn interval_of(lower: f64, upper: f64) -> String {
+    format!("[{}, {}]", signed(lower), signed(upper))
+}
+
+/// Left-aligned columns.
+struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn new(header: &[&str]) -> Self {
+        Self {
+            rows: vec![header.iter().map(|h| (*h).to_owned()).collect()],
+        }
+    }
+
+    fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// Nothing for a table without rows.
+    fn render(&self) -> String {
+        let mut text = String::new();
+        if self.rows.len() < 2 {
+            return text;
+        }
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|k| {
+                let cells = self.rows.iter().filter_map(|r| r.get(k));
+                cells.map(|c| c.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        for row in &self.rows {
+            let mut line = String::from(" ");
+            for (cell, width) in row.iter().zip(&widths) {
+                let _ = write!(line, " {cell:<width$} ");
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        assert_eq!(number(0.0), "0");
+        assert_eq!(number(1.23456), "1.235");
+        assert_eq!(number(0.012_345_6), "0.01235");
+        assert_eq!(number(12_345.6), "12346");
+        assert_eq!(number(1.5e-9), "1.500e-9");
+        assert_eq!(number(f64::NAN), "NaN");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let mut table = Table::new(&["a", "Δβ"]);
+        assert_eq!(table.render(), "");
+        table.row(vec!["long name".into(), "1".into()]);
+        assert_eq!(table.render(), "  a          Δβ\n  long name  1\n");
+    }
+}

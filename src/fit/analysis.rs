@@ -8,12 +8,15 @@ use super::contrast::{self, Fitted, Part, View, fit_readout};
 use super::design::{Corpus, Design, mean_log, position, read_by};
 use super::diagnostics as diag;
 use super::error::FitError;
+use super::joint;
+use super::laws::{compare_laws, fit_floor_law, fit_surface};
+use super::meta::moderate_variances;
 use super::frontier::Profile;
 use super::inference::Estimate;
 use super::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
-use super::options::{Items, Options};
+use super::options::{Items, Options, VarianceForm};
 use super::result::{
-    Analysis, ClusterRange, CorpusReport, Equivalence, FrontierReport, ItemReport, ProfilePoint,
+    Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport, ProfilePoint,
     Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
 use super::verdict::{Evidence, Flag, Verdict, decide};
@@ -111,6 +114,15 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     let mut laws = Vec::new();
     let mut traditional = Vec::new();
     let mut reports = Vec::new();
+    let mut centred = Vec::new();
+    let mut heterogeneity = Vec::new();
+    let mut covariate = Vec::new();
+    // The view with the most runs of each corpus.
+    let mut widest: Vec<View<'_>> = Vec::new();
+    let mut compared = treatments.clone();
+    if !compared.contains(&baseline) {
+        compared.push(baseline);
+    }
     for corpus in &corpora {
         // Comparisons over the same runs share a plan.
         let mut groups: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
@@ -120,39 +132,43 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
                 Err(e) => refuse(corpus.name, Some(t), e),
             }
         }
-        let everything: Vec<usize> = (0..corpus.runs.len()).collect();
-        // The view over all runs serves the single-distribution laws as well.
-        let mut views: Vec<(View<'_>, Vec<usize>)> = Vec::new();
+        let mut views: Vec<View<'_>> = Vec::new();
         for (members, group) in groups {
-            let all = members == everything;
-            let wanted: Vec<usize> = if all {
-                (0..names.len()).collect()
-            } else {
-                group.iter().copied().chain([baseline]).collect()
-            };
-            match View::new(corpus, members, wanted, &cluster_ids, options) {
-                Ok(v) => views.push((v, group)),
-                Err(e) => group
-                    .iter()
-                    .for_each(|&t| refuse(corpus.name, Some(t), e.clone())),
-            }
-        }
-        for (view, group) in &views {
-            for &t in group {
-                match law(view, t, baseline, ladder, options) {
-                    Ok(l) => laws.push(l),
-                    Err(e) => refuse(corpus.name, Some(t), e),
+            match View::new(corpus, members, 0..names.len(), &cluster_ids, options) {
+                Ok(view) => {
+                    let moderated = moderate(&view, &group, baseline, options);
+                    for t in group {
+                        match law(&view, t, baseline, moderated.get(&t), options) {
+                            Ok(l) => laws.push(l),
+                            Err(e) => refuse(corpus.name, Some(t), e),
+                        }
+                    }
+                    views.push(view);
                 }
+                Err(e) => group.iter().for_each(|&t| refuse(corpus.name, Some(t), e.clone())),
             }
         }
-        if let Some((view, _)) = views.iter().max_by_key(|(v, _)| v.members.len()) {
-            reports.push(corpus_report(view, options));
-            for d in 0..names.len() {
-                if let Ok(l) = single(view, d, names[d], options) {
-                    traditional.push(l);
-                }
+        let Some(view) = views.into_iter().max_by_key(|v| v.members.len()) else {
+            continue;
+        };
+        reports.push(corpus_report(&view, options));
+        for (d, name) in names.iter().enumerate() {
+            if let Ok(l) = single(&view, d, name, options) {
+                traditional.push(l);
             }
         }
+        let fits = joint::centred(&view, &compared, options)?;
+        if fits.len() >= 2 {
+            centred.extend(joint::centred_laws(&view, &fits, options)?);
+            heterogeneity.extend(joint::heterogeneity(&view, &fits, options).ok());
+        }
+        if !options.covariate.is_empty() {
+            match joint::covariate(&view, &fits, options) {
+                Ok(slope) => covariate.push(slope),
+                Err(e) => refuse(corpus.name, None, e),
+            }
+        }
+        widest.push(view);
     }
     if laws.is_empty() {
         return Err(first_error.unwrap_or(FitError::TooFew {
@@ -161,7 +177,20 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
             needed: 1,
         }));
     }
+    let mut cross_corpus = Vec::new();
+    for (i, one) in widest.iter().enumerate() {
+        for two in &widest[i + 1..] {
+            for &t in &treatments {
+                match joint::between(one, two, t, baseline, options) {
+                    Ok(l) => cross_corpus.push(l),
+                    Err(e) => refuse(one.corpus.name, Some(t), e),
+                }
+            }
+        }
+    }
+    joint::finish(&mut cross_corpus)?;
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
+    flag_floors(&mut laws, &traditional, options);
     decide_together(&mut laws, options)?;
     Ok(Analysis {
         schema: 1,
@@ -173,10 +202,10 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         laws,
         traditional,
         corpora: reports,
-        centred: Vec::new(),
-        cross_corpus: Vec::new(),
-        heterogeneity: Vec::new(),
-        covariate: Vec::new(),
+        centred,
+        cross_corpus,
+        heterogeneity,
+        covariate,
         refused,
     })
 }
@@ -237,14 +266,17 @@ fn law(
     view: &View<'_>,
     treatment: usize,
     baseline: usize,
-    ladder: &Ladder,
+    moderated: Option<&(f64, f64)>,
     options: &Options,
 ) -> Result<RelativeLaw, FitError> {
     let (corpus, plan) = (view.corpus, &view.plan);
-    let names = ladder.scores();
+    let names = corpus.ladder.scores();
     let terms = vec![(treatment, 1.0), (baseline, -1.0)];
     let y = view.scalar(&terms)?;
-    let fitted = contrast::fit(&[Part { view, terms }], None, options)?;
+    let mut fitted = contrast::fit(&[Part { view, terms }], None, options)?;
+    if let Some(&(sigma2, df)) = moderated {
+        fitted.moderate(sigma2, df);
+    }
     let main = plan.main();
     let stage = &main.stage;
     let log_t = main.readings(&corpus.losses(treatment)?.log_error);
@@ -285,7 +317,12 @@ fn law(
     let leave_one_out = diag::leave_one_out(stage, &fitted, &plan.x, options)?;
     let difference = diag::difference(stage, &log_t, &log_b, options)?;
     let resampling = diag::resampling(plan, &fitted, options)?;
-    let no_floors = |_: &[usize], _: &[usize]| None;
+    let floors = |seen: &[usize], unseen: &[usize]| {
+        Some(zip_difference(
+            &competing(view, &log_t, seen, unseen, options)?,
+            &competing(view, &log_b, seen, unseen, options)?,
+        ))
+    };
     let items = item_report(view, treatment, baseline, &fitted, options);
     let margin = options.margin();
     let tost = delta_beta.equivalence_p(margin);
@@ -379,7 +416,7 @@ fn law(
             .map(|r| (r.rule.clone(), r.delta_beta.value))
             .collect(),
         optimum_panel: panel,
-        backtest: diag::backtest(plan, &fitted.readings, &no_floors, options),
+        backtest: diag::backtest(plan, &fitted.readings, &floors, options),
         readings,
         band: diag::band(&fitted, plan.origin, &plan.x, options),
         parity: diag::parity(&fitted, plan.origin, options),
@@ -551,8 +588,124 @@ fn single(
         semi_log: diag::semi_log(stage, &fitted.readings, options)?,
         curvature: diag::curvature(stage, &fitted.readings, options)?,
         errors: fitted.readings.iter().map(|f| diag::exp(*f)).collect(),
-        floor: None,
+        floor: floor(view, &fitted.readings, options),
+        chance_distance: chance_distance(&fitted, options.chance.get(name)),
     })
+}
+
+/// Residual variances of the treatments of one plan drawn towards a common one, with their degrees
+/// of freedom; empty where that was not asked for or is not possible.
+fn moderate(
+    view: &View<'_>,
+    group: &[usize],
+    baseline: usize,
+    options: &Options,
+) -> BTreeMap<usize, (f64, f64)> {
+    let mut result = BTreeMap::new();
+    if !options.moderation || options.variance != VarianceForm::Ols || group.len() < 8 {
+        return result;
+    }
+    let fits: Vec<(usize, Fitted)> = group
+        .iter()
+        .filter_map(|&t| {
+            let y = view.scalar(&[(t, 1.0), (baseline, -1.0)]).ok()?;
+            Some((t, fit_readout(view.plan.main(), &y).ok()?))
+        })
+        .collect();
+    let Some(df) = fits.first().map(|(_, f)| f.run_df[1]) else {
+        return result;
+    };
+    let variances: Vec<f64> = fits.iter().map(|(_, f)| f.sigma2).collect();
+    if let Ok(m) = moderate_variances(&variances, df) {
+        for ((t, _), v) in fits.iter().zip(&m.variances) {
+            result.insert(*t, (*v, (df + m.prior_df).min(1e6)));
+        }
+    }
+    result
+}
+
+fn zip_difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+/// Log errors of `unseen` readings by a law with a floor fitted to `seen`: in the scale, or in sizes
+/// and tokens on a grid.
+fn competing(
+    view: &View<'_>,
+    log_errors: &[f64],
+    seen: &[usize],
+    unseen: &[usize],
+    options: &Options,
+) -> Option<Vec<f64>> {
+    let plan = &view.plan;
+    let errors: Vec<f64> = seen.iter().map(|&i| diag::exp(log_errors[i])).collect();
+    if plan.design == Design::Grid {
+        let runs = view.corpus.ladder.runs();
+        let run = |i: usize| Some(&runs[*view.corpus.runs.get(*plan.groups[i].members.first()?)?]);
+        let n: Option<Vec<f64>> = seen.iter().map(|&i| run(i).map(|r| r.params)).collect();
+        let d: Option<Vec<f64>> = seen.iter().map(|&i| run(i).map(|r| r.tokens)).collect();
+        let surface = fit_surface(&n?, &d?, &errors, None).ok()?;
+        return unseen
+            .iter()
+            .map(|&i| run(i).map(|r| surface.ln_loss(r.params, r.tokens)))
+            .collect();
+    }
+    let x: Vec<f64> = seen.iter().map(|&i| plan.x[i]).collect();
+    let law = fit_floor_law(&x, &errors, None, 1.0 - options.alpha).ok()?;
+    Some(unseen.iter().map(|&i| law.ln_error(plan.x[i])).collect())
+}
+
+/// The law with a floor through the readings of one distribution.
+fn floor(view: &View<'_>, readings: &[f64], options: &Options) -> Option<FloorReport> {
+    let plan = &view.plan;
+    if plan.design == Design::Grid {
+        return None;
+    }
+    let errors: Vec<f64> = readings.iter().map(|f| diag::exp(*f)).collect();
+    let c = compare_laws(&plan.x, &errors, 1.0 - options.alpha).ok()?;
+    let last = plan.x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let share = c.floor.floor_share(last);
+    let both = |i: (Option<f64>, Option<f64>)| [i.0, i.1].map(|v| v.filter(|v| v.is_finite()));
+    let numbers = [c.floor.floor, c.floor.amplitude, c.floor.exponent, share];
+    numbers.iter().all(|v| v.is_finite()).then(|| FloorReport {
+        floor: c.floor.floor,
+        floor_interval: both(c.floor.floor_interval),
+        amplitude: c.floor.amplitude,
+        exponent: c.floor.exponent,
+        exponent_interval: both(c.floor.exponent_interval),
+        floor_share: share,
+        aicc_difference: c.floor_aicc.zip(c.power.aicc).map(|(f, p)| f - p),
+        p_value: if c.floor_p_value.is_finite() { c.floor_p_value } else { 1.0 },
+    })
+}
+
+/// How many readings lie below the chance level by more than three standard errors of `ln E`.
+fn chance_distance(fitted: &Fitted, chance: Option<&f64>) -> Option<usize> {
+    let level = libm::log(*chance?);
+    let error = (fitted.sigma2 + fitted.item.level).sqrt();
+    Some(fitted.readings.iter().filter(|f| level - **f > 3.0 * error).count())
+}
+
+/// Flags laws whose errors are still at chance, or already at their floor.
+fn flag_floors(laws: &mut [RelativeLaw], traditional: &[TraditionalLaw], options: &Options) {
+    let known: BTreeMap<(&str, &str), &TraditionalLaw> =
+        traditional.iter().map(|t| ((t.corpus.as_str(), t.distribution.as_str()), t)).collect();
+    for law in laws {
+        let both = [&law.treatment, &law.baseline];
+        let of = both.map(|d| known.get(&(law.corpus.as_str(), d.as_str())));
+        let needed = law.readings.len().min(4);
+        let at_chance = |t: &&&TraditionalLaw| t.chance_distance.is_some_and(|n| n < needed);
+        if of.iter().flatten().any(at_chance) {
+            law.flags.push(Flag::PreOnset);
+        }
+        let near = |t: &&&TraditionalLaw| {
+            t.floor.is_some_and(|f| f.p_value <= options.alpha && f.floor_share > 0.5)
+        };
+        if of.iter().flatten().any(near) {
+            law.flags.push(Flag::NearFloor);
+        }
+        law.flags.sort_unstable();
+    }
 }
 
 fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {

@@ -267,6 +267,14 @@ impl Fitted {
         (total, df.clamp(1.0, 1e6))
     }
 
+    /// Replaces the residual variance by a moderated one with `df` degrees of freedom.
+    pub(crate) fn moderate(&mut self, sigma2: f64, df: f64) {
+        if self.sigma2 > 0.0 {
+            self.run = self.run.scaled(sigma2 / self.sigma2);
+            self.run_df = [df; 2];
+        }
+    }
+
     /// Covariance of (level, exponent) that the intervals use.
     pub(crate) fn covariance(&self, items: Items) -> Cov {
         let level = self.variance(0, items).0;
@@ -355,22 +363,55 @@ pub(crate) fn fit(
     stage: Option<&Stage>,
     options: &Options,
 ) -> Result<Fitted, FitError> {
-    let Some(first) = parts.first() else {
+    let mut scalars = Vec::with_capacity(parts.len());
+    let mut terms = Vec::new();
+    let mut silent = false;
+    for part in parts {
+        scalars.push((part.view, part.view.scalar(&part.terms)?));
+        for &(d, c) in part.terms.iter().filter(|t| t.1 != 0.0) {
+            match part.view.influence(d) {
+                Some(i) => terms.push((i, c, part.view)),
+                None => silent = true,
+            }
+        }
+    }
+    fit_scalars(&scalars, &terms, silent, stage, options)
+}
+
+/// Fits a per-run scalar of one corpus with the item influences it is made of.
+pub(crate) fn fit_scalar(
+    view: &View<'_>,
+    y: &[f64],
+    influences: &[(&Influence, f64)],
+    silent: bool,
+    options: &Options,
+) -> Result<Fitted, FitError> {
+    let terms: Vec<_> = influences.iter().map(|&(i, c)| (i, c, view)).collect();
+    fit_scalars(&[(view, y.to_vec())], &terms, silent, None, options)
+}
+
+fn fit_scalars(
+    scalars: &[(&View<'_>, Vec<f64>)],
+    terms: &[(&Influence, f64, &View<'_>)],
+    silent: bool,
+    stage: Option<&Stage>,
+    options: &Options,
+) -> Result<Fitted, FitError> {
+    let Some((first, _)) = scalars.first() else {
         return Err(FitError::TooFew {
             what: "parts of a contrast".into(),
             found: 0,
             needed: 1,
         });
     };
-    let stage = stage.unwrap_or(&first.view.plan.main().stage);
+    let stage = stage.unwrap_or(&first.plan.main().stage);
     let mut readings = vec![0.0; stage.readings()];
     let mut frontier = Cov::default();
     let mut check = (0.0, 0.0);
-    for part in parts {
-        let plan = &part.view.plan;
-        let y = part.view.scalar(&part.terms)?;
+    for (view, y) in scalars {
+        let plan = &view.plan;
         let main = plan.main();
-        let f = main.readings(&y);
+        let f = main.readings(y);
         if f.len() != readings.len() {
             return Err(FitError::Length {
                 what: "readings of two corpora".into(),
@@ -379,10 +420,10 @@ pub(crate) fn fit(
             });
         }
         readings.iter_mut().zip(&f).for_each(|(r, f)| *r += f);
-        frontier = frontier.plus(frontier_variance(main, main.mean_slope(&y)));
+        frontier = frontier.plus(frontier_variance(main, main.mean_slope(y)));
         if let Some(c) = plan.check {
             let readout = &plan.readouts[c];
-            let other = readout.readings(&y);
+            let other = readout.readings(y);
             for (k, gap) in [&mut check.0, &mut check.1].into_iter().enumerate() {
                 *gap += main.stage.coefficient(k, &f) - readout.stage.coefficient(k, &other);
             }
@@ -390,46 +431,30 @@ pub(crate) fn fit(
     }
     if !readings.iter().all(|f| f.is_finite()) {
         return Err(FitError::Unsupported {
-            reason: format!(
-                "a reading of corpus {:?} is not finite",
-                first.view.corpus.name
-            ),
+            reason: format!("a reading of corpus {:?} is not finite", first.corpus.name),
         });
     }
     let mut fitted = fit_readings(stage, readings, frontier)?;
     if options.specification_term {
         // The quadratic form of a grid is centred elsewhere: its level is not the plane's.
-        let level = if first.view.plan.design == Design::Grid {
-            0.0
-        } else {
-            check.0
-        };
+        let level = if first.plan.design == Design::Grid { 0.0 } else { check.0 };
         fitted.specification = Cov::outer(level, check.1);
     }
-    items(parts, &mut fitted);
+    fitted.silent = silent;
+    items(terms, &mut fitted);
     Ok(fitted)
 }
 
 /// Adds what the sampling of items contributes: clusters of one name are left out of every
 /// distribution and corpus at once.
-fn items(parts: &[Part<'_, '_>], fitted: &mut Fitted) {
-    let mut terms: Vec<(&Influence, f64, &View<'_>)> = Vec::new();
-    for part in parts {
-        for &(d, c) in &part.terms {
-            match part.view.influence(d) {
-                Some(i) if c != 0.0 => terms.push((i, c, part.view)),
-                Some(_) => {}
-                None => fitted.silent = true,
-            }
-        }
-    }
+fn items(terms: &[(&Influence, f64, &View<'_>)], fitted: &mut Fitted) {
     fitted.effective = terms.iter().map(|t| t.0.effective).reduce(f64::min);
     let shared = terms
         .iter()
         .enumerate()
         .any(|(i, a)| terms[..i].iter().any(|b| overlap(&a.0.ids, &b.0.ids) > 0));
     if !shared {
-        for (i, c, _) in &terms {
+        for (i, c, _) in terms {
             let item = i.item.scaled(c * c);
             fitted.item = fitted.item.plus(item);
             fitted.idiosyncratic = fitted.idiosyncratic.plus(i.idiosyncratic.scaled(c * c));
@@ -442,7 +467,7 @@ fn items(parts: &[Part<'_, '_>], fitted: &mut Fitted) {
     let mut pulls: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
     // Noise adds up within a run only: other corpora have other runs.
     let mut noise: BTreeMap<(usize, usize), Vec<(f64, f64)>> = BTreeMap::new();
-    for (i, c, view) in &terms {
+    for (i, c, view) in terms {
         let runs = view.corpus.runs.len();
         let start = view.corpus.runs.first().copied().unwrap_or(0);
         for (g, &id) in i.ids.iter().enumerate() {
@@ -520,5 +545,42 @@ impl View<'_> {
             }
         }
         ""
+    }
+}
+
+impl View<'_> {
+    /// The influences of a weighted sum of distributions, as those of one.
+    pub(crate) fn pooled(&self, terms: &[(&Influence, f64)]) -> Option<Influence> {
+        let runs = self.corpus.runs.len();
+        let mut ids: Vec<usize> = terms.iter().flat_map(|t| t.0.ids.iter().copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let n = ids.len();
+        let effective = terms.iter().map(|t| t.0.effective).reduce(f64::min)?;
+        let mut sum = Influence {
+            pull: [vec![0.0; n], vec![0.0; n]],
+            shift: vec![0.0; n],
+            noise: vec![0.0; n * runs],
+            item: Cov::default(),
+            idiosyncratic: Cov::default(),
+            effective,
+            ids,
+        };
+        for (i, c) in terms {
+            for (g, id) in i.ids.iter().enumerate() {
+                let Ok(at) = sum.ids.binary_search(id) else {
+                    continue;
+                };
+                for k in 0..2 {
+                    sum.pull[k][at] += c * i.pull[k][g];
+                }
+                sum.shift[at] += c * i.shift[g];
+                let (to, from) = (at * runs, g * runs);
+                for r in 0..runs {
+                    sum.noise[to + r] += c * i.noise[from + r];
+                }
+            }
+        }
+        Some(sum)
     }
 }

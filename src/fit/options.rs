@@ -153,9 +153,7 @@ pub struct Options {
     pub covariate: BTreeMap<String, f64>,
     /// Scales at which the ratio is predicted.
     pub predict_at: Vec<f64>,
-    /// Draws where an enumeration is too long to be exact.
-    pub replicates: usize,
-    /// Seed of those draws.
+    /// Seed of the draws that stand in for an enumeration that is too long.
     pub seed: u64,
 }
 
@@ -228,8 +226,7 @@ impl Default for Options {
             chance: BTreeMap::new(),
             covariate: BTreeMap::new(),
             predict_at: Vec::new(),
-            replicates: 9999,
-            seed: 0x0005_EED2_5102_4626,
+            seed: super::resample::DEFAULT_SEED,
         }
     }
 }

@@ -430,22 +430,29 @@ pub struct TraditionalLaw {
     pub errors: Vec<f64>,
     /// The law with a floor, where it can be fitted.
     pub floor: Option<FloorReport>,
+    /// Readings below the chance level by more than three standard errors, where one was given.
+    pub chance_distance: Option<usize>,
 }
 
 /// The law `E(F) = ε + A (F/F0)^−b`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FloorReport {
-    /// `ε` with its profile interval.
-    pub floor: Interval,
+    /// `ε`.
+    pub floor: f64,
+    /// Its profile interval; `None` is an end that the data do not determine, and a lower end of 0 is
+    /// the boundary.
+    pub floor_interval: [Option<f64>; 2],
     /// `A`.
     pub amplitude: f64,
-    /// `b` with its profile interval.
-    pub exponent: Interval,
+    /// `b`.
+    pub exponent: f64,
+    /// Its profile interval.
+    pub exponent_interval: [Option<f64>; 2],
     /// Share of the floor in the error at the largest scale.
     pub floor_share: f64,
-    /// AICc of the law with a floor minus that of the power law.
-    pub aicc_difference: f64,
+    /// AICc of the law with a floor minus that of the power law; `None`: too few readings.
+    pub aicc_difference: Option<f64>,
     /// p-value of the floor by the F test.
     pub p_value: f64,
 }

@@ -1,0 +1,170 @@
+//! Tables and drawings of whole analyses: complete, inside the page, no label over another.
+//!
+//! `RELSCALE_PLOTS=DIR cargo test --test report` keeps the drawings for looking at.
+
+use relscale::fit::{Analysis, Options, analyze};
+use relscale::ladder::Ladder;
+use relscale::report::plot;
+
+/// Noise between −1 and 1 that needs no generator.
+fn wobble(seed: f64) -> f64 {
+    (seed * 12.9898).sin() * 43_758.545_3 % 1.0
+}
+
+/// An IsoFLOP ladder of two corpora: seven budgets, nine sizes, `distributions` with ten clusters.
+fn isoflop(distributions: usize) -> Ladder {
+    let mut csv =
+        String::from("corpus,run,budget,flops,params,tokens,distribution,cluster,loss,weight\n");
+    for (c, corpus) in ["comma", "dclm"].iter().enumerate() {
+        for (j, flops) in [1e18, 3e18, 6e18, 1e19, 3e19, 6e19, 1e20_f64]
+            .iter()
+            .enumerate()
+        {
+            let x = (flops / 1e19).ln();
+            for k in 0..9 {
+                let z = -1.8 + 0.45 * f64::from(k);
+                let params = (17.5 + 0.5 * x + z).exp();
+                let tokens = flops / (6.0 * params);
+                let run = format!("{corpus}-{j}-{k}");
+                let shared = 0.002 * wobble((c * 1000 + j * 37 + k as usize) as f64 + 0.3);
+                for d in 0..=distributions {
+                    let beta = 0.05 - 0.0012 * (d as f64 - 4.0);
+                    let bend = 0.03 * (z - 0.1 * d as f64 / 5.0).powi(2) - 0.004 * z.powi(3);
+                    for g in 0..10 {
+                        let own = 0.0008
+                            * wobble((d * 7919 + g * 104_729 + j * 31 + k as usize * 3) as f64)
+                            + 0.0006 * d as f64 * wobble((d * 31 + j) as f64 + 0.7)
+                            + 0.006 * x * wobble((d * 5 + g) as f64 + 0.1);
+                        let hard = 0.05 * wobble((d * 17 + g) as f64);
+                        let loss =
+                            (0.9 + 0.02 * d as f64 + hard - beta * x + bend + shared + own).exp();
+                        let name = match d {
+                            0 => "baseline".to_owned(),
+                            1 => "aggregate".to_owned(),
+                            _ => format!("region-{d:02}"),
+                        };
+                        csv.push_str(&format!(
+                            "{corpus},{run},{flops:e},{flops:e},{params},{tokens},{name},{g},{loss},1\n"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    Ladder::from_csv(csv.as_bytes(), "synthetic").unwrap()
+}
+
+fn analysis(distributions: usize) -> Analysis {
+    let mut options = Options::new("baseline");
+    options.aggregate = Some("aggregate".to_owned());
+    analyze(&isoflop(distributions), &options).unwrap()
+}
+
+/// (left, top, right, bottom) of each text element, its characters taken as 0.56 em wide.
+fn boxes(svg: &str) -> Vec<(String, [f64; 4])> {
+    let mut found = Vec::new();
+    for element in svg.split("<text ").skip(1) {
+        let attribute = |name: &str| -> String {
+            let from = element.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
+            element[from..].split('"').next().unwrap().to_owned()
+        };
+        let number = |name: &str| attribute(name).parse::<f64>().unwrap();
+        let (x, y, size) = (number("x"), number("y"), number("font-size"));
+        let text = element
+            .split('>')
+            .nth(1)
+            .unwrap()
+            .split('<')
+            .next()
+            .unwrap()
+            .trim();
+        let text = text
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&");
+        let length = text.chars().count() as f64 * size * 0.56;
+        let (left, right) = match attribute("text-anchor").as_str() {
+            "start" => (0.0, length),
+            "end" => (-length, 0.0),
+            _ => (-0.5 * length, 0.5 * length),
+        };
+        let half = 0.5 * size;
+        let bounds = if element.contains("rotate(270") {
+            [x - half, y - right, x + half, y - left]
+        } else {
+            [x + left, y - half, x + right, y + half]
+        };
+        found.push((text, bounds));
+    }
+    found
+}
+
+fn check(name: &str, svg: &str) {
+    assert!(
+        svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"),
+        "{name}"
+    );
+    assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{name}");
+    let size = |attribute: &str| -> f64 {
+        let from = svg.find(&format!("{attribute}=\"")).unwrap() + attribute.len() + 2;
+        svg[from..].split('"').next().unwrap().parse().unwrap()
+    };
+    let (width, height) = (size("width"), size("height"));
+    let boxes = boxes(svg);
+    assert!(boxes.len() > 8, "{name}");
+    for (i, (text, b)) in boxes.iter().enumerate() {
+        assert!(
+            b[0] >= 0.0 && b[1] >= 0.0 && b[2] <= width && b[3] <= height,
+            "{name}: {text:?} leaves the page: {b:?} of {width} x {height}"
+        );
+        for (other, o) in &boxes[..i] {
+            let apart = b[2] <= o[0] || o[2] <= b[0] || b[3] <= o[1] || o[3] <= b[1];
+            assert!(apart, "{name}: {text:?} lies over {other:?}");
+        }
+    }
+}
+
+#[test]
+fn drawings_are_legible() {
+    let analysis = analysis(9);
+    let drawings = plot::all(&analysis).unwrap();
+    // Per corpus: profiles, forest and a ratio and a rule panel for each of eight regions.
+    assert_eq!(drawings.len(), 2 * (2 + 2 * 8));
+    if let Ok(folder) = std::env::var("RELSCALE_PLOTS") {
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, svg) in &drawings {
+            std::fs::write(std::path::Path::new(&folder).join(name), svg).unwrap();
+        }
+        std::fs::write(
+            std::path::Path::new(&folder).join("table.txt"),
+            analysis.to_string(),
+        )
+        .unwrap();
+    }
+    for (name, svg) in &drawings {
+        check(name, svg);
+    }
+    assert!(plot::forest(&analysis, "no such corpus").is_err());
+}
+
+#[test]
+fn the_table_names_every_law_and_verdict() {
+    let analysis = analysis(5);
+    let text = analysis.to_string();
+    for law in &analysis.laws {
+        assert!(text.contains(&law.treatment) && text.contains(law.verdict.as_str()));
+    }
+    for part in [
+        "specification",
+        "corpus comma",
+        "corpus dclm",
+        "Holm p",
+        "Backtest",
+    ] {
+        assert!(
+            text.to_lowercase().contains(&part.to_lowercase()),
+            "no {part} in\n{text}"
+        );
+    }
+    assert!(!text.contains("NaN"), "{text}");
+}
