@@ -12,7 +12,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tokenizer", &[]),
     ("distribution", &[]),
     ("scorer", &["distribution"]),
-    ("evaluate", &["model", "distribution", "scorer", "tokenizer"]),
+    (
+        "evaluate",
+        &["model", "distribution", "scorer", "tokenizer"],
+    ),
     ("ladder", &["scorer"]),
     ("fit", &["ladder"]),
     ("report", &["fit", "ladder"]),
@@ -53,8 +56,10 @@ fn modules_use_only_what_comes_before_them() {
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         for line in code.lines().filter(|l| !l.trim_start().starts_with("//")) {
             for used in line.split("crate::").skip(1) {
-                let used: String =
-                    used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let used: String = used
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 if used.is_empty() || used == module || used == "error" || used == "Error" {
                     continue;
                 }

@@ -8,16 +8,16 @@ use super::contrast::{self, Fitted, Part, View, fit_readout};
 use super::design::{Corpus, Design, mean_log, position, read_by};
 use super::diagnostics as diag;
 use super::error::FitError;
+use super::frontier::Profile;
+use super::inference::Estimate;
 use super::joint;
 use super::laws::{compare_laws, fit_floor_law, fit_surface};
 use super::meta::moderate_variances;
-use super::frontier::Profile;
-use super::inference::Estimate;
 use super::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
 use super::options::{Items, Options, VarianceForm};
 use super::result::{
-    Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport, ProfilePoint,
-    Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
+    Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport,
+    ProfilePoint, Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
 use super::verdict::{Evidence, Flag, Verdict, decide};
 
@@ -145,7 +145,9 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
                     }
                     views.push(view);
                 }
-                Err(e) => group.iter().for_each(|&t| refuse(corpus.name, Some(t), e.clone())),
+                Err(e) => group
+                    .iter()
+                    .for_each(|&t| refuse(corpus.name, Some(t), e.clone())),
             }
         }
         let Some(view) = views.into_iter().max_by_key(|v| v.members.len()) else {
@@ -675,7 +677,11 @@ fn floor(view: &View<'_>, readings: &[f64], options: &Options) -> Option<FloorRe
         exponent_interval: both(c.floor.exponent_interval),
         floor_share: share,
         aicc_difference: c.floor_aicc.zip(c.power.aicc).map(|(f, p)| f - p),
-        p_value: if c.floor_p_value.is_finite() { c.floor_p_value } else { 1.0 },
+        p_value: if c.floor_p_value.is_finite() {
+            c.floor_p_value
+        } else {
+            1.0
+        },
     })
 }
 
@@ -683,13 +689,21 @@ fn floor(view: &View<'_>, readings: &[f64], options: &Options) -> Option<FloorRe
 fn chance_distance(fitted: &Fitted, chance: Option<&f64>) -> Option<usize> {
     let level = libm::log(*chance?);
     let error = (fitted.sigma2 + fitted.item.level).sqrt();
-    Some(fitted.readings.iter().filter(|f| level - **f > 3.0 * error).count())
+    Some(
+        fitted
+            .readings
+            .iter()
+            .filter(|f| level - **f > 3.0 * error)
+            .count(),
+    )
 }
 
 /// Flags laws whose errors are still at chance, or already at their floor.
 fn flag_floors(laws: &mut [RelativeLaw], traditional: &[TraditionalLaw], options: &Options) {
-    let known: BTreeMap<(&str, &str), &TraditionalLaw> =
-        traditional.iter().map(|t| ((t.corpus.as_str(), t.distribution.as_str()), t)).collect();
+    let known: BTreeMap<(&str, &str), &TraditionalLaw> = traditional
+        .iter()
+        .map(|t| ((t.corpus.as_str(), t.distribution.as_str()), t))
+        .collect();
     for law in laws {
         let both = [&law.treatment, &law.baseline];
         let of = both.map(|d| known.get(&(law.corpus.as_str(), d.as_str())));
@@ -699,7 +713,8 @@ fn flag_floors(laws: &mut [RelativeLaw], traditional: &[TraditionalLaw], options
             law.flags.push(Flag::PreOnset);
         }
         let near = |t: &&&TraditionalLaw| {
-            t.floor.is_some_and(|f| f.p_value <= options.alpha && f.floor_share > 0.5)
+            t.floor
+                .is_some_and(|f| f.p_value <= options.alpha && f.floor_share > 0.5)
         };
         if of.iter().flatten().any(near) {
             law.flags.push(Flag::NearFloor);

@@ -437,7 +437,11 @@ fn fit_scalars(
     let mut fitted = fit_readings(stage, readings, frontier)?;
     if options.specification_term {
         // The quadratic form of a grid is centred elsewhere: its level is not the plane's.
-        let level = if first.plan.design == Design::Grid { 0.0 } else { check.0 };
+        let level = if first.plan.design == Design::Grid {
+            0.0
+        } else {
+            check.0
+        };
         fitted.specification = Cov::outer(level, check.1);
     }
     fitted.silent = silent;

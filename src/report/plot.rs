@@ -260,6 +260,106 @@ pub fn ratio(analysis: &Analysis, law: &RelativeLaw) -> Result<String, PlotError
     })
 }
 
+/// The ratios of all treatments of a corpus in small panels. Every panel spans the same range of
+/// `ln G`, so that slopes can be compared by eye.
+///
+/// # Errors
+/// [`PlotError::Nothing`] when the corpus has no laws.
+pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+    const COLUMNS: usize = 4;
+    const PANEL: (i32, i32) = (300, 250);
+    const STEP: (i32, i32) = (420, 390);
+    let laws: Vec<&RelativeLaw> = analysis
+        .laws
+        .iter()
+        .filter(|l| l.corpus == corpus && !l.readings.is_empty())
+        .collect();
+    let Some(first) = laws.first() else {
+        return Err(PlotError::Nothing {
+            what: "laws of the corpus".to_owned(),
+        });
+    };
+    let values = |law: &RelativeLaw| {
+        let band = law
+            .band
+            .iter()
+            .flat_map(|b| [b.lower.ln(), b.upper.ln()])
+            .collect::<Vec<_>>();
+        Span::of(law.readings.iter().map(|r| r.log_ratio).chain(band))
+    };
+    let half = laws.iter().map(|l| values(l).length()).fold(0.02, f64::max) * 0.55;
+    let x = Span::of(laws.iter().flat_map(|l| {
+        let readings = l.readings.iter().map(|r| r.scale.log10());
+        readings.chain(l.band.iter().map(|b| b.scale.log10()))
+    }))
+    .padded(0.04);
+    let rows = laws.len().div_ceil(COLUMNS) as i32;
+    let columns = laws.len().min(COLUMNS) as i32;
+    let notes = [
+        format!(
+            "G = E / E of {} against {}; line: G = γ·F^Δβ, shaded: its {:.0} % interval",
+            shorten(&first.baseline, 30),
+            axis_label(analysis.options.axis),
+            100.0 * (1.0 - analysis.options.alpha)
+        ),
+        "every panel spans the same factor of G; dotted: G = 1".to_owned(),
+    ];
+    let top = header_height(notes.len()) + 70;
+    let width = (columns * STEP.0 + 60).max(1100);
+    drawing(width, top + rows * STEP.1 - 20, |c| {
+        c.header(&format!("{corpus}: how the gaps evolve"), &notes)?;
+        for (k, law) in laws.iter().enumerate() {
+            let span = values(law);
+            let middle = (span.low + span.high) / 2.0;
+            let left = 110 + (k % COLUMNS) as i32 * STEP.0;
+            let top = top + (k / COLUMNS) as i32 * STEP.1;
+            let frame = Frame {
+                left,
+                right: left + PANEL.0,
+                top,
+                bottom: top + PANEL.1,
+                x,
+                y: Span {
+                    low: middle - half,
+                    high: middle + half,
+                },
+            };
+            let (colour, marker) = verdict_style(law.verdict);
+            let name = shorten(&law.treatment, 24);
+            c.text(&name, (left, top - 48), 24, HPos::Left, true)?;
+            let d = &law.delta_beta;
+            let note = format!("Δβ = {} · {}", signed(d.value), verdict_name(law.verdict));
+            c.text(&note, (left, top - 20), 20, HPos::Left, false)?;
+            let mut area: Vec<(f64, f64)> = law
+                .band
+                .iter()
+                .map(|b| (b.scale.log10(), b.lower.ln()))
+                .collect();
+            area.extend(
+                law.band
+                    .iter()
+                    .rev()
+                    .map(|b| (b.scale.log10(), b.upper.ln())),
+            );
+            area.retain(|p| p.1.is_finite());
+            c.area(&frame.clipped(&area), colour, 0.25)?;
+            if frame.y.holds(0.0) {
+                let parity = [(frame.x.low, 0.0), (frame.x.high, 0.0)];
+                c.dashed(&frame.path(&parity), BLACK, 2, 3, 7)?;
+            }
+            if let [first, .., last] = law.band.as_slice() {
+                let ends = [first, last].map(|b| (b.scale.log10(), b.ratio.ln()));
+                c.line(&frame.clipped(&ends), colour, 3)?;
+            }
+            for r in &law.readings {
+                c.marker(marker, frame.at(r.scale.log10(), r.log_ratio), 7, colour)?;
+            }
+            frame.small_axes(c)?;
+        }
+        Ok(())
+    })
+}
+
 /// The aggregate loss against model size at every budget, the polynomials that find the minima,
 /// and the smoothed frontier.
 ///
@@ -889,6 +989,41 @@ impl Frame {
             .map(|(v, text)| (v, if v == 0.0 { "0".to_owned() } else { text }))
             .collect();
         self.x_ticks(c, label, &ticks)
+    }
+
+    /// The axes of a small panel: powers of ten below, three or four values of the ratio beside.
+    fn small_axes(&self, c: &mut Canvas<'_>) -> Drawn {
+        self.border(c)?;
+        for decade in self.x.low.ceil() as i32..=self.x.high.floor() as i32 {
+            let v = f64::from(decade);
+            let (x, _) = self.at(v, 0.0);
+            c.line(&[(x, self.bottom), (x, self.bottom + 7)], FRAME_GREY, 2)?;
+            c.text(
+                &power_of_ten(v),
+                (x, self.bottom + 24),
+                18,
+                HPos::Center,
+                false,
+            )?;
+        }
+        let values = Span {
+            low: self.y.low.exp(),
+            high: self.y.high.exp(),
+        };
+        let ticks = values.ticks(4.0);
+        let digits = digits_for(&ticks);
+        for v in ticks.iter().filter(|v| **v > 0.0) {
+            let (_, y) = self.at(self.x.low, v.ln());
+            c.line(&[(self.left - 7, y), (self.left, y)], FRAME_GREY, 2)?;
+            c.text(
+                &format!("{v:.digits$}"),
+                (self.left - 12, y),
+                18,
+                HPos::Right,
+                false,
+            )?;
+        }
+        Ok(())
     }
 
     /// A logarithmic axis (y holds natural logarithms) ticked at round values.

@@ -1,0 +1,196 @@
+//! A relative scaling law from checkpoints to picture.
+//!
+//! Scores the ladder of small byte-level models in `suite/` on held-out texts, fits how the gap of
+//! each text to English documentation evolves with training compute, prints the table and writes
+//! `quickstart.json` and `quickstart.svg`.
+//!
+//! ```sh
+//! cargo run --release --example quickstart [-- --out DIR]
+//! ```
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use relscale::distribution::{Distribution, Items};
+use relscale::evaluate::{Bos, Options as Scoring, evaluate};
+use relscale::fit::{Analysis, Options, analyze};
+use relscale::ladder::{FlopConvention, Ladder, Run};
+use relscale::model::Transformer;
+use relscale::report::plot;
+use relscale::scorer::{BitsPerByte, cluster_totals};
+use relscale::tokenizer::Tokenizer;
+use relscale_cpu::Cpu;
+use serde::Deserialize;
+
+const BASELINE: &str = "english-help";
+const AGGREGATE: &str = "aggregate";
+const TREATMENTS: &[&str] = &[
+    "german-help",
+    "spanish-help",
+    "russian-help",
+    "japanese-help",
+    "english-novel",
+    "manual-pages",
+    "python-code",
+    "rust-code",
+];
+/// Token before every window, and the window the models were trained on.
+const BOS: u32 = 256;
+const WINDOW: usize = 256;
+
+/// A line of `suite/ladder.csv`.
+#[derive(Deserialize)]
+struct Trained {
+    run: String,
+    corpus: String,
+    budget: f64,
+    flops: f64,
+    params: f64,
+    tokens: f64,
+    seed: u64,
+    checkpoint: PathBuf,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
+        [] => PathBuf::from("."),
+        [option, dir] if option == "--out" => PathBuf::from(dir),
+        _ => return Err("usage: quickstart [--out DIR]".into()),
+    };
+    let start = Instant::now();
+    let ladder = score(&Path::new(env!("CARGO_MANIFEST_DIR")).join("suite"))?;
+    let scored = start.elapsed();
+
+    let mut options = Options::new(BASELINE);
+    options.aggregate = Some(AGGREGATE.to_owned());
+    let analysis = analyze(&ladder, &options)?;
+
+    print_table(&analysis);
+    let (json, svg) = (out.join("quickstart.json"), out.join("quickstart.svg"));
+    fs::write(&json, serde_json::to_string_pretty(&analysis)?)?;
+    fs::write(&svg, plot::ratios(&analysis, &analysis.corpora[0].corpus)?)?;
+    println!(
+        "\nScored in {:.0} s. Everything behind the table is in {}, the picture in {}.",
+        scored.as_secs_f64(),
+        json.display(),
+        svg.display()
+    );
+    Ok(())
+}
+
+/// Scores every checkpoint on every distribution.
+fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
+    let runs: Vec<Trained> = csv::Reader::from_path(suite.join("ladder.csv"))?
+        .deserialize()
+        .collect::<Result<_, _>>()?;
+    let distributions = [&[BASELINE, AGGREGATE], TREATMENTS]
+        .concat()
+        .iter()
+        .map(|name| Items::from_jsonl(suite.join("texts").join(name).with_extension("jsonl")))
+        .collect::<Result<Vec<_>, _>>()?;
+    println!(
+        "Scoring {} checkpoints on {} texts.",
+        runs.len(),
+        distributions.len()
+    );
+
+    // Cost grows with the parameters; the bar shows work, not runs.
+    let bar = ProgressBar::new(runs.iter().map(|r| r.params as u64).sum()).with_style(
+        ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
+    );
+    let scoring = Scoring {
+        bos: Bos::EveryWindow(BOS),
+        context: Some(WINDOW),
+        ..Scoring::default()
+    };
+    let cpu = Cpu::new();
+    let mut ladder = Ladder::builder();
+    ladder
+        .name("the committed ladder")
+        .flop_convention(FlopConvention::Training);
+    for run in &runs {
+        bar.set_message(run.run.clone());
+        let dir = suite.join(&run.checkpoint);
+        let model = Transformer::load(&dir, cpu.clone())?;
+        let tokenizer = Tokenizer::load(&dir)?;
+        let about = Run::new(
+            &run.run,
+            &run.corpus,
+            run.budget,
+            run.flops,
+            run.params,
+            run.tokens,
+        );
+        ladder.run(about.with_seed(run.seed))?;
+        for texts in &distributions {
+            let scores = evaluate(
+                &model,
+                Some(&tokenizer),
+                texts,
+                &BitsPerByte,
+                &scoring,
+                &mut |_| {},
+            )?;
+            for (cluster, total) in cluster_totals(&scores) {
+                let loss = total.loss / total.weight;
+                ladder.score(&run.run, texts.name(), &cluster, loss, total.weight)?;
+            }
+        }
+        bar.inc(run.params as u64);
+    }
+    bar.finish_and_clear();
+    Ok(ladder.build()?)
+}
+
+fn print_table(analysis: &Analysis) {
+    let corpus = &analysis.corpora[0];
+    let ends = |name: &str| {
+        let law = analysis.traditional.iter().find(|t| t.distribution == name);
+        let errors = law.map(|t| t.errors.as_slice()).unwrap_or_default();
+        (
+            errors.first().copied().unwrap_or(f64::NAN),
+            errors.last().copied().unwrap_or(f64::NAN),
+        )
+    };
+    let (least, most) = (
+        corpus.scales.first().copied().unwrap_or(f64::NAN),
+        corpus.scales.last().copied().unwrap_or(f64::NAN),
+    );
+    println!(
+        "\nE in bits per byte at the compute-optimal model of {least:.0e} and {most:.0e} FLOPs; \
+         G = E / E of {BASELINE} = γ·(F/F0)^Δβ, F0 = {:.1e}.\n",
+        corpus.reference_flops
+    );
+    println!(
+        "{:<16} {:>8} {:>8} {:>7}  {:>8}  {:<20} {:<12}",
+        "distribution",
+        format!("{least:.0e}"),
+        format!("{most:.0e}"),
+        "γ",
+        "Δβ",
+        "95% interval",
+        "the gap"
+    );
+    let (first, last) = ends(BASELINE);
+    println!(
+        "{BASELINE:<16} {first:>8.3} {last:>8.3} {:>7}  {:>8}  {:<20} baseline",
+        1, "", ""
+    );
+    for law in &analysis.laws {
+        let (first, last) = ends(&law.treatment);
+        let interval = format!(
+            "[{:+.4}, {:+.4}]",
+            law.delta_beta.lower, law.delta_beta.upper
+        );
+        println!(
+            "{:<16} {first:>8.3} {last:>8.3} {:>7.3}  {:>+8.4}  {interval:<20} {}",
+            law.treatment,
+            law.gamma.value,
+            law.delta_beta.value,
+            law.verdict.as_str(),
+        );
+    }
+}
