@@ -8,12 +8,22 @@ use std::path::Path;
 
 /// Reads a stream of little-endian 16-bit tokens.
 pub fn read_tokens(path: &Path) -> std::io::Result<Vec<u16>> {
-    let bytes = std::fs::read(path).map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
-    Ok(bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect())
+    let bytes = std::fs::read(path)
+        .map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+    Ok(bytes
+        .chunks_exact(2)
+        .map(|b| u16::from_le_bytes([b[0], b[1]]))
+        .collect())
 }
 
 pub fn write_tokens(path: &Path, tokens: &[u16]) -> std::io::Result<()> {
-    std::fs::write(path, tokens.iter().flat_map(|t| t.to_le_bytes()).collect::<Vec<u8>>())
+    std::fs::write(
+        path,
+        tokens
+            .iter()
+            .flat_map(|t| t.to_le_bytes())
+            .collect::<Vec<u8>>(),
+    )
 }
 
 /// Appends one window: the targets are `tokens`, the inputs BOS and all of them but the last. What is
@@ -38,7 +48,12 @@ pub struct Order {
 
 impl Order {
     pub fn new(count: usize, seed: u64) -> Order {
-        Order { count, seed, epoch: None, permutation: (0..count).collect() }
+        Order {
+            count,
+            seed,
+            epoch: None,
+            permutation: (0..count).collect(),
+        }
     }
 
     /// The window seen as number `at` since the start of the run.
@@ -81,6 +96,9 @@ mod tests {
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
         push_window(&[5, 6, 7], &mut inputs, &mut targets);
         assert_eq!((inputs.len(), targets.len()), (CONTEXT, CONTEXT));
-        assert_eq!((&inputs[..4], &targets[..3]), (&[BOS, 5, 6, BOS][..], &[5, 6, 7][..]));
+        assert_eq!(
+            (&inputs[..4], &targets[..3]),
+            (&[BOS, 5, 6, BOS][..], &[5, 6, 7][..])
+        );
     }
 }

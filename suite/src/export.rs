@@ -11,7 +11,12 @@ use std::fs;
 use std::path::Path;
 
 /// Writes `config.json` and `model.safetensors` to `<checkpoints>/<corpus>/<run>/`.
-pub fn write(run: &Run, layout: &Layout, parameters: &[f32], checkpoints: &Path) -> Result<(), Box<dyn Error>> {
+pub fn write(
+    run: &Run,
+    layout: &Layout,
+    parameters: &[f32],
+    checkpoints: &Path,
+) -> Result<(), Box<dyn Error>> {
     let folder = checkpoints.join(&run.corpus).join(&run.name);
     fs::create_dir_all(&folder)?;
     let config = json!({
@@ -34,12 +39,18 @@ pub fn write(run: &Run, layout: &Layout, parameters: &[f32], checkpoints: &Path)
         "eos_token_id": BOS,
         "torch_dtype": "bfloat16",
     });
-    fs::write(folder.join("config.json"), serde_json::to_string_pretty(&config)? + "\n")?;
+    fs::write(
+        folder.join("config.json"),
+        serde_json::to_string_pretty(&config)? + "\n",
+    )?;
     let bytes: Vec<(&str, &[usize], Vec<u8>)> = layout
         .tensors
         .iter()
         .map(|t| {
-            let data = parameters[t.range.clone()].iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect();
+            let data = parameters[t.range.clone()]
+                .iter()
+                .flat_map(|&x| bf16::from_f32(x).to_le_bytes())
+                .collect();
             (t.name.as_str(), t.shape.as_slice(), data)
         })
         .collect();
@@ -61,9 +72,14 @@ pub fn read(layout: &Layout, folder: &Path) -> Result<Vec<f32>, Box<dyn Error>> 
     for t in &layout.tensors {
         let view = file.tensor(&t.name)?;
         if view.shape() != t.shape || view.dtype() != Dtype::BF16 {
-            return Err(format!("{}: {}: unexpected shape or type", folder.display(), t.name).into());
+            return Err(
+                format!("{}: {}: unexpected shape or type", folder.display(), t.name).into(),
+            );
         }
-        for (x, b) in out[t.range.clone()].iter_mut().zip(view.data().chunks_exact(2)) {
+        for (x, b) in out[t.range.clone()]
+            .iter_mut()
+            .zip(view.data().chunks_exact(2))
+        {
             *x = bf16::from_le_bytes([b[0], b[1]]).to_f32();
         }
     }
@@ -82,7 +98,10 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("suite-export-{}", std::process::id()));
         write(&run, &layout, &parameters, &folder).expect("written");
         let back = read(&layout, &folder.join("mixed").join(&run.name)).expect("read");
-        let rounded: Vec<f32> = parameters.iter().map(|&x| bf16::from_f32(x).to_f32()).collect();
+        let rounded: Vec<f32> = parameters
+            .iter()
+            .map(|&x| bf16::from_f32(x).to_f32())
+            .collect();
         assert_eq!(back, rounded);
         fs::remove_dir_all(folder).expect("removed");
     }

@@ -56,11 +56,23 @@ pub fn norm<T: Real>(x: &[T], weight: &[T], eps: T, y: &mut [T], scale: &mut [T]
 
 /// Adds to `dx` (or sets it) and to `dweight` what `norm`'s output gradient `dy` passes on.
 #[inline(always)]
-pub fn norm_backward<T: Real>(x: &[T], weight: &[T], scale: &[T], dy: &[T], dx: &mut [T], dweight: &mut [T]) {
+pub fn norm_backward<T: Real>(
+    x: &[T],
+    weight: &[T],
+    scale: &[T],
+    dy: &[T],
+    dx: &mut [T],
+    dweight: &mut [T],
+) {
     let h = weight.len();
     let inverse = T::of(1.0 / h as f64);
     let mut wdy = vec![T::zero(); h];
-    for (((x, dy), dx), &s) in x.chunks_exact(h).zip(dy.chunks_exact(h)).zip(dx.chunks_exact_mut(h)).zip(scale) {
+    for (((x, dy), dx), &s) in x
+        .chunks_exact(h)
+        .zip(dy.chunks_exact(h))
+        .zip(dx.chunks_exact_mut(h))
+        .zip(scale)
+    {
         for i in 0..h {
             wdy[i] = weight[i] * dy[i];
             dweight[i] += dy[i] * x[i] * s;
@@ -149,7 +161,11 @@ fn softmax_terms<T: Real>(row: &mut [T]) -> (T, T) {
     }
     for chunk in chunks {
         for l in 0..LANES {
-            tops[l] = if chunk[l] > tops[l] { chunk[l] } else { tops[l] };
+            tops[l] = if chunk[l] > tops[l] {
+                chunk[l]
+            } else {
+                tops[l]
+            };
         }
     }
     for x in tops {
@@ -212,7 +228,13 @@ fn combine<T: Real>(weights: &[T], s: usize, n: usize, rows: &[Head<T>]) -> [Hea
 
 /// `out[j] += Σ_b weights[b][j] · rows[b]` for j < n.
 #[inline(always)]
-fn scatter<T: Real>(weights: &[T], s: usize, n: usize, rows: &[Head<T>; BLOCK], out: &mut [Head<T>]) {
+fn scatter<T: Real>(
+    weights: &[T],
+    s: usize,
+    n: usize,
+    rows: &[Head<T>; BLOCK],
+    out: &mut [Head<T>],
+) {
     for j in 0..n {
         let mut sum = out[j];
         for b in 0..BLOCK {
@@ -352,7 +374,13 @@ pub fn attention_backward<T: Real>(
                 row[j] = p[j] * (row[j] - mean) * scale;
             }
         }
-        scatter(&scratch.rows, s, i + BLOCK, &block(&scratch.q, i), &mut scratch.dk);
+        scatter(
+            &scratch.rows,
+            s,
+            i + BLOCK,
+            &block(&scratch.q, i),
+            &mut scratch.dk,
+        );
         let sums = combine(&scratch.rows, s, i + BLOCK, &scratch.k);
         for (b, sum) in sums.iter().enumerate() {
             let at = (i + b) * width + head * HEAD_DIM;

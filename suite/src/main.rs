@@ -24,17 +24,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     match arguments.first().map(String::as_str) {
         Some("prepare") => prepare::prepare(suite),
         Some("train") => {
-            let value = |flag: &str| arguments.iter().position(|a| a == flag).and_then(|i| arguments.get(i + 1));
+            let value = |flag: &str| {
+                arguments
+                    .iter()
+                    .position(|a| a == flag)
+                    .and_then(|i| arguments.get(i + 1))
+            };
             let jobs = value("--jobs").map_or(Ok(2), |n| n.parse())?;
             let resume = arguments.iter().any(|a| a == "--resume");
-            train_all(suite, resume, value("--only").map_or("", String::as_str), jobs)
+            train_all(
+                suite,
+                resume,
+                value("--only").map_or("", String::as_str),
+                jobs,
+            )
         }
         Some("try") => {
-            let (budget, width) = (arguments.get(1).ok_or(USAGE)?.parse()?, arguments.get(2).ok_or(USAGE)?.parse()?);
-            let rate = arguments.get(3).map_or(Ok(plan::RATE_CONSTANT), |x| x.parse())?;
-            let run = plan::Run::new("trial", budget, width, rate, 0).ok_or("whole steps miss this budget by more than 1%")?;
+            let (budget, width) = (
+                arguments.get(1).ok_or(USAGE)?.parse()?,
+                arguments.get(2).ok_or(USAGE)?.parse()?,
+            );
+            let rate = arguments
+                .get(3)
+                .map_or(Ok(plan::RATE_CONSTANT), |x| x.parse())?;
+            let run = plan::Run::new("trial", budget, width, rate, 0)
+                .ok_or("whole steps miss this budget by more than 1%")?;
             let streams = streams(suite)?;
-            train::train(&run, [&streams[0], &streams[1]], &suite.join("runs/trial"), false, None)?;
+            train::train(
+                &run,
+                [&streams[0], &streams[1]],
+                &suite.join("runs/trial"),
+                false,
+                None,
+            )?;
             Ok(())
         }
         Some("table") => {
@@ -48,7 +70,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn streams(suite: &Path) -> Result<[Vec<u16>; 2], Box<dyn Error>> {
-    let read = |name| data::read_tokens(&suite.join("data").join(name)).map_err(|e| format!("{e} (run fetch.sh and prepare first)"));
+    let read = |name| {
+        data::read_tokens(&suite.join("data").join(name))
+            .map_err(|e| format!("{e} (run fetch.sh and prepare first)"))
+    };
     Ok([read("train.bin")?, read("valid.bin")?])
 }
 
@@ -61,14 +86,22 @@ fn train_all(suite: &Path, resume: bool, only: &str, jobs: usize) -> Result<(), 
     let folder = suite.join("runs");
     let work = || -> Result<(), String> {
         while let Some(run) = next() {
-            let trained = train::train(run, [&streams[0], &streams[1]], &folder, resume, Some(&suite.join("checkpoints")));
+            let trained = train::train(
+                run,
+                [&streams[0], &streams[1]],
+                &folder,
+                resume,
+                Some(&suite.join("checkpoints")),
+            );
             trained.map_err(|e| format!("{}: {e}", run.name))?;
         }
         Ok(())
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|w| w.join().map_err(|_| "a worker panicked".to_string())?)
+        workers
+            .into_iter()
+            .try_for_each(|w| w.join().map_err(|_| "a worker panicked".to_string())?)
     })?;
     let mut finished = Vec::new();
     for run in &runs {

@@ -12,22 +12,44 @@ pub struct View<'a, T> {
 
 /// A row-major matrix of `width` columns.
 pub fn rows<T>(data: &[T], width: usize) -> View<'_, T> {
-    View { data, row: width, col: 1 }
+    View {
+        data,
+        row: width,
+        col: 1,
+    }
 }
 
 /// The transpose of a row-major matrix of `width` columns.
 pub fn columns<T>(data: &[T], width: usize) -> View<'_, T> {
-    View { data, row: 1, col: width }
+    View {
+        data,
+        row: 1,
+        col: width,
+    }
 }
 
 /// `out = a·b`, or `out += a·b` when `add`; `out` is row-major m × n, a is m × k, b is k × n.
 ///
 /// # Panics
 /// When a slice is too short for its shape.
-#[allow(unsafe_code, reason = "gemm takes raw pointers; every extent is checked first")]
-pub fn matmul<T: Real>(out: &mut [T], [m, k, n]: [usize; 3], a: View<'_, T>, b: View<'_, T>, add: bool) {
-    let fits = |v: View<'_, T>, r: usize, c: usize| r == 0 || c == 0 || (r - 1) * v.row + (c - 1) * v.col < v.data.len();
-    assert!(out.len() >= m * n && fits(a, m, k) && fits(b, k, n), "matmul: slice too short");
+#[allow(
+    unsafe_code,
+    reason = "gemm takes raw pointers; every extent is checked first"
+)]
+pub fn matmul<T: Real>(
+    out: &mut [T],
+    [m, k, n]: [usize; 3],
+    a: View<'_, T>,
+    b: View<'_, T>,
+    add: bool,
+) {
+    let fits = |v: View<'_, T>, r: usize, c: usize| {
+        r == 0 || c == 0 || (r - 1) * v.row + (c - 1) * v.col < v.data.len()
+    };
+    assert!(
+        out.len() >= m * n && fits(a, m, k) && fits(b, k, n),
+        "matmul: slice too short"
+    );
     let keep = if add { T::one() } else { T::zero() };
     // SAFETY: the three matrices lie inside their slices (checked above), `out` is borrowed mutably and so apart.
     unsafe {

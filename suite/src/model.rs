@@ -56,15 +56,27 @@ impl Layout {
         let mut tensor = |name: String, shape: &[usize], deviation: Option<f64>| {
             let range = len..len + shape.iter().product::<usize>();
             len = range.end;
-            tensors.push(Tensor { name, shape: shape.to_vec(), range: range.clone(), deviation });
+            tensors.push(Tensor {
+                name,
+                shape: shape.to_vec(),
+                range: range.clone(),
+                deviation,
+            });
             range
         };
         let spread = |fan_in: usize| Some(0.7 / (fan_in as f64).sqrt());
-        let residual = |fan_in: usize| Some(0.7 / (fan_in as f64 * 2.0 * shape.layers as f64).sqrt());
-        let embed = tensor("model.embed_tokens.weight".into(), &[VOCABULARY, h], Some(0.3));
+        let residual =
+            |fan_in: usize| Some(0.7 / (fan_in as f64 * 2.0 * shape.layers as f64).sqrt());
+        let embed = tensor(
+            "model.embed_tokens.weight".into(),
+            &[VOCABULARY, h],
+            Some(0.3),
+        );
         let mut layers = Vec::new();
         for l in 0..shape.layers {
-            let mut t = |name: &str, shape: &[usize], deviation| tensor(format!("model.layers.{l}.{name}.weight"), shape, deviation);
+            let mut t = |name: &str, shape: &[usize], deviation| {
+                tensor(format!("model.layers.{l}.{name}.weight"), shape, deviation)
+            };
             let input_norm = t("input_layernorm", &[h], None);
             let q = t("self_attn.q_proj", &[a, h], spread(h));
             let k = t("self_attn.k_proj", &[a, h], spread(h));
@@ -76,11 +88,33 @@ impl Layout {
             let gate = t("mlp.gate_proj", &[m, h], spread(h));
             let up = t("mlp.up_proj", &[m, h], spread(h));
             let down = t("mlp.down_proj", &[h, m], residual(m));
-            layers.push(Layer { input_norm, q, k, v, o, q_norm, k_norm, post_norm, gate_up: gate.start..up.end, down });
+            layers.push(Layer {
+                input_norm,
+                q,
+                k,
+                v,
+                o,
+                q_norm,
+                k_norm,
+                post_norm,
+                gate_up: gate.start..up.end,
+                down,
+            });
         }
         let norm = tensor("model.norm.weight".into(), &[h], None);
-        let head = tensor("lm_head.weight".into(), &[VOCABULARY, h], Some(0.1 / (h as f64).sqrt()));
-        Layout { tensors, embed, layers, norm, head, len }
+        let head = tensor(
+            "lm_head.weight".into(),
+            &[VOCABULARY, h],
+            Some(0.1 / (h as f64).sqrt()),
+        );
+        Layout {
+            tensors,
+            embed,
+            layers,
+            norm,
+            head,
+            len,
+        }
     }
 
     /// Fresh parameters; the same seed gives the same numbers.
@@ -204,19 +238,32 @@ impl<T: Real> Model<T> {
 
     fn rotate(&self, heads: &mut [T], sign: T) {
         let (half, count) = (HEAD_DIM / 2, self.shape.heads);
-        simd(#[inline(always)] || {
-            for (t, row) in heads.chunks_exact_mut(count * HEAD_DIM).enumerate() {
-                let at = t % self.context * half;
-                for head in row.chunks_exact_mut(HEAD_DIM) {
-                    kernels::rotate(head, &self.cos[at..at + half], &self.sin[at..at + half], sign);
+        simd(
+            #[inline(always)]
+            || {
+                for (t, row) in heads.chunks_exact_mut(count * HEAD_DIM).enumerate() {
+                    let at = t % self.context * half;
+                    for head in row.chunks_exact_mut(HEAD_DIM) {
+                        kernels::rotate(
+                            head,
+                            &self.cos[at..at + half],
+                            &self.sin[at..at + half],
+                            sign,
+                        );
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     fn forward(&mut self, p: &[T], inputs: &[u16]) {
         assert_eq!(inputs.len(), self.tokens, "a full batch of windows");
-        let (h, a, m, s) = (self.shape.hidden, self.shape.attention_width(), self.shape.mlp, self.context);
+        let (h, a, m, s) = (
+            self.shape.hidden,
+            self.shape.attention_width(),
+            self.shape.mlp,
+            self.context,
+        );
         let (n, eps) = (self.tokens, T::of(NORM_EPS));
         let embed = &p[self.layout.embed.clone()];
         for (x, &token) in self.x.chunks_exact_mut(h).zip(inputs) {
@@ -225,107 +272,285 @@ impl<T: Real> Model<T> {
         let mut kept = std::mem::take(&mut self.kept);
         for (layer, keep) in self.layout.layers.iter().zip(&mut kept) {
             keep.x.copy_from_slice(&self.x);
-            simd(#[inline(always)] || kernels::norm(&self.x, &p[layer.input_norm.clone()], eps, &mut keep.normed, &mut keep.normed_scale));
-            for (out, weight) in [(&mut keep.q_raw, &layer.q), (&mut keep.k_raw, &layer.k), (&mut keep.v, &layer.v)] {
-                matmul(out, [n, h, a], rows(&keep.normed, h), columns(&p[weight.clone()], h), false);
+            simd(
+                #[inline(always)]
+                || {
+                    kernels::norm(
+                        &self.x,
+                        &p[layer.input_norm.clone()],
+                        eps,
+                        &mut keep.normed,
+                        &mut keep.normed_scale,
+                    )
+                },
+            );
+            for (out, weight) in [
+                (&mut keep.q_raw, &layer.q),
+                (&mut keep.k_raw, &layer.k),
+                (&mut keep.v, &layer.v),
+            ] {
+                matmul(
+                    out,
+                    [n, h, a],
+                    rows(&keep.normed, h),
+                    columns(&p[weight.clone()], h),
+                    false,
+                );
             }
-            simd(#[inline(always)] || {
-                kernels::norm(&keep.q_raw, &p[layer.q_norm.clone()], eps, &mut keep.q, &mut keep.q_scale);
-                kernels::norm(&keep.k_raw, &p[layer.k_norm.clone()], eps, &mut keep.k, &mut keep.k_scale);
-            });
+            simd(
+                #[inline(always)]
+                || {
+                    kernels::norm(
+                        &keep.q_raw,
+                        &p[layer.q_norm.clone()],
+                        eps,
+                        &mut keep.q,
+                        &mut keep.q_scale,
+                    );
+                    kernels::norm(
+                        &keep.k_raw,
+                        &p[layer.k_norm.clone()],
+                        eps,
+                        &mut keep.k,
+                        &mut keep.k_scale,
+                    );
+                },
+            );
             self.rotate(&mut keep.q, T::one());
             self.rotate(&mut keep.k, T::one());
             for w in 0..n / s {
                 let part = w * s * a..(w + 1) * s * a;
                 for head in 0..self.shape.heads {
                     let at = (w * self.shape.heads + head) * s * s;
-                    simd(#[inline(always)] || {
-                        kernels::attention(
-                            [&keep.q[part.clone()], &keep.k[part.clone()], &keep.v[part.clone()]],
-                            a,
-                            head,
-                            &mut keep.probabilities[at..at + s * s],
-                            &mut keep.mixed[part.clone()],
-                            &mut self.scratch,
-                        );
-                    });
+                    simd(
+                        #[inline(always)]
+                        || {
+                            kernels::attention(
+                                [
+                                    &keep.q[part.clone()],
+                                    &keep.k[part.clone()],
+                                    &keep.v[part.clone()],
+                                ],
+                                a,
+                                head,
+                                &mut keep.probabilities[at..at + s * s],
+                                &mut keep.mixed[part.clone()],
+                                &mut self.scratch,
+                            );
+                        },
+                    );
                 }
             }
-            matmul(&mut self.x, [n, a, h], rows(&keep.mixed, a), columns(&p[layer.o.clone()], a), true);
+            matmul(
+                &mut self.x,
+                [n, a, h],
+                rows(&keep.mixed, a),
+                columns(&p[layer.o.clone()], a),
+                true,
+            );
             keep.middle.copy_from_slice(&self.x);
-            simd(#[inline(always)] || kernels::norm(&self.x, &p[layer.post_norm.clone()], eps, &mut keep.post, &mut keep.post_scale));
-            matmul(&mut keep.gate_up, [n, h, 2 * m], rows(&keep.post, h), columns(&p[layer.gate_up.clone()], h), false);
-            simd(#[inline(always)] || kernels::swiglu(&keep.gate_up, m, &mut keep.act));
-            matmul(&mut self.x, [n, m, h], rows(&keep.act, m), columns(&p[layer.down.clone()], m), true);
+            simd(
+                #[inline(always)]
+                || {
+                    kernels::norm(
+                        &self.x,
+                        &p[layer.post_norm.clone()],
+                        eps,
+                        &mut keep.post,
+                        &mut keep.post_scale,
+                    )
+                },
+            );
+            matmul(
+                &mut keep.gate_up,
+                [n, h, 2 * m],
+                rows(&keep.post, h),
+                columns(&p[layer.gate_up.clone()], h),
+                false,
+            );
+            simd(
+                #[inline(always)]
+                || kernels::swiglu(&keep.gate_up, m, &mut keep.act),
+            );
+            matmul(
+                &mut self.x,
+                [n, m, h],
+                rows(&keep.act, m),
+                columns(&p[layer.down.clone()], m),
+                true,
+            );
         }
         self.kept = kept;
-        simd(#[inline(always)] || kernels::norm(&self.x, &p[self.layout.norm.clone()], eps, &mut self.last, &mut self.last_scale));
-        matmul(&mut self.logits, [n, h, VOCABULARY], rows(&self.last, h), columns(&p[self.layout.head.clone()], h), false);
+        simd(
+            #[inline(always)]
+            || {
+                kernels::norm(
+                    &self.x,
+                    &p[self.layout.norm.clone()],
+                    eps,
+                    &mut self.last,
+                    &mut self.last_scale,
+                )
+            },
+        );
+        matmul(
+            &mut self.logits,
+            [n, h, VOCABULARY],
+            rows(&self.last, h),
+            columns(&p[self.layout.head.clone()], h),
+            false,
+        );
     }
 
     /// Cross-entropy in nats of every target.
     pub fn losses(&mut self, p: &[T], inputs: &[u16], targets: &[u16]) -> &[T] {
         self.forward(p, inputs);
-        simd(#[inline(always)] || kernels::cross_entropy(&mut self.logits, targets, &mut self.losses, T::zero()));
+        simd(
+            #[inline(always)]
+            || kernels::cross_entropy(&mut self.logits, targets, &mut self.losses, T::zero()),
+        );
         &self.losses
     }
 
     /// Adds `rate` × the gradient of the summed loss to `grad`; gives the summed loss.
-    pub fn backward(&mut self, p: &[T], inputs: &[u16], targets: &[u16], rate: T, grad: &mut [T]) -> f64 {
+    pub fn backward(
+        &mut self,
+        p: &[T],
+        inputs: &[u16],
+        targets: &[u16],
+        rate: T,
+        grad: &mut [T],
+    ) -> f64 {
         self.forward(p, inputs);
-        let (h, a, m, s) = (self.shape.hidden, self.shape.attention_width(), self.shape.mlp, self.context);
+        let (h, a, m, s) = (
+            self.shape.hidden,
+            self.shape.attention_width(),
+            self.shape.mlp,
+            self.context,
+        );
         let n = self.tokens;
-        simd(#[inline(always)] || kernels::cross_entropy(&mut self.logits, targets, &mut self.losses, rate));
+        simd(
+            #[inline(always)]
+            || kernels::cross_entropy(&mut self.logits, targets, &mut self.losses, rate),
+        );
         let layout = self.layout.clone();
-        matmul(&mut grad[layout.head.clone()], [VOCABULARY, n, h], columns(&self.logits, VOCABULARY), rows(&self.last, h), true);
-        matmul(&mut self.dnormed, [n, VOCABULARY, h], rows(&self.logits, VOCABULARY), rows(&p[layout.head.clone()], h), false);
+        matmul(
+            &mut grad[layout.head.clone()],
+            [VOCABULARY, n, h],
+            columns(&self.logits, VOCABULARY),
+            rows(&self.last, h),
+            true,
+        );
+        matmul(
+            &mut self.dnormed,
+            [n, VOCABULARY, h],
+            rows(&self.logits, VOCABULARY),
+            rows(&p[layout.head.clone()], h),
+            false,
+        );
         self.dx.fill(T::zero());
-        simd(#[inline(always)] || {
-            kernels::norm_backward(
-                &self.x,
-                &p[layout.norm.clone()],
-                &self.last_scale,
-                &self.dnormed,
-                &mut self.dx,
-                &mut grad[layout.norm.clone()],
-            );
-        });
+        simd(
+            #[inline(always)]
+            || {
+                kernels::norm_backward(
+                    &self.x,
+                    &p[layout.norm.clone()],
+                    &self.last_scale,
+                    &self.dnormed,
+                    &mut self.dx,
+                    &mut grad[layout.norm.clone()],
+                );
+            },
+        );
         let mut kept = std::mem::take(&mut self.kept);
         for (layer, keep) in layout.layers.iter().zip(&mut kept).rev() {
             // MLP: dx is the gradient of the stream behind it and, the stream being a sum, before it.
-            matmul(&mut grad[layer.down.clone()], [h, n, m], columns(&self.dx, h), rows(&keep.act, m), true);
-            matmul(&mut self.dact, [n, h, m], rows(&self.dx, h), rows(&p[layer.down.clone()], m), false);
-            simd(#[inline(always)] || kernels::swiglu_backward(&mut keep.gate_up, m, &self.dact));
-            matmul(&mut grad[layer.gate_up.clone()], [2 * m, n, h], columns(&keep.gate_up, 2 * m), rows(&keep.post, h), true);
-            matmul(&mut self.dnormed, [n, 2 * m, h], rows(&keep.gate_up, 2 * m), rows(&p[layer.gate_up.clone()], h), false);
-            simd(#[inline(always)] || {
-                kernels::norm_backward(
-                    &keep.middle,
-                    &p[layer.post_norm.clone()],
-                    &keep.post_scale,
-                    &self.dnormed,
-                    &mut self.dx,
-                    &mut grad[layer.post_norm.clone()],
-                );
-            });
+            matmul(
+                &mut grad[layer.down.clone()],
+                [h, n, m],
+                columns(&self.dx, h),
+                rows(&keep.act, m),
+                true,
+            );
+            matmul(
+                &mut self.dact,
+                [n, h, m],
+                rows(&self.dx, h),
+                rows(&p[layer.down.clone()], m),
+                false,
+            );
+            simd(
+                #[inline(always)]
+                || kernels::swiglu_backward(&mut keep.gate_up, m, &self.dact),
+            );
+            matmul(
+                &mut grad[layer.gate_up.clone()],
+                [2 * m, n, h],
+                columns(&keep.gate_up, 2 * m),
+                rows(&keep.post, h),
+                true,
+            );
+            matmul(
+                &mut self.dnormed,
+                [n, 2 * m, h],
+                rows(&keep.gate_up, 2 * m),
+                rows(&p[layer.gate_up.clone()], h),
+                false,
+            );
+            simd(
+                #[inline(always)]
+                || {
+                    kernels::norm_backward(
+                        &keep.middle,
+                        &p[layer.post_norm.clone()],
+                        &keep.post_scale,
+                        &self.dnormed,
+                        &mut self.dx,
+                        &mut grad[layer.post_norm.clone()],
+                    );
+                },
+            );
             // Attention.
-            matmul(&mut grad[layer.o.clone()], [h, n, a], columns(&self.dx, h), rows(&keep.mixed, a), true);
-            matmul(&mut self.dmixed, [n, h, a], rows(&self.dx, h), rows(&p[layer.o.clone()], a), false);
+            matmul(
+                &mut grad[layer.o.clone()],
+                [h, n, a],
+                columns(&self.dx, h),
+                rows(&keep.mixed, a),
+                true,
+            );
+            matmul(
+                &mut self.dmixed,
+                [n, h, a],
+                rows(&self.dx, h),
+                rows(&p[layer.o.clone()], a),
+                false,
+            );
             for w in 0..n / s {
                 let part = w * s * a..(w + 1) * s * a;
                 for head in 0..self.shape.heads {
                     let at = (w * self.shape.heads + head) * s * s;
-                    simd(#[inline(always)] || {
-                        kernels::attention_backward(
-                            [&keep.q[part.clone()], &keep.k[part.clone()], &keep.v[part.clone()]],
-                            a,
-                            head,
-                            &keep.probabilities[at..at + s * s],
-                            &self.dmixed[part.clone()],
-                            [&mut self.dq[part.clone()], &mut self.dk[part.clone()], &mut self.dv[part.clone()]],
-                            &mut self.scratch,
-                        );
-                    });
+                    simd(
+                        #[inline(always)]
+                        || {
+                            kernels::attention_backward(
+                                [
+                                    &keep.q[part.clone()],
+                                    &keep.k[part.clone()],
+                                    &keep.v[part.clone()],
+                                ],
+                                a,
+                                head,
+                                &keep.probabilities[at..at + s * s],
+                                &self.dmixed[part.clone()],
+                                [
+                                    &mut self.dq[part.clone()],
+                                    &mut self.dk[part.clone()],
+                                    &mut self.dv[part.clone()],
+                                ],
+                                &mut self.scratch,
+                            );
+                        },
+                    );
                 }
             }
             let mut turned = [std::mem::take(&mut self.dq), std::mem::take(&mut self.dk)];
@@ -335,24 +560,63 @@ impl<T: Real> Model<T> {
             ]) {
                 self.rotate(d, -T::one());
                 self.dhead.fill(T::zero());
-                simd(#[inline(always)] || kernels::norm_backward(raw, &p[norm.clone()], scale, d, &mut self.dhead, &mut grad[norm.clone()]));
+                simd(
+                    #[inline(always)]
+                    || {
+                        kernels::norm_backward(
+                            raw,
+                            &p[norm.clone()],
+                            scale,
+                            d,
+                            &mut self.dhead,
+                            &mut grad[norm.clone()],
+                        )
+                    },
+                );
                 let add = weight.start != layer.q.start;
-                matmul(&mut grad[weight.clone()], [a, n, h], columns(&self.dhead, a), rows(&keep.normed, h), true);
-                matmul(&mut self.dnormed, [n, a, h], rows(&self.dhead, a), rows(&p[weight.clone()], h), add);
+                matmul(
+                    &mut grad[weight.clone()],
+                    [a, n, h],
+                    columns(&self.dhead, a),
+                    rows(&keep.normed, h),
+                    true,
+                );
+                matmul(
+                    &mut self.dnormed,
+                    [n, a, h],
+                    rows(&self.dhead, a),
+                    rows(&p[weight.clone()], h),
+                    add,
+                );
             }
             [self.dq, self.dk] = turned;
-            matmul(&mut grad[layer.v.clone()], [a, n, h], columns(&self.dv, a), rows(&keep.normed, h), true);
-            matmul(&mut self.dnormed, [n, a, h], rows(&self.dv, a), rows(&p[layer.v.clone()], h), true);
-            simd(#[inline(always)] || {
-                kernels::norm_backward(
-                    &keep.x,
-                    &p[layer.input_norm.clone()],
-                    &keep.normed_scale,
-                    &self.dnormed,
-                    &mut self.dx,
-                    &mut grad[layer.input_norm.clone()],
-                );
-            });
+            matmul(
+                &mut grad[layer.v.clone()],
+                [a, n, h],
+                columns(&self.dv, a),
+                rows(&keep.normed, h),
+                true,
+            );
+            matmul(
+                &mut self.dnormed,
+                [n, a, h],
+                rows(&self.dv, a),
+                rows(&p[layer.v.clone()], h),
+                true,
+            );
+            simd(
+                #[inline(always)]
+                || {
+                    kernels::norm_backward(
+                        &keep.x,
+                        &p[layer.input_norm.clone()],
+                        &keep.normed_scale,
+                        &self.dnormed,
+                        &mut self.dx,
+                        &mut grad[layer.input_norm.clone()],
+                    );
+                },
+            );
         }
         self.kept = kept;
         let embed = &mut grad[layout.embed];
@@ -371,15 +635,28 @@ mod tests {
 
     fn batch(tokens: usize) -> (Vec<u16>, Vec<u16>) {
         let token = |i: usize| ((i * 37 + i * i * 11) % VOCABULARY) as u16;
-        ((0..tokens).map(token).collect(), (1..=tokens).map(token).collect())
+        (
+            (0..tokens).map(token).collect(),
+            (1..=tokens).map(token).collect(),
+        )
     }
 
     fn probe<T: Real>() -> (Vec<T>, Vec<T>, f64) {
-        let shape = Shape { hidden: 24, layers: 2, heads: 2, mlp: 40 };
+        let shape = Shape {
+            hidden: 24,
+            layers: 2,
+            heads: 2,
+            mlp: 40,
+        };
         let mut model = Model::<T>::new(shape, 2, 32);
         let mut p: Vec<T> = model.layout.start(5);
         // norm weights off 1, so that a slip in their use shows
-        for t in model.layout.tensors.iter().filter(|t| t.deviation.is_none()) {
+        for t in model
+            .layout
+            .tensors
+            .iter()
+            .filter(|t| t.deviation.is_none())
+        {
             for (i, x) in p[t.range.clone()].iter_mut().enumerate() {
                 *x += T::of(0.1 * (i as f64).sin());
             }
@@ -392,20 +669,34 @@ mod tests {
 
     #[test]
     fn gradient_agrees_with_finite_differences() {
-        let shape = Shape { hidden: 24, layers: 2, heads: 2, mlp: 40 };
+        let shape = Shape {
+            hidden: 24,
+            layers: 2,
+            heads: 2,
+            mlp: 40,
+        };
         let (p, grad, _) = probe::<f64>();
         let (inputs, targets) = batch(64);
         let mut model = Model::<f64>::new(shape, 2, 32);
         let mut mean = |p: &[f64]| model.losses(p, &inputs, &targets).iter().sum::<f64>() / 64.0;
         for tensor in Layout::new(shape).tensors {
-            for i in tensor.range.clone().step_by((tensor.range.len() / 5).max(1)) {
+            for i in tensor
+                .range
+                .clone()
+                .step_by((tensor.range.len() / 5).max(1))
+            {
                 let eps = 1e-5;
                 let mut moved = p.clone();
                 moved[i] = p[i] + eps;
                 let up = mean(&moved);
                 moved[i] = p[i] - eps;
                 let numeric = (up - mean(&moved)) / (2.0 * eps);
-                assert!((numeric - grad[i]).abs() < 1e-8 + 1e-5 * numeric.abs(), "{} {i}: {numeric} {}", tensor.name, grad[i]);
+                assert!(
+                    (numeric - grad[i]).abs() < 1e-8 + 1e-5 * numeric.abs(),
+                    "{} {i}: {numeric} {}",
+                    tensor.name,
+                    grad[i]
+                );
             }
         }
     }

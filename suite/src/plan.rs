@@ -34,19 +34,43 @@ pub struct Run {
 
 impl Run {
     /// `None` when whole steps miss the budget by more than 1%.
-    pub fn new(corpus: &str, budget: f64, hidden: usize, rate_constant: f64, seed: u64) -> Option<Run> {
+    pub fn new(
+        corpus: &str,
+        budget: f64,
+        hidden: usize,
+        rate_constant: f64,
+        seed: u64,
+    ) -> Option<Run> {
         let shape = Shape::of_width(hidden);
         let window = shape.training_flops_per_token() as f64 * CONTEXT as f64;
-        let mut batch = ((budget / (window * STEPS)).ceil() as usize).next_power_of_two().max(SMALLEST_BATCH);
+        let mut batch = ((budget / (window * STEPS)).ceil() as usize)
+            .next_power_of_two()
+            .max(SMALLEST_BATCH);
         let rate = |batch: usize| rate_constant * (batch as f64).sqrt() / hidden as f64;
         while batch > SMALLEST_BATCH && rate(batch) > HIGHEST_RATE {
             batch /= 2;
         }
         let steps = (budget / (window * batch as f64)).round() as usize;
-        let extra = if seed == 0 { String::new() } else { format!("-s{seed}") };
+        let extra = if seed == 0 {
+            String::new()
+        } else {
+            format!("-s{seed}")
+        };
         let label = format!("{budget:e}").replace('e', "ep");
-        let name = format!("isoflop-{label}-d{hidden}-L{}-B{batch}-{corpus}{extra}", shape.layers);
-        let run = Run { name, corpus: corpus.into(), budget, shape, batch, steps, rate: rate(batch).min(HIGHEST_RATE), seed };
+        let name = format!(
+            "isoflop-{label}-d{hidden}-L{}-B{batch}-{corpus}{extra}",
+            shape.layers
+        );
+        let run = Run {
+            name,
+            corpus: corpus.into(),
+            budget,
+            shape,
+            batch,
+            steps,
+            rate: rate(batch).min(HIGHEST_RATE),
+            seed,
+        };
         ((run.flops() as f64 / budget - 1.0).abs() <= 0.01).then_some(run)
     }
 
@@ -61,13 +85,20 @@ impl Run {
     /// The share of the full learning rate at a step: warm-up over 5%, then level, then down to 0 over the last 20%.
     pub fn schedule(&self, step: usize) -> f64 {
         let (at, all) = (step as f64 + 1.0, self.steps as f64);
-        (at / (0.05 * all)).min((all - at + 0.5) / (0.2 * all)).clamp(0.0, 1.0)
+        (at / (0.05 * all))
+            .min((all - at + 0.5) / (0.2 * all))
+            .clamp(0.0, 1.0)
     }
 }
 
 /// Every run of the ladder, the cheapest budget first, so that whole budgets are done early.
 pub fn ladder() -> Vec<Run> {
-    let runs = LADDER.iter().flat_map(|(budget, widths)| widths.iter().rev().map(|&h| Run::new("mixed", *budget, h, RATE_CONSTANT, 0)));
+    let runs = LADDER.iter().flat_map(|(budget, widths)| {
+        widths
+            .iter()
+            .rev()
+            .map(|&h| Run::new("mixed", *budget, h, RATE_CONSTANT, 0))
+    });
     runs.flatten().collect()
 }
 
@@ -78,16 +109,29 @@ mod tests {
     #[test]
     fn every_planned_run_lands_on_its_budget() {
         let runs = ladder();
-        assert_eq!(runs.len(), LADDER.iter().map(|(_, w)| w.len()).sum::<usize>());
+        assert_eq!(
+            runs.len(),
+            LADDER.iter().map(|(_, w)| w.len()).sum::<usize>()
+        );
         for run in &runs {
-            assert!((run.flops() as f64 / run.budget - 1.0).abs() < 0.01, "{}", run.name);
-            assert!(run.schedule(0) < 0.1 && run.schedule(run.steps / 2) == 1.0 && run.schedule(run.steps - 1) < 0.01);
+            assert!(
+                (run.flops() as f64 / run.budget - 1.0).abs() < 0.01,
+                "{}",
+                run.name
+            );
+            assert!(
+                run.schedule(0) < 0.1
+                    && run.schedule(run.steps / 2) == 1.0
+                    && run.schedule(run.steps - 1) < 0.01
+            );
         }
     }
 
     #[test]
     fn names_are_like_the_papers() {
         let run = Run::new("mixed", 1e12, 64, RATE_CONSTANT, 0).map(|r| r.name);
-        assert!(run.is_some_and(|n| n.starts_with("isoflop-1ep12-d64-L3-B") && n.ends_with("-mixed")));
+        assert!(
+            run.is_some_and(|n| n.starts_with("isoflop-1ep12-d64-L3-B") && n.ends_with("-mixed"))
+        );
     }
 }

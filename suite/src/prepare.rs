@@ -77,15 +77,21 @@ pub struct Item {
 }
 
 fn fnv(bytes: &[u8]) -> u64 {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    });
     // FNV's high bits mix poorly on short names.
     (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn read_documents(docs: &Path, name: &str) -> Result<Vec<Document>, Box<dyn Error>> {
     let path = docs.join(format!("{name}.jsonl"));
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e} (run fetch.sh first)", path.display()))?;
-    let mut all: Vec<Document> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| format!("{}: {e} (run fetch.sh first)", path.display()))?;
+    let mut all: Vec<Document> = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
     all.sort_by_key(|d| (fnv(d.id.as_bytes()), d.id.clone()));
     Ok(all)
 }
@@ -105,15 +111,36 @@ impl English {
     fn read(docs: &Path) -> Result<English, Box<dyn Error>> {
         let mut pages = read_documents(docs, "english-manuals")?;
         pages.retain(is_parallel);
-        let middling = pages.iter().filter(|d| (900..2_600).contains(&d.text.len()));
-        let held_out = middling.take(PARALLEL_PAGES).map(|d| d.id.clone()).collect();
-        let paragraphs = pages.iter().flat_map(|d| d.text.split("\n\n").filter(|p| p.len() >= 30).map(String::from)).collect();
-        Ok(English { held_out, paragraphs })
+        let middling = pages
+            .iter()
+            .filter(|d| (900..2_600).contains(&d.text.len()));
+        let held_out = middling
+            .take(PARALLEL_PAGES)
+            .map(|d| d.id.clone())
+            .collect();
+        let paragraphs = pages
+            .iter()
+            .flat_map(|d| {
+                d.text
+                    .split("\n\n")
+                    .filter(|p| p.len() >= 30)
+                    .map(String::from)
+            })
+            .collect();
+        Ok(English {
+            held_out,
+            paragraphs,
+        })
     }
 
     fn translated(&self, d: &mut Document) {
         if is_parallel(d) {
-            d.text = d.text.split("\n\n").filter(|&p| !self.paragraphs.contains(p)).collect::<Vec<_>>().join("\n\n");
+            d.text = d
+                .text
+                .split("\n\n")
+                .filter(|&p| !self.paragraphs.contains(p))
+                .collect::<Vec<_>>()
+                .join("\n\n");
         }
     }
 }
@@ -129,7 +156,12 @@ fn cut(text: &str, most: usize) -> Vec<String> {
             end -= 1;
         }
         if end < rest.len() {
-            let tail = ["\n\n", "\n", ". ", "。", " "].iter().find_map(|mark| rest[..end].rfind(mark).map(|at| at + mark.len()).filter(|&at| at > end / 2));
+            let tail = ["\n\n", "\n", ". ", "。", " "].iter().find_map(|mark| {
+                rest[..end]
+                    .rfind(mark)
+                    .map(|at| at + mark.len())
+                    .filter(|&at| at > end / 2)
+            });
             end = tail.unwrap_or(end);
         }
         let item = rest[..end].trim();
@@ -144,7 +176,9 @@ fn cut(text: &str, most: usize) -> Vec<String> {
 /// Where an excerpt of a long document starts: at the start for prose, a third in for code, whose
 /// beginnings (imports, notices) resemble each other.
 fn excerpt(component: &str, text: &str) -> usize {
-    if !["python", "rust", "go", "manual-pages"].contains(&component) || text.len() < 4 * DOCUMENT_BYTES {
+    if !["python", "rust", "go", "manual-pages"].contains(&component)
+        || text.len() < 4 * DOCUMENT_BYTES
+    {
         return 0;
     }
     let mut start = text.len() / 3;
@@ -159,7 +193,11 @@ fn items_of(component: &str, d: &Document, most: usize) -> Vec<Item> {
     cut(&d.text[start..], most)
         .into_iter()
         .enumerate()
-        .map(|(i, text)| Item { id: format!("{}#{i}", d.id), cluster: d.id.clone(), text })
+        .map(|(i, text)| Item {
+            id: format!("{}#{i}", d.id),
+            cluster: d.id.clone(),
+            text,
+        })
         .collect()
 }
 
@@ -216,17 +254,30 @@ fn clean(text: &str, held: &Stretches) -> String {
         return text.to_string();
     }
     let keep = |piece: &&str| !held.touch(piece);
-    let kept = text.split("\n\n").filter(keep).collect::<Vec<_>>().join("\n\n");
+    let kept = text
+        .split("\n\n")
+        .filter(keep)
+        .collect::<Vec<_>>()
+        .join("\n\n");
     // A stretch may also cross paragraphs; then the document is left out.
-    if held.touch(&kept) { String::new() } else { kept }
+    if held.touch(&kept) {
+        String::new()
+    } else {
+        kept
+    }
 }
 
 /// Writes `data/train.bin`, `data/valid.bin`, `texts/*.jsonl` and `data/mixture.csv`.
 pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
-    let (docs, texts, data) = (suite.join("data/docs"), suite.join("texts"), suite.join("data"));
+    let (docs, texts, data) = (
+        suite.join("data/docs"),
+        suite.join("texts"),
+        suite.join("data"),
+    );
     let english = English::read(&docs)?;
     let mut held = Stretches::default();
-    let (mut aggregate, mut valid, mut train) = (Vec::new(), Vec::<String>::new(), Vec::<String>::new());
+    let (mut aggregate, mut valid, mut train) =
+        (Vec::new(), Vec::<String>::new(), Vec::<String>::new());
     let mut rest = Vec::new();
     for c in &MIXED {
         let mut test: Vec<Item> = Vec::new();
@@ -255,14 +306,21 @@ pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
             test.iter().for_each(|i| held.add(&i.text));
             write_items(&texts.join(format!("{name}.jsonl")), &test)?;
             let clusters: HashSet<_> = test.iter().map(|i| &i.cluster).collect();
-            println!("{name}: {} items, {} documents, {size} bytes", test.len(), clusters.len());
+            println!(
+                "{name}: {} items, {} documents, {size} bytes",
+                test.len(),
+                clusters.len()
+            );
         }
         rest.push(others);
     }
     // The aggregate and validation: other documents, each component by its share. None may repeat a tested text.
     let mut left = Vec::new();
     for (c, others) in MIXED.iter().zip(rest) {
-        let (mut want, mut want_valid) = (AGGREGATE_BYTES * c.share / 100.0, VALID_BYTES * c.share / 100.0);
+        let (mut want, mut want_valid) = (
+            AGGREGATE_BYTES * c.share / 100.0,
+            VALID_BYTES * c.share / 100.0,
+        );
         let mut others = others.into_iter().peekable();
         while want > SHORTEST_ITEM as f64 {
             let Some(d) = others.next() else { break };
@@ -300,13 +358,25 @@ pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
                 train.push(text);
             }
         }
-        writeln!(table, "{},{},{count},{size},{:.2}", c.name, c.share, size as f64 / TRAIN_BYTES * 100.0)?;
+        writeln!(
+            table,
+            "{},{},{count},{size},{:.2}",
+            c.name,
+            c.share,
+            size as f64 / TRAIN_BYTES * 100.0
+        )?;
     }
-    assert!(!train.iter().any(|t| held.touch(t)), "training text repeats a held-out text");
+    assert!(
+        !train.iter().any(|t| held.touch(t)),
+        "training text repeats a held-out text"
+    );
     // Windows are shuffled in training; documents are shuffled here so that a window may hold two that differ.
     train.sort_by_key(|t| fnv(t.as_bytes()));
     for (name, texts) in [("train.bin", &train), ("valid.bin", &valid)] {
-        let tokens: Vec<u16> = texts.iter().flat_map(|t| t.bytes().map(u16::from).chain([BOS])).collect();
+        let tokens: Vec<u16> = texts
+            .iter()
+            .flat_map(|t| t.bytes().map(u16::from).chain([BOS]))
+            .collect();
         println!("{name}: {} tokens", tokens.len());
         write_tokens(&data.join(name), &tokens)?;
     }
@@ -323,7 +393,11 @@ mod tests {
         let text = "Wörter und Sätze. ".repeat(400);
         let items = cut(&text, DOCUMENT_BYTES);
         assert!(items.len() >= 2);
-        assert!(items.iter().all(|i| (SHORTEST_ITEM..=ITEM_BYTES).contains(&i.len())));
+        assert!(
+            items
+                .iter()
+                .all(|i| (SHORTEST_ITEM..=ITEM_BYTES).contains(&i.len()))
+        );
         assert!(text.starts_with(&items[0]));
     }
 
@@ -332,7 +406,10 @@ mod tests {
         let mut held = Stretches::default();
         let secret = "the quick brown fox jumps over the lazy dog, ".repeat(4);
         held.add(&secret);
-        let text = format!("first paragraph\n\nintro:{}:outro\n\nlast", &secret[10..10 + OVERLAP]);
+        let text = format!(
+            "first paragraph\n\nintro:{}:outro\n\nlast",
+            &secret[10..10 + OVERLAP]
+        );
         assert_eq!(clean(&text, &held), "first paragraph\n\nlast");
         let short = format!("intro:{}:outro", &secret[10..10 + OVERLAP - 1]);
         assert_eq!(clean(&short, &held), short);

@@ -2,7 +2,9 @@
 
 use num_traits::{Float, FromPrimitive, NumAssign, ToPrimitive};
 
-pub trait Real: Float + NumAssign + FromPrimitive + ToPrimitive + Default + Send + Sync + std::fmt::Debug + 'static {
+pub trait Real:
+    Float + NumAssign + FromPrimitive + ToPrimitive + Default + Send + Sync + std::fmt::Debug + 'static
+{
     /// `e^x`, in a form that compilers turn into vector instructions.
     fn fast_exp(self) -> Self;
 

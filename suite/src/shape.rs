@@ -25,7 +25,12 @@ impl Shape {
     pub fn of_width(hidden: usize) -> Shape {
         let h = hidden as f64;
         let layers = (h / (4.0 * h.log2())).round_ties_even().max(1.0) as usize;
-        Shape { hidden, layers, heads: (hidden / HEAD_DIM).max(1), mlp: 4 * hidden }
+        Shape {
+            hidden,
+            layers,
+            heads: (hidden / HEAD_DIM).max(1),
+            mlp: 4 * hidden,
+        }
     }
 
     pub fn attention_width(&self) -> usize {
@@ -45,7 +50,8 @@ impl Shape {
     /// softmax 3 S² a head; norms, rotary embedding and activation are not counted.
     pub fn forward_flops_per_token(&self) -> u64 {
         let (h, a, m, s) = (self.hidden, self.attention_width(), self.mlp, CONTEXT);
-        let layer = 6 * h * m + 2 * h * 3 * a + 2 * a * h + 2 * s * a + 3 * s * self.heads + 2 * s * a;
+        let layer =
+            6 * h * m + 2 * h * 3 * a + 2 * a * h + 2 * s * a + 3 * s * self.heads + 2 * s * a;
         (self.layers * layer + 2 * h * VOCABULARY) as u64
     }
 
@@ -62,22 +68,41 @@ mod tests {
     #[test]
     fn counts_agree_with_a_hand_count() {
         let shape = Shape::of_width(32);
-        assert_eq!(shape, Shape { hidden: 32, layers: 2, heads: 2, mlp: 128 });
+        assert_eq!(
+            shape,
+            Shape {
+                hidden: 32,
+                layers: 2,
+                heads: 2,
+                mlp: 128
+            }
+        );
         // a layer: q, k, v, o 4·32², MLP 3·32·128, two norms of 32, two of 16
-        assert_eq!(shape.non_embedding_parameters(), 2 * (4096 + 12288 + 64 + 32) + 32);
+        assert_eq!(
+            shape.non_embedding_parameters(),
+            2 * (4096 + 12288 + 64 + 32) + 32
+        );
         assert_eq!(shape.parameters(), 32992 + 2 * 260 * 32);
         // 2 a weight, plus attention 4·S·a + 3·S·heads a layer
         let weights = 2 * (4096 + 12288) + 260 * 32;
         let attention = 2 * (4 * 256 * 32 + 3 * 256 * 2);
         assert_eq!(shape.forward_flops_per_token(), 2 * weights + attention);
-        assert_eq!(shape.training_flops_per_token(), 3 * (2 * weights + attention));
+        assert_eq!(
+            shape.training_flops_per_token(),
+            3 * (2 * weights + attention)
+        );
     }
 
     #[test]
     fn layers_follow_the_rule() {
-        let layers: Vec<usize> = [16, 24, 32, 48, 64, 80, 96, 128, 160].map(|h| Shape::of_width(h).layers).into();
+        let layers: Vec<usize> = [16, 24, 32, 48, 64, 80, 96, 128, 160]
+            .map(|h| Shape::of_width(h).layers)
+            .into();
         assert_eq!(layers, [1, 1, 2, 2, 3, 3, 4, 5, 5]);
-        assert_eq!([8, 24, 40, 64].map(|h| Shape::of_width(h).heads), [1, 1, 2, 4]);
+        assert_eq!(
+            [8, 24, 40, 64].map(|h| Shape::of_width(h).heads),
+            [1, 1, 2, 4]
+        );
         // the paper's own constants at its own widths
         let paper = |h: f64| (h / (64.0 + 4.0 * h.log2() - 9.0)).round_ties_even();
         assert_eq!((paper(512.0), paper(4096.0)), (6.0, 40.0));

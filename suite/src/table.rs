@@ -19,10 +19,30 @@ pub fn write_ladder(suite: &Path, mut finished: Vec<Finished>) -> Result<(), Box
     finished.sort_by_key(|f| (f.run.budget as u64, f.run.shape.hidden, f.run.seed));
     let mut out = csv::Writer::from_path(suite.join("ladder.csv"))?;
     out.write_record([
-        "run", "corpus", "budget", "flops", "params", "non_embedding_params", "tokens", "seed", "hidden", "layers", "heads", "mlp", "batch",
-        "steps", "lr", "valid_bits_per_byte", "checkpoint",
+        "run",
+        "corpus",
+        "budget",
+        "flops",
+        "params",
+        "non_embedding_params",
+        "tokens",
+        "seed",
+        "hidden",
+        "layers",
+        "heads",
+        "mlp",
+        "batch",
+        "steps",
+        "lr",
+        "valid_bits_per_byte",
+        "checkpoint",
     ])?;
-    for Finished { run, valid_bits_per_byte, .. } in &finished {
+    for Finished {
+        run,
+        valid_bits_per_byte,
+        ..
+    } in &finished
+    {
         out.write_record([
             run.name.clone(),
             run.corpus.clone(),
@@ -48,22 +68,42 @@ pub fn write_ladder(suite: &Path, mut finished: Vec<Finished>) -> Result<(), Box
 
 fn read_items(path: &Path) -> Result<Vec<Item>, Box<dyn Error>> {
     let text = fs::read_to_string(path)?;
-    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    Ok(text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?)
 }
 
 /// Scores every checkpoint of the ladder. A text's bytes are cut into separate windows of the context
 /// length, each with BOS before it, so that every byte is scored once, on at most 255 bytes before it.
 pub fn write_scores(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(suite.join("texts"))?.map(|e| Ok(e?.path())).collect::<std::io::Result<_>>()?;
+    let mut paths: Vec<PathBuf> = fs::read_dir(suite.join("texts"))?
+        .map(|e| Ok(e?.path()))
+        .collect::<std::io::Result<_>>()?;
     paths.retain(|p| p.extension().is_some_and(|e| e == "jsonl"));
     paths.sort();
     let mut texts = Vec::new();
     for path in &paths {
-        let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_stem()
+            .map(|s| s.to_string_lossy().into_owned())
+            .unwrap_or_default();
         texts.push((name, read_items(path)?));
     }
     let mut out = csv::Writer::from_path(suite.join("scores.csv"))?;
-    out.write_record(["corpus", "run", "budget", "flops", "params", "tokens", "seed", "distribution", "cluster", "loss", "weight"])?;
+    out.write_record([
+        "corpus",
+        "run",
+        "budget",
+        "flops",
+        "params",
+        "tokens",
+        "seed",
+        "distribution",
+        "cluster",
+        "loss",
+        "weight",
+    ])?;
     for run in runs {
         let mut model = evaluator(run);
         let parameters = export::read(&model.layout, &suite.join(checkpoint(run)))?;
@@ -90,14 +130,21 @@ pub fn write_scores(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
 }
 
 /// Bits and bytes by cluster, in order of first appearance.
-fn score(model: &mut crate::model::Model<f32>, parameters: &[f32], items: &[Item]) -> Vec<(String, f64, usize)> {
+fn score(
+    model: &mut crate::model::Model<f32>,
+    parameters: &[f32],
+    items: &[Item],
+) -> Vec<(String, f64, usize)> {
     let mut windows: Vec<(usize, Vec<u16>)> = Vec::new();
     let mut clusters: Vec<(String, f64, usize)> = Vec::new();
     for item in items {
-        let at = clusters.iter().position(|c| c.0 == item.cluster).unwrap_or_else(|| {
-            clusters.push((item.cluster.clone(), 0.0, 0));
-            clusters.len() - 1
-        });
+        let at = clusters
+            .iter()
+            .position(|c| c.0 == item.cluster)
+            .unwrap_or_else(|| {
+                clusters.push((item.cluster.clone(), 0.0, 0));
+                clusters.len() - 1
+            });
         clusters[at].2 += item.text.len();
         let tokens: Vec<u16> = item.text.bytes().map(u16::from).collect();
         windows.extend(tokens.chunks(CONTEXT).map(|w| (at, w.to_vec())));

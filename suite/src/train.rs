@@ -52,7 +52,12 @@ impl<'a> Trainer<'a> {
         let model = Model::new(run.shape, TOGETHER, CONTEXT);
         let n = model.layout.len;
         let mut decayed = vec![false; n];
-        for t in model.layout.tensors.iter().filter(|t| t.deviation.is_some()) {
+        for t in model
+            .layout
+            .tensors
+            .iter()
+            .filter(|t| t.deviation.is_some())
+        {
             decayed[t.range.clone()].fill(true);
         }
         Self {
@@ -81,12 +86,23 @@ impl<'a> Trainer<'a> {
             let at = self.order.window(self.step * self.run.batch + i) * CONTEXT;
             push_window(&self.train[at..at + CONTEXT], &mut inputs, &mut targets);
             if inputs.len() == TOGETHER * CONTEXT {
-                loss += self.model.backward(&self.parameters, &inputs, &targets, 1.0 / tokens as f32, &mut self.grad);
+                loss += self.model.backward(
+                    &self.parameters,
+                    &inputs,
+                    &targets,
+                    1.0 / tokens as f32,
+                    &mut self.grad,
+                );
                 inputs.clear();
                 targets.clear();
             }
         }
-        let norm = self.grad.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+        let norm = self
+            .grad
+            .iter()
+            .map(|&g| f64::from(g).powi(2))
+            .sum::<f64>()
+            .sqrt();
         let clip = (CLIP / norm).min(1.0) as f32;
         let rate = (self.run.rate * self.run.schedule(self.step)) as f32;
         let t = self.step as i32 + 1;
@@ -96,7 +112,11 @@ impl<'a> Trainer<'a> {
             self.moment1[i] = BETA1 * self.moment1[i] + (1.0 - BETA1) * g;
             self.moment2[i] = BETA2 * self.moment2[i] + (1.0 - BETA2) * g * g;
             let update = self.moment1[i] / unbias1 / ((self.moment2[i] / unbias2).sqrt() + EPS);
-            let decay = if self.decayed[i] { DECAY * self.parameters[i] } else { 0.0 };
+            let decay = if self.decayed[i] {
+                DECAY * self.parameters[i]
+            } else {
+                0.0
+            };
             self.parameters[i] -= rate * (update + decay);
         }
         self.step += 1;
@@ -104,7 +124,8 @@ impl<'a> Trainer<'a> {
     }
 
     pub fn save(&self, path: &Path) -> Result<(), Box<dyn Error>> {
-        let header = serde_json::to_vec(&(self.run, self.step, self.seconds, self.processor_seconds))?;
+        let header =
+            serde_json::to_vec(&(self.run, self.step, self.seconds, self.processor_seconds))?;
         let mut out = (header.len() as u64).to_le_bytes().to_vec();
         out.extend(header);
         for part in [&self.parameters, &self.moment1, &self.moment2] {
@@ -118,16 +139,24 @@ impl<'a> Trainer<'a> {
     /// Continues where a saved state of the same run stopped.
     pub fn load(&mut self, path: &Path) -> Result<(), Box<dyn Error>> {
         let bytes = fs::read(path)?;
-        let wrong = || format!("{}: not a saved state of this run; delete it to start anew", path.display());
+        let wrong = || {
+            format!(
+                "{}: not a saved state of this run; delete it to start anew",
+                path.display()
+            )
+        };
         let (len, rest) = bytes.split_at_checked(8).ok_or_else(wrong)?;
         let len = u64::from_le_bytes(len.try_into()?) as usize;
         let (header, body) = rest.split_at_checked(len).ok_or_else(wrong)?;
-        let (run, step, seconds, processor_seconds): (Run, usize, f64, f64) = serde_json::from_slice(header)?;
+        let (run, step, seconds, processor_seconds): (Run, usize, f64, f64) =
+            serde_json::from_slice(header)?;
         let n = self.parameters.len();
         if run != *self.run || body.len() != 12 * n {
             return Err(wrong().into());
         }
-        let mut values = body.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let mut values = body
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         for part in [&mut self.parameters, &mut self.moment1, &mut self.moment2] {
             part.iter_mut().zip(&mut values).for_each(|(p, x)| *p = x);
         }
@@ -137,13 +166,25 @@ impl<'a> Trainer<'a> {
 }
 
 /// Bits per byte over a stream, in separate windows that each begin with BOS; separators are not counted.
-pub fn bits_per_byte(model: &mut Model<f32>, parameters: &[f32], stream: &[u16], windows: usize) -> f64 {
+pub fn bits_per_byte(
+    model: &mut Model<f32>,
+    parameters: &[f32],
+    stream: &[u16],
+    windows: usize,
+) -> f64 {
     let (mut nats, mut bytes) = (0.0, 0u64);
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-    for window in stream.chunks_exact(CONTEXT).take(windows / TOGETHER * TOGETHER) {
+    for window in stream
+        .chunks_exact(CONTEXT)
+        .take(windows / TOGETHER * TOGETHER)
+    {
         push_window(window, &mut inputs, &mut targets);
         if inputs.len() == TOGETHER * CONTEXT {
-            for (&loss, &target) in model.losses(parameters, &inputs, &targets).iter().zip(&targets) {
+            for (&loss, &target) in model
+                .losses(parameters, &inputs, &targets)
+                .iter()
+                .zip(&targets)
+            {
                 if target != BOS {
                     nats += f64::from(loss);
                     bytes += 1;
@@ -163,11 +204,21 @@ pub fn evaluator(run: &Run) -> Model<f32> {
 /// Processor time of this thread, where the system tells it.
 fn processor_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+    stat.split(' ')
+        .next()
+        .and_then(|ns| ns.parse::<f64>().ok())
+        .unwrap_or(0.0)
+        / 1e9
 }
 
 /// Trains a run to its end, or continues it; leaves `<folder>/<name>.json` and, if asked, a checkpoint.
-pub fn train(run: &Run, [train, valid]: [&[u16]; 2], folder: &Path, resume: bool, checkpoints: Option<&Path>) -> Result<Finished, Box<dyn Error>> {
+pub fn train(
+    run: &Run,
+    [train, valid]: [&[u16]; 2],
+    folder: &Path,
+    resume: bool,
+    checkpoints: Option<&Path>,
+) -> Result<Finished, Box<dyn Error>> {
     let done = folder.join(format!("{}.json", run.name));
     if resume && let Ok(text) = fs::read_to_string(&done) {
         let finished: Finished = serde_json::from_str(&text)?;
@@ -182,13 +233,21 @@ pub fn train(run: &Run, [train, valid]: [&[u16]; 2], folder: &Path, resume: bool
         trainer.load(&state)?;
         println!("{}: continues at step {}", run.name, trainer.step);
     }
-    let (mut clock, mut processor, mut saved) = (Instant::now(), processor_seconds(), Instant::now());
+    let (mut clock, mut processor, mut saved) =
+        (Instant::now(), processor_seconds(), Instant::now());
     let mut recent = 0.0;
     while trainer.step < run.steps {
         let loss = trainer.step();
-        recent = if recent == 0.0 { loss } else { 0.95 * recent + 0.05 * loss };
+        recent = if recent == 0.0 {
+            loss
+        } else {
+            0.95 * recent + 0.05 * loss
+        };
         let last = trainer.step == run.steps;
-        if last || saved.elapsed() > SAVE_EVERY || trainer.step.is_multiple_of(run.steps.div_ceil(4)) {
+        if last
+            || saved.elapsed() > SAVE_EVERY
+            || trainer.step.is_multiple_of(run.steps.div_ceil(4))
+        {
             trainer.seconds += clock.elapsed().as_secs_f64();
             trainer.processor_seconds += processor_seconds() - processor;
             trainer.save(&state)?;
@@ -208,7 +267,11 @@ pub fn train(run: &Run, [train, valid]: [&[u16]; 2], folder: &Path, resume: bool
         }
     }
     // The figure of record is that of the rounded weights which are committed.
-    let rounded: Vec<f32> = trainer.parameters.iter().map(|&x| bf16::from_f32(x).to_f32()).collect();
+    let rounded: Vec<f32> = trainer
+        .parameters
+        .iter()
+        .map(|&x| bf16::from_f32(x).to_f32())
+        .collect();
     let finished = Finished {
         run: run.clone(),
         valid_bits_per_byte: bits_per_byte(&mut trainer.model, &rounded, valid, usize::MAX),
@@ -219,7 +282,10 @@ pub fn train(run: &Run, [train, valid]: [&[u16]; 2], folder: &Path, resume: bool
         export::write(run, &Layout::new(run.shape), &trainer.parameters, folder)?;
     }
     fs::write(&done, serde_json::to_string_pretty(&finished)?)?;
-    println!("{}: valid {:.4} bits/byte, {:.0} s", run.name, finished.valid_bits_per_byte, finished.seconds);
+    println!(
+        "{}: valid {:.4} bits/byte, {:.0} s",
+        run.name, finished.valid_bits_per_byte, finished.seconds
+    );
     fs::remove_file(&state)?;
     Ok(finished)
 }
@@ -229,7 +295,9 @@ mod tests {
     use super::*;
 
     fn stream() -> Vec<u16> {
-        (0..20 * CONTEXT).map(|i| (b'a' + (i * i % 23) as u8).into()).collect()
+        (0..20 * CONTEXT)
+            .map(|i| (b'a' + (i * i % 23) as u8).into())
+            .collect()
     }
 
     fn short() -> Run {
@@ -273,7 +341,10 @@ mod tests {
             resumed.step();
         }
         assert_eq!(whole.parameters, resumed.parameters);
-        let other = Run { seed: 9, ..run.clone() };
+        let other = Run {
+            seed: 9,
+            ..run.clone()
+        };
         assert!(Trainer::new(&other, &stream).load(&path).is_err());
         fs::remove_dir_all(folder).expect("removed");
     }
