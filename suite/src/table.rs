@@ -1,0 +1,165 @@
+//! `ladder.csv`, the run table, and `scores.csv`, every checkpoint's loss on every text by cluster.
+
+use crate::data::push_window;
+use crate::export;
+use crate::plan::Run;
+use crate::prepare::Item;
+use crate::shape::CONTEXT;
+use crate::train::{Finished, evaluator};
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub fn checkpoint(run: &Run) -> String {
+    format!("checkpoints/{}/{}", run.corpus, run.name)
+}
+
+/// Writes `ladder.csv` from the finished runs, in order of budget and width.
+pub fn write_ladder(suite: &Path, mut finished: Vec<Finished>) -> Result<(), Box<dyn Error>> {
+    finished.sort_by_key(|f| (f.run.budget as u64, f.run.shape.hidden, f.run.seed));
+    let mut out = csv::Writer::from_path(suite.join("ladder.csv"))?;
+    out.write_record([
+        "run",
+        "corpus",
+        "budget",
+        "flops",
+        "params",
+        "non_embedding_params",
+        "tokens",
+        "seed",
+        "hidden",
+        "layers",
+        "heads",
+        "mlp",
+        "batch",
+        "steps",
+        "lr",
+        "valid_bits_per_byte",
+        "checkpoint",
+    ])?;
+    for Finished {
+        run,
+        valid_bits_per_byte,
+        ..
+    } in &finished
+    {
+        out.write_record([
+            run.name.clone(),
+            run.corpus.clone(),
+            format!("{:e}", run.budget),
+            run.flops().to_string(),
+            run.shape.parameters().to_string(),
+            run.shape.non_embedding_parameters().to_string(),
+            run.tokens().to_string(),
+            run.seed.to_string(),
+            run.shape.hidden.to_string(),
+            run.shape.layers.to_string(),
+            run.shape.heads.to_string(),
+            run.shape.mlp.to_string(),
+            run.batch.to_string(),
+            run.steps.to_string(),
+            format!("{:.6}", run.rate),
+            format!("{valid_bits_per_byte:.5}"),
+            checkpoint(run),
+        ])?;
+    }
+    Ok(out.flush()?)
+}
+
+fn read_items(path: &Path) -> Result<Vec<Item>, Box<dyn Error>> {
+    let text = fs::read_to_string(path)?;
+    Ok(text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?)
+}
+
+/// Scores every checkpoint of the ladder. A text's bytes are cut into separate windows of the context
+/// length, each with BOS before it, so that every byte is scored once, on at most 255 bytes before it.
+pub fn write_scores(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(suite.join("texts"))?
+        .map(|e| Ok(e?.path()))
+        .collect::<std::io::Result<_>>()?;
+    paths.retain(|p| p.extension().is_some_and(|e| e == "jsonl"));
+    paths.sort();
+    let mut texts = Vec::new();
+    for path in &paths {
+        let name = path
+            .file_stem()
+            .map(|s| s.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        texts.push((name, read_items(path)?));
+    }
+    let mut out = csv::Writer::from_path(suite.join("scores.csv"))?;
+    out.write_record([
+        "corpus",
+        "run",
+        "budget",
+        "flops",
+        "params",
+        "tokens",
+        "seed",
+        "distribution",
+        "cluster",
+        "loss",
+        "weight",
+    ])?;
+    for run in runs {
+        let mut model = evaluator(run);
+        let parameters = export::read(&model.layout, &suite.join(checkpoint(run)))?;
+        for (name, items) in &texts {
+            for (cluster, bits, bytes) in score(&mut model, &parameters, items) {
+                out.write_record([
+                    run.corpus.clone(),
+                    run.name.clone(),
+                    format!("{:e}", run.budget),
+                    run.flops().to_string(),
+                    run.shape.parameters().to_string(),
+                    run.tokens().to_string(),
+                    run.seed.to_string(),
+                    name.clone(),
+                    cluster,
+                    format!("{:.6}", bits / bytes as f64),
+                    bytes.to_string(),
+                ])?;
+            }
+        }
+        println!("{} scored", run.name);
+    }
+    Ok(out.flush()?)
+}
+
+/// Bits and bytes by cluster, in order of first appearance.
+fn score(
+    model: &mut crate::model::Model<f32>,
+    parameters: &[f32],
+    items: &[Item],
+) -> Vec<(String, f64, usize)> {
+    let mut windows: Vec<(usize, Vec<u16>)> = Vec::new();
+    let mut clusters: Vec<(String, f64, usize)> = Vec::new();
+    for item in items {
+        let at = clusters
+            .iter()
+            .position(|c| c.0 == item.cluster)
+            .unwrap_or_else(|| {
+                clusters.push((item.cluster.clone(), 0.0, 0));
+                clusters.len() - 1
+            });
+        clusters[at].2 += item.text.len();
+        let tokens: Vec<u16> = item.text.bytes().map(u16::from).collect();
+        windows.extend(tokens.chunks(CONTEXT).map(|w| (at, w.to_vec())));
+    }
+    // An even number of windows goes through at a time; a lone last one is doubled and counted once.
+    for pair in windows.chunks(2) {
+        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+        for slot in 0..2 {
+            push_window(&pair[slot.min(pair.len() - 1)].1, &mut inputs, &mut targets);
+        }
+        let losses = model.losses(parameters, &inputs, &targets);
+        for ((at, window), losses) in pair.iter().zip(losses.chunks_exact(CONTEXT)) {
+            let nats: f64 = losses[..window.len()].iter().map(|&x| f64::from(x)).sum();
+            clusters[*at].1 += nats / std::f64::consts::LN_2;
+        }
+    }
+    clusters
+}
