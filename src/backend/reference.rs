@@ -317,7 +317,12 @@ pub fn check_attention<B>(
 }
 
 /// Rows of the keys that row `r` of `segment` sees, by rising logical position.
-fn visible(segments: &[Segment], segment: &Segment, r: usize, window: Option<usize>) -> Vec<usize> {
+pub(crate) fn visible(
+    segments: &[Segment],
+    segment: &Segment,
+    r: usize,
+    window: Option<usize>,
+) -> Vec<usize> {
     let mut keys: Vec<usize> = (segment.start..=r).rev().collect();
     let mut parent = segment.parent;
     while let Some(p) = parent {

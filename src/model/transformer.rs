@@ -122,13 +122,7 @@ impl<B: Backend> Transformer<B> {
     }
 
     fn rms<'a>(&self, width: usize, weight: &'a B::Buffer) -> Norm<'a, B::Buffer> {
-        Norm {
-            kind: NormKind::Rms,
-            epsilon: self.config.rms_norm_eps,
-            width,
-            weight,
-            bias: None,
-        }
+        Norm { kind: NormKind::Rms, epsilon: self.config.rms_norm_eps, width, weight, bias: None }
     }
 
     fn project(
