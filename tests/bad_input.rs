@@ -196,10 +196,14 @@ fn headers_that_are_cut_or_lie_about_their_length() {
         folder.write(SINGLE, [&lie.to_le_bytes(), &whole[8..]].concat());
         folder.format(SINGLE, &format!("header of {lie} bytes"));
     }
-    for lie in [0, 1, header - 1, header + 1, whole.len() as u64 - 8] {
+    for lie in [0, 1, header / 2, header + 1, whole.len() as u64 - 8] {
         folder.write(SINGLE, [&lie.to_le_bytes(), &whole[8..]].concat());
         folder.format(SINGLE, "safetensors header");
     }
+    // Headers are padded with spaces: without one of them it is still JSON, and every tensor would
+    // start a byte early.
+    folder.write(SINGLE, [&(header - 1).to_le_bytes(), &whole[8..]].concat());
+    folder.format(SINGLE, "the header says");
     // As large as a header may not be, in a file that would hold it (without writing it all).
     let folder = Folder::plain();
     folder.write(SINGLE, 100_000_001u64.to_le_bytes());
@@ -504,7 +508,7 @@ fn configurations_that_make_no_sense() {
                 config.insert("head_dim".to_owned(), json!(8));
             }
         });
-        folder.tensor(SINGLE, tensor, &huge.to_string());
+        folder.tensor(SINGLE, tensor, "expected");
     }
     let folder = Folder::plain();
     let layers = folder.json("config.json")["num_hidden_layers"].as_u64().unwrap();
@@ -562,7 +566,7 @@ fn batches_that_a_model_cannot_score() {
     let on_cpu = Transformer::load(dir, relscale_cpu::Cpu::new()).unwrap();
     for model in [&on_reference as &dyn Model, &on_cpu] {
         let (vocab, context) = (model.vocab_size() as u32, model.context_len());
-        assert_eq!(model.log_likelihoods(&Batch::new()).unwrap(), []);
+        assert!(model.log_likelihoods(&Batch::new()).unwrap().is_empty());
 
         for token in [vocab, u32::MAX] {
             let mut batch = Batch::new();
