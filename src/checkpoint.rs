@@ -80,6 +80,10 @@ const INDEX: &str = "model.safetensors.index.json";
 impl Weights {
     /// Opens the files of `dir` and reads their headers.
     ///
+    /// Symbolic links are followed, also out of the folder: the cache of the Hugging Face hub is
+    /// made of them, and who can place one can place a file. Names in the index are another
+    /// matter, as they come with a download: they must be names of files in the folder.
+    ///
     /// # Errors
     /// No safetensors file, a header that is malformed or contradicts the file's length, an index
     /// that names a file outside the folder or a tensor that its file does not hold.
@@ -104,7 +108,7 @@ impl Weights {
     }
 
     fn open_shards(&mut self, index: &Path) -> Result<(), Error> {
-        let size = fs::metadata(index).map_err(|e| Error::io(index, e))?.len();
+        let size = file_size(index)?;
         if size > MAX_INDEX_BYTES {
             return Err(Error::format(
                 index,
@@ -158,8 +162,8 @@ impl Weights {
     fn open_file(&mut self, name: &str) -> Result<(), Error> {
         let path = self.dir.join(name);
         let io = |e| Error::io(&path, e);
+        let size = file_size(&path)?;
         let mut file = File::open(&path).map_err(io)?;
-        let size = file.metadata().map_err(io)?.len();
         let mut prefix = [0u8; 8];
         if size < 8 {
             return Err(Error::format(
@@ -191,8 +195,10 @@ impl Weights {
         let metadata: Metadata = serde_json::from_slice(&header)
             .map_err(|e| Error::format(&path, format!("safetensors header: {e}")))?;
         let (held, said) = (size - data_start, metadata.data_len() as u64);
-        if said > held {
-            let message = format!("truncated: {held} of {said} bytes of tensors are there");
+        if said != held {
+            // Bytes that no tensor owns are as suspicious as missing ones; the safetensors library
+            // refuses both.
+            let message = format!("{held} bytes of tensors are there, the header says {said}");
             return Err(Error::format(&path, message));
         }
         let number = self.files.len();
@@ -287,6 +293,16 @@ impl Weights {
                 message: format!("is not part of {architecture} as config.json describes it"),
             }),
         }
+    }
+}
+
+/// Length of a file, which must be a regular one: opening a pipe would wait for a writer.
+pub(crate) fn file_size(path: &Path) -> Result<u64, Error> {
+    let metadata = fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    if metadata.is_file() {
+        Ok(metadata.len())
+    } else {
+        Err(Error::format(path, "is not a regular file"))
     }
 }
 

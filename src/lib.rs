@@ -3,6 +3,8 @@
 
 pub mod backend;
 pub mod checkpoint;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod distribution;
 mod error;
 pub mod evaluate;

@@ -150,15 +150,15 @@ fn expect_shape(what: &str, len: usize, rows: usize, cols: usize) -> Result<(), 
 pub(crate) fn embed<T: Float>(table: &[T], op: &Embed<'_>) -> Result<Vec<T>, String> {
     expect_shape("embedding table", table.len(), op.vocab, op.width)?;
     let scale: T = cast(op.scale);
+    if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
+        return Err(format!(
+            "token {token} is outside the vocabulary of {}",
+            op.vocab
+        ));
+    }
     let mut out = Vec::with_capacity(op.tokens.len() * op.width);
     for &token in op.tokens {
         let token = token as usize;
-        if token >= op.vocab {
-            return Err(format!(
-                "token {token} is outside the vocabulary of {}",
-                op.vocab
-            ));
-        }
         let row = &table[token * op.width..(token + 1) * op.width];
         out.extend(row.iter().map(|&x| x * scale));
     }
@@ -319,7 +319,11 @@ pub fn check_attention<B>(
 ) -> Result<(), String> {
     check_segments(op.segments, q.rows)?;
     let width = |heads: usize| heads.checked_mul(op.head_dim);
-    if op.kv_heads == 0 || op.head_dim == 0 || !op.heads.is_multiple_of(op.kv_heads) {
+    if op.heads == 0
+        || op.kv_heads == 0
+        || op.head_dim == 0
+        || !op.heads.is_multiple_of(op.kv_heads)
+    {
         let (heads, kv, dim) = (op.heads, op.kv_heads, op.head_dim);
         return Err(format!(
             "{heads} heads over {kv} key heads of {dim} elements"
@@ -342,7 +346,12 @@ pub fn check_attention<B>(
 }
 
 /// Rows of the keys that row `r` of `segment` sees, by rising logical position.
-fn visible(segments: &[Segment], segment: &Segment, r: usize, window: Option<usize>) -> Vec<usize> {
+pub(crate) fn visible(
+    segments: &[Segment],
+    segment: &Segment,
+    r: usize,
+    window: Option<usize>,
+) -> Vec<usize> {
     let mut keys: Vec<usize> = (segment.start..=r).rev().collect();
     let mut parent = segment.parent;
     while let Some(p) = parent {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::checkpoint::file_size;
 use crate::error::Error;
 
 /// The decoder a checkpoint describes. Fields are named as in Hugging Face `config.json`.
@@ -148,7 +149,7 @@ impl Config {
     /// is not supported: each by field and value.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
         let path = dir.as_ref().join("config.json");
-        let size = fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
+        let size = file_size(&path)?;
         if size > MAX_CONFIG_BYTES {
             return Err(Error::format(
                 &path,

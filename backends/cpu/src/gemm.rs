@@ -76,6 +76,9 @@ pub(crate) fn linear(
 ) {
     assert_eq!(out.len(), x.rows * w.outputs);
     assert_eq!(x.inputs, w.inputs);
+    if out.is_empty() {
+        return;
+    }
     let panels = w.outputs.div_ceil(LANES);
     // Whole tiles, so that a task's rows start at one.
     let task_rows = TASK_ROWS / x.tile * x.tile;

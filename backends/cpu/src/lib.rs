@@ -298,11 +298,19 @@ impl Backend for Cpu {
             return Err(fail(message));
         }
         let positions = op.positions.iter().max().map_or(0, |&p| p as usize + 1);
-        let rotations = self.rotations.get(op.frequencies, op.scale, positions);
+        // A table of every position up to the furthest is kept from call to call. A few rows that
+        // stand far from the start, as no batch of a model has them, are not worth one.
+        let table = positions <= x.rows.max(1 << 16);
+        let rotations = if table {
+            self.rotations.get(op.frequencies, op.scale, positions)
+        } else {
+            let positions = op.positions.iter().map(|&p| p as usize);
+            Arc::new(rows::Rotations::new(op.frequencies, op.scale, positions))
+        };
         Ok(done(self.by_row(x.rows, x.width, |r, out| {
             self.isa.run(rows::RopeRow {
                 rotations: &rotations,
-                position: op.positions[r] as usize,
+                entry: if table { op.positions[r] as usize } else { r },
                 head_dim: op.head_dim,
                 x: view.row(r, x.width),
                 out,
@@ -391,6 +399,10 @@ impl Backend for Cpu {
         let weight = op.weight.matrix(op.vocab, op.inputs).map_err(fail)?;
         let bias = optional(op.bias, "bias", op.vocab).map_err(fail)?;
         let packed = self.pack(x, op.inputs).map_err(fail)?;
+        if op.targets.is_empty() {
+            // The vocabulary may be empty as well, and then has no tiles.
+            return Ok(Vec::new());
+        }
         Ok(head::log_prob(
             self.isa,
             &self.threads,

@@ -80,10 +80,29 @@ pub(crate) struct Rotations {
 }
 
 impl Rotations {
-    /// Cosines and sines at `position`.
-    fn at(&self, position: usize) -> (&[f32], &[f32]) {
+    /// A table with one entry a position, in the order given.
+    pub(crate) fn new(
+        frequencies: &[f64],
+        scale: f64,
+        positions: impl ExactSizeIterator<Item = usize>,
+    ) -> Self {
+        let mut table = Vec::with_capacity(2 * frequencies.len() * positions.len());
+        for position in positions {
+            let angles = || frequencies.iter().map(|f| position as f64 * f);
+            table.extend(angles().map(|a| (libm::cos(a) * scale) as f32));
+            table.extend(angles().map(|a| (libm::sin(a) * scale) as f32));
+        }
+        Self {
+            frequencies: frequencies.to_vec(),
+            scale,
+            table,
+        }
+    }
+
+    /// Cosines and sines of entry `entry`.
+    fn at(&self, entry: usize) -> (&[f32], &[f32]) {
         let half = self.frequencies.len();
-        self.table[position * 2 * half..][..2 * half].split_at(half)
+        self.table[entry * 2 * half..][..2 * half].split_at(half)
     }
 }
 
@@ -106,17 +125,7 @@ impl RotationCache {
             }
             cache.remove(i);
         }
-        let mut table = Vec::with_capacity(size);
-        for position in 0..positions {
-            let angles = || frequencies.iter().map(|f| position as f64 * f);
-            table.extend(angles().map(|a| (libm::cos(a) * scale) as f32));
-            table.extend(angles().map(|a| (libm::sin(a) * scale) as f32));
-        }
-        let rotations = Arc::new(Rotations {
-            frequencies: frequencies.to_vec(),
-            scale,
-            table,
-        });
+        let rotations = Arc::new(Rotations::new(frequencies, scale, 0..positions));
         cache.push(Arc::clone(&rotations));
         if cache.len() > KEPT {
             cache.remove(0);
@@ -128,7 +137,8 @@ impl RotationCache {
 /// One row of [`rope`](relscale::backend::Backend::rope).
 pub(crate) struct RopeRow<'a> {
     pub(crate) rotations: &'a Rotations,
-    pub(crate) position: usize,
+    /// Entry of the rotations.
+    pub(crate) entry: usize,
     pub(crate) head_dim: usize,
     pub(crate) x: &'a [f32],
     pub(crate) out: &'a mut [f32],
@@ -139,7 +149,7 @@ impl Kernel for RopeRow<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (cos, sin) = self.rotations.at(self.position);
+        let (cos, sin) = self.rotations.at(self.entry);
         let half = cos.len();
         let heads = self
             .x

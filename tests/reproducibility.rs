@@ -1,0 +1,235 @@
+//! The same item on the same checkpoint gives the same bits on the CPU backend, whatever else is
+//! in the batch, however its prefix is shared, on any number of threads and instruction set.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use relscale::backend::Target;
+use relscale::model::{Batch, Model, Transformer};
+use relscale_cpu::Cpu;
+
+const CHECKPOINTS: [&str; 4] = [
+    "llama-gqa-tied-bf16",
+    "llama3-rope-sharded",
+    "qwen3-gqa",
+    "qwen3-tied-sharded",
+];
+
+/// One checkpoint on the default backend and on others that must agree with it.
+struct Variants {
+    model: Transformer<Cpu>,
+    others: BTreeMap<String, Transformer<Cpu>>,
+}
+
+fn variants() -> &'static [Variants] {
+    static LOADED: OnceLock<Vec<Variants>> = OnceLock::new();
+    LOADED.get_or_init(|| {
+        let load = |name: &str, cpu: Cpu| {
+            Transformer::load(common::fixture("checkpoints").join(name), cpu).unwrap()
+        };
+        let mut backends = BTreeMap::new();
+        for threads in [1, 2, 3, 8] {
+            let cpu = Cpu::with_threads(threads).unwrap();
+            backends.insert(format!("{threads} threads"), cpu);
+        }
+        for name in ["scalar", "avx2", "avx512"] {
+            match Cpu::with_threads(2).unwrap().with_instructions(name) {
+                Ok(cpu) => drop(backends.insert(name.to_owned(), cpu)),
+                Err(error) => println!("skipped: {error}"),
+            }
+        }
+        CHECKPOINTS
+            .iter()
+            .map(|name| Variants {
+                model: load(name, Cpu::new()),
+                others: backends
+                    .iter()
+                    .map(|(k, v)| (k.clone(), load(name, v.clone())))
+                    .collect(),
+            })
+            .collect()
+    })
+}
+
+/// A forest before it is known how large the vocabulary and the context are.
+#[derive(Debug, Clone)]
+struct Shape {
+    /// Parent (a root now and then) and tokens of each segment.
+    segments: Vec<(Option<Index>, Vec<u16>)>,
+    /// Segment, offset and token of each target.
+    targets: Vec<(Index, Index, u16)>,
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    // Lengths around the 64 positions of a block of keys now and then.
+    let len = prop_oneof![3 => 1..12usize, 1 => 50..80usize];
+    let tokens = len.prop_flat_map(|len| prop::collection::vec(any::<u16>(), len));
+    let parent = prop::option::weighted(0.8, any::<Index>());
+    let segments = prop::collection::vec((parent, tokens), 1..9);
+    let targets = prop::collection::vec((any::<Index>(), any::<Index>(), any::<u16>()), 1..14);
+    (segments, targets).prop_map(|(segments, targets)| Shape { segments, targets })
+}
+
+impl Shape {
+    fn batch(&self, model: &dyn Model) -> Batch {
+        let vocab = model.vocab_size() as u32;
+        let mut batch = Batch::new();
+        for (parent, tokens) in &self.segments {
+            let tokens: Vec<u32> = tokens.iter().map(|&t| u32::from(t) % vocab).collect();
+            let count = batch.segments().len();
+            let parent = parent
+                .filter(|_| count > 0)
+                .map(|p| p.index(count))
+                .filter(|&p| {
+                    let parent = batch.segments()[p];
+                    parent.position + parent.len + tokens.len() <= model.context_len()
+                });
+            batch.segment(parent, &tokens).unwrap();
+        }
+        for (segment, offset, token) in &self.targets {
+            let segment = segment.index(batch.segments().len());
+            let offset = offset.index(batch.segments()[segment].len);
+            batch
+                .target(segment, offset, u32::from(*token) % vocab)
+                .unwrap();
+        }
+        batch
+    }
+}
+
+/// The tokens up to and with the target's row.
+fn path(batch: &Batch, target: Target) -> Vec<u32> {
+    let segments = batch.segments();
+    let mut at = segments.iter().rposition(|s| s.start <= target.row);
+    let mut end = target.row + 1;
+    let mut tokens = Vec::new();
+    while let Some(index) = at {
+        let segment = segments[index];
+        tokens.extend(batch.tokens()[segment.start..end].iter().rev());
+        at = segment.parent;
+        end = at.map_or(0, |p| segments[p].start + segments[p].len);
+    }
+    tokens.reverse();
+    tokens
+}
+
+/// A sequence of its own with one target at its end.
+fn alone(model: &dyn Model, tokens: &[u32], token: u32) -> f64 {
+    let mut batch = Batch::new();
+    let segment = batch.segment(None, tokens).unwrap();
+    batch.target(segment, tokens.len() - 1, token).unwrap();
+    model.log_likelihoods(&batch).unwrap()[0]
+}
+
+fn bits(values: &[f64]) -> Vec<u64> {
+    assert!(values.iter().all(|x| x.is_finite()));
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_forest_scores_each_path_as_if_it_stood_alone(
+        which in 0..CHECKPOINTS.len(),
+        shape in shapes(),
+    ) {
+        let model = &variants()[which].model;
+        let batch = shape.batch(model);
+        let together = model.log_likelihoods(&batch).unwrap();
+        for (&target, together) in batch.targets().iter().zip(together) {
+            let alone = alone(model, &path(&batch, target), target.token);
+            prop_assert_eq!(together.to_bits(), alone.to_bits(), "{:?}", target);
+        }
+    }
+
+    #[test]
+    fn threads_and_instruction_sets_do_not_change_a_bit(
+        which in 0..CHECKPOINTS.len(),
+        shape in shapes(),
+    ) {
+        let Variants { model, others } = &variants()[which];
+        let batch = shape.batch(model);
+        let want = bits(&model.log_likelihoods(&batch).unwrap());
+        for (name, other) in others {
+            prop_assert_eq!(&bits(&other.log_likelihoods(&batch).unwrap()), &want, "{}", name);
+        }
+    }
+
+    #[test]
+    fn a_sequence_does_not_notice_its_batch(
+        which in 0..CHECKPOINTS.len(),
+        texts in prop::collection::vec(prop::collection::vec(any::<u16>(), 2..60), 1..12),
+        order in any::<[u32; 12]>(),
+        cut in any::<Index>(),
+    ) {
+        let model = &variants()[which].model;
+        let vocab = model.vocab_size() as u32;
+        let texts: Vec<Vec<u32>> =
+            texts.iter().map(|t| t.iter().map(|&t| u32::from(t) % vocab).collect()).collect();
+        let score = |texts: &[&Vec<u32>]| {
+            let mut batch = Batch::new();
+            texts.iter().for_each(|text| common::rolling(&mut batch, text));
+            let mut all = bits(&model.log_likelihoods(&batch).unwrap()).into_iter();
+            texts.iter().map(|t| all.by_ref().take(t.len() - 1).collect()).collect::<Vec<Vec<_>>>()
+        };
+        let in_order: Vec<&Vec<u32>> = texts.iter().collect();
+        let together = score(&in_order);
+        let mut shuffled: Vec<usize> = (0..texts.len()).collect();
+        shuffled.sort_by_key(|&i| order[i]);
+        let (one, two) = shuffled.split_at(cut.index(texts.len()));
+        for part in [one, two] {
+            let scored = score(&part.iter().map(|&i| &texts[i]).collect::<Vec<_>>());
+            for (&i, scored) in part.iter().zip(scored) {
+                prop_assert_eq!(&scored, &together[i], "text {}", i);
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_changes_nothing(
+        which in 0..CHECKPOINTS.len(),
+        tokens in prop::collection::vec(any::<u16>(), 2..140),
+        other in prop::collection::vec(any::<u16>(), 0..70),
+        cut in any::<Index>(),
+    ) {
+        let model = &variants()[which].model;
+        let vocab = model.vocab_size() as u32;
+        let cut = 1 + cut.index(tokens.len() - 1);
+        let id = |t: &u16| u32::from(*t) % vocab;
+        let score = |tokens: &[u32]| {
+            let mut batch = Batch::new();
+            let segment = batch.segment(None, tokens).unwrap();
+            for offset in 0..cut {
+                batch.target(segment, offset, 1).unwrap();
+            }
+            bits(&model.log_likelihoods(&batch).unwrap())
+        };
+        let one: Vec<u32> = tokens.iter().map(id).collect();
+        let two: Vec<u32> = tokens[..cut].iter().chain(&other).map(id).collect();
+        prop_assert_eq!(score(&one), score(&two));
+    }
+
+    #[test]
+    fn probabilities_sum_to_one(
+        which in 0..CHECKPOINTS.len(),
+        context in prop::collection::vec(any::<u16>(), 1..100),
+    ) {
+        let model = &variants()[which].model;
+        let vocab = model.vocab_size() as u32;
+        let context: Vec<u32> = context.iter().map(|&t| u32::from(t) % vocab).collect();
+        let mut batch = Batch::new();
+        let segment = batch.segment(None, &context).unwrap();
+        for token in 0..vocab {
+            batch.target(segment, context.len() - 1, token).unwrap();
+        }
+        let all = model.log_likelihoods(&batch).unwrap();
+        let sum: f64 = all.iter().map(|l| l.exp()).sum();
+        // Rounding of logits cancels; what is left is that of the exponentials in `f32`.
+        prop_assert!((sum - 1.0).abs() < 1e-6, "{}", sum);
+    }
+}
