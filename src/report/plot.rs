@@ -287,7 +287,11 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
             .collect::<Vec<_>>();
         Span::of(law.readings.iter().map(|r| r.log_ratio).chain(band))
     };
-    let half = laws.iter().map(|l| values(l).length()).fold(0.02, f64::max) * 0.55;
+    // Readings are all shown; an interval far wider than they are leaves the panel.
+    let longest =
+        |of: &dyn Fn(&RelativeLaw) -> f64| laws.iter().map(|l| of(l)).fold(0.02, f64::max);
+    let data = longest(&|l| Span::of(l.readings.iter().map(|r| r.log_ratio)).length());
+    let half = 0.55 * longest(&|l| values(l).length()).min(2.0 * data);
     let x = Span::of(laws.iter().flat_map(|l| {
         let readings = l.readings.iter().map(|r| r.scale.log10());
         readings.chain(l.band.iter().map(|b| b.scale.log10()))
@@ -309,7 +313,7 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
     drawing(width, top + rows * STEP.1 - 20, |c| {
         c.header(&format!("{corpus}: how the gaps evolve"), &notes)?;
         for (k, law) in laws.iter().enumerate() {
-            let span = values(law);
+            let span = Span::of(law.readings.iter().map(|r| r.log_ratio));
             let middle = (span.low + span.high) / 2.0;
             let left = 110 + (k % COLUMNS) as i32 * STEP.0;
             let top = top + (k / COLUMNS) as i32 * STEP.1;
@@ -1010,7 +1014,7 @@ impl Frame {
             low: self.y.low.exp(),
             high: self.y.high.exp(),
         };
-        let ticks = values.ticks(4.0);
+        let ticks = values.ticks(5.0);
         let digits = digits_for(&ticks);
         for v in ticks.iter().filter(|v| **v > 0.0) {
             let (_, y) = self.at(self.x.low, v.ln());
