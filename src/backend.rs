@@ -2,7 +2,7 @@
 //!
 //! A [`Backend`] owns buffers and computes on them. Three methods are required ([`Backend::name`],
 //! [`Backend::upload`], [`Backend::read`]); every kernel has a provided implementation that reads
-//! its inputs, runs the [`reference`] kernel and uploads the result. A new backend therefore works
+//! its inputs, runs the [`mod@reference`] kernel and uploads the result. A new backend therefore works
 //! from its first line and overrides what it can make fast.
 //!
 //! All matrices are row-major. An activation has one row a token of the batch.

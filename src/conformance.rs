@@ -74,6 +74,7 @@ macro_rules! conformance_tests {
         );
     };
     ($name:ident, $make:expr, $unit_roundoff:expr, $promise:expr $(,)?) => {
+        #[allow(clippy::redundant_closure, reason = "a closure reads best where the macro is called")]
         mod $name {
             #[allow(unused_imports, reason = "the backend may need nothing from outside")]
             use super::*;

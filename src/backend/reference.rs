@@ -1,6 +1,6 @@
 //! The reference kernels: plain loops, generic over the float type.
 //!
-//! They are the definition of each operation of [`Backend`](crate::backend::Backend), the oracle
+//! They are the definition of each operation of [`Backend`], the oracle
 //! of the tests (in `f64`) and the first backend to read. Sums run in index order.
 
 use num_traits::{Float, NumCast};
