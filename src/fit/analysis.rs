@@ -6,18 +6,18 @@ use crate::ladder::Ladder;
 
 use super::contrast::{self, Fitted, Part, View, fit_readout};
 use super::design::{Corpus, Design, mean_log, position, read_by};
-use super::diagnostics as diag;
+use super::diagnostics::{self as diag, Target};
 use super::error::FitError;
+use super::frontier::Profile;
+use super::inference::Estimate;
 use super::joint;
 use super::laws::{compare_laws, fit_floor_law, fit_surface};
 use super::meta::moderate_variances;
-use super::frontier::Profile;
-use super::inference::Estimate;
 use super::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
 use super::options::{Items, Options, VarianceForm};
 use super::result::{
-    Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport, ProfilePoint,
-    Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
+    Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport,
+    ProfilePoint, Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
 use super::verdict::{Evidence, Flag, Verdict, decide};
 
@@ -145,7 +145,9 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
                     }
                     views.push(view);
                 }
-                Err(e) => group.iter().for_each(|&t| refuse(corpus.name, Some(t), e.clone())),
+                Err(e) => group
+                    .iter()
+                    .for_each(|&t| refuse(corpus.name, Some(t), e.clone())),
             }
         }
         let Some(view) = views.into_iter().max_by_key(|v| v.members.len()) else {
@@ -232,7 +234,9 @@ fn cluster_ids(ladder: &Ladder) -> Vec<Vec<usize>> {
 
 /// Positions of the runs that have every distribution, and an aggregate where sizes are picked by it.
 fn members(corpus: &Corpus<'_>, distributions: &[usize]) -> Result<Vec<usize>, FitError> {
-    let mut keep = vec![true; corpus.runs.len()];
+    let mut keep: Vec<bool> = (0..corpus.runs.len())
+        .map(|r| !corpus.held_out(r))
+        .collect();
     let mut need = |values: &[f64]| {
         keep.iter_mut()
             .zip(values)
@@ -317,12 +321,24 @@ fn law(
     let leave_one_out = diag::leave_one_out(stage, &fitted, &plan.x, options)?;
     let difference = diag::difference(stage, &log_t, &log_b, options)?;
     let resampling = diag::resampling(plan, &fitted, options)?;
-    let floors = |seen: &[usize], unseen: &[usize]| {
-        Some(zip_difference(
-            &competing(view, &log_t, seen, unseen, options)?,
-            &competing(view, &log_b, seen, unseen, options)?,
-        ))
+    let floors = |seen: &[usize], targets: &[Target]| {
+        let t = competing(view, &log_t, seen, targets, options)?;
+        let b = competing(view, &log_b, seen, targets, options)?;
+        Some(t.iter().zip(&b).map(|(t, b)| t - b).collect())
     };
+    let reading = |i: usize| target(view, plan.groups[i].members.first().copied(), plan.x[i]);
+    let held_out: Vec<(Target, String, f64)> = (0..corpus.runs.len())
+        .filter(|&r| corpus.held_out(r) && y[r].is_finite())
+        .map(|r| {
+            let x = corpus.log_scale[r] - plan.origin;
+            (
+                target(view, Some(r), x),
+                corpus.run_name(r).to_owned(),
+                y[r],
+            )
+        })
+        .collect();
+    let backtest = diag::backtest(plan, &fitted, &reading, &held_out, &floors, options);
     let items = item_report(view, treatment, baseline, &fitted, options);
     let margin = options.margin();
     let tost = delta_beta.equivalence_p(margin);
@@ -357,7 +373,10 @@ fn law(
             && resampling.permutation_p.is_some_and(|p| p > options.alpha),
         Flag::Fragile,
     );
-    flag(resampling.autocorrelation_p.is_some_and(|p| p <= 0.05), Flag::Autocorrelated);
+    flag(
+        resampling.autocorrelation_p.is_some_and(|p| p <= 0.05),
+        Flag::Autocorrelated,
+    );
     flag(
         panel
             .iter()
@@ -369,6 +388,10 @@ fn law(
         Flag::InfluentialReading,
     );
     flag(difference.discordant, Flag::DifferenceDiscordant);
+    flag(
+        backtest.holdouts.len() >= 5 && backtest.coverage.is_some_and(|c| c < 0.8),
+        Flag::BacktestMisses,
+    );
     flag(
         predictions.iter().any(|p| p.beyond_one_ladder),
         Flag::Extrapolated,
@@ -413,7 +436,7 @@ fn law(
             .map(|r| (r.rule.clone(), r.delta_beta.value))
             .collect(),
         optimum_panel: panel,
-        backtest: diag::backtest(plan, &fitted.readings, &floors, options),
+        backtest,
         readings,
         band: diag::band(&fitted, plan.origin, &plan.x, options),
         parity: diag::parity(&fitted, plan.origin, options),
@@ -506,7 +529,7 @@ fn item_report(
         baseline_clusters: count(baseline),
         dropped_clusters: dropped(treatment) + dropped(baseline),
         dropped_runs: (0..corpus.runs.len())
-            .filter(|r| !used.contains(r))
+            .filter(|r| !used.contains(r) && !corpus.held_out(*r))
             .map(|r| corpus.run_name(r).to_owned())
             .collect(),
         shared_clusters: shared,
@@ -621,35 +644,51 @@ fn moderate(
     result
 }
 
-fn zip_difference(a: &[f64], b: &[f64]) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| a - b).collect()
+/// What a prediction is made at.
+fn target(view: &View<'_>, run: Option<usize>, x: f64) -> Target {
+    let runs = view.corpus.ladder.runs();
+    let run = run
+        .and_then(|r| view.corpus.runs.get(r))
+        .and_then(|&r| runs.get(r));
+    let (params, tokens) = run.map_or((f64::NAN, f64::NAN), |r| (r.params, r.tokens));
+    let terms = match view.plan.ratio {
+        Some(reference) => vec![1.0, x, libm::log(tokens / params) - reference],
+        None => vec![1.0, x],
+    };
+    Target {
+        x,
+        params,
+        tokens,
+        terms,
+    }
 }
 
-/// Log errors of `unseen` readings by a law with a floor fitted to `seen`: in the scale, or in sizes
-/// and tokens on a grid.
+/// Log errors at `targets` by a law with a floor fitted to the readings `seen`: in the scale, or in
+/// sizes and tokens on a grid.
 fn competing(
     view: &View<'_>,
     log_errors: &[f64],
     seen: &[usize],
-    unseen: &[usize],
+    targets: &[Target],
     options: &Options,
 ) -> Option<Vec<f64>> {
     let plan = &view.plan;
     let errors: Vec<f64> = seen.iter().map(|&i| diag::exp(log_errors[i])).collect();
     if plan.design == Design::Grid {
-        let runs = view.corpus.ladder.runs();
-        let run = |i: usize| Some(&runs[*view.corpus.runs.get(*plan.groups[i].members.first()?)?]);
-        let n: Option<Vec<f64>> = seen.iter().map(|&i| run(i).map(|r| r.params)).collect();
-        let d: Option<Vec<f64>> = seen.iter().map(|&i| run(i).map(|r| r.tokens)).collect();
-        let surface = fit_surface(&n?, &d?, &errors, None).ok()?;
-        return unseen
-            .iter()
-            .map(|&i| run(i).map(|r| surface.ln_loss(r.params, r.tokens)))
-            .collect();
+        let at = |i: &usize| target(view, plan.groups[*i].members.first().copied(), plan.x[*i]);
+        let n: Vec<f64> = seen.iter().map(|i| at(i).params).collect();
+        let d: Vec<f64> = seen.iter().map(|i| at(i).tokens).collect();
+        let surface = fit_surface(&n, &d, &errors, None).ok()?;
+        return Some(
+            targets
+                .iter()
+                .map(|t| surface.ln_loss(t.params, t.tokens))
+                .collect(),
+        );
     }
     let x: Vec<f64> = seen.iter().map(|&i| plan.x[i]).collect();
     let law = fit_floor_law(&x, &errors, None, 1.0 - options.alpha).ok()?;
-    Some(unseen.iter().map(|&i| law.ln_error(plan.x[i])).collect())
+    Some(targets.iter().map(|t| law.ln_error(t.x)).collect())
 }
 
 /// The law with a floor through the readings of one distribution.
@@ -672,7 +711,11 @@ fn floor(view: &View<'_>, readings: &[f64], options: &Options) -> Option<FloorRe
         exponent_interval: both(c.floor.exponent_interval),
         floor_share: share,
         aicc_difference: c.floor_aicc.zip(c.power.aicc).map(|(f, p)| f - p),
-        p_value: if c.floor_p_value.is_finite() { c.floor_p_value } else { 1.0 },
+        p_value: if c.floor_p_value.is_finite() {
+            c.floor_p_value
+        } else {
+            1.0
+        },
     })
 }
 
@@ -680,13 +723,21 @@ fn floor(view: &View<'_>, readings: &[f64], options: &Options) -> Option<FloorRe
 fn chance_distance(fitted: &Fitted, chance: Option<&f64>) -> Option<usize> {
     let level = libm::log(*chance?);
     let error = (fitted.sigma2 + fitted.item.level).sqrt();
-    Some(fitted.readings.iter().filter(|f| level - **f > 3.0 * error).count())
+    Some(
+        fitted
+            .readings
+            .iter()
+            .filter(|f| level - **f > 3.0 * error)
+            .count(),
+    )
 }
 
 /// Flags laws whose errors are still at chance, or already at their floor.
 fn flag_floors(laws: &mut [RelativeLaw], traditional: &[TraditionalLaw], options: &Options) {
-    let known: BTreeMap<(&str, &str), &TraditionalLaw> =
-        traditional.iter().map(|t| ((t.corpus.as_str(), t.distribution.as_str()), t)).collect();
+    let known: BTreeMap<(&str, &str), &TraditionalLaw> = traditional
+        .iter()
+        .map(|t| ((t.corpus.as_str(), t.distribution.as_str()), t))
+        .collect();
     for law in laws {
         let both = [&law.treatment, &law.baseline];
         let of = both.map(|d| known.get(&(law.corpus.as_str(), d.as_str())));
@@ -696,7 +747,8 @@ fn flag_floors(laws: &mut [RelativeLaw], traditional: &[TraditionalLaw], options
             law.flags.push(Flag::PreOnset);
         }
         let near = |t: &&&TraditionalLaw| {
-            t.floor.is_some_and(|f| f.p_value <= options.alpha && f.floor_share > 0.5)
+            t.floor
+                .is_some_and(|f| f.p_value <= options.alpha && f.floor_share > 0.5)
         };
         if of.iter().flatten().any(near) {
             law.flags.push(Flag::NearFloor);
@@ -727,7 +779,11 @@ fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {
             .collect(),
         frontier: plan.main().frontier.as_ref().map(|f| FrontierReport {
             minima: f.minima.iter().map(|m| diag::exp(*m)).collect(),
-            smoothed: plan.x.iter().map(|&x| diag::exp(f.line.at(x).value)).collect(),
+            smoothed: plan
+                .x
+                .iter()
+                .map(|&x| diag::exp(f.line.at(x).value))
+                .collect(),
             profiles: f.profiles.clone(),
             inside: f.inside.clone(),
             residual_sd: f.line.fit().variance().sqrt(),

@@ -13,8 +13,8 @@ use crate::ladder::{Ladder, Scores};
 use super::error::FitError;
 use super::frontier::{NARROW, Profile, WIDE, argmin, bowl};
 use super::inference::Stage;
-use super::regression::Line;
 use super::options::{Averaging, Axis, DesignChoice, OptimumRule, Options, Weighting};
+use super::regression::Line;
 
 /// The design that a corpus was fitted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -207,7 +207,11 @@ impl<'a> Corpus<'a> {
             None => {
                 // Only distributions that every run has: a mean over another set of distributions
                 // in some runs would move the optimum.
-                let everywhere = |l: &Losses| l.log_error.iter().all(|v| v.is_finite());
+                let fitted = |r: usize| !all[runs[r]].held_out;
+                let everywhere = |l: &Losses| {
+                    let of = l.log_error.iter().enumerate();
+                    of.filter(|(r, _)| fitted(*r)).all(|(_, v)| v.is_finite())
+                };
                 let members: Vec<usize> = (0..losses.len())
                     .filter(|&d| losses[d].as_ref().is_some_and(everywhere))
                     .collect();
@@ -254,6 +258,14 @@ impl<'a> Corpus<'a> {
         })
     }
 
+    pub(crate) fn held_out(&self, position: usize) -> bool {
+        let run = self
+            .runs
+            .get(position)
+            .and_then(|&r| self.ladder.runs().get(r));
+        run.is_some_and(|r| r.held_out)
+    }
+
     pub(crate) fn run_name(&self, position: usize) -> &str {
         let run = self
             .runs
@@ -290,7 +302,7 @@ fn detect(ladder: &Ladder, runs: &[usize]) -> Design {
     let all = ladder.runs();
     let mut budgets: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for &r in runs {
+    for &r in runs.iter().filter(|&&r| !all[r].held_out) {
         let run = &all[r];
         budgets
             .entry(run.budget.to_bits())
@@ -400,6 +412,8 @@ pub(crate) struct Plan {
     /// Rows of the run-level regression that item-by-run noise is taken around; NaN rows for runs
     /// that are not used.
     pub(crate) run_design: Vec<Vec<f64>>,
+    /// `ln(D/N)` at which a grid is read.
+    pub(crate) ratio: Option<f64>,
 }
 
 impl Plan {
@@ -536,7 +550,11 @@ fn isoflop_readout(
     let mut inside = Vec::with_capacity(bowls.len());
     let mut read_at = Vec::with_capacity(bowls.len());
     for ((b, &xj), &own) in bowls.iter().zip(x).zip(&minima) {
-        let wanted = if rule.smooth { frontier.at(xj).value } else { own };
+        let wanted = if rule.smooth {
+            frontier.at(xj).value
+        } else {
+            own
+        };
         let at = wanted.clamp(b.low, b.high);
         inside.push((wanted - at).abs() <= 1e-9);
         let sparse = |row: Vec<f64>| b.members.iter().copied().zip(row).collect::<Vec<_>>();
@@ -555,7 +573,12 @@ fn isoflop_readout(
     }
     Ok(Readout {
         rule: rule.name,
-        stage: Stage::new(line_columns(x), reading_weights(&rows, options), Vec::new(), options)?,
+        stage: Stage::new(
+            line_columns(x),
+            reading_weights(&rows, options),
+            Vec::new(),
+            options,
+        )?,
         rows,
         slopes,
         read_at,
@@ -646,7 +669,9 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
     let full = kept.iter().map(|g| g.members.len()).sum::<usize>() >= 10;
     for (g, &xj) in kept.iter().zip(&x) {
         for &m in &g.members {
-            let n = frontier.as_ref().map_or(0.0, |f| corpus.size[m] - f.at(xj).value);
+            let n = frontier
+                .as_ref()
+                .map_or(0.0, |f| corpus.size[m] - f.at(xj).value);
             run_design[m] = if full {
                 vec![1.0, xj, n, n * n, n * n * n]
             } else {
@@ -664,6 +689,7 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
         check,
         refused,
         run_design,
+        ratio: None,
     })
 }
 
@@ -707,7 +733,12 @@ fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pl
     let clusters = trajectories(corpus, groups.iter().map(|g| g.members.as_slice()));
     let readout = Readout {
         rule: "run",
-        stage: Stage::new(line_columns(&x), reading_weights(&rows, options), clusters, options)?,
+        stage: Stage::new(
+            line_columns(&x),
+            reading_weights(&rows, options),
+            clusters,
+            options,
+        )?,
         slopes: vec![Vec::new(); rows.len()],
         read_at: groups
             .iter()
@@ -726,6 +757,7 @@ fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pl
         check: None,
         refused: Vec::new(),
         run_design,
+        ratio: None,
     })
 }
 
@@ -770,7 +802,8 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
         .iter()
         .map(|&m| corpus.ratio[m] - reference)
         .collect();
-    let product = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a * b).collect() };
+    let product =
+        |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a * b).collect() };
     let mut plane = line_columns(&x);
     plane.push(d.clone());
     let mut bent = plane.clone();
@@ -806,6 +839,7 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
         check,
         refused: Vec::new(),
         run_design,
+        ratio: Some(reference),
     })
 }
 

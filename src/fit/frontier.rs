@@ -33,7 +33,11 @@ impl Poly {
             return None;
         }
         let columns: Vec<Vec<f64>> = (0..=degree)
-            .map(|k| u.iter().map(|x| ((x - centre) / scale).powi(k as i32)).collect())
+            .map(|k| {
+                u.iter()
+                    .map(|x| ((x - centre) / scale).powi(k as i32))
+                    .collect()
+            })
             .collect();
         let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
         Some(Self {
@@ -44,7 +48,9 @@ impl Poly {
     }
 
     fn row(&self, term: impl Fn(i32) -> f64) -> Result<Vec<f64>, FitError> {
-        let terms: Vec<f64> = (0..self.fit.coefficients().len()).map(|k| term(k as i32)).collect();
+        let terms: Vec<f64> = (0..self.fit.coefficients().len())
+            .map(|k| term(k as i32))
+            .collect();
         self.fit.weights_of(&terms)
     }
 
@@ -165,7 +171,11 @@ pub(crate) fn bowl(
     let low = u.iter().copied().fold(f64::INFINITY, f64::min);
     let high = u.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let y: Vec<f64> = used.iter().map(|&m| a[m]).collect();
-    let poly = if degree > 0 { Poly::new(&u, &y, degree) } else { None };
+    let poly = if degree > 0 {
+        Poly::new(&u, &y, degree)
+    } else {
+        None
+    };
     match poly {
         None => Some(lone(low, high)),
         Some(poly) => {
@@ -185,4 +195,3 @@ pub(crate) fn bowl(
         }
     }
 }
-

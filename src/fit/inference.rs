@@ -184,7 +184,9 @@ impl Stage {
     }
 
     fn unit(&self, k: usize) -> Vec<f64> {
-        (0..self.columns.len()).map(|i| if i == k { 1.0 } else { 0.0 }).collect()
+        (0..self.columns.len())
+            .map(|i| if i == k { 1.0 } else { 0.0 })
+            .collect()
     }
 
     fn errors(&self) -> Errors<'_> {
@@ -198,11 +200,6 @@ impl Stage {
 
     pub(crate) fn readings(&self) -> usize {
         self.weights.len()
-    }
-
-    /// The terms of one reading.
-    pub(crate) fn terms(&self, reading: usize) -> Vec<f64> {
-        self.columns.iter().map(|c| c[reading]).collect()
     }
 
     pub(crate) fn fit(&self, f: &[f64]) -> Result<LinearFit, FitError> {

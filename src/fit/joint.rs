@@ -51,8 +51,11 @@ pub(crate) fn centred(
     // The mean is one more distribution: its influences are summed once, not once per contrast.
     let share = 1.0 / all.len() as f64;
     let mean: Vec<f64> = view.scalar(&all.iter().map(|&d| (d, share)).collect::<Vec<_>>())?;
-    let influences: Vec<(&Influence, f64)> =
-        all.iter().filter_map(|&d| view.influence(d)).map(|i| (i, share)).collect();
+    let influences: Vec<(&Influence, f64)> = all
+        .iter()
+        .filter_map(|&d| view.influence(d))
+        .map(|i| (i, share))
+        .collect();
     let silent = influences.len() < all.len();
     let pooled = view.pooled(&influences);
     all.iter()
@@ -92,16 +95,25 @@ pub(crate) fn between(
 ) -> Result<ContrastLaw, FitError> {
     let name = one.corpus.ladder.scores()[treatment].name();
     let label = format!("{name}: {} - {}", one.corpus.name, two.corpus.name);
-    let budgets = |v: &View<'_>| -> Vec<u64> { v.plan.groups.iter().map(|g| g.budget.to_bits()).collect() };
+    let budgets =
+        |v: &View<'_>| -> Vec<u64> { v.plan.groups.iter().map(|g| g.budget.to_bits()).collect() };
     if [one, two].iter().any(|v| v.plan.design == Design::Grid)
         || one.plan.design != two.plan.design
         || budgets(one) != budgets(two)
     {
         return Err(FitError::Unsupported {
-            reason: format!("{label}: corpora are compared budget by budget, and these differ in budgets"),
+            reason: format!(
+                "{label}: corpora are compared budget by budget, and these differ in budgets"
+            ),
         });
     }
-    let x: Vec<f64> = one.plan.x.iter().zip(&two.plan.x).map(|(a, b)| 0.5 * (a + b)).collect();
+    let x: Vec<f64> = one
+        .plan
+        .x
+        .iter()
+        .zip(&two.plan.x)
+        .map(|(a, b)| 0.5 * (a + b))
+        .collect();
     let stage = Stage::new(
         vec![vec![1.0; x.len()], x.clone()],
         one.plan.main().stage.weights.clone(),
@@ -113,7 +125,12 @@ pub(crate) fn between(
         terms: vec![(treatment, sign), (baseline, -sign)],
     };
     let fitted = contrast::fit(&[part(one, 1.0), part(two, -1.0)], Some(&stage), options)?;
-    Ok(contrast_law(label, &[one.corpus.name, two.corpus.name], &fitted, options))
+    Ok(contrast_law(
+        label,
+        &[one.corpus.name, two.corpus.name],
+        &fitted,
+        options,
+    ))
 }
 
 /// Tests whether all exponents of a corpus are equal and estimates their spread.
@@ -123,7 +140,10 @@ pub(crate) fn heterogeneity(
     options: &Options,
 ) -> Result<Heterogeneity, FitError> {
     let effects: Vec<f64> = fits.iter().map(|(_, f)| f.slope).collect();
-    let spread: Vec<(f64, f64)> = fits.iter().map(|(_, f)| f.variance(1, options.items)).collect();
+    let spread: Vec<(f64, f64)> = fits
+        .iter()
+        .map(|(_, f)| f.variance(1, options.items))
+        .collect();
     let variances: Vec<f64> = spread.iter().map(|s| s.0).collect();
     let random = meta::random_effects(&effects, &variances, meta::Heterogeneity::Reml)?;
     // Exponents share runs: their covariance is that of the residuals, where there are enough.
@@ -177,11 +197,19 @@ pub(crate) fn covariate(
     let scores = view.corpus.ladder.scores();
     let with: Vec<(usize, f64, &Fitted)> = fits
         .iter()
-        .filter_map(|(d, f)| options.covariate.get(scores[*d].name()).map(|z| (*d, *z, f)))
+        .filter_map(|(d, f)| {
+            options
+                .covariate
+                .get(scores[*d].name())
+                .map(|z| (*d, *z, f))
+        })
         .collect();
     if with.len() < 3 {
         return Err(FitError::TooFew {
-            what: format!("distributions of corpus {:?} with a covariate", view.corpus.name),
+            what: format!(
+                "distributions of corpus {:?} with a covariate",
+                view.corpus.name
+            ),
             found: with.len(),
             needed: 3,
         });
@@ -199,7 +227,10 @@ pub(crate) fn covariate(
     let fitted = contrast::fit(&[Part { view, terms }], None, options)?;
     let ones = vec![1.0; z.len()];
     let effects: Vec<f64> = with.iter().map(|w| w.2.slope).collect();
-    let variances: Vec<f64> = with.iter().map(|w| w.2.variance(1, options.items).0).collect();
+    let variances: Vec<f64> = with
+        .iter()
+        .map(|w| w.2.variance(1, options.items).0)
+        .collect();
     let reml = meta::Heterogeneity::Reml;
     let sample = meta::meta_regression(&[&ones, &z], &effects, &variances, reml).ok();
     let permuted = meta::permute_covariate(&[&ones, &z], &effects, &variances, reml, options.seed);
@@ -207,9 +238,9 @@ pub(crate) fn covariate(
         corpus: view.corpus.name.into(),
         distributions: with.len(),
         fixed: fitted.estimate(1, options.items, options.alpha),
-        sample: sample.and_then(|m| m.coefficients.get(1).copied()).map(|e| {
-            Estimate::new(e.value, e.standard_error.powi(2), e.df, options.alpha)
-        }),
+        sample: sample
+            .and_then(|m| m.coefficients.get(1).copied())
+            .map(|e| Estimate::new(e.value, e.standard_error.powi(2), e.df, options.alpha)),
         permutation_p: permuted.ok().map(|t| t.p_value),
     })
 }
