@@ -42,6 +42,9 @@ pub struct Run {
     pub seed: Option<u64>,
     /// Training run that this checkpoint belongs to; `None` where the run stands by itself.
     pub trajectory: Option<String>,
+    /// Whether the run is a target to predict and never enters a fit.
+    #[serde(default)]
+    pub held_out: bool,
 }
 
 impl Run {
@@ -64,6 +67,7 @@ impl Run {
             tokens,
             seed: None,
             trajectory: None,
+            held_out: false,
         }
     }
 
@@ -71,6 +75,13 @@ impl Run {
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// The same run as a target to predict.
+    #[must_use]
+    pub fn with_held_out(mut self) -> Self {
+        self.held_out = true;
         self
     }
 

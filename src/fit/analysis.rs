@@ -6,7 +6,7 @@ use crate::ladder::Ladder;
 
 use super::contrast::{self, Fitted, Part, View, fit_readout};
 use super::design::{Corpus, Design, mean_log, position, read_by};
-use super::diagnostics as diag;
+use super::diagnostics::{self as diag, Target};
 use super::error::FitError;
 use super::frontier::Profile;
 use super::inference::Estimate;
@@ -234,7 +234,9 @@ fn cluster_ids(ladder: &Ladder) -> Vec<Vec<usize>> {
 
 /// Positions of the runs that have every distribution, and an aggregate where sizes are picked by it.
 fn members(corpus: &Corpus<'_>, distributions: &[usize]) -> Result<Vec<usize>, FitError> {
-    let mut keep = vec![true; corpus.runs.len()];
+    let mut keep: Vec<bool> = (0..corpus.runs.len())
+        .map(|r| !corpus.held_out(r))
+        .collect();
     let mut need = |values: &[f64]| {
         keep.iter_mut()
             .zip(values)
@@ -319,12 +321,24 @@ fn law(
     let leave_one_out = diag::leave_one_out(stage, &fitted, &plan.x, options)?;
     let difference = diag::difference(stage, &log_t, &log_b, options)?;
     let resampling = diag::resampling(plan, &fitted, options)?;
-    let floors = |seen: &[usize], unseen: &[usize]| {
-        Some(zip_difference(
-            &competing(view, &log_t, seen, unseen, options)?,
-            &competing(view, &log_b, seen, unseen, options)?,
-        ))
+    let floors = |seen: &[usize], targets: &[Target]| {
+        let t = competing(view, &log_t, seen, targets, options)?;
+        let b = competing(view, &log_b, seen, targets, options)?;
+        Some(t.iter().zip(&b).map(|(t, b)| t - b).collect())
     };
+    let reading = |i: usize| target(view, plan.groups[i].members.first().copied(), plan.x[i]);
+    let held_out: Vec<(Target, String, f64)> = (0..corpus.runs.len())
+        .filter(|&r| corpus.held_out(r) && y[r].is_finite())
+        .map(|r| {
+            let x = corpus.log_scale[r] - plan.origin;
+            (
+                target(view, Some(r), x),
+                corpus.run_name(r).to_owned(),
+                y[r],
+            )
+        })
+        .collect();
+    let backtest = diag::backtest(plan, &fitted, &reading, &held_out, &floors, options);
     let items = item_report(view, treatment, baseline, &fitted, options);
     let margin = options.margin();
     let tost = delta_beta.equivalence_p(margin);
@@ -375,6 +389,10 @@ fn law(
     );
     flag(difference.discordant, Flag::DifferenceDiscordant);
     flag(
+        backtest.holdouts.len() >= 5 && backtest.coverage.is_some_and(|c| c < 0.8),
+        Flag::BacktestMisses,
+    );
+    flag(
         predictions.iter().any(|p| p.beyond_one_ladder),
         Flag::Extrapolated,
     );
@@ -418,7 +436,7 @@ fn law(
             .map(|r| (r.rule.clone(), r.delta_beta.value))
             .collect(),
         optimum_panel: panel,
-        backtest: diag::backtest(plan, &fitted.readings, &floors, options),
+        backtest,
         readings,
         band: diag::band(&fitted, plan.origin, &plan.x, options),
         parity: diag::parity(&fitted, plan.origin, options),
@@ -511,7 +529,7 @@ fn item_report(
         baseline_clusters: count(baseline),
         dropped_clusters: dropped(treatment) + dropped(baseline),
         dropped_runs: (0..corpus.runs.len())
-            .filter(|r| !used.contains(r))
+            .filter(|r| !used.contains(r) && !corpus.held_out(*r))
             .map(|r| corpus.run_name(r).to_owned())
             .collect(),
         shared_clusters: shared,
@@ -626,35 +644,51 @@ fn moderate(
     result
 }
 
-fn zip_difference(a: &[f64], b: &[f64]) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| a - b).collect()
+/// What a prediction is made at.
+fn target(view: &View<'_>, run: Option<usize>, x: f64) -> Target {
+    let runs = view.corpus.ladder.runs();
+    let run = run
+        .and_then(|r| view.corpus.runs.get(r))
+        .and_then(|&r| runs.get(r));
+    let (params, tokens) = run.map_or((f64::NAN, f64::NAN), |r| (r.params, r.tokens));
+    let terms = match view.plan.ratio {
+        Some(reference) => vec![1.0, x, libm::log(tokens / params) - reference],
+        None => vec![1.0, x],
+    };
+    Target {
+        x,
+        params,
+        tokens,
+        terms,
+    }
 }
 
-/// Log errors of `unseen` readings by a law with a floor fitted to `seen`: in the scale, or in sizes
-/// and tokens on a grid.
+/// Log errors at `targets` by a law with a floor fitted to the readings `seen`: in the scale, or in
+/// sizes and tokens on a grid.
 fn competing(
     view: &View<'_>,
     log_errors: &[f64],
     seen: &[usize],
-    unseen: &[usize],
+    targets: &[Target],
     options: &Options,
 ) -> Option<Vec<f64>> {
     let plan = &view.plan;
     let errors: Vec<f64> = seen.iter().map(|&i| diag::exp(log_errors[i])).collect();
     if plan.design == Design::Grid {
-        let runs = view.corpus.ladder.runs();
-        let run = |i: usize| Some(&runs[*view.corpus.runs.get(*plan.groups[i].members.first()?)?]);
-        let n: Option<Vec<f64>> = seen.iter().map(|&i| run(i).map(|r| r.params)).collect();
-        let d: Option<Vec<f64>> = seen.iter().map(|&i| run(i).map(|r| r.tokens)).collect();
-        let surface = fit_surface(&n?, &d?, &errors, None).ok()?;
-        return unseen
-            .iter()
-            .map(|&i| run(i).map(|r| surface.ln_loss(r.params, r.tokens)))
-            .collect();
+        let at = |i: &usize| target(view, plan.groups[*i].members.first().copied(), plan.x[*i]);
+        let n: Vec<f64> = seen.iter().map(|i| at(i).params).collect();
+        let d: Vec<f64> = seen.iter().map(|i| at(i).tokens).collect();
+        let surface = fit_surface(&n, &d, &errors, None).ok()?;
+        return Some(
+            targets
+                .iter()
+                .map(|t| surface.ln_loss(t.params, t.tokens))
+                .collect(),
+        );
     }
     let x: Vec<f64> = seen.iter().map(|&i| plan.x[i]).collect();
     let law = fit_floor_law(&x, &errors, None, 1.0 - options.alpha).ok()?;
-    Some(unseen.iter().map(|&i| law.ln_error(plan.x[i])).collect())
+    Some(targets.iter().map(|t| law.ln_error(t.x)).collect())
 }
 
 /// The law with a floor through the readings of one distribution.

@@ -181,20 +181,6 @@ fn influence(
             noise[i * runs + r] = e[k] * gap[k] * scale;
         }
     }
-    let squares = |f: &dyn Fn(usize) -> (f64, f64), n: usize| {
-        (0..n).fold(Cov::default(), |t, i| {
-            let (a, b) = f(i);
-            t.plus(Cov::outer(a, b))
-        })
-    };
-    let item = squares(&|i| (pull[0][i], pull[1][i]), g);
-    let idiosyncratic = squares(
-        &|i| {
-            let r = i % runs;
-            (noise[i] * weights[0][r], noise[i] * weights[1][r])
-        },
-        g * runs,
-    );
     // Relative weights: fourth powers of large normalisers would overflow.
     let high = losses.weights.iter().copied().fold(0.0, f64::max);
     let power = |p: i32| {
@@ -206,15 +192,16 @@ fn influence(
     };
     let (second, fourth) = (power(2), power(4));
     let effective = 2.0 / (1.0 / g as f64 + fourth / (second * second));
-    Some(Influence {
+    let influence = Influence {
         ids: losses.clusters.iter().map(|&c| ids[c]).collect(),
         pull,
         shift,
         noise,
-        item,
-        idiosyncratic,
+        item: Cov::default(),
+        idiosyncratic: Cov::default(),
         effective,
-    })
+    };
+    Some(influence.own(weights))
 }
 
 /// One corpus' share of a contrast.
@@ -453,46 +440,38 @@ fn fit_scalars(
 /// distribution and corpus at once.
 fn items(terms: &[(&Influence, f64, &View<'_>)], fitted: &mut Fitted) {
     fitted.effective = terms.iter().map(|t| t.0.effective).reduce(f64::min);
-    let shared = terms
-        .iter()
-        .enumerate()
-        .any(|(i, a)| terms[..i].iter().any(|b| overlap(&a.0.ids, &b.0.ids) > 0));
-    if !shared {
+    let mut shared = false;
+    for (n, &(one, c, view)) in terms.iter().enumerate() {
+        fitted.item = fitted.item.plus(one.item.scaled(c * c));
+        fitted.idiosyncratic = fitted.idiosyncratic.plus(one.idiosyncratic.scaled(c * c));
+        for &(two, e, other) in &terms[..n] {
+            // Noise of items in runs is shared within a run only: other corpora have other runs.
+            let weights = std::ptr::eq(view, other).then_some(&view.weights);
+            if let Some((item, noise)) = one.with(two, weights) {
+                shared = true;
+                fitted.item = fitted.item.plus(item.scaled(2.0 * c * e));
+                fitted.idiosyncratic = fitted.idiosyncratic.plus(noise.scaled(2.0 * c * e));
+            }
+        }
+    }
+    // Clusters in common that cancel leave rounding, of either sign.
+    for c in [&mut fitted.item, &mut fitted.idiosyncratic] {
+        c.level = c.level.max(0.0);
+        c.slope = c.slope.max(0.0);
+    }
+    fitted.item_df = if shared {
+        let df = (fitted.effective.unwrap_or(2.0) - 1.0).max(1.0);
+        [fitted.item.level, fitted.item.slope].map(|v| v * v / df)
+    } else {
+        let mut spread = [0.0; 2];
         for (i, c, _) in terms {
-            let item = i.item.scaled(c * c);
-            fitted.item = fitted.item.plus(item);
-            fitted.idiosyncratic = fitted.idiosyncratic.plus(i.idiosyncratic.scaled(c * c));
-            for (k, v) in [item.level, item.slope].into_iter().enumerate() {
-                fitted.item_df[k] += v * v / (i.effective - 1.0).max(1.0);
+            let own = i.item.scaled(c * c);
+            for (s, v) in spread.iter_mut().zip([own.level, own.slope]) {
+                *s += v * v / (i.effective - 1.0).max(1.0);
             }
         }
-        return;
-    }
-    let mut pulls: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
-    // Noise adds up within a run only: other corpora have other runs.
-    let mut noise: BTreeMap<(usize, usize), Vec<(f64, f64)>> = BTreeMap::new();
-    for (i, c, view) in terms {
-        let runs = view.corpus.runs.len();
-        let start = view.corpus.runs.first().copied().unwrap_or(0);
-        for (g, &id) in i.ids.iter().enumerate() {
-            let p = pulls.entry(id).or_default();
-            p.0 += c * i.pull[0][g];
-            p.1 += c * i.pull[1][g];
-            let row = noise
-                .entry((start, id))
-                .or_insert_with(|| vec![(0.0, 0.0); runs]);
-            for (r, v) in row.iter_mut().enumerate() {
-                let e = c * i.noise[g * runs + r];
-                v.0 += e * view.weights[0][r];
-                v.1 += e * view.weights[1][r];
-            }
-        }
-    }
-    let add = |t: Cov, &(a, b): &(f64, f64)| t.plus(Cov::outer(a, b));
-    fitted.item = pulls.values().fold(Cov::default(), add);
-    fitted.idiosyncratic = noise.values().flatten().fold(Cov::default(), add);
-    let df = (fitted.effective.unwrap_or(2.0) - 1.0).max(1.0);
-    fitted.item_df = [fitted.item.level, fitted.item.slope].map(|v| v * v / df);
+        spread
+    };
 }
 
 /// Number of common ids of two ascending lists.
@@ -515,6 +494,55 @@ pub(crate) fn overlap(a: &[usize], b: &[usize]) -> usize {
 impl Influence {
     pub(crate) fn ids(&self) -> &[usize] {
         &self.ids
+    }
+
+    /// Covariance of item and of item-by-run contributions with another distribution, through the
+    /// clusters that both have; `None` without any.
+    fn with(&self, other: &Self, weights: Option<&[Vec<f64>; 2]>) -> Option<(Cov, Cov)> {
+        let (mut i, mut j) = (0, 0);
+        let (mut item, mut noise) = (Cov::default(), Cov::default());
+        let mut any = false;
+        while let (Some(x), Some(y)) = (self.ids.get(i), other.ids.get(j)) {
+            match x.cmp(y) {
+                std::cmp::Ordering::Less => i += 1,
+                std::cmp::Ordering::Greater => j += 1,
+                std::cmp::Ordering::Equal => {
+                    any = true;
+                    let (a, b) = (self.at(i), other.at(j));
+                    item = item.plus(Cov {
+                        level: a[0] * b[0],
+                        cross: 0.5 * (a[0] * b[1] + a[1] * b[0]),
+                        slope: a[1] * b[1],
+                    });
+                    if let Some([level, slope]) = weights {
+                        let runs = level.len();
+                        let rows = (&self.noise[i * runs..], &other.noise[j * runs..]);
+                        for r in 0..runs {
+                            let e = rows.0[r] * rows.1[r];
+                            noise.level += e * level[r] * level[r];
+                            noise.cross += e * level[r] * slope[r];
+                            noise.slope += e * slope[r] * slope[r];
+                        }
+                    }
+                    i += 1;
+                    j += 1;
+                }
+            }
+        }
+        any.then_some((item, noise))
+    }
+
+    fn at(&self, g: usize) -> [f64; 2] {
+        [self.pull[0][g], self.pull[1][g]]
+    }
+
+    /// Sets the own variances from pulls and noise.
+    fn own(mut self, weights: &[Vec<f64>; 2]) -> Self {
+        if let Some((item, noise)) = self.with(&self, Some(weights)) {
+            self.item = item;
+            self.idiosyncratic = noise;
+        }
+        self
     }
 }
 
@@ -585,6 +613,6 @@ impl View<'_> {
                 }
             }
         }
-        Some(sum)
+        Some(sum.own(&self.weights))
     }
 }

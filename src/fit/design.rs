@@ -207,7 +207,11 @@ impl<'a> Corpus<'a> {
             None => {
                 // Only distributions that every run has: a mean over another set of distributions
                 // in some runs would move the optimum.
-                let everywhere = |l: &Losses| l.log_error.iter().all(|v| v.is_finite());
+                let fitted = |r: usize| !all[runs[r]].held_out;
+                let everywhere = |l: &Losses| {
+                    let of = l.log_error.iter().enumerate();
+                    of.filter(|(r, _)| fitted(*r)).all(|(_, v)| v.is_finite())
+                };
                 let members: Vec<usize> = (0..losses.len())
                     .filter(|&d| losses[d].as_ref().is_some_and(everywhere))
                     .collect();
@@ -254,6 +258,14 @@ impl<'a> Corpus<'a> {
         })
     }
 
+    pub(crate) fn held_out(&self, position: usize) -> bool {
+        let run = self
+            .runs
+            .get(position)
+            .and_then(|&r| self.ladder.runs().get(r));
+        run.is_some_and(|r| r.held_out)
+    }
+
     pub(crate) fn run_name(&self, position: usize) -> &str {
         let run = self
             .runs
@@ -290,7 +302,7 @@ fn detect(ladder: &Ladder, runs: &[usize]) -> Design {
     let all = ladder.runs();
     let mut budgets: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for &r in runs {
+    for &r in runs.iter().filter(|&&r| !all[r].held_out) {
         let run = &all[r];
         budgets
             .entry(run.budget.to_bits())
@@ -400,6 +412,8 @@ pub(crate) struct Plan {
     /// Rows of the run-level regression that item-by-run noise is taken around; NaN rows for runs
     /// that are not used.
     pub(crate) run_design: Vec<Vec<f64>>,
+    /// `ln(D/N)` at which a grid is read.
+    pub(crate) ratio: Option<f64>,
 }
 
 impl Plan {
@@ -675,6 +689,7 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
         check,
         refused,
         run_design,
+        ratio: None,
     })
 }
 
@@ -742,6 +757,7 @@ fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pl
         check: None,
         refused: Vec::new(),
         run_design,
+        ratio: None,
     })
 }
 
@@ -823,6 +839,7 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
         check,
         refused: Vec::new(),
         run_design,
+        ratio: Some(reference),
     })
 }
 

@@ -365,61 +365,87 @@ fn levels(plan: &Plan) -> Vec<Vec<usize>> {
     levels
 }
 
-/// Predicts the largest one, two and three levels of scale from the rest. `floors` predicts the
-/// second set of readings from the first by a competing law, where it can.
+/// What a prediction is made at.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Centred log scale.
+    pub(crate) x: f64,
+    pub(crate) params: f64,
+    pub(crate) tokens: f64,
+    /// Row of the terms of the main rule.
+    pub(crate) terms: Vec<f64>,
+}
+
+/// Log ratios at targets by a competing law fitted to some of the readings, where it can.
+type Competitor<'a> = dyn Fn(&[usize], &[Target]) -> Option<Vec<f64>> + 'a;
+
+/// Predicts the largest one, two and three levels of scale from the rest, and held-out runs from all.
 pub(crate) fn backtest(
     plan: &Plan,
-    readings: &[f64],
-    floors: &dyn Fn(&[usize], &[usize]) -> Option<Vec<f64>>,
+    fitted: &Fitted,
+    reading: &dyn Fn(usize) -> Target,
+    held_out: &[(Target, String, f64)],
+    floors: &Competitor<'_>,
     options: &Options,
 ) -> Backtest {
     let stage = &plan.main().stage;
+    let readings = &fitted.readings;
     let levels = levels(plan);
+    let predict = |seen: &[usize], targets: &[(Target, Option<String>, f64)]| -> Vec<Holdout> {
+        let fit = match stage.fit_some(seen, readings) {
+            Ok(fit) if fit.df() > 0 => fit,
+            _ => return Vec::new(),
+        };
+        let mean = seen.iter().map(|&i| readings[i]).sum::<f64>() / seen.len() as f64;
+        let last = seen.last().map_or(mean, |&i| readings[i]);
+        let at: Vec<Target> = targets.iter().map(|t| t.0.clone()).collect();
+        let with_floors = floors(seen, &at);
+        let mut all = Vec::with_capacity(targets.len());
+        for (n, (target, run, actual)) in targets.iter().enumerate() {
+            let Ok(line) = fit.estimate(&target.terms, Errors::Classical) else {
+                continue;
+            };
+            let variance = line.standard_error.powi(2) + fit.variance();
+            let new = Estimate::new(line.value, variance, line.df, options.alpha);
+            let competitor = with_floors.as_ref().and_then(|p| p.get(n));
+            all.push(Holdout {
+                run: run.clone(),
+                fitted: seen.len(),
+                scale: exp(plan.origin + target.x),
+                predicted: new.interval(),
+                actual: *actual,
+                error: actual - new.value,
+                constant_error: actual - mean,
+                last_error: actual - last,
+                floors_error: competitor.map(|p| actual - p).filter(|e| e.is_finite()),
+                inside: new.lower <= *actual && *actual <= new.upper,
+            });
+        }
+        all
+    };
     let mut holdouts = Vec::new();
     for k in 1..=3 {
         let Some(kept) = levels.len().checked_sub(k).filter(|&n| n >= 3) else {
             break;
         };
         let (seen, unseen) = levels.split_at(kept);
-        let (seen, unseen) = (seen.concat(), unseen.concat());
-        let Ok(fit) = stage.fit_some(&seen, readings) else {
-            break;
-        };
-        if fit.df() == 0 {
-            break;
-        }
-        let mean = seen.iter().map(|&i| readings[i]).sum::<f64>() / seen.len() as f64;
-        let last = seen.last().map_or(mean, |&i| readings[i]);
-        let with_floors = floors(&seen, &unseen);
-        for (n, &i) in unseen.iter().enumerate() {
-            let Ok(line) = fit.estimate(&stage.terms(i), Errors::Classical) else {
-                continue;
-            };
-            let own = fit.variance() / stage.weights[i];
-            let new = Estimate::new(
-                line.value,
-                line.standard_error.powi(2) + own,
-                line.df,
-                options.alpha,
-            );
-            let actual = readings[i];
-            holdouts.push(Holdout {
-                fitted: seen.len(),
-                scale: exp(plan.origin + plan.x[i]),
-                predicted: new.interval(),
-                actual,
-                error: actual - new.value,
-                constant_error: actual - mean,
-                last_error: actual - last,
-                floors_error: with_floors
-                    .as_ref()
-                    .and_then(|p| p.get(n))
-                    .map(|p| actual - p)
-                    .filter(|e| e.is_finite()),
-                inside: new.lower <= actual && actual <= new.upper,
-            });
-        }
+        let unseen: Vec<_> = unseen
+            .concat()
+            .into_iter()
+            .map(|i| (reading(i), None, readings[i]))
+            .collect();
+        holdouts.extend(predict(&seen.concat(), &unseen));
     }
+    let everything = levels.concat();
+    let named: Vec<_> = held_out
+        .iter()
+        .map(|(t, run, y)| (t.clone(), Some(run.clone()), *y))
+        .collect();
+    let targets = if named.is_empty() {
+        Vec::new()
+    } else {
+        predict(&everything, &named)
+    };
     let mean = |f: &dyn Fn(&Holdout) -> Option<f64>| -> Option<f64> {
         let values: Vec<f64> = holdouts.iter().filter_map(f).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -431,6 +457,7 @@ pub(crate) fn backtest(
         floors_error: mean(&|h| h.floors_error.map(f64::abs)),
         coverage: mean(&|h| Some(if h.inside { 1.0 } else { 0.0 })),
         holdouts,
+        targets,
     }
 }
 

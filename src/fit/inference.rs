@@ -202,11 +202,6 @@ impl Stage {
         self.weights.len()
     }
 
-    /// The terms of one reading.
-    pub(crate) fn terms(&self, reading: usize) -> Vec<f64> {
-        self.columns.iter().map(|c| c[reading]).collect()
-    }
-
     pub(crate) fn fit(&self, f: &[f64]) -> Result<LinearFit, FitError> {
         let columns: Vec<&[f64]> = self.columns.iter().map(Vec::as_slice).collect();
         LinearFit::weighted(&columns, f, &self.weights)

@@ -197,7 +197,7 @@ pub fn fit_floor_law(
             polish(&problem, [u, near[1], near[2]], [false, true, true], huber)
         };
         let end = |profile: &dyn Fn(f64, &[f64; 3]) -> Polished<3>, from: f64, to: f64| {
-            profile_end(profile, &fit.parameters, from, to, threshold)
+            profile_end(profile, &fit.parameters, [from, to], [fit.cost, threshold])
         };
         let smallest = problem.ln_e.iter().copied().fold(f64::INFINITY, f64::min);
         let floor_low = if ln_floor == f64::NEG_INFINITY || power.cost <= threshold {
@@ -227,7 +227,7 @@ pub fn fit_floor_law(
         floor_interval,
         certificate: Certificate {
             gradient: fit.gradient,
-            condition: fit.condition,
+            condition: condition(&problem, &fit.parameters, huber),
             starts,
             agreeing,
             at_bound,
@@ -525,7 +525,7 @@ pub fn fit_surface(
         cost: fit.cost,
         certificate: Certificate {
             gradient: fit.gradient,
-            condition: fit.condition,
+            condition: condition(&problem, &fit.parameters, huber),
             starts: polished.len(),
             agreeing,
             at_bound,
@@ -873,7 +873,6 @@ struct Polished<const P: usize> {
     parameters: [f64; P],
     cost: f64,
     gradient: f64,
-    condition: f64,
 }
 
 /// Levenberg–Marquardt on the free parameters, with Huber's loss when a threshold is given.
@@ -924,6 +923,10 @@ fn polish<const P: usize>(
                 }
             }
             next = cost_of(&trial);
+            // The model promises less than rounding can show.
+            if next >= cost && step.dot(&state.descent) <= 1e-15 * cost {
+                break;
+            }
         }
         if next < cost {
             let gain = (cost - next) / cost;
@@ -944,7 +947,6 @@ fn polish<const P: usize>(
         parameters,
         cost,
         gradient: state.gradient,
-        condition: state.condition(free),
     }
 }
 
@@ -1005,30 +1007,31 @@ fn linearise<const P: usize>(
     }
 }
 
-impl<const P: usize> Linearised<P> {
-    /// Condition number of the column-scaled Jacobian of the free parameters.
-    fn condition(&self, free: [bool; P]) -> f64 {
-        let used: Vec<usize> = (0..P)
-            .filter(|k| free[*k] && self.newton[(*k, *k)] > 0.0)
-            .collect();
-        if used.is_empty() {
-            return f64::NAN;
-        }
-        let matrix = nalgebra::DMatrix::from_fn(used.len(), used.len(), |a, b| {
-            let (i, j) = (used[a], used[b]);
-            self.newton[(i, j)] / (self.newton[(i, i)] * self.newton[(j, j)]).sqrt()
-        });
-        let Some(eigen) = SymmetricEigen::try_new(matrix, f64::EPSILON, 10_000) else {
-            return f64::INFINITY;
-        };
-        let high = eigen.eigenvalues.max();
-        let low = eigen.eigenvalues.min();
-        // An eigenvalue at rounding level is zero.
-        if low <= f64::EPSILON * high {
-            f64::INFINITY
-        } else {
-            (high / low).sqrt()
-        }
+/// Condition number of the column-scaled Jacobian, over the parameters that have an effect.
+fn condition<const P: usize>(
+    problem: &impl Problem<P>,
+    parameters: &[f64; P],
+    huber: Option<f64>,
+) -> f64 {
+    let threshold = huber.unwrap_or(f64::INFINITY);
+    let state = linearise(problem, parameters, [true; P], threshold);
+    let used: Vec<usize> = (0..P).filter(|k| state.scale[*k] > 0.0).collect();
+    if used.is_empty() || used.iter().any(|k| state.newton[(*k, *k)] <= 0.0) {
+        return f64::INFINITY;
+    }
+    let matrix = nalgebra::DMatrix::from_fn(used.len(), used.len(), |a, b| {
+        let (i, j) = (used[a], used[b]);
+        state.newton[(i, j)] / (state.newton[(i, i)] * state.newton[(j, j)]).sqrt()
+    });
+    let Some(eigen) = SymmetricEigen::try_new(matrix, f64::EPSILON, 10_000) else {
+        return f64::INFINITY;
+    };
+    let (low, high) = (eigen.eigenvalues.min(), eigen.eigenvalues.max());
+    // An eigenvalue at rounding level is zero.
+    if low <= f64::EPSILON * high {
+        f64::INFINITY
+    } else {
+        (high / low).sqrt()
     }
 }
 
@@ -1037,45 +1040,64 @@ impl<const P: usize> Linearised<P> {
 fn profile_end<const P: usize>(
     profile: &dyn Fn(f64, &[f64; P]) -> Polished<P>,
     at_estimate: &[f64; P],
-    from: f64,
-    to: f64,
-    threshold: f64,
+    [from, to]: [f64; 2],
+    [least, threshold]: [f64; 2],
 ) -> Option<f64> {
-    // March outwards with growing steps, each fit starting from the last.
+    // March outwards with growing steps, each fit starting from the last, then false position
+    // (Illinois variant) on the root of the cost above its least, which is nearly linear in θ.
+    let goal = (threshold - least).max(0.0).sqrt();
+    let excess = |cost: f64| (cost - least).max(0.0).sqrt() - goal;
     let sign = if to > from { 1.0 } else { -1.0 };
     let mut near = *at_estimate;
-    let (mut inside, mut step) = (from, 0.02);
-    let outside = loop {
-        let next = inside + sign * step;
+    let mut inside = (from, -goal);
+    let mut step = 0.05;
+    let mut outside = loop {
+        let next = inside.0 + sign * step;
         let last = sign * (next - to) >= 0.0;
         let next = if last { to } else { next };
         let fit = profile(next, &near);
         // A profile that cannot be evaluated ends the interval too.
         if fit.cost.is_nan() || fit.cost > threshold {
-            break next;
+            break (next, excess(fit.cost));
         }
         if last {
             return None;
         }
-        inside = next;
+        inside = (next, excess(fit.cost));
         near = fit.parameters;
-        step *= 1.6;
+        step *= 2.0;
     };
-    let (mut inside, mut outside) = (inside, outside);
+    let mut same = 0;
     for _ in 0..60 {
-        let middle = 0.5 * (inside + outside);
-        if (outside - inside).abs() <= 1e-10 * (1.0 + middle.abs()) {
+        let width = outside.0 - inside.0;
+        if width.abs() <= 1e-9 * (1.0 + inside.0.abs()) {
             break;
         }
-        let fit = profile(middle, &near);
-        if fit.cost <= threshold {
-            inside = middle;
-            near = fit.parameters;
+        let share = -inside.1 / (outside.1 - inside.1);
+        // A cost without bound says nothing about where: halve.
+        let share = if share.is_finite() {
+            share.clamp(0.02, 0.98)
         } else {
-            outside = middle;
+            0.5
+        };
+        let next = inside.0 + share * width;
+        let fit = profile(next, &near);
+        let value = excess(fit.cost);
+        if fit.cost <= threshold {
+            inside = (next, value);
+            near = fit.parameters;
+            outside.1 *= if same > 0 { 0.5 } else { 1.0 };
+            same = 1;
+        } else {
+            outside = (next, value);
+            inside.1 *= if same < 0 { 0.5 } else { 1.0 };
+            same = -1;
+        }
+        if value.abs() <= 1e-10 * goal {
+            return Some(next);
         }
     }
-    Some(0.5 * (inside + outside))
+    Some(0.5 * (inside.0 + outside.0))
 }
 
 #[cfg(test)]

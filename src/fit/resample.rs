@@ -2,8 +2,8 @@
 //!
 //! With J ≤ 10 budgets the pairs bootstrap has C(2J − 1, J) ≤ 92,378 distinct resamples, J ≤ 9
 //! points have J! ≤ 362,880 orders and J ≤ 16 points have 2^J ≤ 65,536 sign patterns; these are
-//! enumerated, so results carry no Monte Carlo error and need no seed. Beyond that, 99,999 draws
-//! from a seeded stream are used, with p = (b + 1)/(B + 1).
+//! enumerated, so results carry no Monte Carlo error and need no seed. Beyond that, tests draw 99,999
+//! times from seeded streams, p = (b + 1)/(B + 1), and bootstraps 9,999 times.
 //!
 //! **Reproducibility.** Draws come from ChaCha8 through [`Stream`]; only `next_u64` is taken from
 //! the generator, everything above it is here, so that a minor release of a dependency cannot
@@ -26,8 +26,10 @@ use super::regression::{
 pub const DEFAULT_SEED: u64 = 0x0005_EED2_5102_4626;
 /// The version of the way draws are made from a seed; changes when any number would.
 pub const STREAM_VERSION: u32 = 1;
-/// Draws made where enumeration is not possible: (B + 1)·α is an integer for the usual α.
-pub const DRAWS: usize = 99_999;
+/// Draws of a test where enumeration is not possible: (B + 1)·α is an integer for the usual α.
+pub const TEST_DRAWS: usize = 99_999;
+/// Draws of a bootstrap distribution where enumeration is not possible.
+pub const BOOTSTRAP_DRAWS: usize = 9_999;
 
 /// The largest number of points whose orders are enumerated.
 const MAX_PERMUTED: usize = 9;
@@ -160,7 +162,7 @@ pub(crate) fn permutation(
         count += u64::from(!smaller);
     };
     if n > MAX_PERMUTED {
-        for replicate in 0..DRAWS {
+        for replicate in 0..TEST_DRAWS {
             for (i, o) in order.iter_mut().enumerate() {
                 *o = i;
             }
@@ -304,14 +306,14 @@ pub fn wild_test(x: &[f64], y: &[f64], null: f64, seed: u64) -> Result<Resamplin
     let mut count = 0;
     let mut starred = vec![0.0; n];
     if n > MAX_SIGNS {
-        for replicate in 0..DRAWS {
+        for replicate in 0..TEST_DRAWS {
             let mut stream = Stream::new(seed, "wild", replicate as u64);
             for (s, e) in starred.iter_mut().zip(&null_residuals) {
                 *s = e * points[stream.index(2) as usize];
             }
             count += u64::from(square_t(&starred) >= threshold);
         }
-        return Ok(ResamplingTest::new(count, DRAWS as u64, false));
+        return Ok(ResamplingTest::new(count, TEST_DRAWS as u64, false));
     }
     let base = points.len() as u64;
     let total = base.pow(n as u32);
@@ -351,7 +353,7 @@ pub struct PairsBootstrap {
 
 /// Bootstraps the points (xᵢ, yᵢ) and reports the distribution of the slope.
 ///
-/// Enumerates all multisets for up to ten points, else draws 99,999. A diagnostic: at J = 7 the
+/// Enumerates all multisets for up to ten points, else draws 9,999. A diagnostic: at J = 7 the
 /// nominal 95 % percentile interval covers about 90 %.
 ///
 /// # Errors
@@ -407,7 +409,7 @@ pub fn pairs_bootstrap(
         });
     } else {
         let mut counts = vec![0; n];
-        for replicate in 0..DRAWS {
+        for replicate in 0..BOOTSTRAP_DRAWS {
             let mut stream = Stream::new(seed, "pairs bootstrap", replicate as u64);
             counts.fill(0);
             for _ in 0..n {
@@ -527,7 +529,6 @@ pub fn max_t_critical(
     level: f64,
     seed: u64,
 ) -> Result<SimulatedQuantile, FitError> {
-    const MAX_T_DRAWS: usize = 9_999;
     let n = correlation.len();
     check_count("statistics", n, 1)?;
     check_probability("confidence level", level)?;
@@ -563,7 +564,7 @@ pub fn max_t_critical(
         })
         .collect();
     let mut normals = vec![0.0; n];
-    let mut largest: Vec<f64> = (0..MAX_T_DRAWS as u64)
+    let mut largest: Vec<f64> = (0..BOOTSTRAP_DRAWS as u64)
         .map(|replicate| {
             let mut stream = Stream::new(seed, "max t", replicate);
             let scale = if df.is_finite() {
@@ -632,7 +633,6 @@ pub fn crossed_bootstrap(
     level: f64,
     seed: u64,
 ) -> Result<CrossedBootstrap, FitError> {
-    const CROSSED_DRAWS: usize = 9_999;
     check_probability("confidence level", level)?;
     for (what, value) in [
         ("extra variance", extra),
@@ -669,9 +669,9 @@ pub fn crossed_bootstrap(
     let combine = |run: f64, item: f64| (run + item - idiosyncratic).max(run).max(item);
     let total = combine(run, item);
     let mut starred = vec![0.0; n];
-    let mut changes = Vec::with_capacity(CROSSED_DRAWS);
-    let mut ratios: Vec<f64> = Vec::with_capacity(CROSSED_DRAWS);
-    for replicate in 0..CROSSED_DRAWS as u64 {
+    let mut changes = Vec::with_capacity(BOOTSTRAP_DRAWS);
+    let mut ratios: Vec<f64> = Vec::with_capacity(BOOTSTRAP_DRAWS);
+    for replicate in 0..BOOTSTRAP_DRAWS as u64 {
         let mut stream = Stream::new(seed, "crossed bootstrap", replicate);
         for (s, e) in starred.iter_mut().zip(&scaled) {
             *s = if stream.next_u64() >> 63 == 0 { *e } else { -e };

@@ -372,6 +372,8 @@ pub struct ClusterRange {
 pub struct Backtest {
     /// One entry per reading predicted, from the nearest to the largest hold-out.
     pub holdouts: Vec<Holdout>,
+    /// Runs that the ladder marks as held out, predicted from all readings.
+    pub targets: Vec<Holdout>,
     /// Mean absolute error of the law in `ln G`.
     pub law_error: Option<f64>,
     /// Mean absolute error of a constant ratio.
@@ -385,9 +387,11 @@ pub struct Backtest {
 }
 
 /// One reading predicted from smaller scales.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Holdout {
+    /// The run, where it is one.
+    pub run: Option<String>,
     /// How many of the smallest readings were fitted.
     pub fitted: usize,
     /// Scale predicted.

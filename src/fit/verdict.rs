@@ -90,6 +90,9 @@ pub enum Flag {
     DifferenceDiscordant,
     /// Residuals of neighbouring scales are correlated.
     Autocorrelated,
+    /// More than a fifth of the readings held out fall outside their prediction intervals: the line
+    /// does not carry as far as its interval says.
+    BacktestMisses,
     /// A prediction lies further out than the ladder is long.
     Extrapolated,
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 
 use super::{FlopConvention, Ladder, LadderError, Run};
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "corpus",
     "run",
     "budget",
@@ -20,15 +20,17 @@ const COLUMNS: [&str; 14] = [
     "item",
     "trajectory",
     "flop_convention",
+    "held_out",
 ];
 /// The columns that a table may leave out.
-const OPTIONAL: [&str; 6] = [
+const OPTIONAL: [&str; 7] = [
     "seed",
     "cluster",
     "weight",
     "item",
     "trajectory",
     "flop_convention",
+    "held_out",
 ];
 
 /// What tells rows apart: (run, distribution, cluster, item, loss, weight).
@@ -46,7 +48,8 @@ impl Ladder {
     ///   told apart, and a name that comes twice is a duplicate;
     /// - `weight`: the normaliser of the row (bytes, tokens, items), 1 if left out;
     /// - `trajectory`: the training run of which this run is a checkpoint;
-    /// - `flop_convention`: one of the names of [`FlopConvention`], the same in every row.
+    /// - `flop_convention`: one of the names of [`FlopConvention`], the same in every row;
+    /// - `held_out`: `true` for runs that are predicted and never fitted.
     ///
     /// Other columns are ignored. `loss` is the mean error of the row, so that the error of a run on
     /// a distribution is `Σ loss·weight / Σ weight`. `name` stands for the table in errors.
@@ -153,6 +156,11 @@ impl Ladder {
             if !text(12).is_empty() {
                 run.trajectory = Some(text(12).into());
             }
+            run.held_out = match text(14) {
+                "" | "0" | "false" => false,
+                "1" | "true" => true,
+                _ => return Err(field(14, "true, false or nothing")),
+            };
             match runs.get(&run.id) {
                 None => {
                     builder.run(run.clone()).map_err(in_row)?;
@@ -167,6 +175,7 @@ impl Ladder {
                         (5, known.tokens != run.tokens),
                         (6, known.seed != run.seed),
                         (12, known.trajectory != run.trajectory),
+                        (14, known.held_out != run.held_out),
                     ];
                     if let Some(&(column, _)) = differs.iter().find(|d| d.1) {
                         return Err(LadderError::Conflict {
@@ -250,6 +259,7 @@ impl Ladder {
                         &format!("{}", cell.weight),
                         run.trajectory.as_deref().unwrap_or(""),
                         self.flop_convention.as_str(),
+                        if run.held_out { "true" } else { "" },
                     ])
                     .map_err(|e| io(e.to_string()))?;
                 }

@@ -519,7 +519,7 @@ pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
         &format!("{corpus}: relative exponents against {}", first.baseline),
         &[
             "Δβ > 0: the ratio grows with scale; verdicts are about the gap |ln G|".to_owned(),
-            "thin: interval over items and runs; thick: these items; shaded: margin of equivalence"
+            "thin: interval over items and runs; thick: these items; shaded: margin; p by Holm"
                 .to_owned(),
         ],
         &rows,

@@ -1,0 +1,65 @@
+//! Any bytes as a table of losses give an analysis of finite numbers or a typed error; they never
+//! panic, and neither do the table and the drawings made of the result.
+//!
+//! The input is CSV text, after two bytes that choose the baseline and a few options.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use relscale::fit::{Analysis, DesignChoice, Items, OptimumRule, Options, VarianceForm, analyze};
+use relscale::ladder::Ladder;
+use relscale::report::plot;
+
+fuzz_target!(|bytes: &[u8]| {
+    let [choice, switches, table @ ..] = bytes else {
+        return;
+    };
+    let Ok(ladder) = Ladder::from_csv(table, "fuzz") else {
+        return;
+    };
+    // Enumerations over budgets are bounded, but a fuzzer has better things to do than wait.
+    if ladder.runs().len() > 60 {
+        return;
+    }
+    let names: Vec<String> = ladder.distributions().map(str::to_owned).collect();
+    let baseline = &names[usize::from(*choice) % names.len()];
+    let mut options = Options::new(baseline.clone());
+    let on = |bit: u8| switches >> bit & 1 == 1;
+    options.design = match switches & 3 {
+        0 => DesignChoice::Auto,
+        1 => DesignChoice::Isoflop,
+        2 => DesignChoice::Rungs,
+        _ => DesignChoice::Grid,
+    };
+    options.optimum = if on(2) {
+        OptimumRule::BestRun
+    } else {
+        OptimumRule::Smoothed
+    };
+    options.variance = if on(3) {
+        VarianceForm::Hc2
+    } else {
+        VarianceForm::Ols
+    };
+    options.items = if on(4) {
+        Items::Fixed
+    } else {
+        Items::Population
+    };
+    options.moderation = on(5);
+    if on(6) {
+        options.predict_at = vec![1e21];
+    }
+    if on(7) {
+        options.aggregate = names.iter().find(|n| *n != baseline).cloned();
+    }
+    let Ok(analysis) = analyze(&ladder, &options) else {
+        return;
+    };
+    // JSON has no NaN and no infinity: serde_json writes null, which is not a number on the way back.
+    let json = serde_json::to_string(&analysis).expect("an analysis is plain data");
+    if let Err(error) = serde_json::from_str::<Analysis>(&json) {
+        panic!("a number is not finite: {error}\n{json}");
+    }
+    assert!(!analysis.to_string().is_empty());
+    plot::all(&analysis).expect("drawing into a string does not fail");
+});

@@ -1,0 +1,145 @@
+//! A real N×D grid from end to end: the public OLMo ladder, 30 runs of five sizes, with the 7B and 13B
+//! models as targets that are predicted and never fitted.
+
+#[path = "../examples/convert_olmo.rs"]
+mod convert_olmo;
+
+use std::path::Path;
+
+use relscale::fit::{Analysis, Design, Flag, Options, RelativeLaw, Verdict, analyze};
+use relscale::ladder::Ladder;
+
+/// `None`, with a word on standard error, where the data are not beside the repository.
+fn ladder() -> Option<Ladder> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/ladders/olmo-ladder.csv");
+    if !path.exists() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{} is missing",
+            path.display()
+        );
+        eprintln!("skipped: {} is missing", path.display());
+        return None;
+    }
+    let wide = convert_olmo::convert(std::fs::File::open(path).unwrap()).unwrap();
+    // Through the long form, as a user would.
+    let mut long = Vec::new();
+    wide.write_csv(&mut long).unwrap();
+    Some(Ladder::from_csv(long.as_slice(), "olmo-long.csv").unwrap())
+}
+
+fn analysis() -> Option<Analysis> {
+    let mut options = Options::new("c4_en");
+    options.aggregate = Some("pile".into());
+    Some(analyze(&ladder()?, &options).unwrap())
+}
+
+fn law<'a>(analysis: &'a Analysis, treatment: &str) -> &'a RelativeLaw {
+    analysis
+        .laws
+        .iter()
+        .find(|l| l.treatment == treatment)
+        .unwrap()
+}
+
+#[test]
+fn it_is_read_as_a_grid_of_thirty_runs() {
+    let Some(analysis) = analysis() else { return };
+    assert_eq!(analysis.laws.len(), 13);
+    assert!(
+        analysis
+            .laws
+            .iter()
+            .all(|l| l.design == Design::Grid && l.readings.len() == 30)
+    );
+    assert!(analysis.refused.is_empty());
+    assert!(
+        analysis
+            .laws
+            .iter()
+            .all(|l| l.flags.contains(&Flag::NoItemVariance))
+    );
+}
+
+#[test]
+fn code_improves_fastest_and_reddit_slowest() {
+    let Some(analysis) = analysis() else { return };
+    let text = |l: &&RelativeLaw| !l.treatment.starts_with("mmlu");
+    let slopes: Vec<(f64, &str)> = analysis
+        .laws
+        .iter()
+        .filter(text)
+        .map(|l| (l.delta_beta.value, l.treatment.as_str()))
+        .collect();
+    let least = slopes.iter().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    let most = slopes.iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    assert_eq!((least.1, most.1), ("dolma_stack", "dolma_reddit"));
+    assert!((least.0 + 0.0456).abs() < 1e-3 && (most.0 - 0.0079).abs() < 1e-3);
+    // G < 1 and falling: a gap in favour of code that widens.
+    assert_eq!(law(&analysis, "dolma_stack").verdict, Verdict::Widens);
+    assert!(law(&analysis, "dolma_stack").gamma.value < 0.6);
+    assert_eq!(
+        law(&analysis, "dolma_books").verdict,
+        Verdict::CrossesParity
+    );
+}
+
+#[test]
+fn ratio_and_difference_disagree_where_both_losses_fall() {
+    let Some(analysis) = analysis() else { return };
+    let discordant: Vec<&str> = analysis
+        .laws
+        .iter()
+        .filter(|l| l.difference.discordant)
+        .map(|l| l.treatment.as_str())
+        .collect();
+    assert!(discordant.contains(&"dolma_pes2o"), "{discordant:?}");
+}
+
+#[test]
+fn the_pure_ratio_law_misses_the_large_models_by_what_the_report_says() {
+    let Some(analysis) = analysis() else { return };
+    let percent = |e: f64| 100.0 * e.exp_m1();
+    let mut outside = 0;
+    for l in &analysis.laws {
+        assert_eq!(l.backtest.targets.len(), 2, "{}", l.treatment);
+        for t in &l.backtest.targets {
+            println!(
+                "{:<26} {:<22} actual/predicted G {:+5.1} %, by two floored laws {:+5.1} %",
+                l.treatment,
+                t.run.as_deref().unwrap_or(""),
+                percent(t.error),
+                percent(t.floors_error.unwrap_or(f64::NAN)),
+            );
+            outside += usize::from(!t.inside);
+        }
+    }
+    // Code is the worst miss: 8.7 % at 7B and 12.8 % at 13B; the ratio of two floored laws misses the
+    // other way, by less than 3 %.
+    let stack = &law(&analysis, "dolma_stack").backtest.targets;
+    let [small, large] = [0, 1].map(|i| {
+        let run = ["peteish7", "peteish13"][i];
+        stack
+            .iter()
+            .find(|t| t.run.as_deref().is_some_and(|r| r.starts_with(run)))
+            .unwrap()
+    });
+    assert!(
+        (percent(small.error) - 8.7).abs() < 0.3,
+        "{}",
+        percent(small.error)
+    );
+    assert!(
+        (percent(large.error) - 12.8).abs() < 0.3,
+        "{}",
+        percent(large.error)
+    );
+    assert!(percent(large.floors_error.unwrap()).abs() < 3.0);
+    // Prediction intervals of the pure law do not hold that far out, and the flag says so beforehand.
+    assert!(outside >= 20, "{outside} of 26");
+    assert!(
+        law(&analysis, "dolma_stack")
+            .flags
+            .contains(&Flag::BacktestMisses)
+    );
+}
