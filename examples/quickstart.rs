@@ -29,9 +29,7 @@ const BASELINE: &str = "english-help";
 const AGGREGATE: &str = "aggregate";
 const TREATMENTS: &[&str] = &[
     "german-help",
-    "spanish-help",
     "russian-help",
-    "japanese-help",
     "english-novel",
     "manual-pages",
     "python-code",

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-/// Writes `config.json` and `model.safetensors` to `<checkpoints>/<corpus>/<run>/`.
+/// Writes `config.json`, `tokenizer_config.json` (the tokens are bytes) and `model.safetensors` to `<checkpoints>/<corpus>/<run>/`.
 pub fn write(
     run: &Run,
     layout: &Layout,
@@ -42,6 +42,11 @@ pub fn write(
     fs::write(
         folder.join("config.json"),
         serde_json::to_string_pretty(&config)? + "\n",
+    )?;
+    let tokenizer = json!({ "tokenizer_class": "ByteTokenizer", "bos_token_id": BOS });
+    fs::write(
+        folder.join("tokenizer_config.json"),
+        serde_json::to_string_pretty(&tokenizer)? + "\n",
     )?;
     let bytes: Vec<(&str, &[usize], Vec<u8>)> = layout
         .tensors
