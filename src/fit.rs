@@ -36,6 +36,8 @@ pub mod regression;
 pub mod resample;
 mod result;
 pub mod simulate;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod verdict;
 
 mod analysis;

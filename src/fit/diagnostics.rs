@@ -333,11 +333,14 @@ pub(crate) fn resampling(
         permutation_p: Some(permutation.p_value),
         sign_flip_p: wild_test(x, f, 0.0, options.seed).ok().map(|w| w.p_value),
         mann_kendall_p: trend.as_ref().map(|t| t.p_value),
-        theil_sen: trend.map(|t| Interval {
-            value: t.slope,
-            lower: t.lower,
-            upper: t.upper,
-        }),
+        // With four readings no pair of order statistics reaches the level: the interval is infinite.
+        theil_sen: trend
+            .filter(|t| t.lower.is_finite() && t.upper.is_finite())
+            .map(|t| Interval {
+                value: t.slope,
+                lower: t.lower,
+                upper: t.upper,
+            }),
         bootstrap_percentile: bootstrap.as_ref().map(|b| around(b.percentile)),
         bootstrap_bca: bootstrap.as_ref().map(|b| around(b.bca)),
         exact: permutation.exact,

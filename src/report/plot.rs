@@ -266,7 +266,6 @@ pub fn ratio(analysis: &Analysis, law: &RelativeLaw) -> Result<String, PlotError
 /// # Errors
 /// [`PlotError::Nothing`] when the corpus has no laws.
 pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
-    const COLUMNS: usize = 4;
     const PANEL: (i32, i32) = (300, 250);
     const STEP: (i32, i32) = (420, 390);
     let laws: Vec<&RelativeLaw> = analysis
@@ -297,8 +296,9 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
         readings.chain(l.band.iter().map(|b| b.scale.log10()))
     }))
     .padded(0.04);
-    let rows = laws.len().div_ceil(COLUMNS) as i32;
-    let columns = laws.len().min(COLUMNS) as i32;
+    // As wide as tall, up to what fits a page.
+    let columns = (1..4).find(|n| n * n >= laws.len()).unwrap_or(4);
+    let rows = laws.len().div_ceil(columns) as i32;
     let notes = [
         format!(
             "G = E / E of {} against {}; line: G = γ·F^Δβ, shaded: its {:.0} % interval",
@@ -309,14 +309,14 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
         "every panel spans the same factor of G; dotted: G = 1".to_owned(),
     ];
     let top = header_height(notes.len()) + 70;
-    let width = (columns * STEP.0 + 60).max(1100);
+    let width = (columns as i32 * STEP.0 + 60).max(1100);
     drawing(width, top + rows * STEP.1 - 20, |c| {
         c.header(&format!("{corpus}: how the gaps evolve"), &notes)?;
         for (k, law) in laws.iter().enumerate() {
             let span = Span::of(law.readings.iter().map(|r| r.log_ratio));
             let middle = (span.low + span.high) / 2.0;
-            let left = 110 + (k % COLUMNS) as i32 * STEP.0;
-            let top = top + (k / COLUMNS) as i32 * STEP.1;
+            let left = 110 + (k % columns) as i32 * STEP.0;
+            let top = top + (k / columns) as i32 * STEP.1;
             let frame = Frame {
                 left,
                 right: left + PANEL.0,
