@@ -34,10 +34,16 @@ fuzz_target!(|bytes: &[u8]| {
             // A target, possibly of a segment or an offset that is not there.
             let (segment, token) = (usize::from(op / 2) % (paths.len() + 1), u32::from(b));
             let added = batch.target(segment, usize::from(a), token);
-            let path = batch.segments().get(segment).filter(|s| usize::from(a) < s.len);
+            let path = batch
+                .segments()
+                .get(segment)
+                .filter(|s| usize::from(a) < s.len);
             assert_eq!(added.is_ok(), path.is_some());
             if let Some(s) = path {
-                targets.push((paths[segment][..s.position + usize::from(a) + 1].to_vec(), token));
+                targets.push((
+                    paths[segment][..s.position + usize::from(a) + 1].to_vec(),
+                    token,
+                ));
             }
         } else if total < 600 {
             // A segment, possibly empty, possibly of a parent that is not there.
@@ -45,7 +51,9 @@ fuzz_target!(|bytes: &[u8]| {
                 0 => None,
                 p => Some(p - 1),
             };
-            let tokens: Vec<u32> = (0..u32::from(a)).map(|i| (i * 7 + u32::from(b)) % 64).collect();
+            let tokens: Vec<u32> = (0..u32::from(a))
+                .map(|i| (i * 7 + u32::from(b)) % 64)
+                .collect();
             let added = batch.segment(parent, &tokens);
             let fine = !tokens.is_empty() && parent.is_none_or(|p| p < paths.len());
             assert_eq!(added.is_ok(), fine);
@@ -61,7 +69,10 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let fits = targets.iter().all(known)
         && paths.iter().all(|p| p.len() <= model.context_len())
-        && paths.iter().flatten().all(|&t| (t as usize) < model.vocab_size());
+        && paths
+            .iter()
+            .flatten()
+            .all(|&t| (t as usize) < model.vocab_size());
     let scores = model.log_likelihoods(&batch);
     assert_eq!(scores.is_ok(), fits, "{scores:?}");
     let Ok(scores) = scores else { return };

@@ -15,8 +15,10 @@ use libfuzzer_sys::fuzz_target;
 use relscale::backend::reference::Reference;
 use relscale::model::{Batch, Model, Transformer};
 
-const FIXTURE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/checkpoints/llama-plain");
+const FIXTURE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../tests/fixtures/checkpoints/llama-plain"
+);
 
 /// The folder of this process.
 fn folder() -> &'static PathBuf {
@@ -43,7 +45,11 @@ fuzz_target!(|bytes: &[u8]| {
     let (header, data) = part(rest);
     let dir = folder();
     let fixture = |name: &str| fs::read(format!("{FIXTURE}/{name}")).unwrap();
-    let config = if config.is_empty() { fixture("config.json") } else { config.to_vec() };
+    let config = if config.is_empty() {
+        fixture("config.json")
+    } else {
+        config.to_vec()
+    };
     fs::write(dir.join("config.json"), config).unwrap();
     let index_path = dir.join("model.safetensors.index.json");
     let _ = fs::remove_file(&index_path);
@@ -65,7 +71,9 @@ fuzz_target!(|bytes: &[u8]| {
     match Transformer::load(dir, Reference::<f32>::new()) {
         Ok(model) => {
             let mut batch = Batch::new();
-            let segment = batch.segment(None, &[0, 1 % model.vocab_size() as u32]).unwrap();
+            let segment = batch
+                .segment(None, &[0, 1 % model.vocab_size() as u32])
+                .unwrap();
             batch.target(segment, 0, 0).unwrap();
             // Finite weights may still overflow; what matters is that there is an answer.
             let _ = model.log_likelihoods(&batch);

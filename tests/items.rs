@@ -1,0 +1,211 @@
+//! Items files and tokenizers: what is read, and what is refused by line.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use relscale::Error;
+use relscale::distribution::{Content, Distribution, Items};
+use relscale::tokenizer::Tokenizer;
+
+/// A folder of the test's own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("relscale-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn all_four_forms_are_read() {
+    let folder = Folder::new("forms");
+    let path = folder.write(
+        "mixed.jsonl",
+        concat!(
+            r#"{"id": "a", "cluster": "c", "text": "Hello", "year": 1999}"#,
+            "\n\n",
+            r#"{"id": 7, "tokens": [1, 2]}"#,
+            "\r\n",
+            r#"{"id": "q", "cluster": 3, "context": "", "choices": ["x", "y"], "gold": 1}"#,
+            "\n",
+            r#"{"id": "t", "context_tokens": [1], "choices_tokens": [[2], [3, 4]], "gold": 0}"#,
+        )
+        .as_bytes(),
+    );
+    let items = Items::from_jsonl(&path).unwrap();
+    assert_eq!((items.name(), items.len()), ("mixed", 4));
+    let item = |i| items.item(i).unwrap().into_owned();
+    assert_eq!(item(0).content, Content::Text("Hello".to_owned()));
+    // Without a cluster an item is its own.
+    assert_eq!((item(1).id.as_str(), item(1).cluster.as_str()), ("7", "7"));
+    assert_eq!(item(2).cluster, "3");
+    assert!(matches!(
+        item(3).content,
+        Content::ChoicesTokens { gold: 0, .. }
+    ));
+    assert!(items.item(4).is_err());
+}
+
+#[test]
+fn a_line_that_cannot_be_used_is_named() {
+    let folder = Folder::new("lines");
+    let good = r#"{"id": "a", "text": "Hello"}"#;
+    for (bad, reason) in [
+        (&b"{\"id\": \"b\", \"text\": \"\xff\"}"[..], "UTF-8"),
+        (b"{\"id\": \"b\", \"text\": ", "EOF"),
+        (b"[1, 2]", "expected"),
+        (br#"{"text": "no id"}"#, "id"),
+        (br#"{"id": "a", "text": "twice"}"#, "line 1"),
+        (br#"{"id": "b", "text": ""}"#, "empty"),
+        (br#"{"id": "b", "tokens": []}"#, "no tokens"),
+        (br#"{"id": "b", "tokens": [-1]}"#, "-1"),
+        (br#"{"id": "b", "tokens": [4294967296]}"#, "4294967296"),
+        (br#"{"id": "b", "text": "x", "tokens": [1]}"#, "exactly one"),
+        (br#"{"id": "b"}"#, "exactly one"),
+        (
+            br#"{"id": "b", "context": "x", "choices": ["y"]}"#,
+            "exactly one",
+        ),
+        (
+            br#"{"id": "b", "context": "x", "choices": [], "gold": 0}"#,
+            "gold is 0",
+        ),
+        (
+            br#"{"id": "b", "context": "x", "choices": ["y"], "gold": 1}"#,
+            "gold is 1",
+        ),
+        (
+            br#"{"id": "b", "context": "x", "choices": ["y", ""], "gold": 0}"#,
+            "choice 1",
+        ),
+    ] {
+        let path = folder.write(
+            "items.jsonl",
+            &[good.as_bytes(), b"\n", bad, b"\n"].concat(),
+        );
+        match Items::from_jsonl(&path) {
+            Err(Error::Line {
+                path: p,
+                line: 2,
+                message,
+            }) => {
+                assert_eq!(p, path);
+                assert!(
+                    message.contains(reason),
+                    "{message} does not speak of {reason}"
+                );
+            }
+            other => panic!("{}: {other:?}", String::from_utf8_lossy(bad)),
+        }
+    }
+    assert!(matches!(
+        Items::from_jsonl(folder.0.join("none.jsonl")),
+        Err(Error::Io { .. })
+    ));
+}
+
+/// A word-level byte-pair tokenizer with the merges `a b`, `Ġ a` and `Ġ ab`, and a special token.
+const TOKENIZER: &str = r#"{
+  "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
+  "added_tokens": [{"id": 9, "content": "<end>", "single_word": false, "lstrip": false,
+    "rstrip": false, "normalized": false, "special": true}],
+  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+    "use_regex": true},
+  "post_processor": null, "decoder": null,
+  "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+    "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+    "vocab": {"a": 0, "b": 1, "Ġ": 2, "ab": 3, "Ġa": 4, "Ġab": 5, "<": 6, ">": 7, "e": 8,
+      "n": 10, "d": 11},
+    "merges": [["a", "b"], ["Ġ", "a"], ["Ġ", "ab"]]}
+}"#;
+
+#[test]
+fn contexts_and_continuations_are_cut_where_the_tokens_allow() {
+    let folder = Folder::new("tokenizer");
+    folder.write("tokenizer.json", TOKENIZER.as_bytes());
+    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    let encode = |text: &str| tokenizer.encode(text).unwrap();
+    assert_eq!(encode("ab ab").tokens, [3, 5]);
+    assert_eq!(
+        (
+            encode("ab a").first_token_bytes,
+            encode("").first_token_bytes
+        ),
+        (2, 0)
+    );
+    // Special tokens in a text are text.
+    assert_eq!(encode("<end>").tokens, [6, 8, 10, 11, 7]);
+
+    let pair =
+        |context: &str, continuation: &str| tokenizer.encode_pair(context, continuation).unwrap();
+    assert_eq!(pair("ab", " ab"), (vec![3], vec![5]));
+    // The space goes with the continuation, wherever it was written.
+    assert_eq!(pair("ab ", "ab"), (vec![3], vec![5]));
+    // ⟨ab⟩ spans the cut between `a` and `b`: it is scored as a whole.
+    assert_eq!(pair("a", "b"), (vec![], vec![3]));
+    assert_eq!(pair("ab a", "b"), (vec![3], vec![5]));
+    assert_eq!(pair("", "ab"), (vec![], vec![3]));
+    assert!(tokenizer.encode_pair("ab", "").is_err());
+}
+
+#[test]
+fn a_tokenizer_that_is_not_one_is_named() {
+    let folder = Folder::new("not-a-tokenizer");
+    let error = Tokenizer::load(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json"), "{error}");
+    folder.write("tokenizer_config.json", br#"{"tokenizer_class": "Other"}"#);
+    assert!(matches!(
+        Tokenizer::load(&folder.0),
+        Err(Error::Format { .. })
+    ));
+    folder.write(
+        "tokenizer_config.json",
+        br#"{"tokenizer_class": "ByteTokenizer"}"#,
+    );
+    assert_eq!(
+        Tokenizer::load(&folder.0)
+            .unwrap()
+            .encode("é")
+            .unwrap()
+            .tokens,
+        [0xc3, 0xa9]
+    );
+    let json = folder.write("tokenizer.json", b"{}");
+    match Tokenizer::load(&folder.0) {
+        Err(Error::Format { path, .. }) => assert_eq!(path, json),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_real_tokenizer_splits_digits_and_keeps_spaces() {
+    let Some(dir) = common::shared("tokenizers/smollm2") else {
+        return;
+    };
+    let tokenizer = Tokenizer::load(dir).unwrap();
+    let tokens = |text: &str| tokenizer.encode(text).unwrap().tokens;
+    assert_eq!(tokens("2024").len(), 4);
+    let (context, answer) = tokenizer
+        .encode_pair("The capital of France is", " Paris")
+        .unwrap();
+    assert_eq!(
+        [context, answer].concat(),
+        tokens("The capital of France is Paris")
+    );
+}
