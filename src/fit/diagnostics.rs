@@ -117,7 +117,7 @@ pub(crate) fn curvature(
             ))
         }
     };
-    let flat = columns.get(..1).and_then(|c| with(c));
+    let flat = columns.get(..1).and_then(with);
     Ok(Curvature {
         questioned: coefficient.is_some_and(|c| c.p_value < 0.05),
         coefficient,

@@ -29,7 +29,7 @@ impl Poly {
     pub(crate) fn new(u: &[f64], y: &[f64], degree: usize) -> Option<Self> {
         let centre = u.iter().sum::<f64>() / u.len() as f64;
         let scale = u.iter().fold(0.0, |m: f64, v| m.max((v - centre).abs()));
-        if !(scale > 0.0) {
+        if scale.is_nan() || scale <= 0.0 {
             return None;
         }
         let columns: Vec<Vec<f64>> = (0..=degree)
