@@ -252,7 +252,7 @@ impl Config {
         self.sliding_window.is_some()
             && match &self.sliding_layers {
                 SlidingLayers::From(first) => layer >= *first,
-                SlidingLayers::AllButEvery(n) => (layer + 1) % n != 0,
+                SlidingLayers::AllButEvery(n) => !(layer + 1).is_multiple_of(*n),
                 SlidingLayers::Listed(list) => list.get(layer).copied().unwrap_or(false),
             }
     }
@@ -411,7 +411,7 @@ impl Config {
             return Ok(());
         };
         let whole = [full, sliding].map(|rope| rope.partial_rotary_factor) == [1.0; 2];
-        if whole && self.head_dim % 2 != 0 {
+        if whole && !self.head_dim.is_multiple_of(2) {
             return Err(fields.error("head_dim", format!("{} is odd", self.head_dim)));
         }
         Ok(())
