@@ -25,7 +25,7 @@ fn checkpoints() -> Vec<PathBuf> {
         .map(|entry| entry.unwrap().path())
         .collect();
     found.sort();
-    assert!(found.len() >= 19, "{found:?}");
+    assert!(found.len() >= 21, "{found:?}");
     found
 }
 

@@ -81,7 +81,7 @@ impl<B: Backend> Transformer<B> {
     /// Loads a checkpoint folder in the Hugging Face layout (`config.json` and safetensors).
     ///
     /// Tensors are read one after the other; beside the backend's copy at most one projection
-    /// stands in host memory.
+    /// stands in host memory, twice for a moment where the file orders it in another way.
     ///
     /// # Errors
     /// Anything unsupported in `config.json`, and any tensor that is missing, of the wrong shape,
