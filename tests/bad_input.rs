@@ -417,6 +417,45 @@ fn a_tensor_that_is_missing_is_named() {
     }
 }
 
+/// Whatever a field holds, the checkpoint loads and scores, or is refused.
+#[test]
+fn no_value_of_a_field_panics() {
+    let values = [
+        json!(null),
+        json!(0),
+        json!(-1),
+        json!(1),
+        json!(1e300),
+        json!(1 << 28),
+        json!(true),
+        json!("x"),
+        json!({"x": 1}),
+    ];
+    let (mut loaded, mut refused) = (0, 0);
+    for entry in fs::read_dir(common::fixture("architectures")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let folder = Folder::copy(&format!("architectures/{name}"));
+        let config = folder.json("config.json");
+        for field in config.keys() {
+            for value in &values {
+                let mut config = config.clone();
+                config.insert(field.clone(), value.clone());
+                folder.write("config.json", Value::Object(config).to_string());
+                let Ok(model) = Transformer::load(&folder.0, Reference::<f32>::new()) else {
+                    refused += 1;
+                    continue;
+                };
+                loaded += 1;
+                let mut batch = Batch::new();
+                common::rolling(&mut batch, &[5, 3, 8]);
+                // A context of one token refuses it.
+                let _ = model.log_likelihoods(&batch);
+            }
+        }
+    }
+    assert!(loaded > 100 && refused > 500, "{loaded} {refused}");
+}
+
 /// Old files keep masks under names that look like those of biases.
 #[test]
 fn only_a_mask_is_ignored_as_one() {
