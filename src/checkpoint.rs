@@ -68,6 +68,44 @@ impl HostTensor {
             }
         }
     }
+
+    /// The transposed matrix of one with rows of `cols`.
+    pub(crate) fn transposed(self, cols: usize) -> Self {
+        let rows = self.values().len().checked_div(cols).unwrap_or(0);
+        self.picked(
+            1,
+            (0..cols).flat_map(|c| (0..rows).map(move |r| r * cols + c)),
+        )
+    }
+
+    /// From `groups` of `parts` blocks each to all first blocks, all second blocks and so on.
+    pub(crate) fn parts_first(self, groups: usize, parts: usize, block: usize) -> Self {
+        let order = (0..parts).flat_map(|p| (0..groups).map(move |g| g * parts + p));
+        self.picked(block, order)
+    }
+
+    /// Blocks of `block` elements in another order.
+    fn picked(self, block: usize, order: impl Iterator<Item = usize>) -> Self {
+        fn pick<T: Copy>(v: &[T], block: usize, order: impl Iterator<Item = usize>) -> Vec<T> {
+            let mut out = Vec::with_capacity(v.len());
+            for i in order {
+                out.extend_from_slice(&v[i * block..][..block]);
+            }
+            out
+        }
+        match self {
+            Self::F32(v) => Self::F32(pick(&v, block, order)),
+            Self::F16(v) => Self::F16(pick(&v, block, order)),
+            Self::Bf16(v) => Self::Bf16(pick(&v, block, order)),
+        }
+    }
+
+    /// One more than each element, in `f32`.
+    pub(crate) fn plus_one(&self) -> Self {
+        let mut values = self.values().to_f32();
+        values.iter_mut().for_each(|x| *x += 1.0);
+        Self::F32(values)
+    }
 }
 
 /// Largest accepted shard index.
@@ -277,6 +315,15 @@ impl Weights {
     /// Marks a tensor as known to be without use.
     pub(crate) fn ignore(&mut self, name: &str) {
         self.unread.remove(name);
+    }
+
+    /// Marks a tensor as without use if its shape is that of a causal mask, `[1, 1, n, n]`, or of
+    /// the number that fills one. Under the same name others may keep a bias.
+    pub(crate) fn ignore_mask(&mut self, name: &str) {
+        let shape = self.entries.get(name).map(|e| e.shape.as_slice());
+        if matches!(shape, Some([] | [1])) || matches!(shape, Some([1, 1, n, m]) if n == m) {
+            self.unread.remove(name);
+        }
     }
 
     /// Refuses a checkpoint with tensors that nobody asked for: they would change the computation

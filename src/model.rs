@@ -3,9 +3,11 @@
 use crate::backend::{Segment, Target};
 use crate::error::Error;
 
+pub mod architecture;
 pub mod config;
 pub mod transformer;
 
+pub use architecture::Architecture;
 pub use config::Config;
 pub use transformer::Transformer;
 

@@ -19,12 +19,13 @@ struct Sequence {
 }
 
 fn checkpoints() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(common::fixture("checkpoints"))
-        .unwrap()
+    let mut found: Vec<PathBuf> = ["checkpoints", "architectures"]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(common::fixture(folder)).unwrap())
         .map(|entry| entry.unwrap().path())
         .collect();
     found.sort();
-    assert!(found.len() >= 7, "{found:?}");
+    assert!(found.len() >= 21, "{found:?}");
     found
 }
 

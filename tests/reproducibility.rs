@@ -12,11 +12,15 @@ use relscale::backend::Target;
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cpu::Cpu;
 
-const CHECKPOINTS: [&str; 4] = [
-    "llama-gqa-tied-bf16",
-    "llama3-rope-sharded",
-    "qwen3-gqa",
-    "qwen3-tied-sharded",
+const CHECKPOINTS: [&str; 7] = [
+    "checkpoints/llama-gqa-tied-bf16",
+    "checkpoints/llama3-rope-sharded",
+    "checkpoints/qwen3-gqa",
+    "checkpoints/qwen3-tied-sharded",
+    // Windows; windows in every other layer and soft caps; attention and MLP side by side.
+    "architectures/mistral",
+    "architectures/gemma2",
+    "architectures/gpt-neox-parallel",
 ];
 
 /// One checkpoint on the default backend and on others that must agree with it.
@@ -28,9 +32,7 @@ struct Variants {
 fn variants() -> &'static [Variants] {
     static LOADED: OnceLock<Vec<Variants>> = OnceLock::new();
     LOADED.get_or_init(|| {
-        let load = |name: &str, cpu: Cpu| {
-            Transformer::load(common::fixture("checkpoints").join(name), cpu).unwrap()
-        };
+        let load = |name: &str, cpu: Cpu| Transformer::load(common::fixture(name), cpu).unwrap();
         let mut backends = BTreeMap::new();
         for threads in [1, 2, 3, 8] {
             let cpu = Cpu::with_threads(threads).unwrap();

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use crate::backend::{
-    Activation, Attention, Backend, Columns, Embed, Linear, LogProb, Norm, NormKind, Role, Rope,
-    Target, Tensor,
+    Attention, Backend, Columns, Embed, Linear, LogProb, Norm, NormKind, Role, Rope, Target, Tensor,
 };
 use crate::checkpoint::{HostTensor, Weights};
 use crate::error::Error;
-use crate::model::config::Config;
+use crate::model::architecture::Names;
+use crate::model::config::{Config, NormPlacement, Positions, QkNorm};
 use crate::model::{Batch, Model};
 
 /// A decoder-only transformer on a backend.
@@ -30,10 +30,14 @@ use crate::model::{Batch, Model};
 pub struct Transformer<B: Backend> {
     backend: B,
     config: Config,
-    frequencies: Vec<f64>,
+    /// Rotary frequencies of layers that see everything and of those that a window confines; none
+    /// where positions are learned.
+    frequencies: Option<[Vec<f64>; 2]>,
     embedding: B::Buffer,
+    /// Table of learned positions.
+    positions: Option<B::Buffer>,
     layers: Vec<Layer<B::Buffer>>,
-    norm: B::Buffer,
+    norm: NormWeights<B::Buffer>,
     /// The LM head; absent when it is the embedding table.
     head: Option<B::Buffer>,
 }
@@ -41,16 +45,27 @@ pub struct Transformer<B: Backend> {
 /// Weights of one block.
 #[derive(Debug)]
 struct Layer<T> {
-    attention_norm: T,
+    before_attention: Option<NormWeights<T>>,
     /// Queries, keys and values in one matrix.
     qkv: Projection<T>,
-    /// Weights of the norms of queries and keys.
-    qk_norm: Option<(T, T)>,
+    /// Norms of queries and keys.
+    qk_norm: Option<[NormWeights<T>; 2]>,
     output: Projection<T>,
-    mlp_norm: T,
-    /// Gate and up projection in one matrix.
+    after_attention: Option<NormWeights<T>>,
+    before_mlp: Option<NormWeights<T>>,
+    /// Gate and up projection in one matrix, or up alone.
     gate_up: Projection<T>,
     down: Projection<T>,
+    after_mlp: Option<NormWeights<T>>,
+}
+
+/// Weights of a norm.
+#[derive(Debug)]
+struct NormWeights<T> {
+    weight: T,
+    bias: Option<T>,
+    /// Elements normalised together.
+    width: usize,
 }
 
 /// A matrix and its bias.
@@ -66,38 +81,65 @@ impl<B: Backend> Transformer<B> {
     /// Loads a checkpoint folder in the Hugging Face layout (`config.json` and safetensors).
     ///
     /// Tensors are read one after the other; beside the backend's copy at most one projection
-    /// stands in host memory.
+    /// stands in host memory, twice for a moment where the file orders it in another way.
     ///
     /// # Errors
     /// Anything unsupported in `config.json`, and any tensor that is missing, of the wrong shape,
     /// not finite, or not part of the architecture: each by file and name.
     pub fn load(dir: impl AsRef<Path>, backend: B) -> Result<Self, Error> {
         let config = Config::load(&dir)?;
+        let weights = Weights::open(&dir)?;
+        let names = config.architecture.names();
+        let prefix = names
+            .prefixes
+            .iter()
+            .find(|p| weights.contains(&format!("{p}{}.weight", names.embedding)))
+            .unwrap_or(&names.prefixes[0]);
         let mut loader = Loader {
-            weights: Weights::open(&dir)?,
+            weights,
             backend: &backend,
+            config: &config,
+            names,
+            prefix,
         };
         let (hidden, vocab) = (config.hidden_size, config.vocab_size);
-        let embedding = loader.matrix("model.embed_tokens.weight", vocab, hidden)?;
+        let embedding = loader.table(&format!("{prefix}{}", names.embedding), vocab)?;
+        let positions = match config.positions {
+            Positions::Rotary { .. } => None,
+            Positions::Learned => {
+                let name = format!("{prefix}{}", names.positions);
+                Some(loader.table(&name, config.max_position_embeddings)?)
+            }
+        };
         let mut layers = Vec::new();
         for index in 0..config.num_hidden_layers {
-            layers.push(loader.layer(&config, index)?);
+            layers.push(loader.layer(index)?);
         }
-        let norm = loader.vector("model.norm.weight", hidden)?;
+        let norm = loader.norm(format!("{prefix}{}", names.norm), hidden)?;
         let head = if config.tie_word_embeddings {
             // Some writers store the tied copy as well.
-            loader.weights.ignore("lm_head.weight");
+            for name in names.heads {
+                loader.weights.ignore(&format!("{name}.weight"));
+            }
             None
         } else {
-            Some(loader.matrix("lm_head.weight", vocab, hidden)?)
+            let found = |name: &&&str| loader.weights.contains(&format!("{name}.weight"));
+            let name = names.heads.iter().find(found).unwrap_or(&names.heads[0]);
+            Some(loader.table(name, vocab)?)
         };
         loader.weights.finish(config.architecture.name())?;
-        let frequencies = config.rope.frequencies(config.head_dim);
+        let frequencies = match config.positions {
+            Positions::Rotary { full, sliding } => {
+                Some([full, sliding].map(|rope| rope.frequencies(config.head_dim)))
+            }
+            Positions::Learned => None,
+        };
         Ok(Self {
             backend,
             config,
             frequencies,
             embedding,
+            positions,
             layers,
             norm,
             head,
@@ -137,19 +179,45 @@ impl<B: Backend> Transformer<B> {
         }
     }
 
-    fn norm(&self, x: &B::Buffer, rows: usize, weight: &B::Buffer) -> Result<B::Buffer, Error> {
-        let width = self.config.hidden_size;
-        self.backend
-            .norm(Columns::all(x, rows, width), &self.rms(width, weight))
+    fn norm(
+        &self,
+        x: Columns<'_, B::Buffer>,
+        norm: &NormWeights<B::Buffer>,
+    ) -> Result<B::Buffer, Error> {
+        let op = Norm {
+            kind: self.config.norm,
+            epsilon: self.config.norm_eps,
+            width: norm.width,
+            weight: &norm.weight,
+            bias: norm.bias.as_ref(),
+        };
+        self.backend.norm(x, &op)
     }
 
-    fn rms<'a>(&self, width: usize, weight: &'a B::Buffer) -> Norm<'a, B::Buffer> {
-        Norm {
-            kind: NormKind::Rms,
-            epsilon: self.config.rms_norm_eps,
-            width,
-            weight,
-            bias: None,
+    /// `x` under the norm, where there is one.
+    fn norm_if_any(
+        &self,
+        x: B::Buffer,
+        rows: usize,
+        norm: Option<&NormWeights<B::Buffer>>,
+    ) -> Result<B::Buffer, Error> {
+        match norm {
+            Some(norm) => self.norm(Columns::all(&x, rows, norm.width), norm),
+            None => Ok(x),
+        }
+    }
+
+    /// Runs `next` on `x` under the norm, where there is one.
+    fn with_norm<T>(
+        &self,
+        x: &B::Buffer,
+        rows: usize,
+        norm: Option<&NormWeights<B::Buffer>>,
+        next: impl FnOnce(&B::Buffer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match norm {
+            Some(norm) => next(&self.norm(Columns::all(x, rows, norm.width), norm)?),
+            None => next(x),
         }
     }
 
@@ -171,12 +239,13 @@ impl<B: Backend> Transformer<B> {
     /// Self-attention of a block before its output projection.
     fn attend(
         &self,
-        layer: &Layer<B::Buffer>,
+        index: usize,
         x: &B::Buffer,
         batch: &Batch,
         positions: &[u32],
     ) -> Result<B::Buffer, Error> {
         let (config, backend, rows) = (&self.config, &self.backend, positions.len());
+        let (layer, sliding) = (&self.layers[index], config.is_sliding(index));
         let dim = config.head_dim;
         let (q_width, kv_width) = (
             config.num_attention_heads * dim,
@@ -187,38 +256,46 @@ impl<B: Backend> Transformer<B> {
         let q = Columns::block(&qkv, rows, stride, 0, q_width);
         let k = Columns::block(&qkv, rows, stride, q_width, kv_width);
         let v = Columns::block(&qkv, rows, stride, q_width + kv_width, kv_width);
-        let rope = Rope {
-            positions,
-            head_dim: dim,
-            frequencies: &self.frequencies,
-            scale: 1.0,
+        let normed = match &layer.qk_norm {
+            None => None,
+            Some([q_norm, k_norm]) => Some((self.norm(q, q_norm)?, self.norm(k, k_norm)?)),
         };
-        let (q, k) = match &layer.qk_norm {
-            None => (backend.rope(q, &rope)?, backend.rope(k, &rope)?),
-            Some((q_weight, k_weight)) => {
-                let q = backend.norm(q, &self.rms(dim, q_weight))?;
-                let k = backend.norm(k, &self.rms(dim, k_weight))?;
-                (
-                    backend.rope(Columns::all(&q, rows, q_width), &rope)?,
-                    backend.rope(Columns::all(&k, rows, kv_width), &rope)?,
-                )
+        let (q, k) = match &normed {
+            None => (q, k),
+            Some((q, k)) => (
+                Columns::all(q, rows, q_width),
+                Columns::all(k, rows, kv_width),
+            ),
+        };
+        let rotated = match &self.frequencies {
+            None => None,
+            Some(frequencies) => {
+                let rope = Rope {
+                    positions,
+                    head_dim: dim,
+                    frequencies: &frequencies[usize::from(sliding)],
+                    scale: 1.0,
+                };
+                Some((backend.rope(q, &rope)?, backend.rope(k, &rope)?))
             }
+        };
+        let (q, k) = match &rotated {
+            None => (q, k),
+            Some((q, k)) => (
+                Columns::all(q, rows, q_width),
+                Columns::all(k, rows, kv_width),
+            ),
         };
         let op = Attention {
             segments: batch.segments(),
             heads: config.num_attention_heads,
             kv_heads: config.num_key_value_heads,
             head_dim: dim,
-            scale: 1.0 / (dim as f64).sqrt(),
-            window: None,
-            soft_cap: None,
+            scale: config.attention_scale,
+            window: config.sliding_window.filter(|_| sliding),
+            soft_cap: config.attn_logit_softcapping,
         };
-        backend.attention(
-            Columns::all(&q, rows, q_width),
-            Columns::all(&k, rows, kv_width),
-            v,
-            &op,
-        )
+        backend.attention(q, k, v, &op)
     }
 
     fn mlp(
@@ -229,10 +306,16 @@ impl<B: Backend> Transformer<B> {
     ) -> Result<B::Buffer, Error> {
         let width = self.config.intermediate_size;
         let gate_up = self.project(x, rows, &layer.gate_up)?;
+        let stride = layer.gate_up.outputs;
+        // Without a gate the first and only block is activated.
+        let up = self
+            .config
+            .gated_mlp
+            .then(|| Columns::block(&gate_up, rows, stride, width, width));
         let hidden = self.backend.activate(
-            Columns::block(&gate_up, rows, 2 * width, 0, width),
-            Some(Columns::block(&gate_up, rows, 2 * width, width, width)),
-            Activation::Silu,
+            Columns::block(&gate_up, rows, stride, 0, width),
+            up,
+            self.config.activation,
         )?;
         self.project(&hidden, rows, &layer.down)
     }
@@ -262,13 +345,22 @@ impl<B: Backend> Model for Transformer<B> {
                 tokens: batch.tokens(),
                 vocab: self.config.vocab_size,
                 width,
-                scale: 1.0,
+                scale: self.config.embedding_scale,
             },
         )?;
+        if let Some(table) = &self.positions {
+            let op = Embed {
+                tokens: &positions,
+                vocab: self.config.max_position_embeddings,
+                width,
+                scale: 1.0,
+            };
+            x = backend.add(x, &backend.embed(table, &op)?)?;
+        }
         for (index, layer) in self.layers.iter().enumerate() {
-            let normed = self.norm(&x, rows, &layer.attention_norm)?;
-            let mut attended = self.attend(layer, &normed, batch, &positions)?;
-            drop(normed);
+            let mut attended = self.with_norm(&x, rows, layer.before_attention.as_ref(), |x| {
+                self.attend(index, x, batch, &positions)
+            })?;
             // After the last attention nothing but the scored rows is needed.
             if index + 1 == self.layers.len() && scored.rows.len() < rows {
                 let heads = layer.output.inputs;
@@ -276,18 +368,31 @@ impl<B: Backend> Model for Transformer<B> {
                 x = backend.gather(Columns::all(&x, rows, width), &scored.rows)?;
                 rows = scored.rows.len();
             }
-            x = backend.add(x, &self.project(&attended, rows, &layer.output)?)?;
-            drop(attended);
-            let normed = self.norm(&x, rows, &layer.mlp_norm)?;
-            x = backend.add(x, &self.mlp(layer, &normed, rows)?)?;
+            let attended = self.project(&attended, rows, &layer.output)?;
+            let attended = self.norm_if_any(attended, rows, layer.after_attention.as_ref())?;
+            let mlp = |x: &B::Buffer| {
+                let out = self.with_norm(x, rows, layer.before_mlp.as_ref(), |x| {
+                    self.mlp(layer, x, rows)
+                })?;
+                self.norm_if_any(out, rows, layer.after_mlp.as_ref())
+            };
+            if self.config.parallel_residual {
+                let added = mlp(&x)?;
+                x = backend.add(backend.add(x, &attended)?, &added)?;
+            } else {
+                x = backend.add(x, &attended)?;
+                drop(attended);
+                let added = mlp(&x)?;
+                x = backend.add(x, &added)?;
+            }
         }
-        let x = self.norm(&x, rows, &self.norm)?;
+        let x = self.norm(Columns::all(&x, rows, width), &self.norm)?;
         let op = LogProb {
             weight: self.head.as_ref().unwrap_or(&self.embedding),
             bias: None,
             inputs: width,
             vocab: self.config.vocab_size,
-            soft_cap: None,
+            soft_cap: self.config.final_logit_softcapping,
             targets: &scored.targets,
         };
         Ok(scored.restore(backend.log_prob(Columns::all(&x, rows, width), &op)?))
@@ -341,6 +446,9 @@ impl Scored {
 struct Loader<'a, B: Backend> {
     weights: Weights,
     backend: &'a B,
+    config: &'a Config,
+    names: &'static Names,
+    prefix: &'static str,
 }
 
 impl<B: Backend> Loader<'_, B> {
@@ -359,48 +467,83 @@ impl<B: Backend> Loader<'_, B> {
         })
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<B::Buffer, Error> {
-        let host = self.weights.tensor(name, &[rows, cols])?;
+    /// A table of `rows` hidden states.
+    fn table(&mut self, name: &str, rows: usize) -> Result<B::Buffer, Error> {
+        let cols = self.config.hidden_size;
+        let host = self
+            .weights
+            .tensor(&format!("{name}.weight"), &[rows, cols])?;
         self.upload(&host, rows, cols, Role::Matrix)
     }
 
-    fn vector(&mut self, name: &str, len: usize) -> Result<B::Buffer, Error> {
-        let host = self.weights.tensor(name, &[len])?;
-        self.upload(&host, 1, len, Role::Dense)
-    }
-
-    /// Several `[outputs, inputs]` matrices as one, their outputs one after the other.
-    fn projection(
-        &mut self,
-        parts: &[(String, usize)],
-        inputs: usize,
-        bias: bool,
-    ) -> Result<Projection<B::Buffer>, Error> {
-        let outputs = parts.iter().map(|(_, n)| n).sum();
-        let mut weight: Option<HostTensor> = None;
-        let mut biases: Option<HostTensor> = None;
-        for (name, outputs) in parts {
-            let part = self
-                .weights
-                .tensor(&format!("{name}.weight"), &[*outputs, inputs])?;
-            extend(&mut weight, part);
-            if bias {
-                let part = self.weights.tensor(&format!("{name}.bias"), &[*outputs])?;
-                extend(&mut biases, part);
-            }
+    fn norm(&mut self, name: String, width: usize) -> Result<NormWeights<B::Buffer>, Error> {
+        let mut host = self.weights.tensor(&format!("{name}.weight"), &[width])?;
+        if self.names.norms_less_one {
+            host = host.plus_one();
         }
-        let weight = weight.ok_or_else(|| Error::batch("a projection without parts"))?;
-        Ok(Projection {
-            weight: self.upload(&weight, outputs, inputs, Role::Matrix)?,
-            bias: biases
-                .map(|b| self.upload(&b, 1, outputs, Role::Dense))
-                .transpose()?,
-            inputs,
-            outputs,
+        let weight = self.upload(&host, 1, width, Role::Dense)?;
+        let bias = match self.config.norm {
+            NormKind::Rms => None,
+            NormKind::Layer => {
+                let host = self.weights.tensor(&format!("{name}.bias"), &[width])?;
+                Some(self.upload(&host, 1, width, Role::Dense)?)
+            }
+        };
+        Ok(NormWeights {
+            weight,
+            bias,
+            width,
         })
     }
 
-    fn layer(&mut self, config: &Config, index: usize) -> Result<Layer<B::Buffer>, Error> {
+    /// `[outputs, inputs]` matrices as one, their outputs one after the other. `names` are those
+    /// of the parts, or the one of all; `outputs` their numbers of outputs.
+    fn projection(
+        &mut self,
+        at: &str,
+        names: &[&str],
+        outputs: &[usize],
+        inputs: usize,
+        bias: bool,
+    ) -> Result<Projection<B::Buffer>, Error> {
+        let whole = outputs.iter().sum();
+        let outputs = if names.len() == 1 { &[whole] } else { outputs };
+        let mut weight: Option<HostTensor> = None;
+        let mut biases: Option<HostTensor> = None;
+        for (name, &outputs) in names.iter().zip(outputs) {
+            let name = format!("{at}{name}");
+            let weight_name = format!("{name}.weight");
+            let part = if self.names.transposed {
+                self.weights
+                    .tensor(&weight_name, &[inputs, outputs])?
+                    .transposed(outputs)
+            } else {
+                self.weights.tensor(&weight_name, &[outputs, inputs])?
+            };
+            extend(&mut weight, part);
+            if bias {
+                let part = self.weights.tensor(&format!("{name}.bias"), &[outputs])?;
+                extend(&mut biases, part);
+            }
+        }
+        let mut weight = weight.ok_or_else(|| Error::batch("a projection without parts"))?;
+        if self.names.head_by_head && names == self.names.qkv {
+            let (heads, dim) = (self.config.num_attention_heads, self.config.head_dim);
+            weight = weight.parts_first(heads, 3, dim * inputs);
+            biases = biases.map(|b| b.parts_first(heads, 3, dim));
+        }
+        Ok(Projection {
+            weight: self.upload(&weight, whole, inputs, Role::Matrix)?,
+            bias: biases
+                .map(|b| self.upload(&b, 1, whole, Role::Dense))
+                .transpose()?,
+            inputs,
+            outputs: whole,
+        })
+    }
+
+    fn layer(&mut self, index: usize) -> Result<Layer<B::Buffer>, Error> {
+        let (config, names) = (self.config, self.names);
         let (hidden, dim, mlp) = (
             config.hidden_size,
             config.head_dim,
@@ -410,37 +553,49 @@ impl<B: Backend> Loader<'_, B> {
             config.num_attention_heads * dim,
             config.num_key_value_heads * dim,
         );
-        let name = |part: &str| format!("model.layers.{index}.{part}");
+        let at = &format!("{}{}.{index}.", self.prefix, names.layer);
         // Written by old versions; derived from the configuration, not read.
-        self.weights.ignore(&name("self_attn.rotary_emb.inv_freq"));
-        let bias = config.attention_bias;
+        for name in names.derived {
+            self.weights.ignore(&format!("{at}{name}"));
+        }
+        for name in names.masks {
+            self.weights.ignore_mask(&format!("{at}{name}"));
+        }
+        let before = config.norm_placement != NormPlacement::After;
+        let after = config.norm_placement != NormPlacement::Before;
+        let mut norm = |there: bool, name: &str, width: usize| {
+            there
+                .then(|| self.norm(format!("{at}{name}"), width))
+                .transpose()
+        };
+        let before_attention = norm(before, names.before_attention, hidden)?;
+        let after_attention = norm(after, names.after_attention, hidden)?;
+        let before_mlp = norm(before, names.before_mlp, hidden)?;
+        let after_mlp = norm(after, names.after_mlp, hidden)?;
+        let mut qk = |q_width: usize, k_width: usize| -> Result<_, Error> {
+            let [q, k] = names.qk_norm.map(|name| format!("{at}{name}"));
+            Ok(Some([self.norm(q, q_width)?, self.norm(k, k_width)?]))
+        };
+        let qk_norm = match config.qk_norm {
+            QkNorm::None => None,
+            QkNorm::Head => qk(dim, dim)?,
+            QkNorm::Width => qk(q, kv)?,
+        };
+        let gate_up: &[usize] = if config.gated_mlp {
+            &[mlp, mlp]
+        } else {
+            &[mlp]
+        };
         Ok(Layer {
-            attention_norm: self.vector(&name("input_layernorm.weight"), hidden)?,
-            qkv: self.projection(
-                &[
-                    (name("self_attn.q_proj"), q),
-                    (name("self_attn.k_proj"), kv),
-                    (name("self_attn.v_proj"), kv),
-                ],
-                hidden,
-                bias,
-            )?,
-            qk_norm: if config.architecture.qk_norm() {
-                Some((
-                    self.vector(&name("self_attn.q_norm.weight"), dim)?,
-                    self.vector(&name("self_attn.k_norm.weight"), dim)?,
-                ))
-            } else {
-                None
-            },
-            output: self.projection(&[(name("self_attn.o_proj"), hidden)], q, bias)?,
-            mlp_norm: self.vector(&name("post_attention_layernorm.weight"), hidden)?,
-            gate_up: self.projection(
-                &[(name("mlp.gate_proj"), mlp), (name("mlp.up_proj"), mlp)],
-                hidden,
-                config.mlp_bias,
-            )?,
-            down: self.projection(&[(name("mlp.down_proj"), hidden)], mlp, config.mlp_bias)?,
+            before_attention,
+            qkv: self.projection(at, names.qkv, &[q, kv, kv], hidden, config.qkv_bias)?,
+            qk_norm,
+            output: self.projection(at, &[names.output], &[hidden], q, config.output_bias)?,
+            after_attention,
+            before_mlp,
+            gate_up: self.projection(at, names.gate_up, gate_up, hidden, config.mlp_bias)?,
+            down: self.projection(at, &[names.down], &[hidden], mlp, config.mlp_bias)?,
+            after_mlp,
         })
     }
 }
