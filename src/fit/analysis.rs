@@ -339,6 +339,7 @@ fn law(
         })
         .collect();
     let backtest = diag::backtest(plan, &fitted, &reading, &held_out, &floors, options);
+    let lack_of_fit = diag::lack_of_fit(corpus, main, &y);
     let items = item_report(view, treatment, baseline, &fitted, options);
     let margin = options.margin();
     let tost = delta_beta.equivalence_p(margin);
@@ -368,6 +369,16 @@ fn law(
     flag(items.dropped_clusters > 0, Flag::DroppedClusters);
     flag(!items.dropped_runs.is_empty(), Flag::DroppedRuns);
     flag(curvature.questioned, Flag::PowerLawQuestioned);
+    flag(
+        [
+            lack_of_fit,
+            diag::lack_of_fit(corpus, main, &corpus.aggregate),
+        ]
+        .into_iter()
+        .flatten()
+        .any(|l| l.p_value < 0.05),
+        Flag::LackOfFit,
+    );
     flag(
         delta_beta.p_value <= options.alpha
             && resampling.permutation_p.is_some_and(|p| p > options.alpha),
@@ -443,6 +454,7 @@ fn law(
         difference,
         semi_log: diag::semi_log(stage, &fitted.readings, options)?,
         local_exponents: diag::local_exponents(plan, &fitted.readings),
+        lack_of_fit,
         curvature,
         leave_one_out,
         resampling,
@@ -791,6 +803,7 @@ fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {
                 let e = f.line.slope();
                 Estimate::new(e.value, e.standard_error.powi(2), e.df, options.alpha)
             },
+            lack_of_fit: diag::lack_of_fit(corpus, plan.main(), &corpus.aggregate),
         }),
         profiles: view
             .members

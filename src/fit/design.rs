@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::{Ladder, Scores};
 
 use super::error::FitError;
-use super::frontier::{NARROW, Profile, WIDE, argmin, bowl};
+use super::frontier::{Bowl, NARROW, Profile, WIDE, argmin, bowl};
 use super::inference::Stage;
 use super::options::{Averaging, Axis, DesignChoice, OptimumRule, Options, Weighting};
 use super::regression::Line;
@@ -357,6 +357,8 @@ pub(crate) struct Readout {
     pub(crate) read_at: Vec<f64>,
     /// The smoothed frontier, where the rule has one.
     pub(crate) frontier: Option<Frontier>,
+    /// Per reading: the size profile it was read from; empty where the design has none.
+    pub(crate) bowls: Vec<Bowl>,
 }
 
 impl Readout {
@@ -588,6 +590,7 @@ fn isoflop_readout(
             inside,
             line: frontier,
         }),
+        bowls,
     })
 }
 
@@ -746,6 +749,7 @@ fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pl
             .collect(),
         rows,
         frontier: None,
+        bowls: Vec::new(),
     };
     Ok(Plan {
         design: Design::Rungs,
@@ -818,6 +822,7 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
             slopes: vec![Vec::new(); members.len()],
             read_at: members.iter().map(|&m| corpus.size[m]).collect(),
             frontier: None,
+            bowls: Vec::new(),
         })
     };
     let mut run_design = vec![Vec::new(); corpus.runs.len()];

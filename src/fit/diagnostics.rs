@@ -1,16 +1,18 @@
 //! What to look at before believing a line: curvature, influence, backtests, other rules of reading.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::contrast::{Fitted, fit_readings, fit_readout};
-use super::design::{Design, Plan, Readout};
+use super::design::{Corpus, Design, Plan, Readout};
 use super::error::FitError;
 use super::inference::{Cov, Estimate, Interval, Stage};
 use super::options::Options;
-use super::quantile::{f_quantile, t_critical};
+use super::quantile::{f_quantile, f_sf, t_critical};
 use super::regression::{ConfidenceSet, Errors, LinearFit, fieller, rank_trend};
 use super::resample::{autocorrelation, pairs_bootstrap, permutation_test, wild_test};
 use super::result::{
-    Backtest, BandPoint, Curvature, DifferenceLaw, Holdout, LeaveOneOut, Parity, Prediction,
-    Resampling, RuleResult, SemiLog,
+    Backtest, BandPoint, Curvature, DifferenceLaw, Holdout, LackOfFit, LeaveOneOut, Parity,
+    Prediction, Resampling, RuleResult, SemiLog,
 };
 use super::verdict::{Evidence, Verdict, decide};
 
@@ -126,6 +128,64 @@ pub(crate) fn curvature(
             aicc(&stage.fit(f)?),
             bent.as_ref().and_then(aicc),
         ],
+    })
+}
+
+/// Runs among `members` grouped by size and tokens where all of a group have seeds, no two the same;
+/// any other run stands alone. Positions in `members`.
+fn replicates(corpus: &Corpus<'_>, members: &[usize]) -> Vec<Vec<usize>> {
+    let runs = corpus.ladder.runs();
+    let mut alike: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
+    for (i, &m) in members.iter().enumerate() {
+        let run = &runs[corpus.runs[m]];
+        let key = (run.params.to_bits(), run.tokens.to_bits());
+        alike.entry(key).or_default().push(i);
+    }
+    let mut groups = Vec::with_capacity(alike.len());
+    for group in alike.into_values() {
+        let seeds: BTreeSet<u64> = group
+            .iter()
+            .filter_map(|&i| runs[corpus.runs[members[i]]].seed)
+            .collect();
+        if seeds.len() == group.len() {
+            groups.push(group);
+        } else {
+            groups.extend(group.into_iter().map(|i| vec![i]));
+        }
+    }
+    groups
+}
+
+/// Tests the size profiles of `y` against seed replicates.
+pub(crate) fn lack_of_fit(corpus: &Corpus<'_>, readout: &Readout, y: &[f64]) -> Option<LackOfFit> {
+    let (mut budgets, mut df, mut pure_df) = (0, 0, 0);
+    let (mut lack, mut pure) = (0.0, 0.0);
+    for bowl in &readout.bowls {
+        let Some(poly) = &bowl.poly else { continue };
+        let groups = replicates(corpus, &bowl.members);
+        if groups.len() == bowl.members.len() || groups.len() <= poly.terms() {
+            continue;
+        }
+        let pick = |v: &[f64]| -> Vec<f64> { bowl.members.iter().map(|&m| v[m]).collect() };
+        let residuals = poly.residuals(&pick(&corpus.size), &pick(y))?;
+        for group in &groups {
+            // Replicates share a fitted value: residuals spread about their mean as the runs do.
+            let mean = group.iter().map(|&i| residuals[i]).sum::<f64>() / group.len() as f64;
+            lack += group.len() as f64 * mean * mean;
+            pure += (group.iter().map(|&i| (residuals[i] - mean).powi(2))).sum::<f64>();
+        }
+        budgets += 1;
+        df += groups.len() - poly.terms();
+        pure_df += bowl.members.len() - groups.len();
+    }
+    let f = (lack / df as f64) / (pure / pure_df as f64);
+    (f.is_finite() && pure > 0.0).then(|| LackOfFit {
+        budgets,
+        f,
+        df,
+        pure_df,
+        pure_sd: (pure / pure_df as f64).sqrt(),
+        p_value: f_sf(f, df as f64, pure_df as f64),
     })
 }
 

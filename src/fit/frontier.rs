@@ -47,6 +47,17 @@ impl Poly {
         })
     }
 
+    /// Residuals of another ordinate over the same abscissae by the same polynomial.
+    pub(crate) fn residuals(&self, u: &[f64], y: &[f64]) -> Option<Vec<f64>> {
+        let other = Self::new(u, y, self.terms() - 1)?;
+        Some(other.fit.residuals().to_vec())
+    }
+
+    /// Number of coefficients.
+    pub(crate) fn terms(&self) -> usize {
+        self.fit.coefficients().len()
+    }
+
     fn row(&self, term: impl Fn(i32) -> f64) -> Result<Vec<f64>, FitError> {
         let terms: Vec<f64> = (0..self.fit.coefficients().len())
             .map(|k| term(k as i32))

@@ -124,6 +124,10 @@ pub struct RelativeLaw {
     pub curvature: Curvature,
     /// Local exponents between neighbouring scales.
     pub local_exponents: Vec<f64>,
+    /// Size profiles of `ln G` against seed replicates; `None` without replicates, for other designs
+    /// and for readings at the best run.
+    #[serde(default)]
+    pub lack_of_fit: Option<LackOfFit>,
     /// Without each reading in turn.
     pub leave_one_out: LeaveOneOut,
     /// Enumerations and resampling, as second opinions.
@@ -292,6 +296,26 @@ pub struct Curvature {
     pub questioned: bool,
     /// AICc of the constant, the power law and the quadratic, in that order (`None`: too few readings).
     pub aicc: [Option<f64>; 3],
+}
+
+/// F test of the polynomials over `ln N`, one per budget, against pure error: the spread of runs
+/// that differ in nothing but the seed. Sums run over the budgets that have such runs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LackOfFit {
+    /// Budgets with replicates.
+    pub budgets: usize,
+    /// Mean square of the distances of replicate means from the polynomial over the mean square of
+    /// replicates about their means.
+    pub f: f64,
+    /// Degrees of freedom of the numerator.
+    pub df: usize,
+    /// Degrees of freedom of the denominator.
+    pub pure_df: usize,
+    /// Standard deviation of a run about the mean of its replicates.
+    pub pure_sd: f64,
+    /// Chance of a larger F if the polynomials hold.
+    pub p_value: f64,
 }
 
 /// Without each reading in turn.
@@ -515,6 +539,9 @@ pub struct FrontierReport {
     pub residual_sd: f64,
     /// `d ln N* / d ln C`.
     pub exponent: Estimate,
+    /// Size profiles of the log aggregate loss against seed replicates; `None` without replicates.
+    #[serde(default)]
+    pub lack_of_fit: Option<LackOfFit>,
 }
 
 /// A linear combination of log errors, `Σ c_d ln E_d`, followed along the scale.

@@ -80,6 +80,9 @@ pub enum Flag {
     NearFloor,
     /// `ln G` is curved.
     PowerLawQuestioned,
+    /// Seed replicates say that the size profiles of `ln G` or of the aggregate are not the
+    /// polynomials they are read from.
+    LackOfFit,
     /// The t test rejects and the permutation test does not.
     Fragile,
     /// Another rule of reading gives another sign or verdict.
