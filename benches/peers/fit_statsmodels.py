@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The point estimates of the default analysis with OLS and HC3 errors, by numpy and statsmodels.
 
-    RELSCALE_PEER=/tmp/peer cargo bench --bench fit
-    python benches/peers/fit_statsmodels.py /tmp/peer
+    RELSCALE_PEER=target/peer cargo bench --bench fit
+    python benches/peers/fit_statsmodels.py target/peer
 
 Reads the ladder that the benchmark wrote, repeats its estimator (per-budget cubics of the paired
 log-ratio at the smoothed frontier, then a straight line), times it, and compares every number.
