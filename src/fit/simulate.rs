@@ -298,6 +298,15 @@ impl Simulation {
         logs.iter().sum::<f64>() / logs.len().max(1) as f64
     }
 
+    /// `ln` of the budgets about their mean.
+    fn centred_scales(&self) -> Vec<f64> {
+        let centre = self.centre();
+        self.budgets
+            .iter()
+            .map(|c| libm::log(*c) - centre)
+            .collect()
+    }
+
     /// `ln E` without noise of distribution `d` at centred log scale `x` and `z = ln N − ln N*`.
     ///
     /// NaN for a distribution that is not there.
@@ -335,12 +344,7 @@ impl Simulation {
         if matches!(self.shape, Shape::Grid { .. } | Shape::Trajectories { .. }) {
             return Ok(b.beta - t.beta);
         }
-        let centre = self.centre();
-        let x: Vec<f64> = self
-            .budgets
-            .iter()
-            .map(|c| libm::log(*c) - centre)
-            .collect();
+        let x = self.centred_scales();
         let ratio =
             |x: &f64| self.log_error(treatment, *x, 0.0) - self.log_error(baseline, *x, 0.0);
         let y: Vec<f64> = x.iter().map(ratio).collect();
@@ -362,12 +366,7 @@ impl Simulation {
 
     /// The runs of one corpus: budget, tokens, parameters, `x`, `z` and name of the trajectory.
     fn design(&self) -> Vec<Cell> {
-        let centre = self.centre();
-        let x: Vec<f64> = self
-            .budgets
-            .iter()
-            .map(|c| libm::log(*c) - centre)
-            .collect();
+        let x = self.centred_scales();
         let span = x.last().copied().unwrap_or(0.0) - x.first().copied().unwrap_or(0.0);
         let optimum = |x: f64| 18.0 + 0.5 * x;
         let mut cells = Vec::new();
@@ -398,6 +397,7 @@ impl Simulation {
                 tokens_per_param,
                 ..
             } => {
+                let centre = self.centre();
                 let mean = tokens_per_param.iter().map(|r| libm::log(*r)).sum::<f64>()
                     / tokens_per_param.len().max(1) as f64;
                 for (i, &n) in params.iter().enumerate() {
