@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::scorer::{ItemScore, Likelihoods, Scorer};
 use crate::tokenizer::Tokenizer;
-use forest::{Group, forest, pack, split};
+use forest::{Group, forest, order, pack};
 use windows::{Path, Windows};
 
 /// How items are cut into sequences and packed into batches.
@@ -54,7 +54,7 @@ pub enum Bos {
 /// How far an evaluation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Input tokens done, shared prefixes counted once an item.
+    /// Input tokens done, a prefix shared within a batch counted once.
     pub tokens: usize,
     /// Input tokens in all.
     pub total: usize,
@@ -62,8 +62,9 @@ pub struct Progress {
 
 /// The log-likelihoods of every item of a distribution, in its order.
 ///
-/// Paths are packed longest first into batches of at most `options.max_tokens` tokens; a prefix
-/// shared by paths of a batch is computed once. `progress` is called after every batch.
+/// Items are computed in the order of their tokens, in batches of at most `options.max_tokens`; a
+/// prefix that paths of a batch share (few-shot examples, a question) is computed once.
+/// `progress` is called after every batch.
 ///
 /// # Errors
 /// An item that needs a tokenizer where none is given, that holds no scorable token, or whose
@@ -75,20 +76,59 @@ pub fn log_likelihoods(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Likelihoods>, Error> {
+    let indices: Vec<usize> = (0..distribution.len()).collect();
+    let mut answers: Vec<Option<Likelihoods>> = vec![None; indices.len()];
+    let mut sink = |index: usize, answer| {
+        answers[index] = Some(answer);
+        Ok(())
+    };
+    log_likelihoods_each(
+        model,
+        tokenizer,
+        distribution,
+        &indices,
+        options,
+        &mut sink,
+        progress,
+    )?;
+    // Every index was handed to the sink.
+    Ok(answers.into_iter().flatten().collect())
+}
+
+/// Hands the log-likelihoods of the items `indices` to `sink`, each as soon as the batch that
+/// completes it is computed.
+///
+/// The order is that of computing, the same at every call with the same arguments. An error of
+/// `sink` ends the evaluation and is returned. `progress` is called after the sinks of a batch.
+///
+/// # Errors
+/// As [`log_likelihoods`], and whatever `sink` returns. All items are prepared, and refused where
+/// they must be, before anything is computed.
+pub fn log_likelihoods_each(
+    model: &dyn Model,
+    tokenizer: Option<&Tokenizer>,
+    distribution: &dyn Distribution,
+    indices: &[usize],
+    options: &Options,
+    sink: &mut dyn FnMut(usize, Likelihoods) -> Result<(), Error>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Error> {
     let windows = Windows::new(model, options)?;
-    let mut answers = Vec::with_capacity(distribution.len());
-    let mut groups = Vec::new();
-    for index in 0..distribution.len() {
+    let mut pending = Vec::with_capacity(indices.len());
+    let mut items = Vec::with_capacity(indices.len());
+    for (place, &index) in indices.iter().enumerate() {
         let item = distribution.item(index)?;
-        let (answer, paths) = windows.prepare(&item, tokenizer, index)?;
-        answers.push(answer);
-        groups.extend(paths.into_iter().map(Group::new));
+        let (answer, paths) = windows.prepare(&item, tokenizer, place)?;
+        let left: usize = paths.iter().map(Vec::len).sum();
+        pending.push((left, Some(answer)));
+        items.push(paths.into_iter().map(Group::new).collect());
     }
-    let groups = split(groups, options.max_tokens);
-    let total = groups.iter().map(|g| g.cost).sum();
+    let groups = order(items, options.max_tokens);
+    let batches = pack(&groups, options.max_tokens);
+    let total = batches.iter().map(|b| b.cost).sum();
     let mut tokens = 0;
-    for batch in pack(&groups, options.max_tokens) {
-        let paths: Vec<&Path> = batch.iter().flat_map(|g| &g.paths).collect();
+    for batch in batches {
+        let paths: Vec<&Path> = batch.groups.iter().flat_map(|g| &g.paths).collect();
         let (batch_tokens, order) = forest(&paths)?;
         let values = model.log_likelihoods(&batch_tokens)?;
         if values.len() != batch_tokens.targets().len() {
@@ -101,22 +141,36 @@ pub fn log_likelihoods(
         let mut values = values.into_iter();
         for &path in &order {
             let path = paths[path];
-            let sequence = &mut answers[path.item].sequences[path.sequence].log_likelihoods;
+            let Some(answer) = &mut pending[path.item].1 else {
+                return Err(Error::batch("a path of an item that is complete"));
+            };
+            let sequence = &mut answer.sequences[path.sequence].log_likelihoods;
             for (slot, value) in sequence[path.first..][..path.targets.len()]
                 .iter_mut()
                 .zip(&mut values)
             {
                 if !value.is_finite() {
-                    let id = &answers[path.item].id;
-                    return Err(Error::item(id, format!("the model's answer is {value}")));
+                    return Err(Error::item(
+                        &answer.id,
+                        format!("the model's answer is {value}"),
+                    ));
                 }
                 *slot = value;
             }
         }
-        tokens += batch.iter().map(|g| g.cost).sum::<usize>();
+        for path in paths {
+            let (left, answer) = &mut pending[path.item];
+            *left -= 1;
+            if *left == 0
+                && let Some(answer) = answer.take()
+            {
+                sink(indices[path.item], answer)?;
+            }
+        }
+        tokens += batch.cost;
         progress(Progress { tokens, total });
     }
-    Ok(answers)
+    Ok(())
 }
 
 /// The scores of every item of a distribution, in its order.
@@ -324,6 +378,108 @@ mod tests {
         );
         // 30 of context, 1 for ⟨502⟩, 2 for ⟨502 504⟩.
         assert_eq!(model.computed.into_inner(), 33);
+    }
+
+    /// Questions that share few-shot examples, and texts, in an order that separates neighbours.
+    fn few_shot(questions: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        for q in 0..questions as u32 {
+            for subject in 0..3u32 {
+                let mut context: Vec<u32> = (0..40).map(|i| i * 7 + subject).collect();
+                context.extend((0..9 + q % 7).map(|i| 300 + (i * 31 + q * 17) % 400));
+                items.push(Item {
+                    id: format!("{subject}/{q}"),
+                    cluster: subject.to_string(),
+                    content: Content::ChoicesTokens {
+                        context,
+                        choices: (0..4).map(|c| vec![900 + c, 800 + q, 700]).collect(),
+                        gold: 0,
+                    },
+                });
+            }
+            items.push(Item {
+                id: format!("text/{q}"),
+                cluster: "text".to_owned(),
+                content: Content::Tokens((0..100 + q).map(|i| (i * 13 + q) % 900).collect()),
+            });
+        }
+        items
+    }
+
+    #[test]
+    fn examples_shared_by_many_questions_are_computed_once_a_batch() {
+        let items: Vec<Item> = few_shot(50)
+            .into_iter()
+            .filter(|i| i.cluster != "text")
+            .collect();
+        let model = Hash::new(64);
+        let options = Options {
+            max_tokens: 1000,
+            ..Options::default()
+        };
+        let mut last = Progress {
+            tokens: 0,
+            total: 0,
+        };
+        let distribution = Items::new("test", items.clone()).unwrap();
+        let answers =
+            log_likelihoods(&model, None, &distribution, &options, &mut |p| last = p).unwrap();
+        assert_eq!(answers.len(), items.len());
+        // A question costs at most 15 tokens and two a choice beyond the examples.
+        let alone = items.len() * (15 + 8);
+        let batches = alone.div_ceil(1000 - 3 * 40) + 1;
+        let computed = model.computed.into_inner();
+        assert!(computed <= alone + batches * 2 * 40, "{computed}");
+        assert_eq!((last.tokens, last.total), (last.total, computed));
+    }
+
+    #[test]
+    fn items_come_one_by_one_and_any_selection_agrees_with_the_whole() {
+        let items = Items::new("test", few_shot(9)).unwrap();
+        let options = Options {
+            max_tokens: 150,
+            stride: Some(5),
+            ..Options::default()
+        };
+        let model = Hash::new(64);
+        let whole = log_likelihoods(&model, None, &items, &options, &mut |_| {}).unwrap();
+        for keep in [1, 2, 3, 7] {
+            let indices: Vec<usize> = (0..items.len()).rev().filter(|i| i % keep == 0).collect();
+            let mut seen = Vec::new();
+            let mut sink = |index: usize, answer: Likelihoods| {
+                assert_eq!(answer, whole[index]);
+                seen.push(index);
+                Ok(())
+            };
+            log_likelihoods_each(
+                &model,
+                None,
+                &items,
+                &indices,
+                &options,
+                &mut sink,
+                &mut |_| {},
+            )
+            .unwrap();
+            seen.sort_unstable_by(|a, b| b.cmp(a));
+            assert_eq!(seen, indices);
+        }
+        // An error of the sink ends the run.
+        let mut count = 0;
+        let mut sink = |_: usize, _| {
+            count += 1;
+            if count == 3 {
+                Err(Error::batch("full"))
+            } else {
+                Ok(())
+            }
+        };
+        let all: Vec<usize> = (0..items.len()).collect();
+        let error =
+            log_likelihoods_each(&model, None, &items, &all, &options, &mut sink, &mut |_| {})
+                .unwrap_err();
+        assert!(error.to_string().contains("full"));
+        assert_eq!(count, 3);
     }
 
     #[test]
