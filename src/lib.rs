@@ -15,6 +15,7 @@ pub mod distribution;
 mod error;
 pub mod evaluate;
 pub mod fit;
+pub mod isoflop;
 pub mod ladder;
 pub mod model;
 pub mod report;

@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ladder", &["scorer"]),
     ("fit", &["ladder"]),
     ("report", &["fit", "ladder"]),
+    ("isoflop", &["fit", "ladder"]),
     ("conformance", &["backend", "checkpoint", "model"]),
     ("error", &[]),
 ];
