@@ -198,6 +198,11 @@ impl Stage {
         }
     }
 
+    /// Whether readings are equally weighted and stand by themselves.
+    pub(crate) fn plain(&self) -> bool {
+        self.clusters.is_empty() && self.weights.windows(2).all(|w| w[0] == w[1])
+    }
+
     pub(crate) fn readings(&self) -> usize {
         self.weights.len()
     }

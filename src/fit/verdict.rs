@@ -83,6 +83,9 @@ pub enum Flag {
     /// Seed replicates say that the size profiles of `ln G` or of the aggregate are not the
     /// polynomials they are read from.
     LackOfFit,
+    /// The size profiles of `ln G` or of the aggregate have a power of `ln N` beyond the polynomials
+    /// that they are read from.
+    NextPower,
     /// The t test rejects and the permutation test does not.
     Fragile,
     /// Another rule of reading gives another sign or verdict.
