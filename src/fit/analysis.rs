@@ -14,7 +14,7 @@ use super::joint;
 use super::laws::{compare_laws, fit_floor_law, fit_surface};
 use super::meta::moderate_variances;
 use super::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
-use super::options::{Items, Options, VarianceForm};
+use super::options::{Items, Options};
 use super::result::{
     Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport,
     ProfilePoint, Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
@@ -676,7 +676,7 @@ fn moderate(
     options: &Options,
 ) -> BTreeMap<usize, (f64, f64)> {
     let mut result = BTreeMap::new();
-    if !options.moderation || options.variance != VarianceForm::Ols || group.len() < 8 {
+    if !options.moderation || !view.plan.main().stage.classical() || group.len() < 8 {
         return result;
     }
     let fits: Vec<(usize, Fitted)> = group

@@ -526,6 +526,8 @@ struct Rule {
     name: &'static str,
     window: f64,
     degree: usize,
+    /// Degree with five sizes.
+    five: usize,
     smooth: bool,
 }
 
@@ -533,24 +535,37 @@ const SMOOTHED: Rule = Rule {
     name: "smoothed",
     window: WIDE,
     degree: 3,
+    five: 2,
     smooth: true,
 };
 const CHECK: Rule = Rule {
     name: "narrow",
     window: NARROW,
     degree: 2,
+    five: 2,
+    smooth: true,
+};
+/// The check where the narrow window holds the sizes of the wide one: cubics through five sizes, which
+/// the main rule reads by quadratics.
+const CUBIC: Rule = Rule {
+    name: "cubic",
+    window: WIDE,
+    degree: 3,
+    five: 3,
     smooth: true,
 };
 const BEST: Rule = Rule {
     name: "best_run",
     window: -1.0,
     degree: 0,
+    five: 0,
     smooth: false,
 };
 const PARABOLA: Rule = Rule {
     name: "parabola",
     window: f64::INFINITY,
     degree: 2,
+    five: 2,
     smooth: false,
 };
 
@@ -620,7 +635,15 @@ fn isoflop_readout(
 ) -> Result<Readout, FitError> {
     let bowls: Vec<_> = groups
         .iter()
-        .filter_map(|g| bowl(&g.members, &corpus.size, a, rule.window, rule.degree))
+        .filter_map(|g| {
+            bowl(
+                &g.members,
+                &corpus.size,
+                a,
+                rule.window,
+                [rule.five, rule.degree],
+            )
+        })
         .collect();
     let minima: Vec<f64> = bowls
         .iter()
@@ -628,7 +651,9 @@ fn isoflop_readout(
         .filter_map(|(b, g)| match b.minimum {
             // The check must exist wherever the main rule does, or a hard profile would shrink the
             // interval: the best run stands in for a vertex outside its narrow window.
-            None if rule.name == CHECK.name => argmin(&g.members, a).map(|best| corpus.size[best]),
+            None if rule.name == CHECK.name || rule.name == CUBIC.name => {
+                argmin(&g.members, a).map(|best| corpus.size[best])
+            }
             minimum => minimum,
         })
         .collect();
@@ -713,7 +738,7 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
     let mut kept = Vec::new();
     let mut refused = Vec::new();
     for g in groups {
-        let wide = bowl(&g.members, &corpus.size, &corpus.aggregate, WIDE, 3);
+        let wide = bowl(&g.members, &corpus.size, &corpus.aggregate, WIDE, [2, 3]);
         match wide.and_then(|b| b.minimum) {
             Some(_) => kept.push(g),
             None => refused.push((
@@ -742,6 +767,20 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
             readouts.push(r);
         }
     }
+    // With six sizes or fewer the narrow window may hold what the wide one does, and agree with it for
+    // no other reason.
+    let mut check = index.get(CHECK.name).copied();
+    let alike = |c: usize| {
+        let pairs = readouts[0].rows.iter().zip(&readouts[c].rows);
+        2 * pairs.filter(|(a, b)| a == b).count() > kept.len()
+    };
+    if check.is_some_and(alike) {
+        let other = read(&CUBIC).ok().filter(|r| r.rows != readouts[0].rows);
+        check = other.map(|r| {
+            readouts.push(r);
+            readouts.len() - 1
+        });
+    }
     let missing = |name: &str| FitError::Unsupported {
         reason: format!(
             "corpus {:?} cannot be read by the rule {name:?}",
@@ -749,7 +788,7 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
         ),
     };
     let (main, check) = match options.optimum {
-        OptimumRule::Smoothed => (0, index.get(CHECK.name).copied()),
+        OptimumRule::Smoothed => (0, check),
         OptimumRule::BestRun => (
             *index.get(BEST.name).ok_or_else(|| missing(BEST.name))?,
             None,
@@ -881,6 +920,19 @@ fn trajectories<'m>(
     clusters
 }
 
+/// Group of each of `members` by size; sizes within 2 % of the next are one.
+fn by_size(corpus: &Corpus<'_>, members: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    let size = |i: usize| corpus.size[members[i]];
+    order.sort_by(|&a, &b| size(a).total_cmp(&size(b)).then(a.cmp(&b)));
+    let mut groups = vec![0; members.len()];
+    for pair in order.windows(2) {
+        let next = usize::from(size(pair[1]) - size(pair[0]) > 0.02);
+        groups[pair[1]] = groups[pair[0]] + next;
+    }
+    groups
+}
+
 fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Plan, FitError> {
     let groups: Vec<Group> = members
         .iter()
@@ -911,7 +963,8 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
     let read = |rule: &'static str, columns: Vec<Vec<f64>>| -> Result<Readout, FitError> {
         Ok(Readout {
             rule,
-            stage: Stage::new(columns, vec![1.0; members.len()], clusters.clone(), options)?,
+            stage: Stage::new(columns, vec![1.0; members.len()], clusters.clone(), options)?
+                .by_size(by_size(corpus, members)),
             rows: rows.clone(),
             slopes: vec![Vec::new(); members.len()],
             read_at: members.iter().map(|&m| corpus.size[m]).collect(),

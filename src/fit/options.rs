@@ -68,7 +68,9 @@ pub enum OptimumRule {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum VarianceForm {
-    /// Equal variances, t with `J − p` degrees of freedom.
+    /// Equal variances, t with `J − p` degrees of freedom. On a grid never less than CR2 by size, with
+    /// as many degrees of freedom as sizes less two: what a size has of its own does not average out
+    /// over its training lengths.
     #[default]
     Ols,
     /// HC2 with Satterthwaite degrees of freedom. Readings that belong to one training run are
@@ -143,7 +145,7 @@ pub struct Options {
     /// Whether the squared difference between two read-offs enters the variance.
     pub specification_term: bool,
     /// Whether variances of eight or more treatments are moderated towards a common one
-    /// (Smyth 2004).
+    /// (Smyth 2004); only with [`VarianceForm::Ols`], and not on grids.
     pub moderation: bool,
     /// Smallest change of the ratio that matters, in percent per decade of compute.
     pub margin_percent: f64,
