@@ -111,9 +111,9 @@ impl fmt::Display for Analysis {
             {
                 writeln!(
                     f,
-                    "  heterogeneity of {} distributions: p = {}, τ = {}, I² = {:.0} %{}",
+                    "  heterogeneity of {} distributions: {}, τ = {}, I² = {:.0} %{}",
                     h.distributions,
-                    p_value(h.p_value),
+                    p_phrase(h.p_value),
                     number(h.tau),
                     100.0 * h.i_squared,
                     if h.approximate { " (approximate)" } else { "" },
@@ -216,11 +216,11 @@ fn misfits(laws: &[&RelativeLaw], corpus: &CorpusReport) -> String {
         if let Some(t) = test.filter(|t| t.p_value < 0.05) {
             let _ = writeln!(
                 text,
-                "  lack of fit of {name} against seeds: F({}, {}) = {:.2}, p = {}",
+                "  lack of fit of {name} against seeds: F({}, {}) = {:.2}, {}",
                 t.df,
                 t.pure_df,
                 t.f,
-                p_value(t.p_value)
+                p_phrase(t.p_value)
             );
         }
     }
@@ -230,13 +230,13 @@ fn misfits(laws: &[&RelativeLaw], corpus: &CorpusReport) -> String {
         if let Some(t) = test.filter(|t| t.p_value < 0.05) {
             let _ = writeln!(
                 text,
-                "  next power of {name}: (ln N)^{} with {}, F({}, {}) = {:.2}, p = {}",
+                "  next power of {name}: (ln N)^{} with {}, F({}, {}) = {:.2}, {}",
                 t.power,
                 number(t.coefficient),
                 t.df,
                 t.residual_df,
                 t.f,
-                p_value(t.p_value)
+                p_phrase(t.p_value)
             );
         }
     }
@@ -334,6 +334,15 @@ fn p_value(p: f64) -> String {
         "<.0001".to_owned()
     } else {
         format!("{p:.4}")
+    }
+}
+
+/// The same in a sentence.
+pub(crate) fn p_phrase(p: f64) -> String {
+    if p < 1e-4 {
+        "p < .0001".to_owned()
+    } else {
+        format!("p = {p:.4}")
     }
 }
 
