@@ -360,6 +360,7 @@ mod tests {
                 context: context.clone(),
                 choices,
                 gold: 2,
+                unconditional: None,
             },
         };
         let model = Hash::new(64);
@@ -394,6 +395,7 @@ mod tests {
                         context,
                         choices: (0..4).map(|c| vec![900 + c, 800 + q, 700]).collect(),
                         gold: 0,
+                        unconditional: None,
                     },
                 });
             }
@@ -539,6 +541,7 @@ mod tests {
             context,
             choices: vec![vec![1]],
             gold: 0,
+            unconditional: None,
         };
         fails(choices(vec![]), Bos::Never);
         fails(choices((0..9).collect()), Bos::Never);

@@ -88,6 +88,7 @@ impl Windows {
                 context,
                 choices,
                 gold,
+                ..
             } => {
                 let mut paths = Vec::with_capacity(choices.len());
                 for choice in choices {
@@ -103,6 +104,7 @@ impl Windows {
                 context,
                 choices,
                 gold,
+                ..
             } => {
                 let mut paths = Vec::with_capacity(choices.len());
                 for choice in choices {
