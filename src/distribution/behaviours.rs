@@ -6,7 +6,7 @@
 //! is data ([`Groups`]), because there is no agreed list.
 //!
 //! The gold choice is the answer that matches the behaviour. It is not the right one: a scorer of
-//! its probability (`scorer::MatchingProbability`) measures risk.
+//! its probability ([`MatchingProbability`](crate::scorer::MatchingProbability)) measures risk.
 //!
 //! # References
 //! Perez and others (2023), *Discovering Language Model Behaviors with Model-Written Evaluations*,
