@@ -158,7 +158,7 @@ pub struct RelativeLaw {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Variance {
-    /// Scatter of the readings about the line.
+    /// Scatter of the readings about the line; on grids no less than that between sizes.
     pub run: f64,
     /// Error of the frontier.
     pub frontier: f64,
