@@ -36,6 +36,7 @@ pub mod regression;
 pub mod resample;
 mod result;
 pub mod simulate;
+mod surface;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod verdict;

@@ -19,6 +19,7 @@ use super::result::{
     Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport,
     ProfilePoint, Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
+use super::surface::surface;
 use super::verdict::{Evidence, Flag, Verdict, decide};
 
 /// Measures how the gap between the baseline and every treatment evolves along a ladder.
@@ -622,6 +623,7 @@ fn single(
         errors: fitted.readings.iter().map(|f| diag::exp(*f)).collect(),
         floor: floor(view, &fitted.readings, options),
         chance_distance: chance_distance(&fitted, options.chance.get(name)),
+        surface: surface(view, errors, options),
     })
 }
 
@@ -773,6 +775,7 @@ fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {
     let (corpus, plan) = (view.corpus, &view.plan);
     let runs = corpus.ladder.runs();
     CorpusReport {
+        surface: surface(view, &corpus.aggregate, options),
         corpus: corpus.name.into(),
         design: plan.design,
         runs: view.members.len(),

@@ -151,6 +151,9 @@ pub struct Options {
     pub chance: BTreeMap<String, f64>,
     /// A covariate of distributions whose slope on the exponents is wanted.
     pub covariate: BTreeMap<String, f64>,
+    /// Threshold of Huber's loss for the surfaces L(N, D), in nats of the log loss (1e-3 in Hoffmann
+    /// et al. 2022); `None` for least squares.
+    pub surface_huber: Option<f64>,
     /// Scales at which the ratio is predicted.
     pub predict_at: Vec<f64>,
     /// Seed of the draws that stand in for an enumeration that is too long.
@@ -191,6 +194,11 @@ impl Options {
                 return domain("a scale of prediction or tokens_per_param", value);
             }
         }
+        if let Some(value) = self.surface_huber {
+            if !(value.is_normal() && value > 0.0) {
+                return domain("surface_huber", value);
+            }
+        }
         for &value in self.chance.values() {
             if !(value.is_normal() && value > 0.0) {
                 return domain("a chance level", value);
@@ -225,6 +233,7 @@ impl Default for Options {
             tokens_per_param: None,
             chance: BTreeMap::new(),
             covariate: BTreeMap::new(),
+            surface_huber: None,
             predict_at: Vec::new(),
             seed: super::resample::DEFAULT_SEED,
         }

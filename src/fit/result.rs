@@ -460,6 +460,115 @@ pub struct TraditionalLaw {
     pub floor: Option<FloorReport>,
     /// Readings below the chance level by more than three standard errors, where one was given.
     pub chance_distance: Option<usize>,
+    /// The surface over sizes and training lengths.
+    #[serde(default)]
+    pub surface: SurfaceFit,
+}
+
+/// The surface `L(N, D) = E + A/N^α + B/D^β`, or why there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SurfaceFit {
+    /// The surface.
+    Fitted(Box<SurfaceReport>),
+    /// The ladder does not identify it, or it was not asked for.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Default for SurfaceFit {
+    fn default() -> Self {
+        Self::Refused {
+            reason: "not asked for".to_owned(),
+        }
+    }
+}
+
+impl SurfaceFit {
+    /// The surface, where there is one.
+    #[must_use]
+    pub fn fitted(&self) -> Option<&SurfaceReport> {
+        match self {
+            Self::Fitted(report) => Some(report),
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// A fitted surface; an interval is `None` where its parameter is at a bound or the data do not
+/// determine it ([`SurfaceIntervals`](super::laws::SurfaceIntervals) says how they are made).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SurfaceReport {
+    /// Runs fitted.
+    pub runs: usize,
+    /// `E`, the irreducible loss.
+    pub floor: f64,
+    /// Its interval.
+    pub floor_interval: Option<[f64; 2]>,
+    /// `A`.
+    pub a: f64,
+    /// Its interval.
+    pub a_interval: Option<[f64; 2]>,
+    /// `B`.
+    pub b: f64,
+    /// Its interval.
+    pub b_interval: Option<[f64; 2]>,
+    /// `α`.
+    pub alpha: f64,
+    /// Its interval.
+    pub alpha_interval: Option<[f64; 2]>,
+    /// `β` of the data term, not the exponent in compute.
+    pub beta: f64,
+    /// Its interval.
+    pub beta_interval: Option<[f64; 2]>,
+    /// `a = β/(α + β)`, the exponent of `N*` in compute.
+    pub params_exponent: f64,
+    /// Its interval.
+    pub params_exponent_interval: Option<[f64; 2]>,
+    /// Degrees of freedom of the intervals.
+    pub df: f64,
+    /// Standard deviation of the log-residuals.
+    pub residual_sd: f64,
+    /// `k` of `C = k·N·D`: the geometric mean over the runs.
+    pub flops_per_param_token: f64,
+    /// The compute-optimal model at the reference scale; `None` where a term of the surface vanishes.
+    pub reference: Option<SurfaceAllocation>,
+    /// The same at the largest compute of the ladder.
+    pub largest: Option<SurfaceAllocation>,
+    /// Largest |cosine| between residuals and a column of the Jacobian: 0 at a stationary point.
+    pub gradient: f64,
+    /// Condition number of the scaled Jacobian; `None`: singular.
+    pub condition: Option<f64>,
+    /// Local minima polished.
+    pub starts: usize,
+    /// How many of them reached the reported fit.
+    pub agreeing: usize,
+    /// Parameters at the edge of their range.
+    pub at_bound: Vec<String>,
+}
+
+/// A compute-optimal model by the surface.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SurfaceAllocation {
+    /// `C`.
+    pub flops: f64,
+    /// `N*`.
+    pub params: f64,
+    /// Its interval.
+    pub params_interval: Option<[f64; 2]>,
+    /// `D*`.
+    pub tokens: f64,
+    /// Its interval.
+    pub tokens_interval: Option<[f64; 2]>,
+    /// `D*/N*`.
+    pub tokens_per_param: f64,
+    /// `L(N*, D*)`.
+    pub loss: f64,
 }
 
 /// The law `E(F) = ε + A (F/F0)^−b`.
@@ -507,6 +616,9 @@ pub struct CorpusReport {
     pub frontier: Option<FrontierReport>,
     /// Log aggregate loss and size of every run, for plots.
     pub profiles: Vec<ProfilePoint>,
+    /// The surface of the aggregate loss over sizes and training lengths.
+    #[serde(default)]
+    pub surface: SurfaceFit,
 }
 
 /// One run on the size profile of its budget.
