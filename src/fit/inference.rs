@@ -198,6 +198,10 @@ impl Stage {
         }
     }
 
+    pub(crate) fn clusters(&self) -> &[usize] {
+        &self.clusters
+    }
+
     pub(crate) fn readings(&self) -> usize {
         self.weights.len()
     }

@@ -24,9 +24,7 @@ use super::regression::{
     Line, check_count, check_finite, check_length, check_probability, compensated_sum,
 };
 
-pub use surface::{
-    Allocation, Surface, SurfaceIntervals, check_surface_design, fit_surface,
-};
+pub use surface::{Allocation, Surface, SurfaceIntervals, check_surface_design, fit_surface};
 
 /// What a nonlinear fit can show for itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Options of an analysis. Every one of them is stored in the result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +149,13 @@ pub struct Options {
     pub tokens_per_param: Option<f64>,
     /// Loss of a model that knows nothing, by distribution (`ln k` nats for a choice of `k`).
     pub chance: BTreeMap<String, f64>,
+    /// Distributions whose loss is an error rate: a share of items between zero and one, with the number
+    /// of items as weight. Their laws come from counts ([`counts`](super::counts)) and stand in
+    /// [`Analysis::counts`](super::Analysis::counts); `chance` is the rate of a guess, `1 − 1/k`.
+    pub error_rates: BTreeSet<String>,
+    /// Whether a mixed model with a random effect of the budget is fitted beside each law, where ten
+    /// budgets or more and seed replicates allow it.
+    pub mixed_model: bool,
     /// A covariate of distributions whose slope on the exponents is wanted.
     pub covariate: BTreeMap<String, f64>,
     /// Threshold of Huber's loss for the surfaces L(N, D), in nats of the log loss (1e-3 in Hoffmann
@@ -204,6 +211,12 @@ impl Options {
                 return domain("a chance level", value);
             }
         }
+        for name in &self.error_rates {
+            match self.chance.get(name) {
+                Some(&value) if value > 1.0 => return domain("the chance level of a rate", value),
+                _ => {}
+            }
+        }
         for &value in self.covariate.values() {
             if !value.is_finite() {
                 return domain("a covariate", value);
@@ -232,6 +245,8 @@ impl Default for Options {
             alpha: 0.05,
             tokens_per_param: None,
             chance: BTreeMap::new(),
+            error_rates: BTreeSet::new(),
+            mixed_model: false,
             covariate: BTreeMap::new(),
             surface_huber: None,
             predict_at: Vec::new(),

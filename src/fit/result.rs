@@ -44,6 +44,12 @@ pub struct Analysis {
     pub heterogeneity: Vec<Heterogeneity>,
     /// Slope of the exponents on the covariate, per corpus.
     pub covariate: Vec<CovariateSlope>,
+    /// Laws between distributions of which one at least is an error rate, per corpus × treatment.
+    #[serde(default)]
+    pub counts: Vec<CountsLaw>,
+    /// Power laws of the error rates themselves, per corpus × distribution.
+    #[serde(default)]
+    pub rates: Vec<RateLaw>,
     /// What could not be analysed.
     pub refused: Vec<Refused>,
 }
@@ -118,6 +124,12 @@ pub struct RelativeLaw {
     pub parity: Parity,
     /// The law of the difference `E_t − E_b`.
     pub difference: DifferenceLaw,
+    /// `κ = β_t/β_b`; `None` where its variance cannot be had.
+    #[serde(default)]
+    pub loss_to_loss: Option<LossToLoss>,
+    /// A mixed model with a random effect of the budget, where asked for and possible.
+    #[serde(default)]
+    pub mixed: Option<MixedReport>,
     /// The form `G = c + s·log10(F/F0)`.
     pub semi_log: SemiLog,
     /// Whether `ln G` is straight.
@@ -258,6 +270,97 @@ pub struct Parity {
     /// Set of `log10` scales compatible with parity: a bounded interval only where the exponent
     /// differs from zero.
     pub set: ConfidenceSet,
+}
+
+/// Loss-to-loss: `ln E_t` falls by `κ` when `ln E_b` falls by one, `κ = β_t/β_b`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LossToLoss {
+    /// `κ`, with the scale as instrument; `None` where the baseline is flat.
+    pub kappa: Option<f64>,
+    /// Fieller's set: a bounded interval only where the baseline's exponent differs from zero.
+    pub set: ConfidenceSet,
+    /// Degrees of freedom.
+    pub df: f64,
+}
+
+/// The exponent by a mixed model of runs: budgets and runs have normal random effects (REML).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MixedReport {
+    /// `Δβ` with Satterthwaite's degrees of freedom; neither frontier nor items enter.
+    pub delta_beta: Estimate,
+    /// Standard deviation of what a budget does to all of its runs, in `ln G`.
+    pub budget_sd: f64,
+    /// Standard deviation of runs within a budget.
+    pub run_sd: f64,
+    /// Runs.
+    pub runs: usize,
+    /// Budgets (sizes × lengths of a grid).
+    pub budgets: usize,
+}
+
+/// The power law of one error rate in one corpus, by quasi-binomial regression.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RateLaw {
+    /// The corpus.
+    pub corpus: String,
+    /// The distribution.
+    pub distribution: String,
+    /// `β`, positive where errors become rarer.
+    pub beta: Estimate,
+    /// The error rate at the reference scale.
+    pub alpha: Interval,
+    /// The reference scale.
+    pub reference_flops: f64,
+    /// `φ`: 1 is binomial noise between runs.
+    pub dispersion: f64,
+    /// Runs.
+    pub runs: usize,
+    /// Runs without a single error.
+    pub zeros: usize,
+    /// The rate of a guess, where one was given.
+    pub ceiling: Option<f64>,
+    /// Runs whose rate lies below it by more than three standard errors.
+    pub below_ceiling: Option<usize>,
+    /// Fitted rates above it: there the power law is not the truth.
+    pub above_ceiling: Option<usize>,
+    /// Whether too few runs have left the ceiling for a power law to mean anything.
+    pub pre_onset: bool,
+}
+
+/// The relative law of one treatment where it, or the baseline, is an error rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CountsLaw {
+    /// The corpus.
+    pub corpus: String,
+    /// The distribution in the numerator.
+    pub treatment: String,
+    /// The distribution in the denominator.
+    pub baseline: String,
+    /// How scales were compared.
+    pub design: Design,
+    /// `Δβ = β_b − β_t`.
+    pub delta_beta: Estimate,
+    /// `γ = G` at `reference_flops`.
+    pub gamma: Interval,
+    /// The reference scale.
+    pub reference_flops: f64,
+    /// Variance of `delta_beta` from runs: dispersion of counts, or scatter of readings.
+    pub run_variance: f64,
+    /// From the sampling of items; `None` where the clusters do not tell. Noise of items in runs is
+    /// counted in both.
+    pub item_variance: Option<f64>,
+    /// Holm-adjusted p-value over the laws of counts.
+    pub holm_p: f64,
+    /// Test that the change is smaller than the margin.
+    pub equivalence: Equivalence,
+    /// Whether a rate is still at its ceiling.
+    pub pre_onset: bool,
+    /// The decision.
+    pub verdict: Verdict,
 }
 
 /// The law of the difference `E_t − E_b` beside that of the ratio.

@@ -25,7 +25,6 @@ const SURFACE_HIGH: f64 = 1.5;
 /// Local minima of the surface's grid that are polished.
 const MAX_SURFACE_STARTS: usize = 8;
 
-
 /// L(N, D) = E + A/N^α + B/D^β (Hoffmann et al. 2022, approach 3).
 ///
 /// **Units**: E, A, B in those of the losses; N parameters, D tokens.
@@ -214,7 +213,6 @@ pub fn fit_surface(
     })
 }
 
-
 /// Intervals of a [`Surface`]; `None` for what is at its bound or not determined by the data.
 ///
 /// They are linearised (delta-method) intervals on the scale that each quantity varies on: E, A, B,
@@ -396,7 +394,13 @@ impl SurfaceIntervals {
         intervals.alpha = intervals.around(surface.alpha, unit(3)).filter(|_| free[3]);
         intervals.beta = intervals.around(surface.beta, unit(4)).filter(|_| free[4]);
         let square = (surface.alpha + surface.beta).powi(2);
-        let share = [0.0, 0.0, 0.0, -surface.beta / square, surface.alpha / square];
+        let share = [
+            0.0,
+            0.0,
+            0.0,
+            -surface.beta / square,
+            surface.alpha / square,
+        ];
         intervals.params_exponent = intervals
             .around(surface.params_exponent(), share)
             .filter(|_| free[3] && free[4]);
@@ -587,7 +591,6 @@ impl Problem<5> for SurfaceProblem {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -650,5 +653,4 @@ mod tests {
                 < (plain.params_exponent() - 0.28 / 0.62).abs()
         );
     }
-
 }

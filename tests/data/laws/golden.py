@@ -143,11 +143,131 @@ def surfaces(out):
 def olmo(path, out):
     with open(path) as file:
         rows = [r for r in csv.DictReader(file) if not r["run"].startswith("peteish")]
-    n = np.array([float(r["N"]) for r in rows])
+    # The table leaves the size of the 3B models out.
+    n = np.array([float(r["N"] or 3169537280) for r in rows])
     d = np.array([float(r["tokens"]) for r in rows])
     for column in ("c4_en-validation", "pile-validation", "dolma_stack-validation"):
         y = np.array([float(r[column]) for r in rows])
         out["olmo"][column] = fit_surface(n, d, y)
+
+
+def loss_to_loss(out):
+    """kappa = beta_t/beta_b with the scale as instrument, and Fieller's set by its definition."""
+    rng = np.random.default_rng(3)
+    flops = np.geomspace(1e18, 1e21, 7)
+    x = np.log(flops) - np.log(flops).mean()
+    shared = 0.004 * rng.standard_normal(7)
+    for name, slope, noise in (("bounded", 0.05, 2e-3), ("unbounded", 0.001, 1e-2)):
+        b = np.exp(1.0 - slope * x + shared + noise * rng.standard_normal(7))
+        t = np.exp(1.2 - 0.9 * slope * x + shared + noise * rng.standard_normal(7))
+        b, t = np.round(b, 9), np.round(t, 9)
+        design = sm.add_constant(x)
+        fit_t, fit_b = sm.OLS(np.log(t), design).fit(), sm.OLS(np.log(b), design).fit()
+        two_stage = sm.OLS(np.log(t), sm.add_constant(fit_b.fittedvalues)).fit().params[1]
+        cov = np.cov(np.vstack([fit_t.resid, fit_b.resid])) * 6 / 5 / (x @ x)
+        st, sb = fit_t.params[1], fit_b.params[1]
+        c2 = student.ppf(0.975, 5) ** 2
+        roots = np.roots([
+            sb**2 - c2 * cov[1, 1], -2 * (st * sb - c2 * cov[0, 1]), st**2 - c2 * cov[0, 0]
+        ])
+        out[name] = {"flops": list(flops), "treatment": list(t), "baseline": list(b),
+                     "kappa": st / sb, "two_stage": two_stage, "roots": sorted(roots.real),
+                     "real": bool(np.isreal(roots).all()), "bounded": bool(sb**2 > c2 * cov[1, 1])}
+
+
+def counts(out):
+    """Quasi-binomial regression with a logarithmic link, zeros among the counts."""
+    rng = np.random.default_rng(4)
+    flops = np.geomspace(1e18, 1e21, 12)
+    x = np.log(flops) - np.log(flops).mean()
+    items = np.array([60, 60, 60, 60, 60, 60, 60, 60, 80, 80, 80, 80])
+    design = sm.add_constant(x)
+    fits, wrong = {}, {}
+    for name, level, slope in (("treatment", 0.07, 0.50), ("baseline", 0.15, 0.35)):
+        rate = np.minimum(level * np.exp(-slope * x + 0.15 * rng.standard_normal(12)), 0.95)
+        wrong[name] = rng.binomial(items, rate)
+        # Shares with items as variance weights: on pairs of counts, statsmodels divides Pearson's
+        # chi-squared by the items once more.
+        family = sm.families.Binomial(link=sm.families.links.Log())
+        model = sm.GLM(wrong[name] / items, design, family=family, var_weights=items)
+        start = [np.log(wrong[name].sum() / items.sum()), 0.0]
+        fit = model.fit(scale="X2", start_params=start, tol=1e-13, maxiter=500)
+        # The same by Newton's method on the likelihood, should the iterations have stopped early.
+        p = fit.params.copy()
+        for _ in range(50):
+            mu = np.exp(design @ p)
+            score = design.T @ (items * (wrong[name] / items - mu) / (1 - mu))
+            info = design.T @ (design * (items * mu / (1 - mu))[:, None])
+            p = p + np.linalg.solve(info, score)
+        assert np.allclose(p, fit.params, rtol=1e-8), (p, fit.params)
+        mu = np.exp(design @ p)
+        pearson = (wrong[name] - items * mu) / np.sqrt(items * mu * (1 - mu))
+        assert np.isclose(pearson @ pearson / 10, fit.scale, rtol=1e-8)
+        fits[name] = (p, info, pearson, np.sqrt(items * mu / (1 - mu)))
+        out[name] = {
+            "wrong": [int(v) for v in wrong[name]], "level": p[0], "slope": p[1],
+            "dispersion": fit.scale,
+            "slope_error": fit.bse[1], "level_error": fit.bse[0],
+        }
+    # Var(slope_t - slope_b) with the residuals of the two regressions correlated over runs.
+    (pt, it, rt, wt), (pb, ib, rb, wb) = fits["treatment"], fits["baseline"]
+    cross = np.linalg.inv(it) @ (design.T @ (design * (wt * wb)[:, None])) @ np.linalg.inv(ib)
+    cross *= rt @ rb / 10
+    own = np.linalg.inv(it) * (rt @ rt / 10) + np.linalg.inv(ib) * (rb @ rb / 10)
+    variance = own - cross - cross.T
+    out["flops"], out["items"] = list(flops), [int(v) for v in items]
+    out["delta"] = pt[1] - pb[1]
+    out["delta_error"] = np.sqrt(variance[1, 1])
+    out["log_gamma"] = pt[0] - pb[0]
+    out["log_gamma_error"] = np.sqrt(variance[0, 0])
+
+
+def mixed(out):
+    """REML with a random effect of the budget; degrees of freedom by dense matrices."""
+    rng = np.random.default_rng(5)
+    for name, sd in (("effects", 2e-3), ("none", 0.0)):
+        x, y, group = [], [], []
+        for j, v in enumerate(np.linspace(-3.0, 3.0, 12)):
+            shock = sd * rng.standard_normal()
+            for _ in range(2 + j % 3):
+                x.append(v)
+                group.append(j)
+                y.append(round(0.3 + 0.004 * v + shock + 1e-3 * rng.standard_normal(), 9))
+        x, y, group = np.array(x), np.array(y), np.array(group)
+        design = sm.add_constant(x)
+        # Data of order one: the tolerances of the optimiser are absolute.
+        fit = sm.MixedLM(1e3 * y, design, group).fit(reml=True, method=["bfgs", "lbfgs"], gtol=1e-10)
+        z = (group[:, None] == group[None, :]).astype(float)
+        e = np.eye(len(y))
+
+        def parts(theta):
+            v = np.linalg.inv(theta[0] * z + theta[1] * e)
+            c = np.linalg.inv(design.T @ v @ design)
+            return v, c, v - v @ design @ c @ design.T @ v
+
+        def deviance(logs):
+            v, c, p = parts(np.exp(logs))
+            return -np.linalg.slogdet(v)[1] - np.linalg.slogdet(c)[1] + y @ p @ y
+
+        best = min(
+            (minimize(deviance, start, method="Nelder-Mead",
+                      options={"xatol": 1e-10, "fatol": 1e-12, "maxiter": 8000})
+             for start in ([-13.0, -13.8], [-20.0, -13.8])),
+            key=lambda r: r.fun,
+        )
+        theta = np.exp(best.x)
+        v, c, p = parts(theta)
+        half = [p @ z, p @ e]
+        info = 0.5 * np.array([[np.trace(a @ b) for b in half] for a in half])
+        grad = np.array([(c @ design.T @ v @ m @ v @ design @ c)[1, 1] for m in (z, e)])
+        out[name] = {
+            "x": list(x), "y": list(y), "group": [int(g) for g in group],
+            "slope": fit.fe_params[1] * 1e-3, "slope_error": fit.bse_fe[1] * 1e-3,
+            "budget_variance": float(fit.cov_re[0, 0]) * 1e-6, "run_variance": fit.scale * 1e-6,
+            "dense": {"budget_variance": theta[0], "run_variance": theta[1],
+                      "slope_error": np.sqrt(c[1, 1]),
+                      "df": 2 * c[1, 1] ** 2 / (grad @ np.linalg.inv(info) @ grad)},
+        }
 
 
 def main():
@@ -157,6 +277,9 @@ def main():
     out["olmo"] = {}
     if len(sys.argv) > 1:
         olmo(sys.argv[1], out)
+    for name, part in (("loss_to_loss", loss_to_loss), ("counts", counts), ("mixed", mixed)):
+        out[name] = {}
+        part(out[name])
     json.dump(out, sys.stdout, indent=1, default=float)
     print()
 
