@@ -5,7 +5,10 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::fit::{Analysis, Backtest, CorpusReport, Flag, RelativeLaw};
+use crate::fit::{
+    Analysis, Backtest, ConfidenceSet, CorpusReport, Flag, RelativeLaw, SurfaceAllocation,
+    TraditionalLaw,
+};
 
 #[cfg(feature = "plot")]
 pub mod plot;
@@ -81,6 +84,7 @@ impl fmt::Display for Analysis {
                 "α at F0",
                 "floor",
                 "curved",
+                "κ",
             ]);
             for law in self
                 .traditional
@@ -101,9 +105,11 @@ impl fmt::Display for Analysis {
                     number(law.alpha.value),
                     floor,
                     if law.curvature.questioned { "yes" } else { "" }.to_owned(),
+                    self.kappa(law),
                 ]);
             }
             f.write_str(&table.render())?;
+            f.write_str(&self.surfaces(corpus))?;
             for h in self
                 .heterogeneity
                 .iter()
@@ -133,6 +139,7 @@ impl fmt::Display for Analysis {
                 )?;
             }
         }
+        f.write_str(&self.error_rates())?;
         for (title, contrasts) in [
             (
                 "Exponents against the mean of all distributions",
@@ -180,6 +187,142 @@ impl fmt::Display for Analysis {
             }
         }
         Ok(())
+    }
+}
+
+impl Analysis {
+    /// κ of a distribution against the baseline, with its set.
+    fn kappa(&self, law: &TraditionalLaw) -> String {
+        let found = (self.laws.iter())
+            .find(|l| l.corpus == law.corpus && l.treatment == law.distribution)
+            .and_then(|l| l.loss_to_loss);
+        let Some((kappa, set)) = found.and_then(|l| Some((l.kappa?, l.set))) else {
+            return String::new();
+        };
+        match set {
+            ConfidenceSet::Bounded { lower, upper } => {
+                format!("{kappa:.4} [{lower:.4}, {upper:.4}]")
+            }
+            _ => format!("{kappa:.4} (unbounded)"),
+        }
+    }
+
+    /// Surfaces of one corpus, the aggregate first; nothing where none is identified.
+    fn surfaces(&self, corpus: &CorpusReport) -> String {
+        let mut table = Table::new(&[
+            "L(N, D)",
+            "E",
+            "α",
+            "β",
+            "N* ~ C^a",
+            "N* at F0",
+            "D*/N* at F0",
+            "N* at largest",
+            "certificate",
+        ]);
+        let own = (self.traditional.iter())
+            .filter(|l| l.corpus == corpus.corpus)
+            .map(|l| (l.distribution.as_str(), &l.surface));
+        for (name, surface) in std::iter::once(("(aggregate)", &corpus.surface)).chain(own) {
+            let Some(s) = surface.fitted() else {
+                continue;
+            };
+            let with = |value: f64, ends: Option<[f64; 2]>| match ends {
+                Some([low, high]) => {
+                    format!("{} [{}, {}]", number(value), number(low), number(high))
+                }
+                None => number(value),
+            };
+            let params = |a: Option<SurfaceAllocation>| {
+                a.map_or("-".to_owned(), |a| with(a.params, a.params_interval))
+            };
+            let mut doubts: Vec<String> = s
+                .at_bound
+                .iter()
+                .map(|name| format!("{name} at its bound"))
+                .collect();
+            if s.condition.is_none_or(|c| c > 1e6) {
+                doubts.push("ill-conditioned".to_owned());
+            }
+            if s.gradient > 1e-6 {
+                doubts.push(format!("gradient {:.0e}", s.gradient));
+            }
+            if doubts.is_empty() {
+                doubts.push("ok".to_owned());
+            }
+            table.row(vec![
+                name.to_owned(),
+                with(s.floor, s.floor_interval),
+                number(s.alpha),
+                number(s.beta),
+                with(s.params_exponent, s.params_exponent_interval),
+                params(s.reference),
+                s.reference
+                    .map_or("-".to_owned(), |a| number(a.tokens_per_param)),
+                params(s.largest),
+                doubts.join(", "),
+            ]);
+        }
+        table.render()
+    }
+
+    /// Laws of error rates and between them.
+    fn error_rates(&self) -> String {
+        let mut own = Table::new(&[
+            "error rate",
+            "corpus",
+            "β",
+            "interval",
+            "rate at F0",
+            "dispersion",
+            "runs without errors",
+            "flags",
+        ]);
+        let onset = |raised: bool| if raised { "pre onset" } else { "" }.to_owned();
+        for law in &self.rates {
+            own.row(vec![
+                law.distribution.clone(),
+                law.corpus.clone(),
+                number(law.beta.value),
+                interval_of(law.beta.lower, law.beta.upper),
+                number(law.alpha.value),
+                format!("{:.2}", law.dispersion),
+                format!("{} of {}", law.zeros, law.runs),
+                onset(law.pre_onset),
+            ]);
+        }
+        let mut relative = Table::new(&[
+            "treatment",
+            "corpus",
+            "Δβ",
+            "interval",
+            "γ at F0",
+            "p",
+            "Holm p",
+            "verdict",
+            "flags",
+        ]);
+        for law in &self.counts {
+            relative.row(vec![
+                law.treatment.clone(),
+                law.corpus.clone(),
+                signed(law.delta_beta.value),
+                interval_of(law.delta_beta.lower, law.delta_beta.upper),
+                format!("{:.4}", law.gamma.value),
+                p_value(law.delta_beta.p_value),
+                p_value(law.holm_p),
+                law.verdict.as_str().to_owned(),
+                onset(law.pre_onset),
+            ]);
+        }
+        if self.counts.is_empty() {
+            return String::new();
+        }
+        format!(
+            "\nError rates, fitted to counts\n{}{}",
+            own.render(),
+            relative.render()
+        )
     }
 }
 

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::ladder::Ladder;
 
+use super::budget_effects::mixed_model;
 use super::contrast::{self, Fitted, Part, View, fit_readout};
 use super::design::{Corpus, Design, mean_log, position, read_by, stratum_sizes};
 use super::diagnostics::{self as diag, Target};
 use super::error::FitError;
+use super::error_rates::{self, Rates};
 use super::frontier::Profile;
 use super::inference::Estimate;
 use super::joint;
 use super::laws::{compare_laws, fit_floor_law, fit_surface};
+use super::loss_to_loss::loss_to_loss;
 use super::meta::moderate_variances;
 use super::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
 use super::options::{Items, Options};
@@ -20,6 +23,7 @@ use super::result::{
     ProfilePoint, Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
 use super::simultaneous::Family;
+use super::surface::surface;
 use super::verdict::{Evidence, Flag, Verdict, decide};
 
 /// Measures how the gap between the baseline and every treatment evolves along a ladder.
@@ -67,7 +71,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         .map(|a| position(ladder, a))
         .transpose()?;
     let named = options.chance.keys().chain(options.covariate.keys());
-    for name in named.chain(&options.stratified) {
+    for name in named.chain(&options.stratified).chain(&options.error_rates) {
         position(ladder, name)?;
     }
     let treatments: Vec<usize> = if options.treatments.is_empty() {
@@ -92,6 +96,11 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
             needed: 1,
         });
     }
+    // Whatever an error rate takes part in is fitted to counts, the rest to logarithms.
+    let rate = |d: &usize| options.error_rates.contains(names[*d]);
+    let (counted, treatments): (Vec<usize>, Vec<usize>) = treatments
+        .into_iter()
+        .partition(|t| rate(t) || rate(&baseline));
     let cluster_ids = cluster_ids(ladder);
     let corpus_names = ladder.corpora();
     let mut refused = Vec::new();
@@ -123,10 +132,20 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     // The view with the most runs of each corpus.
     let mut widest: Vec<View<'_>> = Vec::new();
     let mut compared = treatments.clone();
+    let mut counts = Rates::default();
     if !compared.contains(&baseline) {
         compared.push(baseline);
     }
     for corpus in &corpora {
+        for (t, error) in error_rates::fit(
+            corpus,
+            (&counted, baseline),
+            &cluster_ids,
+            options,
+            &mut counts,
+        ) {
+            refuse(corpus.name, Some(t), error);
+        }
         // Comparisons over the same runs share a plan.
         let mut groups: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
         for &t in &treatments {
@@ -162,7 +181,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
             continue;
         };
         reports.push(corpus_report(&view, options));
-        for (d, name) in names.iter().enumerate() {
+        for (d, name) in names.iter().enumerate().filter(|(d, _)| !rate(d)) {
             if let Ok(l) = single(&view, d, name, options) {
                 traditional.push(l);
             }
@@ -180,7 +199,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         }
         widest.push(view);
     }
-    if laws.is_empty() {
+    if laws.is_empty() && counts.laws.is_empty() {
         return Err(first_error.unwrap_or(FitError::TooFew {
             what: "corpora".into(),
             found: 0,
@@ -201,12 +220,14 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     joint::finish(&mut cross_corpus)?;
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
     flag_floors(&mut laws, &traditional, options);
-    decide_together(&mut laws, options)?;
-    let max_t = if options.max_t {
-        family.intervals(&mut laws, options)?
-    } else {
-        None
-    };
+    let mut max_t = None;
+    if !laws.is_empty() {
+        decide_together(&mut laws, options)?;
+        if options.max_t {
+            max_t = family.intervals(&mut laws, options)?;
+        }
+    }
+    counts.decide(options)?;
     Ok(Analysis {
         schema: 1,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -222,6 +243,8 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         heterogeneity,
         covariate,
         max_t,
+        counts: counts.laws,
+        rates: counts.rates,
         refused,
     })
 }
@@ -296,6 +319,7 @@ fn law(
         terms: terms.clone(),
     }];
     let mut fitted = contrast::fit(&parts, None, options)?;
+    let loss_to_loss = loss_to_loss(view, treatment, baseline, &fitted, options).ok();
     if let Some(&(sigma2, df)) = moderated {
         fitted.moderate(sigma2, df);
     }
@@ -490,6 +514,8 @@ fn law(
         band: diag::band(&fitted, plan.origin, &plan.x, options),
         parity: diag::parity(&fitted, plan.origin, options),
         difference,
+        loss_to_loss,
+        mixed: mixed_model(view, &y, options),
         semi_log: diag::semi_log(stage, &fitted.readings, options)?,
         local_exponents: diag::local_exponents(plan, &fitted.readings),
         lack_of_fit,
@@ -664,6 +690,7 @@ fn single(
         errors: fitted.readings.iter().map(|f| diag::exp(*f)).collect(),
         floor: floor(view, &fitted.readings, options),
         chance_distance: chance_distance(&fitted, options.chance.get(name)),
+        surface: surface(view, errors, options),
     })
 }
 
@@ -815,6 +842,7 @@ fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {
     let (corpus, plan) = (view.corpus, &view.plan);
     let runs = corpus.ladder.runs();
     CorpusReport {
+        surface: surface(view, &corpus.aggregate, options),
         corpus: corpus.name.into(),
         design: plan.design,
         runs: view.members.len(),

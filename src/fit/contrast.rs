@@ -320,7 +320,7 @@ pub(crate) fn fit_readout(readout: &Readout, y: &[f64]) -> Result<Fitted, FitErr
 }
 
 /// `s̄² Var(e)` for level and slope of the frontier.
-fn frontier_variance(readout: &Readout, mean_slope: f64) -> Cov {
+pub(crate) fn frontier_variance(readout: &Readout, mean_slope: f64) -> Cov {
     match &readout.frontier {
         None => Cov::default(),
         Some(f) => Cov {

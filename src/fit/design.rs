@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ladder::{Ladder, Scores};
+use crate::ladder::{Cell, Ladder, Scores};
 
 use super::error::FitError;
 use super::frontier::{Bowl, NARROW, Profile, WIDE, argmin, bowl};
@@ -158,20 +158,11 @@ fn leave_one_out(pairs: &[Pair], strata: &[usize], sizes: &[usize]) -> Vec<Pair>
         .collect()
 }
 
-fn losses(
-    scores: &Scores,
-    runs: &[usize],
-    averaging: Averaging,
-    stratified: bool,
-) -> Option<Losses> {
-    let by_run: Vec<_> = runs.iter().map(|&r| scores.run(r)).collect();
+/// Clusters present with one number of rows in every scored run, and how many are not.
+pub(crate) fn complete_clusters(by_run: &[&[Cell]]) -> (Vec<usize>, usize) {
     let scored = by_run.iter().filter(|c| !c.is_empty()).count();
-    if scored == 0 {
-        return None;
-    }
-    // Clusters present with one number of rows in every scored run.
     let mut seen: BTreeMap<usize, (usize, u64, bool)> = BTreeMap::new();
-    for cells in &by_run {
+    for cells in by_run {
         for c in *cells {
             let e = seen.entry(c.cluster).or_insert((0, c.rows, true));
             e.0 += 1;
@@ -185,6 +176,21 @@ fn losses(
         .map(|(&g, _)| g)
         .collect();
     let dropped = seen.len() - clusters.len();
+    (clusters, dropped)
+}
+
+fn losses(
+    scores: &Scores,
+    runs: &[usize],
+    averaging: Averaging,
+    stratified: bool,
+) -> Option<Losses> {
+    let by_run: Vec<_> = runs.iter().map(|&r| scores.run(r)).collect();
+    let scored = by_run.iter().filter(|c| !c.is_empty()).count();
+    if scored == 0 {
+        return None;
+    }
+    let (clusters, dropped) = complete_clusters(&by_run);
     if clusters.is_empty() {
         return None;
     }
@@ -308,6 +314,8 @@ impl<'a> Corpus<'a> {
                 };
                 let members: Vec<usize> = (0..losses.len())
                     .filter(|&d| losses[d].as_ref().is_some_and(everywhere))
+                    // A bounded error has no place in a mean of logarithms.
+                    .filter(|&d| !options.error_rates.contains(ladder.scores()[d].name()))
                     .collect();
                 (mean_log(&losses, &members, runs.len()), members)
             }
@@ -340,15 +348,25 @@ impl<'a> Corpus<'a> {
 
     pub(crate) fn losses(&self, distribution: usize) -> Result<&Losses, FitError> {
         let found = self.losses.get(distribution).and_then(Option::as_ref);
-        found.ok_or_else(|| FitError::Unsupported {
-            reason: format!(
-                "corpus {:?} has no cluster of {:?} scored in all of its runs",
-                self.name,
-                self.ladder
-                    .scores()
-                    .get(distribution)
-                    .map_or("", Scores::name),
-            ),
+        found.ok_or_else(|| {
+            let scores = self.ladder.scores().get(distribution);
+            let name = scores.map_or("", Scores::name);
+            let without_error = |r: &usize| {
+                let cells = scores.map_or(&[][..], |s| s.run(*r));
+                !cells.is_empty() && cells.iter().all(|c| c.loss == 0.0)
+            };
+            let reason = match self.runs.iter().position(without_error) {
+                Some(r) => format!(
+                    "the error of run {:?} on {name:?} is zero and has no logarithm: only an error \
+                     rate, declared as one, may vanish",
+                    self.run_name(r)
+                ),
+                None => format!(
+                    "corpus {:?} has no cluster of {name:?} scored in all of its runs",
+                    self.name
+                ),
+            };
+            FitError::Unsupported { reason }
         })
     }
 

@@ -226,6 +226,10 @@ impl Stage {
         self.sizes.is_empty() && self.errors() == Errors::Classical
     }
 
+    pub(crate) fn clusters(&self) -> &[usize] {
+        &self.clusters
+    }
+
     pub(crate) fn readings(&self) -> usize {
         self.weights.len()
     }

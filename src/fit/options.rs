@@ -1,6 +1,6 @@
 //! Options of an analysis. Every one of them is stored in the result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -155,8 +155,18 @@ pub struct Options {
     pub tokens_per_param: Option<f64>,
     /// Loss of a model that knows nothing, by distribution (`ln k` nats for a choice of `k`).
     pub chance: BTreeMap<String, f64>,
+    /// Distributions whose loss is an error rate: a share of items between zero and one, with the number
+    /// of items as weight. Their laws come from counts ([`counts`](super::counts)) and stand in
+    /// [`Analysis::counts`](super::Analysis::counts); `chance` is the rate of a guess, `1 − 1/k`.
+    pub error_rates: BTreeSet<String>,
+    /// Whether a mixed model with a random effect of the budget is fitted beside each law, where ten
+    /// budgets or more and seed replicates allow it.
+    pub mixed_model: bool,
     /// A covariate of distributions whose slope on the exponents is wanted.
     pub covariate: BTreeMap<String, f64>,
+    /// Threshold of Huber's loss for the surfaces L(N, D), in nats of the log loss (1e-3 in Hoffmann
+    /// et al. 2022); `None` for least squares.
+    pub surface_huber: Option<f64>,
     /// Scales at which the ratio is predicted.
     pub predict_at: Vec<f64>,
     /// Whether every law gets a studentised bootstrap interval of runs crossed with clusters of
@@ -203,9 +213,20 @@ impl Options {
                 return domain("a scale of prediction or tokens_per_param", value);
             }
         }
+        if let Some(value) = self.surface_huber {
+            if !(value.is_normal() && value > 0.0) {
+                return domain("surface_huber", value);
+            }
+        }
         for &value in self.chance.values() {
             if !(value.is_normal() && value > 0.0) {
                 return domain("a chance level", value);
+            }
+        }
+        for name in &self.error_rates {
+            match self.chance.get(name) {
+                Some(&value) if value > 1.0 => return domain("the chance level of a rate", value),
+                _ => {}
             }
         }
         for &value in self.covariate.values() {
@@ -237,7 +258,10 @@ impl Default for Options {
             alpha: 0.05,
             tokens_per_param: None,
             chance: BTreeMap::new(),
+            error_rates: BTreeSet::new(),
+            mixed_model: false,
             covariate: BTreeMap::new(),
+            surface_huber: None,
             predict_at: Vec::new(),
             crossed_bootstrap: false,
             max_t: false,

@@ -93,6 +93,20 @@ impl Default for Truth {
 
 /// Reducible error `e^level [(1 − w) (N/N0)^−a + w (D/D0)^−b]` over sizes N and tokens D: no plane in
 /// `ln N` and `ln D`, whatever the floor. N0 and D0 belong to the origin of `x` and of `ln(D/N)`.
+///
+/// # Examples
+///
+/// ```
+/// use relscale::fit::simulate::{Shape, Simulation, Surface};
+///
+/// let mut s = Simulation::default();
+/// s.shape = Shape::Grid { params: vec![1e8, 4e8], tokens_per_param: vec![10.0, 40.0] };
+/// s.distributions[0].surface =
+///     Some(Surface { data_share: 0.5, size_exponent: 0.08, data_exponent: 0.08 });
+/// // Where N and D grow alike, each nat of compute is half a nat of either; the baseline has 0.05.
+/// assert!((s.exponent(0, 1)? - (0.05 - 0.08 / 2.0)).abs() < 1e-12);
+/// # Ok::<(), relscale::fit::FitError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Surface {
     /// `w`, the share of the data term at the origin.
