@@ -38,7 +38,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_tokens: 8192,
-            bos: Bos::Never,
+            bos: Bos::default(),
             context: None,
             stride: None,
             truncate: false,
@@ -47,9 +47,15 @@ impl Default for Options {
 }
 
 /// Where a beginning-of-sequence token is put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// A text that begins with the token already has it: it is never doubled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bos {
-    /// Nowhere: the first token of a text is not scored.
+    /// As the checkpoint's own tokenizer does with a text: [`Bos::EveryWindow`] with its token
+    /// where it puts one, [`Bos::Never`] where it does not or where there is no tokenizer.
+    #[default]
+    ModelDefault,
+    /// Nowhere: the first token of a text is not scored, nor are its bytes counted.
     Never,
     /// Before the first token of a text or context.
     First(u32),
@@ -119,7 +125,7 @@ pub fn log_likelihoods_each(
     sink: &mut dyn FnMut(usize, Likelihoods) -> Result<(), Error>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Error> {
-    let windows = Windows::new(model, options)?;
+    let windows = Windows::new(model, tokenizer, options)?;
     let mut pending = Vec::with_capacity(indices.len());
     let mut items = Vec::with_capacity(indices.len());
     for (place, &index) in indices.iter().enumerate() {
@@ -519,6 +525,39 @@ mod tests {
         };
         assert_eq!(bytes(Bos::Never), (5.0, 5.0));
         assert_eq!(bytes(Bos::First(999)), (6.0, 6.0));
+    }
+
+    #[test]
+    fn the_default_is_what_the_tokenizer_does() {
+        let dir = std::env::temp_dir().join(format!("relscale-{}-bos", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let config = r#"{"tokenizer_class": "ByteTokenizer", "bos_token_id": 999}"#;
+        std::fs::write(dir.join("tokenizer_config.json"), config).unwrap();
+        let adds = Tokenizer::load(&dir).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        let text = Item {
+            id: "t".to_owned(),
+            cluster: "c".to_owned(),
+            content: Content::Text("hello, hello".to_owned()),
+        };
+        let items = Items::new("test", vec![text]).unwrap();
+        let score = |tokenizer: &Tokenizer, bos| {
+            let options = Options {
+                bos,
+                ..Options::default()
+            };
+            let model = Hash::new(5);
+            log_likelihoods(&model, Some(tokenizer), &items, &options, &mut |_| {}).unwrap()
+        };
+        let explicit = score(&adds, Bos::EveryWindow(999));
+        assert_eq!(score(&adds, Bos::default()), explicit);
+        assert_eq!(explicit[0].sequences[0].bytes, Some(12));
+        let without = score(&Tokenizer::bytes(), Bos::default());
+        assert_eq!(without, score(&Tokenizer::bytes(), Bos::Never));
+        assert_eq!(without[0].sequences[0].bytes, Some(11));
+        // A text that begins with the token: nothing before it, and its bytes are not scored.
+        let doubled = score(&adds, Bos::First(u32::from(b'h')));
+        assert_eq!(doubled, without);
     }
 
     #[test]

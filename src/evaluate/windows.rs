@@ -36,7 +36,10 @@ impl Path {
 
 /// Window rules of one evaluation.
 pub(super) struct Windows {
-    bos: Bos,
+    /// The beginning-of-sequence token, if any.
+    bos: Option<u32>,
+    /// Whether windows after the first have it too.
+    every_window: bool,
     context: usize,
     stride: usize,
     limit: usize,
@@ -52,7 +55,11 @@ struct Choice<'a> {
 }
 
 impl Windows {
-    pub(super) fn new(model: &dyn Model, options: &Options) -> Result<Self, Error> {
+    pub(super) fn new(
+        model: &dyn Model,
+        tokenizer: Option<&Tokenizer>,
+        options: &Options,
+    ) -> Result<Self, Error> {
         let limit = model.context_len();
         let context = options.context.unwrap_or(limit);
         let stride = options.stride.unwrap_or(context);
@@ -72,8 +79,18 @@ impl Windows {
                 format!("{stride} is not in 1..={context}, the context"),
             );
         }
+        let (bos, every_window) = match options.bos {
+            Bos::ModelDefault => {
+                let adds = tokenizer.filter(|tokenizer| tokenizer.adds_bos());
+                (adds.and_then(Tokenizer::bos), true)
+            }
+            Bos::Never => (None, false),
+            Bos::First(bos) => (Some(bos), false),
+            Bos::EveryWindow(bos) => (Some(bos), true),
+        };
         Ok(Self {
-            bos: options.bos,
+            bos,
+            every_window,
             context,
             stride,
             limit,
@@ -99,7 +116,8 @@ impl Windows {
             Content::Text(text) => {
                 let encoding = tokenizer()?.encode(text).map_err(named)?;
                 // Without a token before it the first one is not scored, nor are its bytes.
-                let unscored = if self.bos == Bos::Never {
+                let first = encoding.tokens.first().copied();
+                let unscored = if self.bos.is_none() || self.bos == first {
                     encoding.first_token_bytes
                 } else {
                     0
@@ -213,10 +231,10 @@ impl Windows {
     /// Input tokens of a context and a choice, and how many of the context's were dropped.
     fn inputs(&self, choice: &Choice<'_>, id: &str) -> Result<(Vec<u32>, usize), Error> {
         let (context, tokens) = (&choice.context, &choice.tokens);
-        let (prefix, every) = self.prefix();
         let mut inputs = Vec::with_capacity(context.len() + tokens.len());
         // A context that starts with the token already has it.
-        inputs.extend(prefix.filter(|bos| context.first() != Some(bos)));
+        let added = self.bos.filter(|bos| context.first() != Some(bos));
+        inputs.extend(added);
         inputs.extend_from_slice(context);
         if inputs.is_empty() {
             let message = "an empty context needs a beginning-of-sequence token";
@@ -234,21 +252,13 @@ impl Windows {
         }
         inputs.drain(..excess);
         // At least one token stands before the choice's own.
-        if let (true, Some(bos), true) = (every, prefix, excess > 0) {
-            inputs[0] = bos;
-        }
-        // A token that was put before the context is not one of its own.
-        let added = prefix.is_some_and(|bos| !every && context.first() != Some(&bos));
-        Ok((inputs, excess.saturating_sub(usize::from(added))))
-    }
-
-    /// The beginning-of-sequence token, and whether every window has it.
-    fn prefix(&self) -> (Option<u32>, bool) {
+        let mut dropped = excess;
         match self.bos {
-            Bos::Never => (None, false),
-            Bos::First(bos) => (Some(bos), false),
-            Bos::EveryWindow(bos) => (Some(bos), true),
+            Some(bos) if self.every_window && excess > 0 => inputs[0] = bos,
+            // What was put before the context is not one of its own tokens.
+            _ => dropped = dropped.saturating_sub(usize::from(added.is_some())),
         }
+        Ok((inputs, dropped))
     }
 
     fn rolling(
@@ -258,9 +268,8 @@ impl Windows {
         index: usize,
         answer: &mut Likelihoods,
     ) -> Result<Vec<Vec<Path>>, Error> {
-        let (prefix, every) = self.prefix();
         // A text that starts with the token already has it.
-        let prefix = prefix.filter(|bos| tokens.first() != Some(bos));
+        let prefix = self.bos.filter(|bos| tokens.first() != Some(bos));
         let mut text = Vec::with_capacity(tokens.len() + 1);
         text.extend(prefix);
         text.extend_from_slice(tokens);
@@ -275,8 +284,8 @@ impl Windows {
             let end = (done + fresh).min(text.len());
             let start = (end - 1).saturating_sub(self.context);
             let mut inputs = text[start..end - 1].to_vec();
-            if every && start > 0 {
-                inputs[0] = text[0];
+            if let (Some(bos), true) = (self.bos, self.every_window && start > 0) {
+                inputs[0] = bos;
             }
             paths.push(vec![Path {
                 item: index,
