@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::checkpoint::file_size;
+use crate::checkpoint::{file_size, gguf};
 use crate::error::Error;
 
-/// Turns text into token ids: a `tokenizer.json` of Hugging Face, or plain bytes.
+#[cfg(feature = "tokenizers")]
+mod metadata;
+
+/// Turns text into token ids: a `tokenizer.json` of Hugging Face, the metadata of a GGUF file, or
+/// plain bytes.
 ///
 /// Text is taken as it is: no special tokens are added, and those that occur in it are encoded as
 /// ordinary text unless [asked for](Tokenizer::with_special_tokens_parsed).
@@ -171,13 +175,14 @@ impl Tokenizer {
     }
 
     /// The tokenizer of a checkpoint folder: `tokenizer.json`, or bytes where
-    /// `tokenizer_config.json` says `"tokenizer_class": "ByteTokenizer"`.
+    /// `tokenizer_config.json` says `"tokenizer_class": "ByteTokenizer"`, or the metadata of the only
+    /// GGUF file; or of a GGUF file.
     ///
     /// # Errors
-    /// Neither file, a file that cannot be read, a `tokenizer.json` without the feature
-    /// `tokenizers`, or a beginning-of-sequence token that is none.
-    pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
-        let dir = dir.as_ref();
+    /// None of these, a file that cannot be read, one that needs the feature `tokenizers`
+    /// without it, a kind of tokenizer that is not supported, or a beginning-of-sequence token that is none.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let dir = path.as_ref();
         let json = dir.join("tokenizer.json");
         let config = settings(&dir.join("tokenizer_config.json"))?;
         if json.exists() {
@@ -194,11 +199,14 @@ impl Tokenizer {
                 bos,
             });
         }
+        if let Some(file) = gguf::find(dir)? {
+            return Self::from_gguf(&file);
+        }
         Err(Error::format(
             dir,
             format!(
-                "no tokenizer: neither tokenizer.json nor a tokenizer_config.json with the class \
-                 {BYTE_CLASS} is there"
+                "no tokenizer: neither tokenizer.json, a tokenizer_config.json with the class \
+                 {BYTE_CLASS} nor a GGUF file is there"
             ),
         ))
     }
@@ -234,6 +242,20 @@ impl Tokenizer {
         })
     }
 
+    #[cfg(feature = "tokenizers")]
+    fn from_gguf(path: &Path) -> Result<Self, Error> {
+        let (tokenizer, bos) = metadata::tokenizer(&gguf::Gguf::open(path)?)?;
+        Self::from_library(tokenizer, path, bos)
+    }
+
+    #[cfg(not(feature = "tokenizers"))]
+    fn from_gguf(path: &Path) -> Result<Self, Error> {
+        Err(Error::format(
+            path,
+            "reading it needs the feature `tokenizers`",
+        ))
+    }
+
     #[cfg(not(feature = "tokenizers"))]
     fn from_json(path: &Path, _: &Path, _: &Value) -> Result<Self, Error> {
         Err(Error::format(
@@ -260,13 +282,13 @@ impl Tokenizer {
 
     /// Id of the beginning-of-sequence token of the checkpoint: `bos_token` of
     /// `tokenizer_config.json` or `special_tokens_map.json`, or `bos_token_id` of
-    /// `tokenizer_config.json` or `config.json`, whichever comes first.
+    /// `tokenizer_config.json`, `config.json` or GGUF metadata, whichever comes first.
     pub fn bos(&self) -> Option<u32> {
         self.bos.token
     }
 
     /// Whether the checkpoint's own tokenizer puts [`bos`](Self::bos) before a text:
-    /// `add_bos_token` of `tokenizer_config.json`, else whether the post-processor of
+    /// `add_bos_token` of `tokenizer_config.json` or GGUF metadata, else whether the post-processor of
     /// `tokenizer.json` does, or the byte tokenizer's settings name the token.
     /// [`encode`](Self::encode) never does.
     pub fn adds_bos(&self) -> bool {
