@@ -52,6 +52,14 @@ fuzz_target!(|bytes: &[u8]| {
     if on(7) {
         options.aggregate = names.iter().find(|n| *n != baseline).cloned();
     }
+    // The high bits of the first byte are free where names are few.
+    if choice >> 7 & 1 == 1 {
+        options.error_rates.extend(names.last().cloned());
+    }
+    options.mixed_model = choice >> 6 & 1 == 1;
+    if choice >> 5 & 1 == 1 {
+        options.surface_huber = Some(1e-3);
+    }
     let Ok(analysis) = analyze(&ladder, &options) else {
         return;
     };
