@@ -8,7 +8,7 @@ use crate::error::Error;
 /// Turns text into token ids: a `tokenizer.json` of Hugging Face, or plain bytes.
 ///
 /// Text is taken as it is: no special tokens are added, and those that occur in it are encoded as
-/// ordinary text.
+/// ordinary text unless [asked for](Tokenizer::with_special_tokens_parsed).
 ///
 /// # Examples
 /// ```
@@ -37,6 +37,20 @@ pub struct Encoding {
     /// Bytes of the text that the first token stands for: they are not scored where no
     /// beginning-of-sequence token precedes it.
     pub first_token_bytes: usize,
+}
+
+/// A context and its continuation in tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// Tokens of the context; none where it is empty or one token spans it and the cut.
+    pub context: Vec<u32>,
+    /// Tokens of the continuation, at least one.
+    pub continuation: Vec<u32>,
+    /// Bytes of the text that the tokens of the continuation stand for.
+    pub bytes: usize,
+    /// How many of them belong to the context and are not white space at its end: a token spans
+    /// the cut where there are any.
+    pub spanned: usize,
 }
 
 /// Class name that marks a checkpoint as byte-level in its `tokenizer_config.json`.
@@ -107,25 +121,49 @@ impl Tokenizer {
         ))
     }
 
+    /// Whether special tokens written in a text (`<|endoftext|>`) become their ids. They are
+    /// ordinary text by default: a document must not be able to end itself.
+    ///
+    /// Bytes have none.
+    #[must_use]
+    pub fn with_special_tokens_parsed(self, parsed: bool) -> Self {
+        #[cfg(feature = "tokenizers")]
+        let mut tokenizer = self;
+        #[cfg(feature = "tokenizers")]
+        if let Kind::HuggingFace(inner) = &mut tokenizer.kind {
+            inner.set_encode_special_tokens(!parsed);
+        }
+        #[cfg(not(feature = "tokenizers"))]
+        let (tokenizer, _) = (self, parsed);
+        tokenizer
+    }
+
     /// The tokens of `text`.
     ///
     /// # Errors
     /// A tokenizer that cannot encode the text.
     pub fn encode(&self, text: &str) -> Result<Encoding, Error> {
+        let (tokens, ends) = self.encode_with_ends(text)?;
+        Ok(Encoding {
+            tokens,
+            first_token_bytes: ends.first().copied().unwrap_or(0),
+        })
+    }
+
+    /// The tokens of `text`, and the byte at which each ends in it.
+    fn encode_with_ends(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), Error> {
         match &self.kind {
-            Kind::Bytes => Ok(Encoding {
-                tokens: text.bytes().map(u32::from).collect(),
-                first_token_bytes: text.len().min(1),
-            }),
+            Kind::Bytes => Ok((
+                text.bytes().map(u32::from).collect(),
+                (1..=text.len()).collect(),
+            )),
             #[cfg(feature = "tokenizers")]
             Kind::HuggingFace(tokenizer) => {
                 let encoding = tokenizer
                     .encode(text, false)
                     .map_err(|e| Error::format(&self.path, format!("cannot encode a text: {e}")))?;
-                Ok(Encoding {
-                    tokens: encoding.get_ids().to_vec(),
-                    first_token_bytes: encoding.get_offsets().first().map_or(0, |o| o.1),
-                })
+                let ends = encoding.get_offsets().iter().map(|o| o.1);
+                Ok((encoding.get_ids().to_vec(), ends.collect()))
             }
         }
     }
@@ -133,27 +171,53 @@ impl Tokenizer {
     /// The tokens of `context` and of `continuation` right after it.
     ///
     /// The two are encoded together, as a model saw such text in training, and cut where the
-    /// context's own tokens end. Spaces at the end of the context go to the continuation, where
-    /// tokenizers that write the space into the next token expect them. Where a token spans the
-    /// cut, it belongs to the continuation, which is therefore never empty.
+    /// context's own tokens end. White space at the end of the context goes to the continuation,
+    /// where tokenizers that write the space into the next token expect it, so that it does not
+    /// matter on which side of the cut it is written. Where a token spans the cut, it belongs to
+    /// the continuation, which is therefore never empty.
+    ///
+    /// lm-evaluation-harness moves white space in the same way, but cuts after as many tokens as
+    /// the context alone has. Where a token spans the cut, that drops tokens of the text, and may
+    /// leave none of the continuation; this cut is after the last token that both encodings share.
     ///
     /// # Errors
     /// A tokenizer that cannot encode the texts, or an empty continuation.
-    pub fn encode_pair(
-        &self,
-        context: &str,
-        continuation: &str,
-    ) -> Result<(Vec<u32>, Vec<u32>), Error> {
-        let trimmed = context.trim_end_matches(' ');
-        let whole = self.encode(&format!("{context}{continuation}"))?.tokens;
-        let alone = self.encode(trimmed)?.tokens;
-        let common = whole.iter().zip(&alone).take_while(|(a, b)| a == b).count();
-        // A continuation that the tokenizer drops (a lone joiner) still needs a token.
-        let cut = common.min(whole.len().saturating_sub(1));
-        if continuation.is_empty() || whole.is_empty() {
+    ///
+    /// # Examples
+    /// ```
+    /// let tokenizer = relscale::tokenizer::Tokenizer::bytes();
+    /// let pair = tokenizer.encode_pair("1 + 1 = ", "2")?;
+    /// assert_eq!((pair.context.len(), pair.continuation.len(), pair.bytes), (7, 2, 2));
+    /// # Ok::<(), relscale::Error>(())
+    /// ```
+    pub fn encode_pair(&self, context: &str, continuation: &str) -> Result<Pair, Error> {
+        if continuation.is_empty() {
             return Err(Error::format(&self.path, "an empty continuation"));
         }
-        let (context, continuation) = whole.split_at(cut);
-        Ok((context.to_vec(), continuation.to_vec()))
+        let trimmed = context.trim_end();
+        let text = format!("{context}{continuation}");
+        let (whole, ends) = self.encode_with_ends(&text)?;
+        if whole.is_empty() {
+            let message = "the tokenizer has no token for a context and its continuation";
+            return Err(Error::format(&self.path, message));
+        }
+        let (alone, _) = self.encode_with_ends(trimmed)?;
+        let common = whole.iter().zip(&alone).take_while(|(a, b)| a == b).count();
+        // A continuation that the tokenizer drops (a lone joiner) still needs a token.
+        let cut = common.min(whole.len() - 1);
+        let end = if cut == alone.len() {
+            trimmed.len()
+        } else {
+            let end = cut.checked_sub(1).and_then(|last| ends.get(last));
+            end.map_or(0, |end| trimmed.len().min(*end))
+        };
+        let mut context = whole;
+        let continuation = context.split_off(cut);
+        Ok(Pair {
+            context,
+            continuation,
+            bytes: text.len() - end,
+            spanned: trimmed.len() - end,
+        })
     }
 }
