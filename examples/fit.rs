@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release --example fit -- --scores FILE.csv --baseline NAME [--treatment NAME ...]
 //!     [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
-//!     [--json FILE] [--plots DIR]
+//!     [--stratified NAME ...] [--crossed-bootstrap] [--max-t] [--json FILE] [--plots DIR]
 //! ```
 //!
 //! The columns of the table are those of `Ladder::from_csv`.
@@ -35,6 +35,9 @@ fn parse() -> Result<Arguments, Box<dyn Error>> {
             "--scores" => scores = Some(PathBuf::from(value()?)),
             "--baseline" => baseline = Some(value()?),
             "--treatment" => options.treatments.push(value()?),
+            "--stratified" => options.stratified.push(value()?),
+            "--crossed-bootstrap" => options.crossed_bootstrap = true,
+            "--max-t" => options.max_t = true,
             "--aggregate" => options.aggregate = Some(value()?),
             "--design" => {
                 options.design = match value()?.as_str() {

@@ -16,6 +16,11 @@
 //!    second read-off and the sampling of items, crossed with the runs: the same items are left out
 //!    of every run at once.
 //!
+//! Strata of items ([`Options::stratified`]), a bootstrap of runs crossed with items
+//! ([`Options::crossed_bootstrap`]) and intervals for all laws at once ([`Options::max_t`]) are asked for.
+//! On grids the scatter is at least that between sizes: what a size has of its own does not average
+//! out over its training lengths.
+//!
 //! # References
 //!
 //! Held, Hall, Liang & Yang (2025), *Relative Scaling Laws for LLMs*, arXiv:2510.24626.
@@ -36,6 +41,7 @@ pub mod regression;
 pub mod resample;
 mod result;
 pub mod simulate;
+mod simultaneous;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod verdict;

@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::fit::{Analysis, Backtest, RelativeLaw};
+use crate::fit::{Analysis, Backtest, CorpusReport, Flag, RelativeLaw};
 
 #[cfg(feature = "plot")]
 pub mod plot;
@@ -24,6 +24,9 @@ impl fmt::Display for Analysis {
             options.items,
             self.specification_hash,
         )?;
+        let mut flags: Vec<Flag> = self.laws.iter().flat_map(|l| l.flags.clone()).collect();
+        flags.sort_unstable();
+        flags.dedup();
         for corpus in &self.corpora {
             let (least, most) = ends(&corpus.scales);
             writeln!(f)?;
@@ -57,9 +60,16 @@ impl fmt::Display for Analysis {
                 "flags",
             ]);
             for law in self.laws.iter().filter(|l| l.corpus == corpus.corpus) {
-                table.row(law_row(law));
+                table.row(law_row(law, &flags));
             }
             f.write_str(&table.render())?;
+            let laws: Vec<&RelativeLaw> = self
+                .laws
+                .iter()
+                .filter(|l| l.corpus == corpus.corpus)
+                .collect();
+            f.write_str(&misfits(&laws, corpus))?;
+            f.write_str(&second_intervals(&laws))?;
             for refused in &corpus.refused_budgets {
                 let budget = refused.budget.map_or(String::new(), |b| format!("{b:.3e}"));
                 writeln!(f, "  budget {budget} left out: {}", refused.reason)?;
@@ -101,9 +111,9 @@ impl fmt::Display for Analysis {
             {
                 writeln!(
                     f,
-                    "  heterogeneity of {} distributions: p = {}, τ = {}, I² = {:.0} %{}",
+                    "  heterogeneity of {} distributions: {}, τ = {}, I² = {:.0} %{}",
                     h.distributions,
-                    p_value(h.p_value),
+                    p_phrase(h.p_value),
                     number(h.tau),
                     100.0 * h.i_squared,
                     if h.approximate { " (approximate)" } else { "" },
@@ -146,6 +156,19 @@ impl fmt::Display for Analysis {
             }
             f.write_str(&table.render())?;
         }
+        if let Some(m) = &self.max_t {
+            writeln!(
+                f,
+                "\nLargest |t| of {} laws: {:.4} (± {:.4} by {} draws), {:.1} degrees of freedom",
+                m.laws, m.critical.value, m.critical.monte_carlo_error, m.critical.draws, m.df,
+            )?;
+        }
+        if !flags.is_empty() {
+            writeln!(f, "\nFlags")?;
+            for (k, flag) in flags.iter().enumerate() {
+                writeln!(f, "  {:>2} {}: {}", k + 1, flag_name(*flag), flag.meaning())?;
+            }
+        }
         if let Some(summary) = pooled_backtest(self.laws.iter().map(|l| &l.backtest)) {
             writeln!(f, "\n{summary}")?;
         }
@@ -160,17 +183,15 @@ impl fmt::Display for Analysis {
     }
 }
 
-fn law_row(law: &RelativeLaw) -> Vec<String> {
+/// Flags are given by their number in the list below the tables.
+fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
     let d = &law.delta_beta;
-    let mut flags = String::new();
-    for flag in &law.flags {
-        let _ = write!(
-            flags,
-            "{}{}",
-            if flags.is_empty() { "" } else { ", " },
-            flag_name(*flag)
-        );
-    }
+    let flags: Vec<String> = law
+        .flags
+        .iter()
+        .filter_map(|flag| flags.iter().position(|f| f == flag))
+        .map(|k| (k + 1).to_string())
+        .collect();
     vec![
         law.treatment.clone(),
         signed(d.value),
@@ -181,8 +202,73 @@ fn law_row(law: &RelativeLaw) -> Vec<String> {
         p_value(law.holm_p),
         p_value(law.bh_q),
         law.verdict.as_str().to_owned(),
-        flags,
+        flags.join(" "),
     ]
+}
+
+/// What tells that size profiles are not the polynomials they are read from, a line each.
+fn misfits(laws: &[&RelativeLaw], corpus: &CorpusReport) -> String {
+    let mut text = String::new();
+    let frontier = corpus.frontier.as_ref();
+    let of_laws = laws.iter().map(|l| (l.treatment.as_str(), l.lack_of_fit));
+    let aggregate = frontier.map(|f| ("the aggregate", f.lack_of_fit));
+    for (name, test) in of_laws.chain(aggregate) {
+        if let Some(t) = test.filter(|t| t.p_value < 0.05) {
+            let _ = writeln!(
+                text,
+                "  lack of fit of {name} against seeds: F({}, {}) = {:.2}, {}",
+                t.df,
+                t.pure_df,
+                t.f,
+                p_phrase(t.p_value)
+            );
+        }
+    }
+    let of_laws = laws.iter().map(|l| (l.treatment.as_str(), l.next_power));
+    let aggregate = frontier.map(|f| ("the aggregate", f.next_power));
+    for (name, test) in of_laws.chain(aggregate) {
+        if let Some(t) = test.filter(|t| t.p_value < 0.05) {
+            let _ = writeln!(
+                text,
+                "  next power of {name}: (ln N)^{} with {}, F({}, {}) = {:.2}, {}",
+                t.power,
+                number(t.coefficient),
+                t.df,
+                t.residual_df,
+                t.f,
+                p_phrase(t.p_value)
+            );
+        }
+    }
+    text
+}
+
+/// Intervals that the options ask for beside the first.
+fn second_intervals(laws: &[&RelativeLaw]) -> String {
+    let mut table = Table::new(&[
+        "treatment",
+        "crossed bootstrap",
+        "error of ends",
+        "largest |t|",
+    ]);
+    for law in laws {
+        if law.crossed_bootstrap.is_none() && law.max_t.is_none() {
+            continue;
+        }
+        let none = || "-".to_owned();
+        let b = law.crossed_bootstrap.as_ref();
+        table.row(vec![
+            law.treatment.clone(),
+            b.map_or_else(none, |b| interval_of(b.lower.value, b.upper.value)),
+            b.map_or_else(none, |b| {
+                let (low, high) = (b.lower.monte_carlo_error, b.upper.monte_carlo_error);
+                format!("{low:.5}, {high:.5}")
+            }),
+            law.max_t
+                .map_or_else(none, |i| interval_of(i.lower, i.upper)),
+        ]);
+    }
+    table.render()
 }
 
 /// The name of a flag as files have it, with spaces.
@@ -248,6 +334,15 @@ fn p_value(p: f64) -> String {
         "<.0001".to_owned()
     } else {
         format!("{p:.4}")
+    }
+}
+
+/// The same in a sentence.
+pub(crate) fn p_phrase(p: f64) -> String {
+    if p < 1e-4 {
+        "p < .0001".to_owned()
+    } else {
+        format!("p = {p:.4}")
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::ladder::Ladder;
 
 use super::contrast::{self, Fitted, Part, View, fit_readout};
-use super::design::{Corpus, Design, mean_log, position, read_by};
+use super::design::{Corpus, Design, mean_log, position, read_by, stratum_sizes};
 use super::diagnostics::{self as diag, Target};
 use super::error::FitError;
 use super::frontier::Profile;
@@ -14,11 +14,12 @@ use super::joint;
 use super::laws::{compare_laws, fit_floor_law, fit_surface};
 use super::meta::moderate_variances;
 use super::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
-use super::options::{Items, Options, VarianceForm};
+use super::options::{Items, Options};
 use super::result::{
     Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport,
     ProfilePoint, Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
+use super::simultaneous::Family;
 use super::verdict::{Evidence, Flag, Verdict, decide};
 
 /// Measures how the gap between the baseline and every treatment evolves along a ladder.
@@ -65,7 +66,8 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         .as_ref()
         .map(|a| position(ladder, a))
         .transpose()?;
-    for name in options.chance.keys().chain(options.covariate.keys()) {
+    let named = options.chance.keys().chain(options.covariate.keys());
+    for name in named.chain(&options.stratified) {
         position(ladder, name)?;
     }
     let treatments: Vec<usize> = if options.treatments.is_empty() {
@@ -117,6 +119,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     let mut centred = Vec::new();
     let mut heterogeneity = Vec::new();
     let mut covariate = Vec::new();
+    let mut family = Family::default();
     // The view with the most runs of each corpus.
     let mut widest: Vec<View<'_>> = Vec::new();
     let mut compared = treatments.clone();
@@ -139,7 +142,12 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
                     let moderated = moderate(&view, &group, baseline, options);
                     for t in group {
                         match law(&view, t, baseline, moderated.get(&t), options) {
-                            Ok(l) => laws.push(l),
+                            Ok(l) => {
+                                if options.max_t {
+                                    family.add(&view, t, baseline);
+                                }
+                                laws.push(l);
+                            }
                             Err(e) => refuse(corpus.name, Some(t), e),
                         }
                     }
@@ -194,6 +202,11 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
     flag_floors(&mut laws, &traditional, options);
     decide_together(&mut laws, options)?;
+    let max_t = if options.max_t {
+        family.intervals(&mut laws, options)?
+    } else {
+        None
+    };
     Ok(Analysis {
         schema: 1,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -208,6 +221,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         cross_corpus,
         heterogeneity,
         covariate,
+        max_t,
         refused,
     })
 }
@@ -277,7 +291,11 @@ fn law(
     let names = corpus.ladder.scores();
     let terms = vec![(treatment, 1.0), (baseline, -1.0)];
     let y = view.scalar(&terms)?;
-    let mut fitted = contrast::fit(&[Part { view, terms }], None, options)?;
+    let parts = [Part {
+        view,
+        terms: terms.clone(),
+    }];
+    let mut fitted = contrast::fit(&parts, None, options)?;
     if let Some(&(sigma2, df)) = moderated {
         fitted.moderate(sigma2, df);
     }
@@ -340,6 +358,12 @@ fn law(
         .collect();
     let backtest = diag::backtest(plan, &fitted, &reading, &held_out, &floors, options);
     let lack_of_fit = diag::lack_of_fit(corpus, main, &y);
+    let next_power = diag::next_power(corpus, main, &y);
+    let crossed_bootstrap = if options.crossed_bootstrap {
+        diag::crossed(view, &terms, &fitted, options)
+    } else {
+        None
+    };
     let items = item_report(view, treatment, baseline, &fitted, options);
     let margin = options.margin();
     let tost = delta_beta.equivalence_p(margin);
@@ -364,8 +388,10 @@ fn law(
         Flag::NoSpecificationCheck,
     );
     flag(fitted.silent, Flag::NoItemVariance);
-    let smallest = items.treatment_clusters.min(items.baseline_clusters);
-    flag(!fitted.silent && smallest < 8, Flag::FewClusters);
+    // Every stratum takes one degree of freedom.
+    let free = (items.treatment_clusters - items.treatment_strata)
+        .min(items.baseline_clusters - items.baseline_strata);
+    flag(!fitted.silent && free < 7, Flag::FewClusters);
     flag(items.dropped_clusters > 0, Flag::DroppedClusters);
     flag(!items.dropped_runs.is_empty(), Flag::DroppedRuns);
     flag(curvature.questioned, Flag::PowerLawQuestioned);
@@ -378,6 +404,16 @@ fn law(
         .flatten()
         .any(|l| l.p_value < 0.05),
         Flag::LackOfFit,
+    );
+    flag(
+        [
+            next_power,
+            diag::next_power(corpus, main, &corpus.aggregate),
+        ]
+        .into_iter()
+        .flatten()
+        .any(|n| n.p_value < 0.05),
+        Flag::NextPower,
     );
     flag(
         delta_beta.p_value <= options.alpha
@@ -426,6 +462,8 @@ fn law(
         by_q: 1.0,
         selected: None,
         simultaneous: delta_beta.interval(),
+        max_t: None,
+        crossed_bootstrap,
         equivalence: Equivalence {
             margin_percent: options.margin_percent,
             margin,
@@ -455,6 +493,7 @@ fn law(
         semi_log: diag::semi_log(stage, &fitted.readings, options)?,
         local_exponents: diag::local_exponents(plan, &fitted.readings),
         lack_of_fit,
+        next_power,
         curvature,
         leave_one_out,
         resampling,
@@ -514,6 +553,7 @@ fn item_report(
     let corpus = view.corpus;
     let of = |d: usize| corpus.losses.get(d).and_then(Option::as_ref);
     let count = |d: usize| of(d).map_or(0, |l| l.clusters.len());
+    let strata = |d: usize| of(d).map_or(0, |l| stratum_sizes(&l.strata).len());
     let dropped = |d: usize| of(d).map_or(0, |l| l.dropped);
     let (t, b) = (view.influence(treatment), view.influence(baseline));
     let shared = match (t, b) {
@@ -539,6 +579,8 @@ fn item_report(
     ItemReport {
         treatment_clusters: count(treatment),
         baseline_clusters: count(baseline),
+        treatment_strata: strata(treatment),
+        baseline_strata: strata(baseline),
         dropped_clusters: dropped(treatment) + dropped(baseline),
         dropped_runs: (0..corpus.runs.len())
             .filter(|r| !used.contains(r) && !corpus.held_out(*r))
@@ -634,7 +676,7 @@ fn moderate(
     options: &Options,
 ) -> BTreeMap<usize, (f64, f64)> {
     let mut result = BTreeMap::new();
-    if !options.moderation || options.variance != VarianceForm::Ols || group.len() < 8 {
+    if !options.moderation || !view.plan.main().stage.classical() || group.len() < 8 {
         return result;
     }
     let fits: Vec<(usize, Fitted)> = group
@@ -804,6 +846,7 @@ fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {
                 Estimate::new(e.value, e.standard_error.powi(2), e.df, options.alpha)
             },
             lack_of_fit: diag::lack_of_fit(corpus, plan.main(), &corpus.aggregate),
+            next_power: diag::next_power(corpus, plan.main(), &corpus.aggregate),
         }),
         profiles: view
             .members

@@ -68,7 +68,9 @@ pub enum OptimumRule {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum VarianceForm {
-    /// Equal variances, t with `J − p` degrees of freedom.
+    /// Equal variances, t with `J − p` degrees of freedom. On a grid never less than CR2 by size, with
+    /// as many degrees of freedom as sizes less two: what a size has of its own does not average out
+    /// over its training lengths.
     #[default]
     Ols,
     /// HC2 with Satterthwaite degrees of freedom. Readings that belong to one training run are
@@ -136,10 +138,14 @@ pub struct Options {
     pub weighting: Weighting,
     /// Whether items are a sample.
     pub items: Items,
+    /// Distributions whose clusters are named `stratum/cluster`, the strata being part of what the
+    /// distribution is (the subjects of a domain, say): clusters are a sample within their stratum,
+    /// and the strata are fixed. Clusters without a `/` are one stratum.
+    pub stratified: Vec<String>,
     /// Whether the squared difference between two read-offs enters the variance.
     pub specification_term: bool,
     /// Whether variances of eight or more treatments are moderated towards a common one
-    /// (Smyth 2004).
+    /// (Smyth 2004); only with [`VarianceForm::Ols`], and not on grids.
     pub moderation: bool,
     /// Smallest change of the ratio that matters, in percent per decade of compute.
     pub margin_percent: f64,
@@ -153,7 +159,13 @@ pub struct Options {
     pub covariate: BTreeMap<String, f64>,
     /// Scales at which the ratio is predicted.
     pub predict_at: Vec<f64>,
-    /// Seed of the draws that stand in for an enumeration that is too long.
+    /// Whether every law gets a studentised bootstrap interval of runs crossed with clusters of
+    /// items (9,999 draws), as a second opinion on its interval.
+    pub crossed_bootstrap: bool,
+    /// Whether every law gets an interval that holds for all laws at once by the distribution of the
+    /// largest |t| (9,999 draws), never wider than Šidák's but for the error of the draws.
+    pub max_t: bool,
+    /// Seed of the draws: of both options above, and where an enumeration is too long.
     pub seed: u64,
 }
 
@@ -218,6 +230,7 @@ impl Default for Options {
             variance: VarianceForm::default(),
             weighting: Weighting::default(),
             items: Items::default(),
+            stratified: Vec::new(),
             specification_term: true,
             moderation: false,
             margin_percent: 0.5,
@@ -226,6 +239,8 @@ impl Default for Options {
             chance: BTreeMap::new(),
             covariate: BTreeMap::new(),
             predict_at: Vec::new(),
+            crossed_bootstrap: false,
+            max_t: false,
             seed: super::resample::DEFAULT_SEED,
         }
     }

@@ -11,6 +11,7 @@ pub use super::frontier::Profile;
 pub use super::inference::{Estimate, Interval};
 use super::options::Options;
 pub use super::regression::ConfidenceSet;
+pub use super::resample::{CrossedBootstrap, SimulatedQuantile};
 pub use super::verdict::{Flag, Verdict};
 
 /// The result of [`analyze`](super::analyze).
@@ -44,6 +45,9 @@ pub struct Analysis {
     pub heterogeneity: Vec<Heterogeneity>,
     /// Slope of the exponents on the covariate, per corpus.
     pub covariate: Vec<CovariateSlope>,
+    /// What the intervals [`RelativeLaw::max_t`] rest on, where the options ask for them.
+    #[serde(default)]
+    pub max_t: Option<MaxT>,
     /// What could not be analysed.
     pub refused: Vec<Refused>,
 }
@@ -96,6 +100,13 @@ pub struct RelativeLaw {
     pub selected: Option<Interval>,
     /// Interval of `delta_beta` that holds for all entries at once (Šidák).
     pub simultaneous: Interval,
+    /// The same by the distribution of the largest |t|, where the options ask for it.
+    #[serde(default)]
+    pub max_t: Option<Interval>,
+    /// Studentised bootstrap of `delta_beta`, where the options ask for it; `None` for grids, for
+    /// several checkpoints of one training run and for weighted readings.
+    #[serde(default)]
+    pub crossed_bootstrap: Option<CrossedBootstrap>,
     /// Test that the change is smaller than the margin.
     pub equivalence: Equivalence,
     /// The decision.
@@ -128,6 +139,10 @@ pub struct RelativeLaw {
     /// and for readings at the best run.
     #[serde(default)]
     pub lack_of_fit: Option<LackOfFit>,
+    /// Whether the size profiles of `ln G` lack a power of `ln N`; `None` for other designs and
+    /// readings at the best run.
+    #[serde(default)]
+    pub next_power: Option<NextPower>,
     /// Without each reading in turn.
     pub leave_one_out: LeaveOneOut,
     /// Enumerations and resampling, as second opinions.
@@ -318,6 +333,56 @@ pub struct LackOfFit {
     pub p_value: f64,
 }
 
+/// F test of `(ln N)^power`, the power after the last of the polynomials over `ln N`, one per budget:
+/// its coefficient is common to all budgets. Where budgets are read by different degrees, each degree
+/// has its own. The residuals that it explains are those that no line over budgets shows.
+///
+/// # References
+///
+/// J. B. Ramsey (1969), *JRSS B* 31:350, of which this is the case with known regressors.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NextPower {
+    /// Budgets read by a polynomial.
+    pub budgets: usize,
+    /// The (highest) power tested.
+    pub power: usize,
+    /// Its coefficient.
+    pub coefficient: f64,
+    /// Mean square explained over the mean square left.
+    pub f: f64,
+    /// Degrees of freedom of the numerator: powers tested.
+    pub df: usize,
+    /// Degrees of freedom of the denominator.
+    pub residual_df: usize,
+    /// Chance of a larger F if the polynomials hold.
+    pub p_value: f64,
+}
+
+/// The largest |t| over all laws: its quantile by 9,999 draws from a multivariate t.
+///
+/// The correlations of the laws come from the residuals of readings that they share, shrunk towards
+/// their mean (as many laws share a baseline), and from clusters of items that they share; laws over
+/// other runs are taken as uncorrelated, which is on the safe side. The degrees of freedom are the
+/// fewest of any law.
+///
+/// # References
+///
+/// O. Ledoit, M. Wolf (2004), *Journal of Portfolio Management* 30:110 (constant correlation);
+/// J. Schäfer, K. Strimmer (2005), *SAGMB* 4:32 (intensity); Z. Šidák (1967), *JASA* 62:626.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MaxT {
+    /// Laws in the family.
+    pub laws: usize,
+    /// Degrees of freedom.
+    pub df: f64,
+    /// The `1 − alpha` quantile of the largest |t|.
+    pub critical: SimulatedQuantile,
+    /// Level of the interval of each law that goes with it.
+    pub level: f64,
+}
+
 /// Without each reading in turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -364,13 +429,20 @@ pub struct ItemReport {
     pub treatment_clusters: usize,
     /// Clusters of the baseline used.
     pub baseline_clusters: usize,
+    /// Strata that the clusters of the treatment are a sample within; 1 unless the options say more.
+    #[serde(default)]
+    pub treatment_strata: usize,
+    /// Strata of the baseline.
+    #[serde(default)]
+    pub baseline_strata: usize,
     /// Clusters left out because some run lacks them or scored another number of rows.
     pub dropped_clusters: usize,
     /// Runs left out because they lack the treatment, the baseline or the aggregate.
     pub dropped_runs: Vec<String>,
     /// Clusters that both share by name.
     pub shared_clusters: usize,
-    /// Effective number of clusters, the smaller of the two.
+    /// Effective number of clusters, the smaller of the two; of strata, one more than the sum of their
+    /// degrees of freedom.
     pub effective_clusters: Option<f64>,
     /// Share of the item variance in the total.
     pub share: f64,
@@ -542,6 +614,9 @@ pub struct FrontierReport {
     /// Size profiles of the log aggregate loss against seed replicates; `None` without replicates.
     #[serde(default)]
     pub lack_of_fit: Option<LackOfFit>,
+    /// Whether the size profiles of the log aggregate loss lack a power of `ln N`.
+    #[serde(default)]
+    pub next_power: Option<NextPower>,
 }
 
 /// A linear combination of log errors, `Σ c_d ln E_d`, followed along the scale.
