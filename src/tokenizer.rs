@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
+use crate::checkpoint::file_size;
 use crate::error::Error;
 
 /// Turns text into token ids: a `tokenizer.json` of Hugging Face, or plain bytes.
@@ -20,6 +23,7 @@ use crate::error::Error;
 pub struct Tokenizer {
     kind: Kind,
     path: PathBuf,
+    bos: Bos,
 }
 
 #[derive(Debug)]
@@ -53,6 +57,106 @@ pub struct Pair {
     pub spanned: usize,
 }
 
+/// The beginning-of-sequence token, and whether it is put before a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Bos {
+    token: Option<u32>,
+    added: bool,
+}
+
+impl Bos {
+    /// As the files of a folder say it; `id` finds a token by name, `first` is what the
+    /// post-processor begins with.
+    fn of_checkpoint(
+        dir: &Path,
+        config: &Value,
+        id: &dyn Fn(&str) -> Option<u32>,
+        first: Option<u32>,
+    ) -> Result<Self, Error> {
+        let token = Self::token(dir, config, id)?;
+        let processor = token.is_some() && first == token;
+        let added = match &config["add_bos_token"] {
+            Value::Null => processor,
+            Value::Bool(added) => *added && token.is_some(),
+            other => {
+                let path = dir.join("tokenizer_config.json");
+                let message = format!("{other} is neither true nor false");
+                return Err(field_error(path, "add_bos_token", message));
+            }
+        };
+        Ok(Self { token, added })
+    }
+
+    fn token(
+        dir: &Path,
+        config: &Value,
+        id: &dyn Fn(&str) -> Option<u32>,
+    ) -> Result<Option<u32>, Error> {
+        let map = settings(&dir.join("special_tokens_map.json"))?;
+        for (file, values) in [
+            ("tokenizer_config.json", config),
+            ("special_tokens_map.json", &map),
+        ] {
+            let Some(value) = values.get("bos_token") else {
+                continue;
+            };
+            // A null says that there is none, whatever config.json says.
+            let name = match value {
+                Value::Null => return Ok(None),
+                Value::Object(token) => token.get("content").and_then(Value::as_str),
+                other => other.as_str(),
+            };
+            return match name.and_then(id) {
+                Some(id) => Ok(Some(id)),
+                None => {
+                    let message = format!("{value} is not in the vocabulary");
+                    Err(field_error(dir.join(file), "bos_token", message))
+                }
+            };
+        }
+        let model = settings(&dir.join("config.json"))?;
+        for (file, values) in [("tokenizer_config.json", config), ("config.json", &model)] {
+            let value = &values["bos_token_id"];
+            if value.is_null() {
+                continue;
+            }
+            return match value.as_u64().and_then(|id| u32::try_from(id).ok()) {
+                Some(id) => Ok(Some(id)),
+                None => {
+                    let message = format!("{value} is no token id");
+                    Err(field_error(dir.join(file), "bos_token_id", message))
+                }
+            };
+        }
+        Ok(None)
+    }
+}
+
+fn field_error(path: PathBuf, field: &str, message: String) -> Error {
+    Error::Config {
+        path,
+        field: field.to_owned(),
+        message,
+    }
+}
+
+/// Largest accepted file of settings.
+const MAX_SETTINGS_BYTES: u64 = 64 << 20;
+
+/// A JSON file of settings, null where it is not there.
+fn settings(path: &Path) -> Result<Value, Error> {
+    if !path.exists() {
+        return Ok(Value::Null);
+    }
+    let size = file_size(path)?;
+    if size > MAX_SETTINGS_BYTES {
+        let message = format!("{size} bytes are no plausible settings");
+        return Err(Error::format(path, message));
+    }
+    let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+    serde_json::from_str(&text).map_err(|e| Error::format(path, e))
+}
+
 /// Class name that marks a checkpoint as byte-level in its `tokenizer_config.json`.
 const BYTE_CLASS: &str = "ByteTokenizer";
 
@@ -62,6 +166,7 @@ impl Tokenizer {
         Self {
             kind: Kind::Bytes,
             path: PathBuf::from("bytes"),
+            bos: Bos::default(),
         }
     }
 
@@ -69,25 +174,25 @@ impl Tokenizer {
     /// `tokenizer_config.json` says `"tokenizer_class": "ByteTokenizer"`.
     ///
     /// # Errors
-    /// Neither file, a file that cannot be read, or a `tokenizer.json` without the feature
-    /// `tokenizers`.
+    /// Neither file, a file that cannot be read, a `tokenizer.json` without the feature
+    /// `tokenizers`, or a beginning-of-sequence token that is none.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = dir.as_ref();
         let json = dir.join("tokenizer.json");
+        let config = settings(&dir.join("tokenizer_config.json"))?;
         if json.exists() {
-            return Self::from_json(&json);
+            return Self::from_json(&json, dir, &config);
         }
-        let config = dir.join("tokenizer_config.json");
-        if config.exists() {
-            let text = fs::read_to_string(&config).map_err(|e| Error::io(&config, e))?;
-            let value: serde_json::Value =
-                serde_json::from_str(&text).map_err(|e| Error::format(&config, e))?;
-            if value["tokenizer_class"] == BYTE_CLASS {
-                return Ok(Self {
-                    kind: Kind::Bytes,
-                    path: config,
-                });
-            }
+        if config["tokenizer_class"] == BYTE_CLASS {
+            // It would name no such token if texts did not begin with it.
+            let first = config["bos_token_id"].as_u64();
+            let first = first.and_then(|id| u32::try_from(id).ok());
+            let bos = Bos::of_checkpoint(dir, &config, &|_| None, first)?;
+            return Ok(Self {
+                kind: Kind::Bytes,
+                path: dir.join("tokenizer_config.json"),
+                bos,
+            });
         }
         Err(Error::format(
             dir,
@@ -99,9 +204,24 @@ impl Tokenizer {
     }
 
     #[cfg(feature = "tokenizers")]
-    fn from_json(path: &Path) -> Result<Self, Error> {
-        let mut tokenizer =
+    fn from_json(path: &Path, dir: &Path, config: &Value) -> Result<Self, Error> {
+        let tokenizer =
             tokenizers::Tokenizer::from_file(path).map_err(|e| Error::format(path, e))?;
+        // What the post-processor puts before a text that is empty.
+        let added = tokenizer
+            .encode("", true)
+            .map_err(|e| Error::format(path, format!("cannot encode a text: {e}")))?;
+        let first = added.get_ids().first().copied();
+        let bos = Bos::of_checkpoint(dir, config, &|name| tokenizer.token_to_id(name), first)?;
+        Self::from_library(tokenizer, path, bos)
+    }
+
+    #[cfg(feature = "tokenizers")]
+    fn from_library(
+        mut tokenizer: tokenizers::Tokenizer,
+        path: &Path,
+        bos: Bos,
+    ) -> Result<Self, Error> {
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(None)
@@ -110,11 +230,12 @@ impl Tokenizer {
         Ok(Self {
             kind: Kind::HuggingFace(Box::new(tokenizer)),
             path: path.to_owned(),
+            bos,
         })
     }
 
     #[cfg(not(feature = "tokenizers"))]
-    fn from_json(path: &Path) -> Result<Self, Error> {
+    fn from_json(path: &Path, _: &Path, _: &Value) -> Result<Self, Error> {
         Err(Error::format(
             path,
             "reading it needs the feature `tokenizers`",
@@ -126,16 +247,30 @@ impl Tokenizer {
     ///
     /// Bytes have none.
     #[must_use]
-    pub fn with_special_tokens_parsed(self, parsed: bool) -> Self {
-        #[cfg(feature = "tokenizers")]
-        let mut tokenizer = self;
-        #[cfg(feature = "tokenizers")]
-        if let Kind::HuggingFace(inner) = &mut tokenizer.kind {
-            inner.set_encode_special_tokens(!parsed);
+    pub fn with_special_tokens_parsed(mut self, parsed: bool) -> Self {
+        match &mut self.kind {
+            Kind::Bytes => {
+                let _ = parsed;
+            }
+            #[cfg(feature = "tokenizers")]
+            Kind::HuggingFace(inner) => inner.set_encode_special_tokens(!parsed),
         }
-        #[cfg(not(feature = "tokenizers"))]
-        let (tokenizer, _) = (self, parsed);
-        tokenizer
+        self
+    }
+
+    /// Id of the beginning-of-sequence token of the checkpoint: `bos_token` of
+    /// `tokenizer_config.json` or `special_tokens_map.json`, or `bos_token_id` of
+    /// `tokenizer_config.json` or `config.json`, whichever comes first.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos.token
+    }
+
+    /// Whether the checkpoint's own tokenizer puts [`bos`](Self::bos) before a text:
+    /// `add_bos_token` of `tokenizer_config.json`, else whether the post-processor of
+    /// `tokenizer.json` does, or the byte tokenizer's settings name the token.
+    /// [`encode`](Self::encode) never does.
+    pub fn adds_bos(&self) -> bool {
+        self.bos.added
     }
 
     /// The tokens of `text`.

@@ -9,7 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("backend", &[]),
     ("checkpoint", &["backend"]),
     ("model", &["backend", "checkpoint"]),
-    ("tokenizer", &[]),
+    ("tokenizer", &["checkpoint"]),
     ("distribution", &[]),
     ("scorer", &["distribution"]),
     (
