@@ -99,7 +99,7 @@ impl Key {
 }
 
 /// SHA-256 over what a checkpoint computes with: of a folder `config.json`, `tokenizer.json`,
-/// `tokenizer_config.json` and every `.safetensors` file with their index, of a file its bytes.
+/// `tokenizer_config.json`, `special_tokens_map.json` and every `.safetensors` file with their index, of a file its bytes.
 ///
 /// 64 hexadecimal digits. Files are streamed.
 ///
@@ -114,7 +114,12 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
         return Ok(hex(&hash.finalize()));
     }
     let counts = |name: &str| {
-        let described = ["config.json", "tokenizer.json", "tokenizer_config.json"];
+        let described = [
+            "config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+        ];
         described.contains(&name)
             || name.ends_with(".safetensors")
             || name == "model.safetensors.index.json"
