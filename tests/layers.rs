@@ -17,6 +17,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["model", "distribution", "scorer", "tokenizer"],
     ),
     ("ladder", &["scorer"]),
+    (
+        "log",
+        &[
+            "checkpoint",
+            "model",
+            "distribution",
+            "scorer",
+            "tokenizer",
+            "evaluate",
+            "ladder",
+        ],
+    ),
     ("fit", &["ladder"]),
     ("report", &["fit", "ladder"]),
     ("isoflop", &["fit", "ladder"]),
