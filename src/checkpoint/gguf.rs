@@ -356,7 +356,7 @@ impl Gguf {
         };
         let (unit, unit_bytes) = storage.unit();
         let row = shape.first().copied().unwrap_or(1) as u64;
-        if row % unit != 0 {
+        if !row.is_multiple_of(unit) {
             let message = format!("rows of {row} are no whole blocks of {unit}");
             return Err(self.tensor_error(&name, message));
         }
