@@ -562,14 +562,12 @@ fn optional_intervals_cover() {
         print(&rows);
         crossed_rows.extend(rows);
         let n = outcomes.len() as f64;
-        let share = |f: &dyn Fn(&(Interval, bool, bool, f64)) -> f64| {
-            outcomes.iter().map(f).sum::<f64>() / n
-        };
+        let percent = |inside: usize| 100.0 * inside as f64 / n;
         let (max_t, sidak) = (
-            100.0 * share(&|o| f64::from(u8::from(o.1))),
-            100.0 * share(&|o| f64::from(u8::from(o.2))),
+            percent(outcomes.iter().filter(|o| o.1).count()),
+            percent(outcomes.iter().filter(|o| o.2).count()),
         );
-        let width = share(&|o| o.3);
+        let width = outcomes.iter().map(|o| o.3).sum::<f64>() / n;
         println!(
             "{name}: all laws inside at once: max |t| {max_t:.1} %, Sidak {sidak:.1} %; width {width:.3}"
         );

@@ -214,9 +214,10 @@ impl Options {
             }
         }
         if let Some(value) = self.surface_huber
-            && !(value.is_normal() && value > 0.0) {
-                return domain("surface_huber", value);
-            }
+            && !(value.is_normal() && value > 0.0)
+        {
+            return domain("surface_huber", value);
+        }
         for &value in self.chance.values() {
             if !(value.is_normal() && value > 0.0) {
                 return domain("a chance level", value);
