@@ -32,7 +32,10 @@ fn smollm2_has_the_bits_per_byte_of_transformers() {
     let tokenizer = Tokenizer::load(&file).unwrap();
     assert_eq!((tokenizer.bos(), tokenizer.adds_bos()), (Some(1), false));
     let tokens = tokenizer.encode(&text).unwrap().tokens;
-    let want: Vec<u32> = numbers(&golden["tokens"]).iter().map(|&t| t as u32).collect();
+    let want: Vec<u32> = numbers(&golden["tokens"])
+        .iter()
+        .map(|&t| t as u32)
+        .collect();
     assert_eq!(tokens, want);
     if let Some(dir) = common::shared("tokenizers/smollm2") {
         let json = Tokenizer::load(dir).unwrap();
@@ -58,7 +61,9 @@ fn smollm2_has_the_bits_per_byte_of_transformers() {
     }
     let bits = nats / std::f64::consts::LN_2 / text.len() as f64;
     let want = golden["bits_per_byte"].as_f64().unwrap();
-    println!("{bits:.6} bits per byte, transformers {want:.6}; worst of 64 tokens {worst_token:.1e} nats");
+    println!(
+        "{bits:.6} bits per byte, transformers {want:.6}; worst of 64 tokens {worst_token:.1e} nats"
+    );
     assert!((bits - want).abs() < 1e-3);
     assert!(worst_token < 1e-3, "{worst_token:e}");
 }
