@@ -403,7 +403,14 @@ impl Weights {
             Some(tensor) => Err(Error::Tensor {
                 path: self.files[self.entries[tensor].file].0.clone(),
                 tensor: tensor.clone(),
-                message: format!("is not part of {architecture} as its configuration describes it"),
+                message: format!(
+                    "is not part of {architecture} as {} describes it",
+                    if self.is_gguf {
+                        "the metadata"
+                    } else {
+                        "config.json"
+                    }
+                ),
             }),
         }
     }

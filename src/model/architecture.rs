@@ -13,6 +13,9 @@
 //! 4. Add a tiny checkpoint with every option switched on to `tests/fixtures/make_checkpoints.py`
 //!    and the forward pass to `numpy_forward.py`; `tests/golden_checkpoints.rs` finds it.
 //!
+//! To read it from GGUF as well, add its keys and names to `model/gguf.rs` and a file to
+//! `tests/fixtures/make_gguf.py`.
+//!
 //! An architecture that needs an option the decoder lacks adds a field to [`Config`] and its
 //! meaning to `model::transformer`, for all architectures.
 

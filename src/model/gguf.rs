@@ -386,8 +386,7 @@ pub(super) fn names(architecture: Architecture) -> &'static Names {
         Architecture::Llama | Architecture::Mistral => &LLAMA,
         Architecture::Qwen2 | Architecture::Qwen3 => &QWEN,
         Architecture::Olmo2 => &OLMO2,
-        Architecture::Phi3 => &PHI3,
-        Architecture::GptNeoX | Architecture::Gpt2 => &GPT,
+        Architecture::Phi3 | Architecture::GptNeoX | Architecture::Gpt2 => &FUSED,
         Architecture::Gemma2 | Architecture::Gemma3 => &GEMMA,
     }
 }
@@ -431,14 +430,8 @@ const OLMO2: Names = Names {
     ..QWEN
 };
 
-const PHI3: Names = Names {
-    qkv: &["attn_qkv"],
-    gate_up: &["ffn_up"],
-    ..QWEN
-};
-
-/// Transposed matrices and fused heads are undone by the writer.
-const GPT: Names = Names {
+/// Transposed matrices and heads with their parts together are undone by the writer.
+const FUSED: Names = Names {
     qkv: &["attn_qkv"],
     gate_up: &["ffn_up"],
     ..QWEN
