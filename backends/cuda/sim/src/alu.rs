@@ -925,7 +925,7 @@ impl Cvt {
                     Number::Bf16 => of_b(value as f64),
                 }
             }
-            _ => self.from_float(x),
+            _ => self.apply_float(x),
         }
     }
 
@@ -944,7 +944,7 @@ impl Cvt {
         }
     }
 
-    fn from_float(&self, x: u64) -> u64 {
+    fn apply_float(&self, x: u64) -> u64 {
         let mut value = match self.from {
             Number::F16 => f64::from(h32(x)),
             Number::Bf16 => f64::from(b32(x)),

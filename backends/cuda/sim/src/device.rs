@@ -99,6 +99,14 @@ pub(crate) struct Module {
     pub(crate) variables: BTreeMap<String, (u64, u64)>,
 }
 
+/// How many blocks of how many threads, with how many bytes of dynamic shared memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) grid: [u32; 3],
+    pub(crate) block: [u32; 3],
+    pub(crate) dynamic: u32,
+}
+
 /// Work that reads or writes host memory; made where that is safe to say.
 pub(crate) type HostWork = Box<dyn FnOnce(&Snapshot) -> Result<(), MemoryFault> + Send>;
 
@@ -363,11 +371,11 @@ impl Machine {
             }
             if let Work::Wait { stream, upto } = work {
                 self.run_until(stream, upto);
-            } else if self.error.is_none() {
-                if let Err(failure) = self.execute(work) {
-                    eprintln!("relscale-cuda-sim: {}", failure.message);
-                    self.error = Some(failure);
-                }
+            } else if self.error.is_none()
+                && let Err(failure) = self.execute(work)
+            {
+                eprintln!("relscale-cuda-sim: {}", failure.message);
+                self.error = Some(failure);
             }
         }
     }
@@ -560,9 +568,11 @@ impl Machine {
         &mut self,
         stream: u64,
         kernel: &Arc<Loaded>,
-        grid: [u32; 3],
-        block: [u32; 3],
-        dynamic: u32,
+        Shape {
+            grid,
+            block,
+            dynamic,
+        }: Shape,
         dynamic_limit: u32,
         params: Vec<u8>,
     ) -> Result<(), Failure> {
@@ -716,9 +726,11 @@ impl Device {
         self.0.launch(
             DEFAULT_STREAM,
             &loaded,
-            grid,
-            block,
-            dynamic,
+            Shape {
+                grid,
+                block,
+                dynamic,
+            },
             166_912,
             bytes,
         )?;

@@ -697,11 +697,11 @@ impl<'a> Block<'a> {
             }
             left -= 1;
             let instruction = &code[here];
-            if let Some((slot, negate)) = instruction.guard {
-                if (r!(slot) & 1 == 1) == negate {
-                    here += 1;
-                    continue;
-                }
+            if let Some((slot, negate)) = instruction.guard
+                && (r!(slot) & 1 == 1) == negate
+            {
+                here += 1;
+                continue;
             }
             match &instruction.op {
                 Op::Bin { f, d, a, b } => r!(*d) = f(r!(*a), r!(*b)),

@@ -141,13 +141,13 @@ impl Snapshot {
     #[cold]
     fn explain(&self, address: u64, bytes: u64) -> String {
         let what = format!("{bytes} bytes at {address:#x}");
-        if let Some((base, size)) = self.freed.range(..=address).next_back() {
-            if address - base < *size {
-                return format!(
-                    "{what}, in a freed allocation of {size} bytes (offset {})",
-                    address - base
-                );
-            }
+        if let Some((base, size)) = self.freed.range(..=address).next_back()
+            && address - base < *size
+        {
+            return format!(
+                "{what}, in a freed allocation of {size} bytes (offset {})",
+                address - base
+            );
         }
         let after = self.live.partition_point(|a| a.base <= address);
         if let Some(a) = after.checked_sub(1).and_then(|i| self.live.get(i)) {
@@ -159,14 +159,14 @@ impl Snapshot {
                 );
             }
         }
-        if let Some(a) = self.live.get(after) {
-            if a.base - address <= RED_ZONE {
-                return format!(
-                    "{what}, {} bytes before an allocation of {} bytes",
-                    a.base - address,
-                    a.size
-                );
-            }
+        if let Some(a) = self.live.get(after)
+            && a.base - address <= RED_ZONE
+        {
+            return format!(
+                "{what}, {} bytes before an allocation of {} bytes",
+                a.base - address,
+                a.size
+            );
         }
         format!("{what}, in no allocation")
     }

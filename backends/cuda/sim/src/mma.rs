@@ -38,21 +38,21 @@ pub(crate) fn mma(
     let mut am = [[0.0_f32; 16]; 16];
     let mut bm = [[0.0_f32; 8]; 16];
     for lane in 0..32 {
-        for r in 0..k / 4 {
+        for (r, &pair) in a[lane][..k / 4].iter().enumerate() {
             for h in 0..2 {
                 let (row, col) = a_position(lane, r, h);
-                am[row][col] = number((a[lane][r] >> (16 * h)) as u16, is_bf16);
+                am[row][col] = number((pair >> (16 * h)) as u16, is_bf16);
             }
         }
-        for r in 0..k / 8 {
+        for (r, &pair) in b[lane][..k / 8].iter().enumerate() {
             for h in 0..2 {
                 let (row, col) = b_position(lane, r, h);
-                bm[row][col] = number((b[lane][r] >> (16 * h)) as u16, is_bf16);
+                bm[row][col] = number((pair >> (16 * h)) as u16, is_bf16);
             }
         }
     }
-    for lane in 0..32 {
-        for (r, c) in c[lane].iter_mut().enumerate() {
+    for (lane, c) in c.iter_mut().enumerate() {
+        for (r, c) in c.iter_mut().enumerate() {
             let (row, col) = c_position(lane, r);
             let mut sum = f32::from_bits(*c as u32);
             for i in 0..k {

@@ -858,9 +858,7 @@ impl Parser<'_> {
                 Some(Token::Number(_)) => (body.constant(0), self.number()? as i64),
                 _ => (self.slot(body)?, 0),
             };
-            if self.punct('+') {
-                offset = self.number()? as i64;
-            } else if self.peek() == Some(&Token::Punct('-')) {
+            if self.punct('+') || self.peek() == Some(&Token::Punct('-')) {
                 offset = self.number()? as i64;
             }
             self.expect(']')?;
@@ -880,12 +878,11 @@ impl Parser<'_> {
         if self.punct('!') {
             return Ok(Operand::Not(self.slot(body)?));
         }
-        if control {
-            if let Some(Token::Word(w)) = self.peek() {
-                if body.register(w).is_none() {
-                    return Ok(Operand::Label(self.word()?));
-                }
-            }
+        if control
+            && let Some(Token::Word(w)) = self.peek()
+            && body.register(w).is_none()
+        {
+            return Ok(Operand::Label(self.word()?));
         }
         let first = self.slot(body)?;
         if self.punct('|') {

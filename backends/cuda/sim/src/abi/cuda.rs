@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{HostMemory, panic_text, put};
 use crate::device::{
-    Config, DEFAULT_STREAM, Event, Failure, Loaded, Machine, Module, Work, code, failure,
+    Config, DEFAULT_STREAM, Event, Failure, Loaded, Machine, Module, Shape, Work, code, failure,
 };
 
 /// A kernel handle, with the attributes set on it.
@@ -252,7 +252,7 @@ extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_uint, device:
         valid_device(s, device)?;
         let (major, minor) = s.machine.config.capability;
         let answer = match attribute {
-            1 | 2 | 3 => 1024,
+            1..=3 => 1024,
             4 => 64,
             5 => i32::MAX,
             6 | 7 => 65535,
@@ -776,6 +776,11 @@ extern "C" fn cuLaunchKernel(
         if params.is_null() && !k.params.is_empty() {
             return null();
         }
+        let shape = Shape {
+            grid: [gx, gy, gz],
+            block: [bx, by, bz],
+            dynamic,
+        };
         let mut bytes = vec![0; k.param_bytes];
         for (i, p) in k.params.iter().enumerate() {
             // SAFETY: by the driver's contract the array has a pointer for each parameter.
@@ -783,15 +788,8 @@ extern "C" fn cuLaunchKernel(
             let value = host(from.cast_mut(), p.size)?.copy_in();
             bytes[p.offset..p.offset + p.size].copy_from_slice(&value);
         }
-        s.machine.launch(
-            stream_id(stream),
-            &loaded,
-            [gx, gy, gz],
-            [bx, by, bz],
-            dynamic,
-            limit,
-            bytes,
-        )
+        s.machine
+            .launch(stream_id(stream), &loaded, shape, limit, bytes)
     })
 }
 
