@@ -340,7 +340,7 @@ impl<'a> Block<'a> {
                 if self.state[t] == State::Ready {
                     // Without a seed a turn is long; with one it is short now and then.
                     let turn = match self.l.seed {
-                        0 => 100_000,
+                        0 => 10_000,
                         _ => 16 << (self.rng.next() % 12),
                     };
                     self.run_thread(t, turn).map_err(|(kind, message)| Fault {
