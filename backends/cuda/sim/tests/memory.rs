@@ -177,10 +177,7 @@ fn atomics() {
         ),
         (64.0_f32 * 65.0 / 2.0).to_bits()
     );
-    assert_eq!(
-        all("atom.global.cas.b32 %r3, [%out], %t, %r2;", 0) > 0,
-        true
-    );
+    assert!(all("atom.global.cas.b32 %r3, [%out], %t, %r2;", 0) > 0);
     // One counter for many blocks.
     let ptx = module(
         "",
@@ -455,7 +452,7 @@ fn fault_any(body: &str, how: Run) -> Box<Report> {
                 .1
                 .expect("a report")
         })
-        .last()
+        .next_back()
         .expect("a report")
 }
 
