@@ -261,6 +261,19 @@ fn out_of_bounds_is_reported() {
 }
 
 #[test]
+fn the_first_block_that_fails_is_the_one_reported() {
+    // Blocks from 7 on read past the end, the later ones sooner.
+    let body = "mov.u32 %r1, %ctaid.x; mov.u32 %r2, 40; sub.u32 %r2, %r2, %r1; L: sub.u32 %r2, %r2, 1; \
+                setp.ne.s32 %p1, %r2, 0; @%p1 bra L; mad.lo.s32 %r3, %r1, 37, %r1; mul.wide.u32 %d1, %r3, 1; \
+                and.b64 %d1, %d1, -4; add.s64 %d1, %d1, %in; ld.global.u32 %r4, [%d1];";
+    for _ in 0..20 {
+        let how = Run { blocks: 40, ..WARP };
+        let (_, report) = run_report(&module("", body), how, &[0; 64], 64).expect_err("a fault");
+        assert_eq!(report.expect("a report").block, [7, 0, 0]);
+    }
+}
+
+#[test]
 fn misaligned_is_reported() {
     use FaultKind::Misaligned;
     expect(

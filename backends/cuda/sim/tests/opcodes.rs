@@ -603,6 +603,8 @@ fn what_is_unknown_does_not_load() {
         "mov.u32 %r0, %smid;",
         "shfl.bfly.b32 %r0, %r1, %r2, %r3;",
         "wgmma.fence.sync.aligned;",
+        "cp.async.wait_group %r1;",
+        "cp.async.cg.shared.global [%r0], [%d0], %r1;",
         "mma.sync.aligned.m16n8k16.row.row.f32.bf16.bf16.f32 {%r0,%r1,%r2,%r3}, {%r0,%r1,%r2,%r3}, {%r0,%r1}, {%r0,%r1,%r2,%r3};",
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%r0,%r1,%r2,%r3}, {%r0,%r1}, {%r0,%r1}, {%r0,%r1,%r2,%r3};",
         "cp.async.cg.shared.global [%r0], [%d0], 8;",
@@ -665,6 +667,28 @@ const ELSEWHERE: [&str; 20] = [
     "vote",
     "barrier",
 ];
+
+#[test]
+fn the_readme_names_every_opcode() {
+    let readme = include_str!("../README.md");
+    let cases = cases();
+    let tested = cases
+        .iter()
+        .flat_map(|c| c.0.split(';'))
+        .filter_map(|i| i.split_whitespace().next());
+    let bases = tested
+        .filter(|o| o.contains('.'))
+        .filter_map(|o| o.split('.').next());
+    for base in bases
+        .chain(ELSEWHERE)
+        .filter(|b| b.starts_with(|c: char| c.is_ascii_lowercase()))
+    {
+        assert!(
+            readme.contains(&format!("`{base}")),
+            "`{base}` is not in the README"
+        );
+    }
+}
 
 #[test]
 fn every_scalar_opcode_of_the_kernels_is_tested() {

@@ -1,4 +1,5 @@
 //! Kernels written by hand, run on a device without the C interface.
+#![allow(dead_code, reason = "each test binary uses some of it")]
 
 use relscale_cuda_sim::{Config, Device, Failure, Report};
 
