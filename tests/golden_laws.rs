@@ -9,8 +9,9 @@ use relscale::fit::counts::fit_counts;
 use relscale::fit::laws::{SurfaceIntervals, check_surface_design, fit_surface};
 use relscale::fit::mixed::random_effects;
 use relscale::fit::resample::Stream;
+use relscale::fit::strategies::ladders;
 use relscale::fit::{
-    Analysis, ConfidenceSet, DesignChoice, FitError, Items, Options, SurfaceFit, analyze,
+    Analysis, ConfidenceSet, Design, DesignChoice, FitError, Items, Options, SurfaceFit, analyze,
 };
 use relscale::ladder::{Ladder, Run};
 use serde_json::Value;
@@ -550,6 +551,58 @@ fn what_is_no_error_rate_is_refused_by_name() {
     let mut builder = Ladder::builder();
     builder.run(Run::new("r", "c", 1.0, 1.0, 1.0, 1.0)).unwrap();
     assert!(builder.score("r", "signed", "", -0.1, 1.0).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever the design, rates give finite numbers or a typed error, and a ratio to a loss that is
+    /// no rate is fitted too.
+    #[test]
+    fn rates_of_any_design_are_finite_or_refused(
+        (_, ladder) in prop_oneof![
+            ladders(Design::Isoflop), ladders(Design::Rungs), ladders(Design::Grid)
+        ],
+        only_baseline in any::<bool>(),
+    ) {
+        let mut builder = Ladder::builder();
+        for run in ladder.runs() {
+            builder.run(run.clone()).unwrap();
+        }
+        for scores in ladder.scores() {
+            for cell in scores.cells() {
+                let rate = (0.1 * cell.loss / cell.weight).min(1.0);
+                let cluster = &scores.clusters()[cell.cluster];
+                let items = 50.0;
+                let rate = if scores.name() == "aggregate" {
+                    rate
+                } else {
+                    (rate * items).round() / items
+                };
+                let id = &ladder.runs()[cell.run].id;
+                builder.score(id, scores.name(), cluster, rate, items).unwrap();
+            }
+        }
+        let rates = builder.build().unwrap();
+        let mut options = Options::new("baseline");
+        options.aggregate = Some("aggregate".into());
+        options.mixed_model = true;
+        let names = rates.distributions().filter(|n| *n != "aggregate");
+        options.error_rates = names
+            .filter(|n| !only_baseline || *n == "baseline")
+            .map(String::from)
+            .collect();
+        if let Ok(analysis) = analyze(&rates, &options) {
+            prop_assert!(!analysis.counts.is_empty());
+            round_trip(&analysis);
+            for law in &analysis.counts {
+                let d = law.delta_beta;
+                prop_assert!(d.lower <= d.value && d.value <= d.upper && d.df >= 1.0);
+                prop_assert!(law.run_variance >= 0.0);
+            }
+            prop_assert!(!analysis.to_string().contains("NaN"));
+        }
+    }
 }
 
 /// Counts of a known law over a ladder of eleven budgets, one run or seven sizes each.

@@ -213,10 +213,10 @@ impl Options {
                 return domain("a scale of prediction or tokens_per_param", value);
             }
         }
-        if let Some(value) = self.surface_huber {
-            if !(value.is_normal() && value > 0.0) {
-                return domain("surface_huber", value);
-            }
+        if let Some(value) = self.surface_huber
+            && !(value.is_normal() && value > 0.0)
+        {
+            return domain("surface_huber", value);
         }
         for &value in self.chance.values() {
             if !(value.is_normal() && value > 0.0) {

@@ -2,6 +2,7 @@
 
 use super::contrast::View;
 use super::error::FitError;
+use super::inference::Interval;
 use super::laws::{Allocation, SurfaceIntervals, check_surface_design, fit_surface};
 use super::options::{Axis, Options};
 use super::result::{SurfaceAllocation, SurfaceFit, SurfaceReport};
@@ -85,7 +86,6 @@ fn fit(view: &View<'_>, log_errors: &[f64], options: &Options) -> Result<Surface
                 .to_owned(),
         });
     }
-    let ends = |i: Option<super::inference::Interval>| i.map(|i| [i.lower, i.upper]);
     let certificate = surface.certificate.clone();
     Ok(SurfaceReport {
         runs: members.len(),
@@ -114,8 +114,14 @@ fn fit(view: &View<'_>, log_errors: &[f64], options: &Options) -> Result<Surface
     })
 }
 
+/// Both ends, where they are numbers: the exponential of a wide interval need not be.
+fn ends(interval: Option<Interval>) -> Option<[f64; 2]> {
+    interval
+        .map(|i| [i.lower, i.upper])
+        .filter(|ends| ends.iter().all(|v| v.is_finite()))
+}
+
 fn report_allocation(a: &Allocation) -> Option<SurfaceAllocation> {
-    let ends = |i: Option<super::inference::Interval>| i.map(|i| [i.lower, i.upper]);
     let numbers = [a.flops, a.params, a.tokens, a.tokens / a.params, a.loss];
     numbers
         .iter()
