@@ -356,7 +356,7 @@ impl Gguf {
         };
         let (unit, unit_bytes) = storage.unit();
         let row = shape.first().copied().unwrap_or(1) as u64;
-        if row % unit != 0 {
+        if !row.is_multiple_of(unit) {
             let message = format!("rows of {row} are no whole blocks of {unit}");
             return Err(self.tensor_error(&name, message));
         }
@@ -383,7 +383,7 @@ impl Gguf {
         for i in order {
             let tensor = &self.tensors[i];
             let (offset, bytes) = (tensor.offset, tensor.bytes as u64);
-            let message = if offset % alignment != 0 {
+            let message = if !offset.is_multiple_of(alignment) {
                 Some(format!("offset {offset} is no multiple of {alignment}"))
             } else if offset < free {
                 Some(format!("offset {offset} lies in another tensor"))
