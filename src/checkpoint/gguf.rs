@@ -383,7 +383,7 @@ impl Gguf {
         for i in order {
             let tensor = &self.tensors[i];
             let (offset, bytes) = (tensor.offset, tensor.bytes as u64);
-            let message = if offset % alignment != 0 {
+            let message = if !offset.is_multiple_of(alignment) {
                 Some(format!("offset {offset} is no multiple of {alignment}"))
             } else if offset < free {
                 Some(format!("offset {offset} lies in another tensor"))
