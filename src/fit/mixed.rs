@@ -178,7 +178,7 @@ impl Problem {
         }
         let factor = gram.cholesky()?;
         let diagonal = factor.l_dirty().diagonal();
-        if diagonal.iter().any(|d| *d < 1e-9 * diagonal.max()) {
+        if diagonal.iter().any(|d| *d < 1e-7 * diagonal.max()) {
             return None;
         }
         let beta = factor.solve(&moment);
