@@ -507,6 +507,10 @@ fn strata_cover() {
     assert!(rows[0].half < 0.9 * rows[1].half);
 }
 
+/// The crossed bootstrap of one law; whether all laws are inside by the largest |t| and by Šidák; the
+/// width of the one over the other.
+type Family = (Interval, bool, bool, f64);
+
 #[test]
 #[ignore = "minutes of simulation; the command is at the top of this file"]
 fn optional_intervals_cover() {
@@ -526,7 +530,7 @@ fn optional_intervals_cover() {
             let at = s.distributions.iter().position(|d| d.name == t).unwrap();
             s.exponent(at, 1).unwrap()
         };
-        let outcomes = parallel(replicates, |i| {
+        let outcomes: Vec<Family> = parallel(replicates, |i| {
             let mut options = Options::new("baseline");
             options.aggregate = Some("aggregate".into());
             (options.crossed_bootstrap, options.max_t) = (true, true);
@@ -562,9 +566,7 @@ fn optional_intervals_cover() {
         print(&rows);
         crossed_rows.extend(rows);
         let n = outcomes.len() as f64;
-        let share = |f: &dyn Fn(&(Interval, bool, bool, f64)) -> f64| {
-            outcomes.iter().map(f).sum::<f64>() / n
-        };
+        let share = |f: &dyn Fn(&Family) -> f64| outcomes.iter().map(f).sum::<f64>() / n;
         let (max_t, sidak) = (
             100.0 * share(&|o| f64::from(u8::from(o.1))),
             100.0 * share(&|o| f64::from(u8::from(o.2))),
