@@ -8,12 +8,12 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::scorer::{ItemScore, Likelihoods, Scorer};
 use crate::tokenizer::Tokenizer;
-use forest::{Group, forest, pack, split};
+use forest::{Group, forest, order, pack};
 use windows::{Path, Windows};
 
 /// How items are cut into sequences and packed into batches.
 ///
-/// None of it but `bos`, `context` and `stride` changes a result; a backend that is reproducible
+/// None of it but `bos`, `context`, `stride` and `truncate` changes a result; a backend that is reproducible
 /// gives the same bits for every `max_tokens`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -27,23 +27,35 @@ pub struct Options {
     /// Tokens newly scored in every window of a running text after the first; the whole window if
     /// `None`. With less, every token has at least `context − stride` tokens before it.
     pub stride: Option<usize>,
+    /// Whether the start of a context is dropped that, with its choice, exceeds the model's
+    /// context; the answer carries a [`Warning`](crate::scorer::Warning). Otherwise such an item
+    /// is an error. A beginning-of-sequence token of [`Bos::EveryWindow`] stays, one of
+    /// [`Bos::First`] is dropped with the rest.
+    pub truncate: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             max_tokens: 8192,
-            bos: Bos::Never,
+            bos: Bos::default(),
             context: None,
             stride: None,
+            truncate: false,
         }
     }
 }
 
 /// Where a beginning-of-sequence token is put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// A text that begins with the token already has it: it is never doubled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bos {
-    /// Nowhere: the first token of a text is not scored.
+    /// As the checkpoint's own tokenizer does with a text: [`Bos::EveryWindow`] with its token
+    /// where it puts one, [`Bos::Never`] where it does not or where there is no tokenizer.
+    #[default]
+    ModelDefault,
+    /// Nowhere: the first token of a text is not scored, nor are its bytes counted.
     Never,
     /// Before the first token of a text or context.
     First(u32),
@@ -54,7 +66,7 @@ pub enum Bos {
 /// How far an evaluation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Input tokens done, shared prefixes counted once an item.
+    /// Input tokens done, a prefix shared within a batch counted once.
     pub tokens: usize,
     /// Input tokens in all.
     pub total: usize,
@@ -62,8 +74,9 @@ pub struct Progress {
 
 /// The log-likelihoods of every item of a distribution, in its order.
 ///
-/// Paths are packed longest first into batches of at most `options.max_tokens` tokens; a prefix
-/// shared by paths of a batch is computed once. `progress` is called after every batch.
+/// Items are computed in the order of their tokens, in batches of at most `options.max_tokens`; a
+/// prefix that paths of a batch share (few-shot examples, a question) is computed once.
+/// `progress` is called after every batch.
 ///
 /// # Errors
 /// An item that needs a tokenizer where none is given, that holds no scorable token, or whose
@@ -75,20 +88,59 @@ pub fn log_likelihoods(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Likelihoods>, Error> {
-    let windows = Windows::new(model, options)?;
-    let mut answers = Vec::with_capacity(distribution.len());
-    let mut groups = Vec::new();
-    for index in 0..distribution.len() {
+    let indices: Vec<usize> = (0..distribution.len()).collect();
+    let mut answers: Vec<Option<Likelihoods>> = vec![None; indices.len()];
+    let mut sink = |index: usize, answer| {
+        answers[index] = Some(answer);
+        Ok(())
+    };
+    log_likelihoods_each(
+        model,
+        tokenizer,
+        distribution,
+        &indices,
+        options,
+        &mut sink,
+        progress,
+    )?;
+    // Every index was handed to the sink.
+    Ok(answers.into_iter().flatten().collect())
+}
+
+/// Hands the log-likelihoods of the items `indices` to `sink`, each as soon as the batch that
+/// completes it is computed.
+///
+/// The order is that of computing, the same at every call with the same arguments. An error of
+/// `sink` ends the evaluation and is returned. `progress` is called after the sinks of a batch.
+///
+/// # Errors
+/// As [`log_likelihoods`], and whatever `sink` returns. All items are prepared, and refused where
+/// they must be, before anything is computed.
+pub fn log_likelihoods_each(
+    model: &dyn Model,
+    tokenizer: Option<&Tokenizer>,
+    distribution: &dyn Distribution,
+    indices: &[usize],
+    options: &Options,
+    sink: &mut dyn FnMut(usize, Likelihoods) -> Result<(), Error>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Error> {
+    let windows = Windows::new(model, tokenizer, options)?;
+    let mut pending = Vec::with_capacity(indices.len());
+    let mut items = Vec::with_capacity(indices.len());
+    for (place, &index) in indices.iter().enumerate() {
         let item = distribution.item(index)?;
-        let (answer, paths) = windows.prepare(&item, tokenizer, index)?;
-        answers.push(answer);
-        groups.extend(paths.into_iter().map(Group::new));
+        let (answer, paths) = windows.prepare(&item, tokenizer, place)?;
+        let left: usize = paths.iter().map(Vec::len).sum();
+        pending.push((left, Some(answer)));
+        items.push(paths.into_iter().map(Group::new).collect());
     }
-    let groups = split(groups, options.max_tokens);
-    let total = groups.iter().map(|g| g.cost).sum();
+    let groups = order(items, options.max_tokens);
+    let batches = pack(&groups, options.max_tokens);
+    let total = batches.iter().map(|b| b.cost).sum();
     let mut tokens = 0;
-    for batch in pack(&groups, options.max_tokens) {
-        let paths: Vec<&Path> = batch.iter().flat_map(|g| &g.paths).collect();
+    for batch in batches {
+        let paths: Vec<&Path> = batch.groups.iter().flat_map(|g| &g.paths).collect();
         let (batch_tokens, order) = forest(&paths)?;
         let values = model.log_likelihoods(&batch_tokens)?;
         if values.len() != batch_tokens.targets().len() {
@@ -101,22 +153,32 @@ pub fn log_likelihoods(
         let mut values = values.into_iter();
         for &path in &order {
             let path = paths[path];
-            let sequence = &mut answers[path.item].sequences[path.sequence].log_likelihoods;
-            for (slot, value) in sequence[path.first..][..path.targets.len()]
-                .iter_mut()
-                .zip(&mut values)
-            {
-                if !value.is_finite() {
-                    let id = &answers[path.item].id;
-                    return Err(Error::item(id, format!("the model's answer is {value}")));
-                }
+            let Some(answer) = &mut pending[path.item].1 else {
+                return Err(Error::batch("a path of an item that is complete"));
+            };
+            let slots = path.answers(answer);
+            // Every target has a value, as was checked.
+            for (slot, value) in slots.iter_mut().zip(&mut values) {
                 *slot = value;
             }
+            if let Some(value) = slots.iter().find(|value| !value.is_finite()) {
+                let message = format!("the model's answer is {value}");
+                return Err(Error::item(&answer.id, message));
+            }
         }
-        tokens += batch.iter().map(|g| g.cost).sum::<usize>();
+        for path in paths {
+            let (left, answer) = &mut pending[path.item];
+            *left -= 1;
+            if *left == 0
+                && let Some(answer) = answer.take()
+            {
+                sink(indices[path.item], answer)?;
+            }
+        }
+        tokens += batch.cost;
         progress(Progress { tokens, total });
     }
-    Ok(answers)
+    Ok(())
 }
 
 /// The scores of every item of a distribution, in its order.
@@ -149,7 +211,7 @@ mod tests {
     use super::*;
     use crate::distribution::{Content, Item, Items};
     use crate::model::Batch;
-    use crate::scorer::{BitsPerByte, NatsPerToken};
+    use crate::scorer::{BitsPerByte, NatsPerToken, Sequence, Warning};
 
     /// Answers with a hash of the whole path and the token, so that any slip in packing, sharing
     /// or reordering changes an answer; counts the tokens it computed.
@@ -243,6 +305,7 @@ mod tests {
                 context: Some(context),
                 stride: Some(stride),
                 max_tokens: 20,
+                truncate: false,
             };
             let answers = run(&Hash::new(64), vec![tokens(0, text.clone())], &options);
             let got = &answers[0].sequences[0].log_likelihoods;
@@ -306,6 +369,7 @@ mod tests {
                 context: context.clone(),
                 choices,
                 gold: 2,
+                unconditional: None,
             },
         };
         let model = Hash::new(64);
@@ -324,6 +388,109 @@ mod tests {
         );
         // 30 of context, 1 for ⟨502⟩, 2 for ⟨502 504⟩.
         assert_eq!(model.computed.into_inner(), 33);
+    }
+
+    /// Questions that share few-shot examples, and texts, in an order that separates neighbours.
+    fn few_shot(questions: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        for q in 0..questions as u32 {
+            for subject in 0..3u32 {
+                let mut context: Vec<u32> = (0..40).map(|i| i * 7 + subject).collect();
+                context.extend((0..9 + q % 7).map(|i| 300 + (i * 31 + q * 17) % 400));
+                items.push(Item {
+                    id: format!("{subject}/{q}"),
+                    cluster: subject.to_string(),
+                    content: Content::ChoicesTokens {
+                        context,
+                        choices: (0..4).map(|c| vec![900 + c, 800 + q, 700]).collect(),
+                        gold: 0,
+                        unconditional: None,
+                    },
+                });
+            }
+            items.push(Item {
+                id: format!("text/{q}"),
+                cluster: "text".to_owned(),
+                content: Content::Tokens((0..100 + q).map(|i| (i * 13 + q) % 900).collect()),
+            });
+        }
+        items
+    }
+
+    #[test]
+    fn examples_shared_by_many_questions_are_computed_once_a_batch() {
+        let items: Vec<Item> = few_shot(50)
+            .into_iter()
+            .filter(|i| i.cluster != "text")
+            .collect();
+        let model = Hash::new(64);
+        let options = Options {
+            max_tokens: 1000,
+            ..Options::default()
+        };
+        let mut last = Progress {
+            tokens: 0,
+            total: 0,
+        };
+        let distribution = Items::new("test", items.clone()).unwrap();
+        let answers =
+            log_likelihoods(&model, None, &distribution, &options, &mut |p| last = p).unwrap();
+        assert_eq!(answers.len(), items.len());
+        // A question costs at most 15 tokens and two a choice beyond the examples.
+        let alone = items.len() * (15 + 8);
+        let batches = alone.div_ceil(1000 - 3 * 40) + 1;
+        let computed = model.computed.into_inner();
+        assert!(computed <= alone + batches * 2 * 40, "{computed}");
+        assert_eq!((last.tokens, last.total), (last.total, computed));
+    }
+
+    #[test]
+    fn items_come_one_by_one_and_any_selection_agrees_with_the_whole() {
+        let items = Items::new("test", few_shot(9)).unwrap();
+        let options = Options {
+            max_tokens: 150,
+            stride: Some(5),
+            ..Options::default()
+        };
+        let model = Hash::new(64);
+        let whole = log_likelihoods(&model, None, &items, &options, &mut |_| {}).unwrap();
+        for keep in [1, 2, 3, 7] {
+            let indices: Vec<usize> = (0..items.len()).rev().filter(|i| i % keep == 0).collect();
+            let mut seen = Vec::new();
+            let mut sink = |index: usize, answer: Likelihoods| {
+                assert_eq!(answer, whole[index]);
+                seen.push(index);
+                Ok(())
+            };
+            log_likelihoods_each(
+                &model,
+                None,
+                &items,
+                &indices,
+                &options,
+                &mut sink,
+                &mut |_| {},
+            )
+            .unwrap();
+            seen.sort_unstable_by(|a, b| b.cmp(a));
+            assert_eq!(seen, indices);
+        }
+        // An error of the sink ends the run.
+        let mut count = 0;
+        let mut sink = |_: usize, _| {
+            count += 1;
+            if count == 3 {
+                Err(Error::batch("full"))
+            } else {
+                Ok(())
+            }
+        };
+        let all: Vec<usize> = (0..items.len()).collect();
+        let error =
+            log_likelihoods_each(&model, None, &items, &all, &options, &mut sink, &mut |_| {})
+                .unwrap_err();
+        assert!(error.to_string().contains("full"));
+        assert_eq!(count, 3);
     }
 
     #[test]
@@ -361,6 +528,133 @@ mod tests {
     }
 
     #[test]
+    fn the_default_is_what_the_tokenizer_does() {
+        let dir = std::env::temp_dir().join(format!("relscale-{}-bos", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let config = r#"{"tokenizer_class": "ByteTokenizer", "bos_token_id": 999}"#;
+        std::fs::write(dir.join("tokenizer_config.json"), config).unwrap();
+        let adds = Tokenizer::load(&dir).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        let text = Item {
+            id: "t".to_owned(),
+            cluster: "c".to_owned(),
+            content: Content::Text("hello, hello".to_owned()),
+        };
+        let items = Items::new("test", vec![text]).unwrap();
+        let score = |tokenizer: &Tokenizer, bos| {
+            let options = Options {
+                bos,
+                ..Options::default()
+            };
+            let model = Hash::new(5);
+            log_likelihoods(&model, Some(tokenizer), &items, &options, &mut |_| {}).unwrap()
+        };
+        let explicit = score(&adds, Bos::EveryWindow(999));
+        assert_eq!(score(&adds, Bos::default()), explicit);
+        assert_eq!(explicit[0].sequences[0].bytes, Some(12));
+        let without = score(&Tokenizer::bytes(), Bos::default());
+        assert_eq!(without, score(&Tokenizer::bytes(), Bos::Never));
+        assert_eq!(without[0].sequences[0].bytes, Some(11));
+        // A text that begins with the token: nothing before it, and its bytes are not scored.
+        let doubled = score(&adds, Bos::First(u32::from(b'h')));
+        assert_eq!(doubled, without);
+    }
+
+    #[test]
+    fn unconditional_choices_are_scored_after_their_own_context() {
+        let item = |id: &str, unconditional: Option<Vec<u32>>| Item {
+            id: id.to_owned(),
+            cluster: "c".to_owned(),
+            content: Content::ChoicesTokens {
+                context: (0..20).collect(),
+                choices: vec![vec![500, 501], vec![502]],
+                gold: 0,
+                unconditional,
+            },
+        };
+        let items = vec![
+            item("a", Some(vec![])),
+            item("b", None),
+            item("c", Some(vec![7, 8])),
+        ];
+        for max_tokens in [1, 8192] {
+            let options = Options {
+                bos: Bos::EveryWindow(999),
+                max_tokens,
+                ..Options::default()
+            };
+            let answers = run(&Hash::new(64), items.clone(), &options);
+            for (answer, context) in answers.iter().zip([&[999][..], &[], &[999, 7, 8]]) {
+                let asked = [&[999][..], &(0..20).collect::<Vec<_>>()].concat();
+                let values = |sequences: &[Sequence]| -> Vec<Vec<f64>> {
+                    let values = sequences.iter().map(|s| s.log_likelihoods.clone());
+                    values.collect()
+                };
+                let want = |context: &[u32]| {
+                    let second = [context, &[500]].concat();
+                    vec![
+                        vec![Hash::answer(context, 500), Hash::answer(&second, 501)],
+                        vec![Hash::answer(context, 502)],
+                    ]
+                };
+                assert_eq!(values(&answer.sequences), want(&asked));
+                let wanted = if context.is_empty() {
+                    vec![]
+                } else {
+                    want(context)
+                };
+                assert_eq!(values(&answer.unconditional), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn contexts_that_are_too_long_lose_their_start_and_say_so() {
+        let long = |context: Vec<u32>, choice: Vec<u32>| Item {
+            id: "long".to_owned(),
+            cluster: "c".to_owned(),
+            content: Content::ChoicesTokens {
+                context,
+                choices: vec![choice, vec![600]],
+                gold: 0,
+                unconditional: None,
+            },
+        };
+        let score = |item: Item, bos| {
+            let options = Options {
+                bos,
+                truncate: true,
+                ..Options::default()
+            };
+            run(&Hash::new(8), vec![item], &options).remove(0)
+        };
+        let warning = |choice, tokens| Warning::ContextTruncated { choice, tokens };
+        let first = |answer: &Likelihoods| answer.sequences[0].log_likelihoods[0];
+        let context: Vec<u32> = (0..12).collect();
+        let choice = vec![500, 501, 502];
+
+        // 12 of context and 2 of the choice in 8.
+        let answer = score(long(context.clone(), choice.clone()), Bos::Never);
+        assert_eq!(answer.warnings, [warning(0, 6), warning(1, 4)]);
+        assert_eq!(first(&answer), Hash::answer(&context[6..], 500));
+        // The token before everything goes first, and is not one of the context.
+        let answer = score(long(context.clone(), choice.clone()), Bos::First(999));
+        assert_eq!(answer.warnings, [warning(0, 6), warning(1, 4)]);
+        assert_eq!(first(&answer), Hash::answer(&context[6..], 500));
+        let answer = score(long(context.clone(), choice.clone()), Bos::EveryWindow(999));
+        assert_eq!(answer.warnings, [warning(0, 7), warning(1, 5)]);
+        let kept = [&[999], &context[7..]].concat();
+        assert_eq!(first(&answer), Hash::answer(&kept, 500));
+        // What fits is left alone.
+        let answer = score(long((0..6).collect(), choice), Bos::Never);
+        assert_eq!(answer.warnings, []);
+        // A choice as long as the context of the model leaves one token before it.
+        let answer = score(long(context, (500..508).collect()), Bos::EveryWindow(999));
+        assert_eq!(first(&answer), Hash::answer(&[999], 500));
+        assert_eq!(answer.warnings[0], warning(0, 12));
+    }
+
+    #[test]
     fn items_that_cannot_be_scored_are_named() {
         let model = Hash::new(8);
         let fails = |content: Content, bos| {
@@ -383,10 +677,29 @@ mod tests {
             context,
             choices: vec![vec![1]],
             gold: 0,
+            unconditional: None,
         };
         fails(choices(vec![]), Bos::Never);
         fails(choices((0..9).collect()), Bos::Never);
         fails(choices((0..8).collect()), Bos::First(5));
+
+        // A choice that is longer than the model's context has no place, truncated or not.
+        let item = Item {
+            id: "bad".to_owned(),
+            cluster: "c".to_owned(),
+            content: Content::ChoicesTokens {
+                context: vec![1],
+                choices: vec![(0..9).collect()],
+                gold: 0,
+                unconditional: None,
+            },
+        };
+        let items = Items::new("test", vec![item]).unwrap();
+        let options = Options {
+            truncate: true,
+            ..Options::default()
+        };
+        assert!(log_likelihoods(&model, None, &items, &options, &mut |_| {}).is_err());
     }
 
     #[test]

@@ -507,10 +507,6 @@ fn strata_cover() {
     assert!(rows[0].half < 0.9 * rows[1].half);
 }
 
-/// The crossed bootstrap of one law; whether all laws are inside by the largest |t| and by Šidák; the
-/// width of the one over the other.
-type Family = (Interval, bool, bool, f64);
-
 #[test]
 #[ignore = "minutes of simulation; the command is at the top of this file"]
 fn optional_intervals_cover() {
@@ -530,7 +526,7 @@ fn optional_intervals_cover() {
             let at = s.distributions.iter().position(|d| d.name == t).unwrap();
             s.exponent(at, 1).unwrap()
         };
-        let outcomes: Vec<Family> = parallel(replicates, |i| {
+        let outcomes = parallel(replicates, |i| {
             let mut options = Options::new("baseline");
             options.aggregate = Some("aggregate".into());
             (options.crossed_bootstrap, options.max_t) = (true, true);
@@ -566,12 +562,12 @@ fn optional_intervals_cover() {
         print(&rows);
         crossed_rows.extend(rows);
         let n = outcomes.len() as f64;
-        let share = |f: &dyn Fn(&Family) -> f64| outcomes.iter().map(f).sum::<f64>() / n;
+        let percent = |inside: usize| 100.0 * inside as f64 / n;
         let (max_t, sidak) = (
-            100.0 * share(&|o| f64::from(u8::from(o.1))),
-            100.0 * share(&|o| f64::from(u8::from(o.2))),
+            percent(outcomes.iter().filter(|o| o.1).count()),
+            percent(outcomes.iter().filter(|o| o.2).count()),
         );
-        let width = share(&|o| o.3);
+        let width = outcomes.iter().map(|o| o.3).sum::<f64>() / n;
         println!(
             "{name}: all laws inside at once: max |t| {max_t:.1} %, Sidak {sidak:.1} %; width {width:.3}"
         );

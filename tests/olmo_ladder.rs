@@ -97,7 +97,7 @@ fn ratio_and_difference_disagree_where_both_losses_fall() {
 }
 
 #[test]
-fn every_text_has_a_surface_that_gives_data_the_larger_share() {
+fn every_text_but_one_has_a_surface_that_gives_data_the_larger_share() {
     let Some(analysis) = analysis() else { return };
     let text = |d: &str| !d.starts_with("mmlu");
     for law in analysis
@@ -106,8 +106,14 @@ fn every_text_has_a_surface_that_gives_data_the_larger_share() {
         .filter(|l| text(&l.distribution))
     {
         let s = law.surface.fitted().unwrap();
-        assert_eq!((s.runs, s.df), (30, 25.0), "{}", law.distribution);
-        assert!(s.gradient < 1e-6 && s.at_bound.is_empty(), "{s:?}");
+        assert!(s.runs == 30 && s.gradient < 1e-6, "{s:?}");
+        if law.distribution == "ice" {
+            // Thirty runs see no floor here, and the report says so.
+            assert_eq!(s.at_bound, ["floor"]);
+            assert!(s.floor_interval.is_none() && s.df == 26.0);
+            continue;
+        }
+        assert!(s.at_bound.is_empty() && s.df == 25.0, "{s:?}");
         assert!(s.params_exponent < 0.5, "{}: {s:?}", law.distribution);
     }
     let c4 = analysis

@@ -52,18 +52,16 @@ fuzz_target!(|bytes: &[u8]| {
     if on(7) {
         options.aggregate = names.iter().find(|n| *n != baseline).cloned();
     }
-    // The bits of the first byte are free, but for the few that choose among names.
+    // The high bits of the first byte are free where names are few; two options to a bit.
+    options.crossed_bootstrap = choice >> 7 & 1 == 1;
     if choice >> 7 & 1 == 1 {
         options.error_rates.extend(names.last().cloned());
     }
+    options.max_t = choice >> 6 & 1 == 1;
     options.mixed_model = choice >> 6 & 1 == 1;
     if choice >> 5 & 1 == 1 {
-        options.surface_huber = Some(1e-3);
-    }
-    options.crossed_bootstrap = choice >> 4 & 1 == 1;
-    options.max_t = choice >> 3 & 1 == 1;
-    if choice >> 2 & 1 == 1 {
         options.stratified.clone_from(&names);
+        options.surface_huber = Some(1e-3);
     }
     let Ok(analysis) = analyze(&ladder, &options) else {
         return;

@@ -28,36 +28,73 @@ fn shared(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// Breaks groups that do not fit a batch into paths, and orders all longest first.
-pub(super) fn split(groups: Vec<Group>, max_tokens: usize) -> Vec<Group> {
-    let mut fitting = Vec::with_capacity(groups.len());
-    for group in groups {
+/// The groups of all items in the order of computing.
+///
+/// Items stand in the order of the tokens of their first path, so that those with a common prefix
+/// are neighbours, and the windows of one text stay together, so that it is complete early. Groups
+/// that do not fit a batch are broken into paths.
+pub(super) fn order(mut items: Vec<Vec<Group>>, max_tokens: usize) -> Vec<Group> {
+    // Stable, so that the order is that of the caller among equals.
+    items.sort_by(|a, b| first(a).cmp(first(b)));
+    let mut groups = Vec::with_capacity(items.len());
+    for group in items.into_iter().flatten() {
         if group.cost > max_tokens {
-            fitting.extend(group.paths.into_iter().map(|p| Group::new(vec![p])));
+            groups.extend(group.paths.into_iter().map(|p| Group::new(vec![p])));
         } else {
-            fitting.push(group);
+            groups.push(group);
         }
     }
-    // Stable, so that the order is that of the distribution among equals.
-    fitting.sort_by_key(|g| std::cmp::Reverse(g.cost));
-    fitting
+    groups
+}
+
+/// The inputs of the first path.
+fn first(groups: &[Group]) -> &[u32] {
+    groups
+        .first()
+        .and_then(|g| g.paths.first())
+        .map_or(&[], |p| &p.inputs)
+}
+
+/// Groups that are computed together.
+#[derive(Debug)]
+pub(super) struct Packed<'a> {
+    pub(super) groups: &'a [Group],
+    /// Tokens computed, with what neighbours share counted once.
+    pub(super) cost: usize,
 }
 
 /// Consecutive groups of at most `max_tokens` tokens.
-pub(super) fn pack(groups: &[Group], max_tokens: usize) -> Vec<&[Group]> {
+pub(super) fn pack(groups: &[Group], max_tokens: usize) -> Vec<Packed<'_>> {
     let mut batches = Vec::new();
     let mut start = 0;
     let mut cost = 0;
     for (i, group) in groups.iter().enumerate() {
-        if i > start && cost + group.cost > max_tokens {
-            batches.push(&groups[start..i]);
-            start = i;
-            cost = 0;
+        let mut more = group.cost;
+        if i > start {
+            // The paths of a group are sorted: what it shares with the one before, it shares with
+            // the last path of that one.
+            let before = groups[i - 1].paths.last().map_or(&[][..], |p| &p.inputs);
+            let common = shared(before, first(&groups[i..]));
+            if common >= WORTH_SHARING {
+                more -= common;
+            }
+            if cost + more > max_tokens {
+                batches.push(Packed {
+                    groups: &groups[start..i],
+                    cost,
+                });
+                start = i;
+                cost = 0;
+                more = group.cost;
+            }
         }
-        cost += group.cost;
+        cost += more;
     }
     if start < groups.len() {
-        batches.push(&groups[start..]);
+        batches.push(Packed {
+            groups: &groups[start..],
+            cost,
+        });
     }
     batches
 }

@@ -5,6 +5,8 @@
 //! spaced budgets. Range enters squared, counts only linearly: widen the ladder before adding
 //! budgets, runs or items.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::FitError;
@@ -237,6 +239,72 @@ impl Plan {
             equivalence_power: equivalence_power(0.0, standard_error, df, margin, 0.05),
             flops: ladder * f64::from(self.sizes) * f64::from(self.seeds),
         })
+    }
+
+    /// The cheapest plan that detects `target` with 80 % probability at 5 %: the same range, items
+    /// and noise, with the budgets, sizes and seeds that cost the fewest FLOPs; of equals, the one
+    /// with the smaller detectable δ. `None` where no plan within `budgets`, `sizes` and `seeds`
+    /// does: then a wider range or more clusters are needed, see [`Plan::advise`].
+    ///
+    /// # Errors
+    /// As [`Plan::forecast`], and [`FitError::Domain`] when `target` is not positive.
+    ///
+    /// # Examples
+    /// ```
+    /// use relscale::fit::planning::Plan;
+    /// let plan = Plan {
+    ///     lowest_flops: 1e18,
+    ///     highest_flops: 1e20,
+    ///     budgets: 7,
+    ///     sizes: 12,
+    ///     seeds: 1,
+    ///     budget_noise: 0.001,
+    ///     run_noise: 0.004,
+    ///     frontier_error: 0.0,
+    ///     cluster_noise: 0.0,
+    ///     clusters: 0,
+    /// };
+    /// let cheapest = plan.cheapest(0.002, 0.00217, 5..=9, 7..=15, 1..=3)?.unwrap();
+    /// assert!(cheapest.forecast(0.00217)?.minimum_detectable <= 0.002);
+    /// assert_eq!(plan.cheapest(1e-5, 0.00217, 5..=9, 7..=15, 1..=3)?, None);
+    /// # Ok::<(), relscale::fit::error::FitError>(())
+    /// ```
+    pub fn cheapest(
+        &self,
+        target: f64,
+        margin: f64,
+        budgets: RangeInclusive<u32>,
+        sizes: RangeInclusive<u32>,
+        seeds: RangeInclusive<u32>,
+    ) -> Result<Option<Plan>, FitError> {
+        if !(target > 0.0 && target.is_finite()) {
+            return Err(FitError::Domain {
+                what: "target".to_owned(),
+                value: target,
+            });
+        }
+        let mut best: Option<(Plan, Forecast)> = None;
+        for budgets in budgets {
+            for sizes in sizes.clone() {
+                for seeds in seeds.clone() {
+                    let plan = Plan {
+                        budgets,
+                        sizes,
+                        seeds,
+                        ..*self
+                    };
+                    let forecast = plan.forecast(margin)?;
+                    let better = best.is_none_or(|(_, b)| {
+                        (forecast.flops, forecast.minimum_detectable)
+                            < (b.flops, b.minimum_detectable)
+                    });
+                    if forecast.minimum_detectable <= target && better {
+                        best = Some((plan, forecast));
+                    }
+                }
+            }
+        }
+        Ok(best.map(|(plan, _)| plan))
     }
 
     /// What each single change of the plan would bring, best first: the smallest detectable δ,
