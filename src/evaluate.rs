@@ -1,4 +1,19 @@
 //! Scores a distribution with a model: items to token paths, paths to batches, answers to items.
+//!
+//! # Agreement with lm-evaluation-harness
+//! With [`Bos::First`] and the harness's prefix token, `truncate`, and a whole window as stride,
+//! log-likelihoods are those of the harness's `hf` model up to rounding
+//! (`tests/harness_agreement/`). What differs, on purpose:
+//! - Whether the first token of a text is scored. The harness puts a token before a rolling text
+//!   whatever the checkpoint's tokenizer does, and twice where that does it too;
+//!   [`Bos::ModelDefault`] does what the tokenizer does.
+//! - Windows may overlap ([`Options::stride`]); the harness's never do but for the last.
+//! - A token that spans context and choice is scored with the choice
+//!   ([`Tokenizer::encode_pair`]); the harness cuts by number of tokens.
+//! - [`BitsPerByte`](crate::scorer::BitsPerByte) of a choice counts the bytes its tokens stand for,
+//!   its space among them. Accuracies per character and byte count as the harness does, without
+//!   that space.
+//! - A context that is too long is an error unless [`Options::truncate`] is set.
 
 mod forest;
 mod windows;

@@ -4,7 +4,9 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
+use proptest::prelude::*;
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
 use relscale::tokenizer::Tokenizer;
@@ -168,6 +170,38 @@ fn contexts_and_continuations_are_cut_where_the_tokens_allow() {
     // Unless they are asked for.
     let parsed = tokenizer.with_special_tokens_parsed(true);
     assert_eq!(parsed.encode("<end>ab").unwrap().tokens, [11, 3]);
+}
+
+proptest! {
+    #[test]
+    fn every_byte_of_a_pair_is_counted_once(
+        context in "[ab<>end é\n]{0,12}",
+        continuation in "[ab<>end é\n]{1,8}",
+    ) {
+        static BOTH: OnceLock<[Tokenizer; 2]> = OnceLock::new();
+        let both = BOTH.get_or_init(|| {
+            let folder = Folder::new("every-byte");
+            folder.write("tokenizer.json", TOKENIZER.as_bytes());
+            [Tokenizer::bytes(), Tokenizer::load(&folder.0).unwrap()]
+        });
+        for tokenizer in both {
+            let whole = tokenizer.encode(&format!("{context}{continuation}")).unwrap().tokens;
+            // The byte-pair tokenizer has no token for `é` and line breaks, and drops them.
+            let Ok(pair) = tokenizer.encode_pair(&context, &continuation) else {
+                prop_assert!(whole.is_empty());
+                continue;
+            };
+            prop_assert!(!pair.continuation.is_empty());
+            prop_assert_eq!([pair.context, pair.continuation].concat(), whole);
+            let trailing = context.len() - context.trim_end().len();
+            prop_assert_eq!(pair.bytes, continuation.len() + trailing + pair.spanned);
+            // White space may stand on either side of the cut.
+            let moved = tokenizer
+                .encode_pair(context.trim_end(), &format!("{}{continuation}", &context[context.trim_end().len()..]))
+                .unwrap();
+            prop_assert_eq!(pair.bytes, moved.bytes);
+        }
+    }
 }
 
 #[test]

@@ -104,7 +104,7 @@ def bpe_checkpoint(folder, texts):
         vocab_size=tokenizer.get_vocab_size(), hidden_size=48, intermediate_size=96,
         num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
         max_position_embeddings=128, bos_token_id=bos, eos_token_id=bos,
-        initializer_range=0.35, tie_word_embeddings=False,
+        initializer_range=0.12, tie_word_embeddings=False,
     )
     LlamaForCausalLM(config).to(torch.float32).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -150,9 +150,9 @@ def write(path, lines):
     path.write_text("".join(json.dumps(l, ensure_ascii=False) + "\n" for l in lines), encoding="utf-8")
 
 
-def harness(folder, checkpoint, task, **arguments):
+def harness(folder, checkpoint, task, dtype="float32", **arguments):
     """Samples and metrics of the harness on a task."""
-    model = HFLM(pretrained=str(checkpoint), dtype="float32", device="cpu", batch_size=16, **arguments)
+    model = HFLM(pretrained=str(checkpoint), dtype=dtype, device="cpu", batch_size=16, **arguments)
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     out = simple_evaluate(model=model, tasks=[task], task_manager=manager, log_samples=True,
                           bootstrap_iters=0, verbosity="ERROR")
@@ -240,16 +240,23 @@ def compare(table, score, folder, name, checkpoint, bos, adds, items, texts):
 
     # Rolling text: the harness puts its prefix token before the first window, whatever the
     # tokenizer does; where that adds one too it would stand twice, so it is told not to.
-    samples, results = harness(folder, checkpoint, "rolling", add_bos_token=False)
+    # Sums over a thousand tokens are held against the harness in float64: in float32 its own
+    # rounding is larger than the tolerance, as the last row shows.
+    def rolling(dtype):
+        samples, results = harness(folder, checkpoint, "rolling", dtype, add_bos_token=False)
+        return [float(s["resps"][0][0]) for s in samples], results
+
+    theirs, results = rolling("float64")
+    single, _ = rolling("float32")
     answers = ours(score, folder, checkpoint, folder / "rolling.jsonl", "--bos-first", bos)
-    worst = max(abs(float(s["resps"][0][0]) - a["log_likelihood"]) for s, a in zip(samples, answers))
+    assert len(theirs) == len(answers) == len(texts)
+    worst = max(abs(t - a["log_likelihood"]) for t, a in zip(theirs, answers))
     tokens = max(a["tokens"] for a in answers)
     table.add(name, f"rolling log-likelihood, nats (to {tokens} tokens)", len(texts), worst)
-    per_token = max(
-        abs(float(s["resps"][0][0]) - a["log_likelihood"]) / a["tokens"] for s, a in zip(samples, answers))
-    table.add(name, "the same, nats a token", len(texts), per_token)
     bits = sum(-a["log_likelihood"] for a in answers) / np.log(2) / sum(a["bytes"] for a in answers)
     table.add(name, f"bits per byte ({bits:.6f})", len(texts), abs(bits - results["bits_per_byte,none"]), 1e-7)
+    rounding = max(abs(t - s) for t, s in zip(theirs, single))
+    table.add(name, "(rolling, the harness in float32 against itself)", len(texts), rounding, np.inf)
 
 
 def main():
