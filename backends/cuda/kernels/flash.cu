@@ -154,13 +154,32 @@ __device__ void flash(T *out, const T *q, const T *k, const T *v, const Segment 
 
         const float log2e = 1.44269504f;
         const bool edge = block * TILE + TILE - 1 > first || last - block * TILE >= window;
+        if (cap > 0.0f) {
+            // tanh x = 1 - 2 / (1 + e^2x): without branches, its cancellation near 0 far below the
+            // rounding of the weights to 16 bits.
+#pragma unroll
+            for (int n = 0; n < TILE / 8; n++) {
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    const float e = exp2_approx(score[n][j] * (scale / cap * 2.0f * log2e));
+                    score[n][j] = cap * log2e * (1.0f - 2.0f / (1.0f + e));
+                }
+            }
+        } else {
+#pragma unroll
+            for (int n = 0; n < TILE / 8; n++) {
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    score[n][j] *= scale * log2e;
+                }
+            }
+        }
         float highest[2] = {max[0], max[1]};
 #pragma unroll
         for (int n = 0; n < TILE / 8; n++) {
 #pragma unroll
             for (int j = 0; j < 4; j++) {
-                float s = score[n][j] * scale;
-                s = soft_cap(s, cap) * log2e;
+                float s = score[n][j];
                 if (edge) {
                     const u32 key = block * TILE + n * 8 + 2 * t + j % 2;
                     const u32 asked = first + mine + j / 2 * 8;
