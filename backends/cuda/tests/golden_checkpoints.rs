@@ -10,15 +10,16 @@ use relscale::backend::Backend;
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cuda::Precision;
 
-fn checkpoints() -> Vec<PathBuf> {
+/// All of the fixtures in these folders.
+fn checkpoints(folders: &[&str]) -> Vec<PathBuf> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
-    let mut found: Vec<PathBuf> = ["checkpoints", "architectures"]
+    let mut found: Vec<PathBuf> = folders
         .iter()
         .flat_map(|folder| std::fs::read_dir(fixtures.join(folder)).unwrap())
         .map(|entry| entry.unwrap().path())
         .collect();
     found.sort();
-    assert!(found.len() >= 21, "{found:?}");
+    assert!(found.len() >= 7 * folders.len(), "{found:?}");
     found
 }
 
@@ -50,30 +51,37 @@ fn difference<B: Backend>(model: &Transformer<B>, dir: &Path) -> (f64, f64) {
     (worst, (square / want.len() as f64).sqrt())
 }
 
-/// `allowed` is the largest difference in nats a token.
-fn agree(precision: Precision, allowed: f64) {
+/// `allowed` are the largest and the root-mean-square difference, in nats a token.
+fn agree(precision: Precision, folders: &[&str], allowed: (f64, f64)) {
     on_device(|| {
-        for dir in checkpoints() {
+        for dir in checkpoints(folders) {
             let name = dir.file_name().unwrap().to_str().unwrap().to_owned();
             let model = Transformer::load(&dir, device(precision)).unwrap();
             let (worst, typical) = difference(&model, &dir);
             println!("{name:26} {precision:?}: at most {worst:.1e}, typically {typical:.1e} nats");
-            assert!(worst < allowed, "{name}: {worst:e} from numpy");
+            assert!(worst < allowed.0, "{name}: {worst:e} from numpy");
+            assert!(typical < allowed.1, "{name}: typically {typical:e} from numpy");
         }
     });
 }
 
 #[test]
 fn f32_agrees_with_numpy() {
-    agree(Precision::F32, 5e-5);
+    agree(
+        Precision::F32,
+        &["checkpoints", "architectures"],
+        (5e-5, 2e-5),
+    );
 }
 
+// Each of the 16-bit formats on half of the checkpoints, which are random and therefore far more
+// sensitive than trained ones.
 #[test]
 fn bf16_agrees_with_numpy_to_its_rounding() {
-    agree(Precision::Bf16, 0.25);
+    agree(Precision::Bf16, &["architectures"], (0.4, 0.06));
 }
 
 #[test]
 fn f16_agrees_with_numpy_to_its_rounding() {
-    agree(Precision::F16, 0.03);
+    agree(Precision::F16, &["checkpoints"], (0.05, 0.01));
 }

@@ -350,6 +350,8 @@ extern "C" fn cublasLtMatmulPreferenceSetAttribute(
         let mut preference = preference_of(handle)?;
         match name {
             1 => preference.workspace = u64::from_le_bytes(attribute::<8>(from, bytes)?),
+            // Partial sums in the compute type only: here there are none.
+            3 if attribute::<4>(from, bytes)? == 2u32.to_le_bytes() => {}
             5..=8 => {
                 let value = u32::from_le_bytes(attribute::<4>(from, bytes)?);
                 if !value.is_power_of_two() {
