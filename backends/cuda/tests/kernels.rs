@@ -284,6 +284,65 @@ fn linear() {
     });
 }
 
+/// TF32 rounds the operands of a product to 11 significant bits and sums in f32.
+#[test]
+fn tf32() {
+    on_device(|| {
+        let mut b = Bench::new(Precision::Tf32, 14);
+        let (rows, inputs, outputs) = (5, 40, 12);
+        let x = b.matrix(rows, inputs, 1.0, Role::Dense);
+        let weight = b.matrix(outputs, inputs, 1.0, Role::Matrix);
+        let with = |weight: &Vec<f64>, x: &Vec<f64>| {
+            let op = Linear {
+                weight,
+                bias: None,
+                inputs,
+                outputs,
+            };
+            Reference::<f64>::new()
+                .linear(Columns::all(x, rows, inputs), &op)
+                .unwrap()
+        };
+        let (want, size) = (
+            with(&weight.host, &x.host),
+            with(&weight.abs(), &x.abs()),
+        );
+        let op = Linear {
+            weight: &weight.cuda,
+            bias: None,
+            inputs,
+            outputs,
+        };
+        let got = b.cuda.linear(x.all().0, &op).unwrap();
+        // Truncation of both operands, as some hardware does, at most.
+        let loss = 2.01 * 2f64.powi(-10) + gamma(inputs + 2);
+        b.close("TF32", &got, &want, |i| loss * size[i]);
+        let exact = device(Precision::F32);
+        let y = exact
+            .upload(&Tensor {
+                values: Values::F32(&b.cuda.read(&x.cuda).unwrap()),
+                rows,
+                cols: inputs,
+                role: Role::Dense,
+            })
+            .unwrap();
+        let weight = exact
+            .upload(&Tensor {
+                values: Values::F32(&b.cuda.read(&weight.cuda).unwrap()),
+                rows: outputs,
+                cols: inputs,
+                role: Role::Matrix,
+            })
+            .unwrap();
+        let op = Linear {
+            weight: &weight,
+            ..op
+        };
+        let f32 = exact.linear(Columns::all(&y, rows, inputs), &op).unwrap();
+        assert_ne!(b.cuda.read(&got).unwrap(), exact.read(&f32).unwrap());
+    });
+}
+
 /// Loss: γ₈·(|a| + |b|) of the two that are mixed.
 #[test]
 fn rope() {
@@ -367,7 +426,9 @@ fn add() {
 fn attention(b: &mut Bench, op: &Attention<'_>, offset: usize, size: f32) {
     let rows = op.segments.iter().map(|s| s.len).sum();
     let (q_width, kv_width) = (op.heads * op.head_dim, op.kv_heads * op.head_dim);
-    let x = b.matrix(rows, offset + q_width + 2 * kv_width, size, Role::Dense);
+    // A row length that 16 bytes divide, whatever the offset.
+    let cols = (offset + q_width + 2 * kv_width).next_multiple_of(8);
+    let x = b.matrix(rows, cols, size, Role::Dense);
     let blocks = [
         x.block(offset, q_width),
         x.block(offset + q_width, kv_width),
@@ -538,6 +599,43 @@ fn log_prob() {
                 b.close_f64(&format!("log_prob of {vocab}"), &got, &want, |_| bound);
             }
         }
+    });
+}
+
+/// More rows than fit one chunk of logits get what they get in a chunk of their own.
+#[test]
+fn log_prob_in_chunks() {
+    on_device(|| {
+        let mut b = Bench::new(Precision::F32, 13);
+        let (rows, inputs, vocab) = (2060, 2, 3);
+        let x = b.matrix(rows, inputs, 1.0, Role::Dense);
+        let weight = b.matrix(vocab, inputs, 1.0, Role::Matrix);
+        let targets: Vec<Target> = (0..rows)
+            .map(|row| Target {
+                row,
+                token: (row % vocab) as u32,
+            })
+            .collect();
+        let (on_cuda, on_host) = x.all();
+        let op = LogProb {
+            weight: &weight.cuda,
+            bias: None,
+            inputs,
+            vocab,
+            soft_cap: None,
+            targets: &targets,
+        };
+        let got = b.cuda.log_prob(on_cuda, &op).unwrap();
+        let op = LogProb {
+            weight: &weight.host,
+            bias: None,
+            inputs,
+            vocab,
+            soft_cap: None,
+            targets: &targets,
+        };
+        let want = b.oracle.log_prob(on_host, &op).unwrap();
+        b.close_f64("chunks", &got, &want, |_| gamma(64) * 4.0);
     });
 }
 
