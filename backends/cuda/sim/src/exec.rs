@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::memory::{self, Allocation, MemoryFault, Shared, Snapshot, Who};
 use crate::mma;
@@ -122,25 +122,27 @@ impl Launch<'_> {
         }
         let next = AtomicUsize::new(0);
         let steps = AtomicU64::new(0);
-        let stop = AtomicBool::new(false);
-        let report = Mutex::new(None);
+        // The first block in order that fails, whatever the number of workers: those before it run on.
+        let first = AtomicUsize::new(usize::MAX);
+        let reports = Mutex::new(BTreeMap::new());
         let work = || {
             let mut block = Block::new(self);
-            while let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if stop.load(Ordering::Relaxed) {
+            loop {
+                let position = next.fetch_add(1, Ordering::Relaxed);
+                let Some(&index) = order.get(position) else {
+                    break;
+                };
+                if position > first.load(Ordering::Relaxed) {
                     break;
                 }
                 block.start(index);
                 let result = block.run();
                 steps.fetch_add(block.steps, Ordering::Relaxed);
                 if let Err(fault) = result {
-                    stop.store(true, Ordering::Relaxed);
+                    first.fetch_min(position, Ordering::Relaxed);
                     let line = self.kernel.code[fault.pc as usize].line;
                     let text = self.lines.get(line as usize - 1).map_or("", |l| l.trim());
-                    let mut slot = report
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner);
-                    slot.get_or_insert(Report {
+                    let report = Report {
                         kind: fault.kind,
                         kernel: self.kernel.name.clone(),
                         block: block.index,
@@ -148,7 +150,11 @@ impl Launch<'_> {
                         line,
                         source: text.to_owned(),
                         message: fault.message,
-                    });
+                    };
+                    reports
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(position, report);
                 }
             }
         };
@@ -163,11 +169,9 @@ impl Launch<'_> {
                 work();
             });
         }
-        match report
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-        {
-            Some(report) => Err(report),
+        let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match reports.pop_first() {
+            Some((_, report)) => Err(report),
             None => Ok(steps.into_inner()),
         }
     }
@@ -340,7 +344,7 @@ impl<'a> Block<'a> {
                 if self.state[t] == State::Ready {
                     // Without a seed a turn is long; with one it is short now and then.
                     let turn = match self.l.seed {
-                        0 => 100_000,
+                        0 => 10_000,
                         _ => 16 << (self.rng.next() % 12),
                     };
                     self.run_thread(t, turn).map_err(|(kind, message)| Fault {
@@ -847,9 +851,7 @@ impl<'a> Block<'a> {
                     let bytes = if *ty == AtomType::U64 { 8 } else { 4 };
                     let (space, address) = resolve_space(*space, r!(at.base), at.offset);
                     fail!(aligned(address, bytes));
-                    let _guard = ATOMIC
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let _guard = ATOMIC.lock().unwrap_or_else(PoisonError::into_inner);
                     let (b, c) = (r!(*b), r!(*c));
                     match space {
                         Space::Shared => {

@@ -200,12 +200,25 @@ fn directory(libraries: &[&str]) -> io::Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
     for name in libraries {
         // One file under both names is one library to the loader, with one simulated device.
-        match std::os::unix::fs::symlink(&library, folder.join(name)) {
+        match link(&library, &folder.join(name)) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
             _ => {}
         }
     }
     Ok(folder)
+}
+
+#[cfg(unix)]
+fn link(library: &Path, name: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(library, name)
+}
+
+#[cfg(not(unix))]
+fn link(_library: &Path, _name: &Path) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "the simulator needs a loader that follows symbolic links",
+    ))
 }
 
 /// The shared library that Cargo built as a dependency of the running test.

@@ -999,6 +999,11 @@ impl Body {
         self.constants.insert(value, slot);
         slot
     }
+    /// The value of an operand that must be a constant.
+    fn value(&self, slot: Slot) -> Option<u64> {
+        let value = *self.registers.get(slot as usize)?;
+        (self.constants.get(&value) == Some(&slot)).then_some(value)
+    }
     fn symbol(&mut self, name: &str, offset: i64) -> Option<Slot> {
         if name == "WARP_SZ" {
             return Some(self.constant(32));
@@ -1643,7 +1648,7 @@ fn decode(
                 "wait_all" if operands.is_empty() => Op::CpWait { groups: None },
                 "wait_group" => match operands {
                     [S(n)] => Op::CpWait {
-                        groups: Some(body.registers[*n as usize]),
+                        groups: Some(body.value(*n).ok_or_else(shape)?),
                     },
                     _ => return Err(shape()),
                 },
@@ -1654,7 +1659,7 @@ fn decode(
                     ignore(&mut m, &["L2::64B", "L2::128B", "L2::256B"]);
                     let (dst, src, bytes, rest) = match operands {
                         [Memory(d), Memory(s), S(n), rest @ ..] => {
-                            (*d, *s, body.registers[*n as usize], rest)
+                            (*d, *s, body.value(*n).ok_or_else(shape)?, rest)
                         }
                         _ => return Err(shape()),
                     };

@@ -998,13 +998,6 @@ extern "C" fn cuGetErrorString(error: u32, to: *mut *const c_char) -> u32 {
     result.map_or_else(|f| f.code, |()| 0)
 }
 
-/// Thread-instructions executed so far in this process, and one more than the number of the last
-/// piece of work: what benchmarks of the simulator divide.
-#[unsafe(no_mangle)]
-extern "C" fn relscaleSimSteps(steps: *mut u64) -> u32 {
-    driver("relscaleSimSteps", |s| out(steps, s.machine.steps))
-}
-
 /// Whether the calling thread could use a context: for cuBLASLt.
 pub(super) fn has_context() -> bool {
     CURRENT.get() != 0
