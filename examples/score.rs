@@ -25,9 +25,12 @@ const USAGE: &str = "usage: score --checkpoint DIR --items FILE.jsonl --out FILE
   --precision bf16|f16|f32|tf32  what the cuda backend stores, bf16 by default
   --max-tokens N            most tokens computed at once, 8192 by default
   --threads N               threads of the cpu backend, one a core by default
-  --bos ID                  token put before every text and context, none by default
+  --bos never|ID            token put before every window of a text and every context; what the
+                            checkpoint's tokenizer does by default
+  --bos-first ID            the same, before the first window only
   --context N               input tokens of a window, the model's context by default
   --stride N                tokens newly scored a window, the whole window by default
+  --truncate                drop the start of contexts that are too long
   --per-token               write the log-likelihood of every token";
 
 struct Arguments {
@@ -84,10 +87,17 @@ fn arguments() -> Result<Arguments, String> {
             "--max-tokens" => found.options.max_tokens = number(value()?)?,
             "--context" => found.options.context = Some(number(value()?)?),
             "--stride" => found.options.stride = Some(number(value()?)?),
-            "--bos" => {
-                let id = u32::try_from(number(value()?)?).map_err(|e| format!("--bos: {e}"))?;
-                found.options.bos = Bos::EveryWindow(id);
+            "--bos" | "--bos-first" => {
+                let text = value()?;
+                let id =
+                    || u32::try_from(number(text.clone())?).map_err(|e| format!("{option}: {e}"));
+                found.options.bos = match (option.as_str(), text.as_str()) {
+                    ("--bos", "never") => Bos::Never,
+                    ("--bos", _) => Bos::EveryWindow(id()?),
+                    _ => Bos::First(id()?),
+                };
             }
+            "--truncate" => found.options.truncate = true,
             "--per-token" => found.per_token = true,
             _ => return Err(format!("unknown option {option}")),
         }
@@ -161,6 +171,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     let seconds = start.elapsed().as_secs_f64();
 
     let io = |e| Error::io(&arguments.out, e);
+    let mut warned = 0;
     let mut out = BufWriter::new(File::create(&arguments.out).map_err(io)?);
     for item in &answers {
         let mut line = serde_json::Map::new();
@@ -182,11 +193,20 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         if item.sequences.iter().all(|s| s.bytes.is_some()) {
             put("bytes", of(&|s| s.bytes.into()));
         }
+        if !item.unconditional.is_empty() {
+            let sums = item.unconditional.iter().map(|s| s.log_likelihood().into());
+            put("unconditional", sums.collect());
+        }
         if arguments.per_token {
             put(
                 "token_log_likelihoods",
                 of(&|s| s.log_likelihoods.clone().into()),
             );
+        }
+        if !item.warnings.is_empty() {
+            let warnings: Vec<_> = item.warnings.iter().map(|w| w.to_string().into()).collect();
+            line.insert("warnings".to_owned(), serde_json::Value::Array(warnings));
+            warned += 1;
         }
         writeln!(out, "{}", serde_json::Value::Object(line)).map_err(io)?;
     }
@@ -197,6 +217,9 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         tokens as f64 / seconds,
         loaded.as_secs_f64()
     );
+    if warned > 0 {
+        eprintln!("{warned} items have warnings, written with them");
+    }
     Ok(())
 }
 

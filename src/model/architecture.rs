@@ -477,6 +477,8 @@ pub(super) struct Names {
     pub(super) transposed: bool,
     /// Whether the one matrix of queries, keys and values holds them head by head.
     pub(super) head_by_head: bool,
+    /// Whether rows of queries and keys have the two halves of a head alternating.
+    pub(super) halves_alternate: bool,
     /// Whether norms store what they multiply by less one.
     pub(super) norms_less_one: bool,
     /// Tensors of a block, with full name, that follow from the configuration.
@@ -503,6 +505,7 @@ const LLAMA: Names = Names {
     down: "mlp.down_proj",
     transposed: false,
     head_by_head: false,
+    halves_alternate: false,
     norms_less_one: false,
     derived: &["self_attn.rotary_emb.inv_freq"],
     masks: &[],
