@@ -12,9 +12,7 @@ use std::time::Instant;
 
 use half::bf16;
 use relscale::Error;
-use relscale::backend::{
-    Attention, Backend, Columns, Linear, Role, Segment, Tensor, Values,
-};
+use relscale::backend::{Attention, Backend, Columns, Linear, Role, Segment, Tensor, Values};
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cuda::{Buffer, Cuda, Precision};
 use safetensors::tensor::{Dtype, TensorView};

@@ -39,7 +39,7 @@ MUTATIONS = [
     ("the weight not transposed", "src/gemm.rs", "let transpose = 1i32;", "let transpose = 0i32;", "linear"),
     ("more alignment promised than there is", "src/gemm.rs", "1u32 << address.trailing_zeros().min(8)", "256 + 0 * address as u32", "linear"),
     ("16 bytes at a time from anywhere", "src/buffer.rs", "self.pointer.is_multiple_of(16)", "self.pointer.is_multiple_of(2)", "attention_of_heads norm"),
-    ("parents forgotten", "src/forest.rs", "s.parent.unwrap_or(index)", "s.parent.map_or(index, |_| index)", "attention_of_forests"),
+    ("parents forgotten", "src/forest.rs", "s.parent.unwrap_or(index)", "s.parent.map_or(index, |_| 0)", "attention_of_forests"),
     ("every chunk scores the first targets", "src/lib.rs", "firsts.pointer() + 4 * start as u64", "firsts.pointer()", "log_prob_in_chunks"),
     ("no factor on embeddings", "src/lib.rs", "op.tokens, op.scale as f32", "op.tokens, 1.0", "embed_and_gather"),
 ]

@@ -61,7 +61,7 @@ impl Forest {
     pub(crate) fn new(device: &Arc<Device>, segments: &[Segment]) -> Result<Self, CudaError> {
         let (mut words, mut segment_of, mut tiles) = (Vec::new(), Vec::new(), Vec::new());
         for (index, s) in segments.iter().enumerate() {
-            let parent = s.parent.map_or(index, |_| index);
+            let parent = s.parent.unwrap_or(index);
             words.extend([s.start, s.len, parent, s.position].map(|x| x as u32));
             segment_of.extend(std::iter::repeat_n(index as u32, s.len));
             for offset in (0..s.len).step_by(TILE) {

@@ -123,7 +123,10 @@ fn out_of_memory() {
 #[test]
 fn out_of_memory_while_loading() {
     on_machine(&[("RELSCALE_SIM_MEMORY", "33600000")], || {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/checkpoints");
+        let dir = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/fixtures/checkpoints"
+        );
         let mut dirs: Vec<_> = std::fs::read_dir(dir)
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -60,7 +60,10 @@ fn agree(precision: Precision, folders: &[&str], allowed: (f64, f64)) {
             let (worst, typical) = difference(&model, &dir);
             println!("{name:26} {precision:?}: at most {worst:.1e}, typically {typical:.1e} nats");
             assert!(worst < allowed.0, "{name}: {worst:e} from numpy");
-            assert!(typical < allowed.1, "{name}: typically {typical:e} from numpy");
+            assert!(
+                typical < allowed.1,
+                "{name}: typically {typical:e} from numpy"
+            );
         }
     });
 }

@@ -303,10 +303,7 @@ fn tf32() {
                 .linear(Columns::all(x, rows, inputs), &op)
                 .unwrap()
         };
-        let (want, size) = (
-            with(&weight.host, &x.host),
-            with(&weight.abs(), &x.abs()),
-        );
+        let (want, size) = (with(&weight.host, &x.host), with(&weight.abs(), &x.abs()));
         let op = Linear {
             weight: &weight.cuda,
             bias: None,
@@ -413,7 +410,9 @@ fn add() {
             let got = b.cuda.add(x.cuda, &y.cuda).unwrap();
             let want = b.oracle.add(x.host, &y.host).unwrap();
             let r = b.rounding();
-            b.close("add", &got, &want, |i| (r * 1.01 + gamma(1)) * want[i].abs());
+            b.close("add", &got, &want, |i| {
+                (r * 1.01 + gamma(1)) * want[i].abs()
+            });
         }
     });
 }
