@@ -28,7 +28,8 @@ pub struct Key {
     pub items: usize,
     /// Names of the scorers, in the order of the scores of a record.
     pub scorers: Vec<String>,
-    /// Beginning-of-sequence token: `never`, `first <id>` or `every_window <id>`.
+    /// Beginning-of-sequence token: `model_default` (the checkpoint's files say it), `never`,
+    /// `first <id>` or `every_window <id>`.
     pub bos: String,
     /// Input tokens of a window; `None` for the model's context.
     pub context: Option<usize>,
@@ -61,6 +62,7 @@ impl Key {
             items: distribution.len(),
             scorers: scorers.iter().map(|s| s.name().to_owned()).collect(),
             bos: match options.bos {
+                Bos::ModelDefault => "model_default".to_owned(),
                 Bos::Never => "never".to_owned(),
                 Bos::First(id) => format!("first {id}"),
                 Bos::EveryWindow(id) => format!("every_window {id}"),
@@ -99,7 +101,8 @@ impl Key {
 }
 
 /// SHA-256 over what a checkpoint computes with: of a folder `config.json`, `tokenizer.json`,
-/// `tokenizer_config.json`, `special_tokens_map.json` and every `.safetensors` file with their index, of a file its bytes.
+/// `tokenizer_config.json`, `special_tokens_map.json` and every `.safetensors` file with their index or
+/// `.gguf` file, of a file its bytes.
 ///
 /// 64 hexadecimal digits. Files are streamed.
 ///
@@ -120,9 +123,7 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
             "tokenizer_config.json",
             "special_tokens_map.json",
         ];
-        described.contains(&name)
-            || name.ends_with(".safetensors")
-            || name == "model.safetensors.index.json"
+        described.contains(&name) || is_weights(name) || name == "model.safetensors.index.json"
     };
     let mut files: Vec<(String, PathBuf)> = Vec::new();
     for entry in fs::read_dir(path).map_err(|e| Error::io(path, e))? {
@@ -131,8 +132,11 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
             files.push((name.to_owned(), entry.path()));
         }
     }
-    if !files.iter().any(|(name, _)| name.ends_with(".safetensors")) {
-        return Err(Error::format(path, "holds no `.safetensors` file to hash"));
+    if !files.iter().any(|(name, _)| is_weights(name)) {
+        return Err(Error::format(
+            path,
+            "holds no `.safetensors` or `.gguf` file to hash",
+        ));
     }
     files.sort();
     for (name, file) in &files {
@@ -140,6 +144,10 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
         add_file(&mut hash, file)?;
     }
     Ok(hex(&hash.finalize()))
+}
+
+fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors") || name.ends_with(".gguf")
 }
 
 /// SHA-256 over the ids, clusters and contents of the items, in their order.
