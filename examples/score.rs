@@ -17,9 +17,12 @@ use relscale::evaluate::{Bos, Options, Progress, log_likelihoods};
 use relscale::model::{Model, Transformer};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
+use relscale_cuda::{Cuda, Precision};
 
 const USAGE: &str = "usage: score --checkpoint DIR --items FILE.jsonl --out FILE.jsonl
-  --backend cpu|reference   cpu by default; the reference computes in f64
+  --backend cpu|cuda|reference   cpu by default; the reference computes in f64
+  --device N                number of the GPU of the cuda backend, 0 by default
+  --precision bf16|f16|f32|tf32  what the cuda backend stores, bf16 by default
   --max-tokens N            most tokens computed at once, 8192 by default
   --threads N               threads of the cpu backend, one a core by default
   --bos never|ID            token put before every window of a text and every context; what the
@@ -36,6 +39,8 @@ struct Arguments {
     out: String,
     backend: String,
     threads: Option<usize>,
+    device: usize,
+    precision: Precision,
     per_token: bool,
     options: Options,
 }
@@ -47,6 +52,8 @@ fn arguments() -> Result<Arguments, String> {
         out: String::new(),
         backend: "cpu".to_owned(),
         threads: None,
+        device: 0,
+        precision: Precision::default(),
         per_token: false,
         options: Options::default(),
     };
@@ -67,6 +74,16 @@ fn arguments() -> Result<Arguments, String> {
             "--out" => found.out = value()?,
             "--backend" => found.backend = value()?,
             "--threads" => found.threads = Some(number(value()?)?),
+            "--device" => found.device = number(value()?)?,
+            "--precision" => {
+                found.precision = match value()?.as_str() {
+                    "bf16" => Precision::Bf16,
+                    "f16" => Precision::F16,
+                    "f32" => Precision::F32,
+                    "tf32" => Precision::Tf32,
+                    other => return Err(format!("--precision: `{other}` is not known")),
+                };
+            }
             "--max-tokens" => found.options.max_tokens = number(value()?)?,
             "--context" => found.options.context = Some(number(value()?)?),
             "--stride" => found.options.stride = Some(number(value()?)?),
@@ -106,9 +123,13 @@ fn load(arguments: &Arguments) -> Result<Box<dyn Model>, Error> {
                 .map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
             Box::new(Transformer::load(dir, cpu)?)
         }
+        "cuda" => {
+            let cuda = Cuda::on_device(arguments.device, arguments.precision)?;
+            Box::new(Transformer::load(dir, cuda)?)
+        }
         "reference" => Box::new(Transformer::load(dir, Reference::<f64>::new())?),
         other => {
-            let message = format!("`{other}` is not one of cpu, reference");
+            let message = format!("`{other}` is not one of cpu, cuda, reference");
             return Err(Error::Option {
                 option: "--backend",
                 message,
