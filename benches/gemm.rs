@@ -144,6 +144,7 @@ fn main() {
                     assert!(error < bound, "{key}: {ours} and {theirs}");
                 }
                 let seconds = duel(
+                    threads,
                     arguments.budget,
                     &mut [
                         &mut || drop(black_box(run(&weight))),

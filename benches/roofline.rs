@@ -32,7 +32,7 @@ fn main() {
                 inputs,
                 outputs,
             };
-            let seconds = best(arguments.budget, || {
+            let seconds = best(threads, arguments.budget, || {
                 let y = cpu.linear(Columns::all(&x, rows, inputs), &op);
                 drop(std::hint::black_box(y));
             });

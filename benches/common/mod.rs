@@ -2,6 +2,7 @@
 
 pub(crate) mod roof;
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use relscale::backend::{Backend, Role, Tensor, Values};
@@ -80,27 +81,54 @@ impl Arguments {
     }
 }
 
-/// The shortest time of each candidate, in seconds, over rounds in which all take turns.
+/// Seconds of processor time that this thread has used, where the system tells.
+pub(crate) fn thread_seconds() -> f64 {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+    }
+    #[cfg(not(unix))]
+    wall_seconds()
+}
+
+/// Seconds since the first call.
+pub(crate) fn wall_seconds() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64()
+}
+
+/// The shortest time of each candidate, in seconds, over rounds in which all take turns: processor
+/// time where there is one thread, so that waiting for another process does not count.
 ///
 /// Whatever else the machine does can only lengthen a run, so the minimum is the robust estimate,
 /// and turns keep a slow minute from falling on one candidate alone. `budget` is spent on each.
-pub(crate) fn duel(budget: Duration, candidates: &mut [&mut dyn FnMut()]) -> Vec<f64> {
+pub(crate) fn duel(
+    threads: usize,
+    budget: Duration,
+    candidates: &mut [&mut dyn FnMut()],
+) -> Vec<f64> {
+    let clock = if threads == 1 {
+        thread_seconds
+    } else {
+        wall_seconds
+    };
     let mut best = vec![f64::INFINITY; candidates.len()];
     let begin = Instant::now();
     let budget = budget * candidates.len() as u32;
     let mut rounds = 0;
     while rounds == 0 || (begin.elapsed() < budget || (!budget.is_zero() && rounds < 3)) {
         for (candidate, best) in candidates.iter_mut().zip(&mut best) {
-            let begin = Instant::now();
+            let begin = clock();
             candidate();
-            *best = best.min(begin.elapsed().as_secs_f64());
+            *best = best.min(clock() - begin);
         }
         rounds += 1;
     }
     best
 }
 
-/// The shortest time of one candidate, in seconds.
-pub(crate) fn best(budget: Duration, mut candidate: impl FnMut()) -> f64 {
-    duel(budget, &mut [&mut candidate])[0]
+/// The shortest time of one candidate, in seconds, as [`duel`] takes it.
+pub(crate) fn best(threads: usize, budget: Duration, mut candidate: impl FnMut()) -> f64 {
+    duel(threads, budget, &mut [&mut candidate])[0]
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use relscale_cpu::Cpu;
 
+use super::thread_seconds;
+
 /// Fused multiply-adds on registers alone: enough chains to hide the latency.
 #[inline(always)]
 fn chains<const VECTORS: usize, const LANES: usize>(rounds: usize) -> f32 {
@@ -83,9 +85,9 @@ fn fastest(threads: usize, budget: Duration, work: impl Fn(usize) -> f64 + Sync)
         let barrier = Barrier::new(threads);
         let run = |thread| {
             barrier.wait();
-            let begin = Instant::now();
+            let begin = thread_seconds();
             let done = work(thread);
-            (done, begin.elapsed().as_secs_f64())
+            (done, thread_seconds() - begin)
         };
         let (done, seconds) = std::thread::scope(|scope| {
             let run = &run;

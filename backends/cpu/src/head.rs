@@ -6,7 +6,7 @@
 
 use relscale::backend::Target;
 
-use crate::buffer::{Matrix, Panels};
+use crate::buffer::{Matrix, Panels, Pool};
 use crate::gemm::{Product, Rows, Task, load};
 use crate::parallel::{Shared, Threads};
 use crate::rows::soft_cap;
@@ -21,6 +21,7 @@ const TASK_ROWS: usize = 192;
 pub(crate) fn log_prob(
     isa: Isa,
     threads: &Threads,
+    pool: &Pool,
     x: &Rows,
     w: &Matrix,
     bias: Option<&[f32]>,
@@ -39,7 +40,8 @@ pub(crate) fn log_prob(
         x.rows * w.outputs * w.inputs / 16,
         tasks,
         |_, task: usize| {
-            let (rows, tile) = (task / tiles, task % tiles);
+            // Row tasks that share weights follow one another: a large head comes from memory once.
+            let (rows, tile) = (task % row_tasks, task / row_tasks);
             let rows = rows * task_rows..((rows + 1) * task_rows).min(x.rows);
             let from = targets.partition_point(|t| t.row < rows.start);
             let to = targets.partition_point(|t| t.row < rows.end);
@@ -55,6 +57,7 @@ pub(crate) fn log_prob(
                 first_target: from,
                 partial: &partial_out,
                 logits: &logits_out,
+                pool,
             };
             match &w.panels {
                 Panels::F32(w) => isa.run(Tile { part, w }),
@@ -97,6 +100,7 @@ struct Part<'a> {
     first_target: usize,
     partial: &'a Shared<'a>,
     logits: &'a Shared<'a>,
+    pool: &'a Pool,
 }
 
 struct Tile<'a, E> {
@@ -121,10 +125,11 @@ impl<E: Element> Kernel for Tile<'_, E> {
             first_target,
             partial,
             logits,
+            pool,
         } = self.part;
         let start = tile * TILE;
         let width = TILE.min(vocab - start);
-        let mut scratch = vec![0.0f32; rows.len() * width];
+        let mut scratch = pool.take(rows.len() * width);
         let out = Shared::new(&mut scratch);
         let first_panel = start / LANES;
         let product = Product {
@@ -141,7 +146,7 @@ impl<E: Element> Kernel for Tile<'_, E> {
         };
         product.run(simd);
         if let Some(cap) = cap {
-            for logit in &mut scratch {
+            for logit in scratch.iter_mut() {
                 *logit = soft_cap(*logit, cap);
             }
         }

@@ -406,6 +406,7 @@ impl Backend for Cpu {
         Ok(head::log_prob(
             self.isa,
             &self.threads,
+            &self.pool,
             &packed,
             weight,
             bias,
