@@ -7,9 +7,9 @@
 use relscale::backend::Target;
 
 use crate::buffer::{Matrix, Panels, Pool};
-use crate::gemm::{Product, Rows, Task, load};
+use crate::gemm::{Product, Rows, Task, load, store};
 use crate::parallel::{Shared, Threads};
-use crate::rows::soft_cap;
+use crate::rows::SoftCap;
 use crate::simd::{Element, Isa, Kernel, LANES, Simd};
 
 /// Tokens of a tile.
@@ -146,8 +146,9 @@ impl<E: Element> Kernel for Tile<'_, E> {
         };
         product.run(simd);
         if let Some(cap) = cap {
-            for logit in scratch.iter_mut() {
-                *logit = soft_cap(*logit, cap);
+            let cap = SoftCap::new(simd, cap);
+            for chunk in scratch.chunks_mut(LANES) {
+                store(simd, cap.apply(simd, load(simd, chunk)), chunk);
             }
         }
         for (i, row) in scratch.chunks_exact(width).enumerate() {
