@@ -44,8 +44,8 @@ fn main() {
                 100.0 * kernel / peak
             );
         }
-        for bytes in [16 << 10, roof::CLOSE, 8 << 20, roof::FAR] {
-            if arguments.test && bytes > 8 << 20 {
+        for bytes in [16 << 10, roof::CLOSE, roof::SHARED, roof::FAR] {
+            if arguments.test && bytes > roof::SHARED {
                 continue;
             }
             let bandwidth = roof::bandwidth(bytes, threads, arguments.budget);

@@ -123,20 +123,42 @@ pub(crate) fn peak(instructions: &str, threads: usize, budget: Duration) -> f64 
     fastest(threads, budget, |_| spin(instructions, rounds))
 }
 
+/// Adds everything up, in many independent sums so that no chain is the limit.
+#[inline(always)]
+fn add_up(data: &[u32]) -> [u32; 128] {
+    let mut sums = [0u32; 128];
+    for chunk in data.as_chunks::<128>().0 {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *sum = sum.wrapping_add(*x);
+        }
+    }
+    sums
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn add_up_avx2(data: &[u32]) -> [u32; 128] {
+    add_up(data)
+}
+
+/// Reads everything once, with wide loads where the processor has them.
+fn read(data: &[u32]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor was just found to have AVX2.
+        black_box(unsafe { add_up_avx2(data) });
+        return;
+    }
+    black_box(add_up(data));
+}
+
 /// Bytes a second that are read again and again from `bytes` a thread.
 pub(crate) fn bandwidth(bytes: usize, threads: usize, budget: Duration) -> f64 {
     let data: Vec<Vec<u32>> = (0..threads).map(|_| vec![1; bytes / 4]).collect();
     let repeats = ((8 << 20) / bytes).max(1);
     fastest(threads, budget, |thread| {
         for _ in 0..repeats {
-            // Many independent sums, so that no chain is the limit.
-            let mut sums = [0u32; 64];
-            for chunk in black_box(&data[thread]).as_chunks::<64>().0 {
-                for (sum, x) in sums.iter_mut().zip(chunk) {
-                    *sum = sum.wrapping_add(*x);
-                }
-            }
-            black_box(sums);
+            read(black_box(&data[thread]));
         }
         (repeats * bytes) as f64
     })
@@ -144,6 +166,8 @@ pub(crate) fn bandwidth(bytes: usize, threads: usize, budget: Duration) -> f64 {
 
 /// Bytes a thread keeps close: within most processors' second-level caches.
 pub(crate) const CLOSE: usize = 512 << 10;
+/// Bytes a thread that fit the last cache of most processors, but no nearer one.
+pub(crate) const SHARED: usize = 8 << 20;
 /// More bytes a thread than it may count on any cache for.
 pub(crate) const FAR: usize = 256 << 20;
 
@@ -154,18 +178,21 @@ pub(crate) struct Roof {
     pub(crate) peak: f64,
     /// Bytes a second from the second-level cache.
     pub(crate) close: f64,
+    /// Bytes a second from the last cache.
+    pub(crate) shared: f64,
     /// Bytes a second from memory.
     pub(crate) far: f64,
 }
 
 impl Roof {
-    /// Measures; each of the three takes `budget`.
+    /// Measures; each of the four takes `budget`.
     pub(crate) fn measure(instructions: &str, threads: usize, budget: Duration) -> Self {
         let far = if budget.is_zero() { 4 * CLOSE } else { FAR };
         Self {
             threads,
             peak: peak(instructions, threads, budget),
             close: bandwidth(CLOSE, threads, budget),
+            shared: bandwidth(SHARED, threads, budget),
             far: bandwidth(far, threads, budget),
         }
     }
@@ -173,10 +200,10 @@ impl Roof {
     /// The share of the binding roof that `seconds` for so many operations on so many bytes (each
     /// counted once) is, and which roof binds.
     pub(crate) fn share(&self, flops: f64, bytes: f64, seconds: f64) -> (f64, &'static str) {
-        let bandwidth = if bytes <= (2 * CLOSE * self.threads) as f64 {
-            self.close
-        } else {
-            self.far
+        let bandwidth = match bytes / self.threads as f64 {
+            b if b <= 1.5 * CLOSE as f64 => self.close,
+            b if b <= 4.0 * SHARED as f64 => self.shared,
+            _ => self.far,
         };
         let (compute, memory) = (flops / self.peak, bytes / bandwidth);
         if compute > memory {

@@ -80,6 +80,13 @@ pub(crate) struct Dense {
     pool: Pool,
 }
 
+impl Dense {
+    /// Where its memory goes back to, and more may come from.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
+
 impl std::ops::Deref for Dense {
     type Target = [f32];
     fn deref(&self) -> &[f32] {

@@ -53,6 +53,11 @@ impl Rows {
         }
     }
 
+    /// The pool of the packed values.
+    pub(crate) fn pool(&self) -> &Pool {
+        self.values.pool()
+    }
+
     /// The rows of tile `t`, and its values of inputs `from..to`, input by input.
     fn tile(&self, t: usize, from: usize, to: usize) -> (usize, &[f32]) {
         let height = self.tile.min(self.rows - t * self.tile);

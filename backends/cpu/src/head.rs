@@ -6,7 +6,7 @@
 
 use relscale::backend::Target;
 
-use crate::buffer::{Matrix, Panels, Pool};
+use crate::buffer::{Matrix, Panels};
 use crate::gemm::{Product, Rows, Task, load, store};
 use crate::parallel::{Shared, Threads};
 use crate::rows::SoftCap;
@@ -21,7 +21,6 @@ const TASK_ROWS: usize = 192;
 pub(crate) fn log_prob(
     isa: Isa,
     threads: &Threads,
-    pool: &Pool,
     x: &Rows,
     w: &Matrix,
     bias: Option<&[f32]>,
@@ -57,7 +56,6 @@ pub(crate) fn log_prob(
                 first_target: from,
                 partial: &partial_out,
                 logits: &logits_out,
-                pool,
             };
             match &w.panels {
                 Panels::F32(w) => isa.run(Tile { part, w }),
@@ -100,7 +98,6 @@ struct Part<'a> {
     first_target: usize,
     partial: &'a Shared<'a>,
     logits: &'a Shared<'a>,
-    pool: &'a Pool,
 }
 
 struct Tile<'a, E> {
@@ -125,11 +122,10 @@ impl<E: Element> Kernel for Tile<'_, E> {
             first_target,
             partial,
             logits,
-            pool,
         } = self.part;
         let start = tile * TILE;
         let width = TILE.min(vocab - start);
-        let mut scratch = pool.take(rows.len() * width);
+        let mut scratch = x.pool().take(rows.len() * width);
         let out = Shared::new(&mut scratch);
         let first_panel = start / LANES;
         let product = Product {

@@ -411,7 +411,6 @@ impl Backend for Cpu {
         Ok(head::log_prob(
             self.isa,
             &self.threads,
-            &self.pool,
             &packed,
             weight,
             bias,

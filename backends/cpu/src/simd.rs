@@ -151,12 +151,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let (zero, one) = (self.splat(0.0), self.splat(1.0));
         let square = self.mul(x, x);
         let mut p = self.splat(-5.704_988_7e-3);
-        for c in [
-            2.063_908_9e-2,
-            -5.373_971_6e-2,
-            1.333_144_2e-1,
-            -3.333_328_2e-1,
-        ] {
+        for c in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
             p = self.fma(p, square, self.splat(c));
         }
         let near = self.fma(self.mul(p, square), x, x);
