@@ -31,7 +31,8 @@ const USAGE: &str = "usage: score --checkpoint DIR --items FILE.jsonl --out FILE
   --context N               input tokens of a window, the model's context by default
   --stride N                tokens newly scored a window, the whole window by default
   --truncate                drop the start of contexts that are too long
-  --per-token               write the log-likelihood of every token";
+  --per-token               write the log-likelihood of every token
+  --repeat N                evaluate N times, to measure, and write the last answers";
 
 struct Arguments {
     checkpoint: String,
@@ -42,6 +43,7 @@ struct Arguments {
     device: usize,
     precision: Precision,
     per_token: bool,
+    repeat: usize,
     options: Options,
 }
 
@@ -55,6 +57,7 @@ fn arguments() -> Result<Arguments, String> {
         device: 0,
         precision: Precision::default(),
         per_token: false,
+        repeat: 1,
         options: Options::default(),
     };
     let mut words = std::env::args().skip(1);
@@ -98,6 +101,7 @@ fn arguments() -> Result<Arguments, String> {
                 };
             }
             "--truncate" => found.options.truncate = true,
+            "--repeat" => found.repeat = number(value()?)?.max(1),
             "--per-token" => found.per_token = true,
             _ => return Err(format!("unknown option {option}")),
         }
@@ -150,25 +154,34 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let loaded = start.elapsed();
 
-    let bar = ProgressBar::new(0).with_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len} tokens, {per_sec}, {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    let mut progress = |p: Progress| {
-        bar.set_length(p.total as u64);
-        bar.set_position(p.tokens as u64);
-    };
-    let start = Instant::now();
-    let answers = log_likelihoods(
-        &*model,
-        tokenizer.as_ref(),
-        &items,
-        &arguments.options,
-        &mut progress,
-    )?;
-    let tokens = bar.position();
-    bar.finish_and_clear();
-    let seconds = start.elapsed().as_secs_f64();
+    let mut answers = Vec::new();
+    for _ in 0..arguments.repeat {
+        let bar = ProgressBar::new(0).with_style(
+            ProgressStyle::with_template("{bar:40} {pos}/{len} tokens, {per_sec}, {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        let mut progress = |p: Progress| {
+            bar.set_length(p.total as u64);
+            bar.set_position(p.tokens as u64);
+        };
+        let start = Instant::now();
+        answers = log_likelihoods(
+            &*model,
+            tokenizer.as_ref(),
+            &items,
+            &arguments.options,
+            &mut progress,
+        )?;
+        let tokens = bar.position();
+        bar.finish_and_clear();
+        let seconds = start.elapsed().as_secs_f64();
+        eprintln!(
+            "{} items, {tokens} tokens in {seconds:.4} s ({:.0} tokens/s); loaded in {:.3} s",
+            answers.len(),
+            tokens as f64 / seconds,
+            loaded.as_secs_f64()
+        );
+    }
 
     let io = |e| Error::io(&arguments.out, e);
     let mut warned = 0;
@@ -211,12 +224,6 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         writeln!(out, "{}", serde_json::Value::Object(line)).map_err(io)?;
     }
     out.flush().map_err(io)?;
-    eprintln!(
-        "{} items, {tokens} tokens in {seconds:.2} s ({:.0} tokens/s); loaded in {:.2} s",
-        answers.len(),
-        tokens as f64 / seconds,
-        loaded.as_secs_f64()
-    );
     if warned > 0 {
         eprintln!("{warned} items have warnings, written with them");
     }
