@@ -566,7 +566,10 @@ fn table(part: &Part, analysis: &Analysis) -> String {
     let scale = |s: Option<&f64>| s.map_or("-".to_owned(), |s| format!("{s:.0e}"));
     let mut text = format!("\n{}: {}\n  {}\n", part.title, part.unit, part.sample);
     let chance: Vec<f64> = analysis.options.chance.values().copied().collect();
-    if let Some(level) = chance.first().filter(|l| chance.iter().all(|c| c == *l)) {
+    if let Some(level) = chance
+        .first()
+        .filter(|l| chance.iter().all(|c| (c - **l).abs() < 1e-9))
+    {
         text += &format!("  a model that knows nothing has {level:.3}\n");
     }
     let row = |cells: [&str; 7]| {
@@ -606,8 +609,10 @@ fn table(part: &Part, analysis: &Analysis) -> String {
                 seen.push(*flag);
                 seen.len() - 1
             });
-            numbers.push((at + 1).to_string());
+            numbers.push(at + 1);
         }
+        numbers.sort_unstable();
+        let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
         if !numbers.is_empty() {
             gap += &format!(" [{}]", numbers.join(", "));
         }
