@@ -62,6 +62,20 @@ pub use export::export_csv;
 pub use export::export_parquet;
 pub use key::{Key, checkpoint_hash, distribution_hash};
 
+/// The lock of a writer, given back when it is dropped.
+///
+/// Closing the file would do, were it not for a child process that is being started meanwhile: until
+/// it runs its own program it holds a copy of every open file, and with it the lock.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Where the system refuses, closing the file still does it.
+        let _ = self.0.unlock();
+    }
+}
+
 /// What a log says of one item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -165,7 +179,7 @@ pub struct Log {
     path: PathBuf,
     file: File,
     /// Locked for as long as it lives.
-    _lock: File,
+    _lock: Lock,
     table: Table,
     /// Seed of the checksums.
     seed: String,
@@ -189,13 +203,15 @@ impl Log {
             crate::checkpoint::file_size(path)?;
         }
         let lock_path = beside(path, ".lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|e| Error::io(&lock_path, e))?;
-        match lock.try_lock() {
+        let lock = Lock(
+            OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&lock_path)
+                .map_err(|e| Error::io(&lock_path, e))?,
+        );
+        match lock.0.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let reason = "another writer has the log open";
