@@ -527,6 +527,115 @@ pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
     )
 }
 
+/// Δβ of the treatments of `corpus` against their covariate, with intervals and the fitted slope.
+///
+/// # Errors
+/// [`PlotError::Nothing`] when fewer than two treatments have a covariate.
+pub fn covariate(analysis: &Analysis, corpus: &str, label: &str) -> Result<String, PlotError> {
+    let mut points: Vec<(f64, &RelativeLaw)> = analysis
+        .laws
+        .iter()
+        .filter(|l| l.corpus == corpus && l.delta_beta.value.is_finite())
+        .filter_map(|l| Some((*analysis.options.covariate.get(&l.treatment)?, l)))
+        .collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let slope = analysis.covariate.iter().find(|s| s.corpus == corpus);
+    let (Some(slope), true) = (slope, points.len() >= 2) else {
+        return Err(PlotError::Nothing {
+            what: format!("covariate in corpus {corpus}"),
+        });
+    };
+    let mut notes = vec![format!(
+        "slope {} {} for these distributions",
+        signed(slope.fixed.value),
+        interval_of(slope.fixed.lower, slope.fixed.upper)
+    )];
+    if let Some(sample) = slope.sample {
+        notes.push(format!(
+            "slope {} {} with distributions as a sample{}",
+            signed(sample.value),
+            interval_of(sample.lower, sample.upper),
+            slope
+                .permutation_p
+                .map_or(String::new(), |p| format!("; permutation {}", p_phrase(p)))
+        ));
+    }
+    let top = header_height(notes.len());
+    let ends = points.iter().flat_map(|(_, l)| {
+        [
+            l.delta_beta.lower,
+            l.delta_beta.upper,
+            l.delta_beta.value,
+            0.0,
+        ]
+    });
+    let mut x = Span::of(points.iter().map(|p| p.0)).padded(0.08);
+    // Labels stand to the right of their points.
+    x.high += 0.2 * x.length();
+    let frame = Frame {
+        left: 170,
+        right: 1200,
+        top,
+        bottom: top + 640,
+        x,
+        y: Span::of(ends).padded(0.05),
+    };
+    let title = format!(
+        "{corpus}: exponents against {} by {label}",
+        analysis.options.baseline
+    );
+    drawing(1240, frame.bottom + 110, |c| {
+        c.header(&shorten(&title, 76), &notes)?;
+        frame.linear_x_axis(c, label)?;
+        let ticks = frame.y.ticks(7.0);
+        let digits = digits_for(&ticks);
+        for v in &ticks {
+            let (_, y) = frame.at(frame.x.low, *v);
+            c.line(&[(frame.left - 10, y), (frame.left, y)], FRAME_GREY, 2)?;
+            let text = format!("{v:+.digits$}");
+            c.text(&text, (frame.left - 18, y), 22, HPos::Right, false)?;
+        }
+        c.sideways("Δβ per nat", (38, (frame.top + frame.bottom) / 2), 24)?;
+        c.line(
+            &frame.path(&[(frame.x.low, 0.0), (frame.x.high, 0.0)]),
+            BLACK,
+            1,
+        )?;
+        let n = points.len() as f64;
+        let mean_z = points.iter().map(|p| p.0).sum::<f64>() / n;
+        let mean = points.iter().map(|p| p.1.delta_beta.value).sum::<f64>() / n;
+        let (first, last) = (points[0].0, points[points.len() - 1].0);
+        let line = [first, last].map(|z| (z, mean + slope.fixed.value * (z - mean_z)));
+        c.dashed(&frame.clipped(&line), FRAME_GREY, 3, 14, 8)?;
+        // Labels, from the top: one that would touch its predecessor moves down.
+        let mut labels: Vec<((i32, i32), &str)> = Vec::new();
+        for (z, law) in &points {
+            let (colour, marker) = verdict_style(law.verdict);
+            let d = &law.delta_beta;
+            let bar = frame.clipped(&[(*z, d.lower), (*z, d.upper)]);
+            c.line(&bar, colour, 3)?;
+            let at = frame.at(*z, d.value);
+            c.marker(marker, at, 10, colour)?;
+            labels.push((at, law.treatment.as_str()));
+        }
+        labels.sort_by_key(|l| l.0.1);
+        let mut placed: Vec<(i32, i32, i32)> = Vec::new();
+        for ((x, y), text) in labels {
+            let text = shorten(text, 24);
+            let (left, right) = (x + 18, x + 18 + 13 * text.chars().count() as i32);
+            let mut y = y;
+            for &(l, r, before) in &placed {
+                if left < r && l < right && y < before + 24 {
+                    y = before + 24;
+                }
+            }
+            placed.push((left, right, y));
+            c.text(&text, (left, y), 22, HPos::Left, false)?;
+        }
+        Ok(())
+    })
+}
+
 /// Δβ of one law under every rule of reading the optimum, with what flips.
 ///
 /// # Errors
