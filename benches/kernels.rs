@@ -1,159 +1,212 @@
-//! The kernels of the CPU backend at the shapes of small and medium models.
+//! The kernels of the CPU backend at the shapes of small and medium models, each with the share of
+//! the roof that binds it.
 //!
-//! `cargo bench --bench kernels` measures; with `-- --test` every benchmark runs once.
+//! `cargo bench --bench kernels [-- FILTER] [--threads N]` measures; with `-- --test` every
+//! benchmark runs once.
+
+#[allow(dead_code, reason = "every benchmark uses its own part")]
+mod common;
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use common::roof::Roof;
+use common::{Arguments, arguments, best, upload};
 use relscale::backend::{
-    Attention, Backend, Columns, Linear, LogProb, Norm, NormKind, Role, Segment, Target, Tensor,
-    Values,
+    Activation, Attention, Backend, Columns, Linear, LogProb, Norm, NormKind, Role, Rope, Segment,
+    Target,
 };
-use relscale_cpu::{Buffer, Cpu};
+use relscale_cpu::Cpu;
 
-/// Values in [−1, 1), the same at every run.
-fn values(n: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    (0..n)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
+struct Bench {
+    arguments: Arguments,
+    cpu: Cpu,
+    roof: Roof,
 }
 
-fn upload(cpu: &Cpu, rows: usize, cols: usize, role: Role) -> Buffer {
-    let values = values(rows * cols);
-    let tensor = Tensor {
-        values: Values::F32(&values),
-        rows,
-        cols,
-        role,
-    };
-    cpu.upload(&tensor).expect("a well-formed tensor")
-}
+impl Bench {
+    /// Measures `run`, which does `flops` operations on `bytes` bytes, each counted once.
+    fn report<T>(&self, name: &str, flops: usize, bytes: usize, run: impl Fn() -> T) {
+        if !self.arguments.wants(name) {
+            return;
+        }
+        let Arguments {
+            threads, budget, ..
+        } = self.arguments;
+        let seconds = best(threads, budget, || drop(black_box(run())));
+        let (share, binding) = self.roof.share(flops as f64, bytes as f64, seconds);
+        println!(
+            "{name:32} {:10.1} µs {:8.1} GFLOP/s {:7.1} GB/s {:5.0} % of {binding}",
+            seconds * 1e6,
+            flops as f64 / seconds / 1e9,
+            bytes as f64 / seconds / 1e9,
+            100.0 * share
+        );
+    }
 
-fn linear(c: &mut Criterion) {
-    let cpu = Cpu::new();
-    let mut group = c.benchmark_group("linear");
-    for (inputs, outputs) in [
-        (64, 256),
-        (256, 1024),
-        (768, 2304),
-        (768, 4096),
-        (2048, 768),
-    ] {
-        let weight = upload(&cpu, outputs, inputs, Role::Matrix);
-        for rows in [1, 7, 64, 512] {
-            let x = upload(&cpu, rows, inputs, Role::Dense);
-            let op = Linear {
+    fn linear(&self) {
+        let cpu = &self.cpu;
+        for (inputs, outputs) in [
+            (64, 256),
+            (256, 1024),
+            (768, 2304),
+            (768, 4096),
+            (2048, 768),
+        ] {
+            let weight = upload(cpu, outputs, inputs, Role::Matrix);
+            for rows in [1, 7, 64, 512] {
+                let x = upload(cpu, rows, inputs, Role::Dense);
+                let op = Linear {
+                    weight: &weight,
+                    bias: None,
+                    inputs,
+                    outputs,
+                };
+                self.report(
+                    &format!("linear/{rows}x{inputs}x{outputs}"),
+                    // One multiplication and one addition.
+                    2 * rows * inputs * outputs,
+                    4 * (inputs * outputs + rows * (inputs + outputs)),
+                    || cpu.linear(Columns::all(&x, rows, inputs), black_box(&op)),
+                );
+            }
+        }
+    }
+
+    fn attention(&self) {
+        let cpu = &self.cpu;
+        for (rows, heads, head_dim, soft_cap) in [
+            (256, 4, 16, None),
+            (512, 4, 64, None),
+            (512, 12, 64, None),
+            (512, 12, 64, Some(50.0)),
+            (2048, 12, 64, None),
+        ] {
+            let width = heads * head_dim;
+            let [q, k, v] = [0; 3].map(|_| upload(cpu, rows, width, Role::Dense));
+            let segments = [Segment {
+                start: 0,
+                len: rows,
+                parent: None,
+                position: 0,
+            }];
+            let op = Attention {
+                segments: &segments,
+                heads,
+                kv_heads: heads,
+                head_dim,
+                scale: 0.125,
+                window: None,
+                soft_cap,
+            };
+            let [q, k, v] = [&q, &k, &v].map(|x| Columns::all(x, rows, width));
+            let capped = if soft_cap.is_some() { "/capped" } else { "" };
+            self.report(
+                &format!("attention/{rows}x{heads}x{head_dim}{capped}"),
+                // The causal half of both products.
+                2 * rows * rows * width,
+                4 * 4 * rows * width,
+                || cpu.attention(q, k, v, black_box(&op)),
+            );
+        }
+    }
+
+    fn log_prob(&self) {
+        let cpu = &self.cpu;
+        for (rows, inputs, vocab, soft_cap) in [
+            (512, 64, 260, None),
+            (4096, 256, 512, None),
+            (512, 768, 32_000, None),
+            (512, 256, 32_000, None),
+            (512, 256, 32_000, Some(30.0)),
+        ] {
+            let weight = upload(cpu, vocab, inputs, Role::Matrix);
+            let x = upload(cpu, rows, inputs, Role::Dense);
+            let targets: Vec<Target> = (0..rows)
+                .map(|row| Target {
+                    row,
+                    token: (row % vocab) as u32,
+                })
+                .collect();
+            let op = LogProb {
                 weight: &weight,
                 bias: None,
                 inputs,
-                outputs,
+                vocab,
+                soft_cap,
+                targets: &targets,
             };
-            // One element is one multiplication and one addition.
-            group.throughput(Throughput::Elements((2 * rows * inputs * outputs) as u64));
-            let id = BenchmarkId::from_parameter(format!("{rows}x{inputs}x{outputs}"));
-            group.bench_function(id, |b| {
-                b.iter(|| cpu.linear(Columns::all(&x, rows, inputs), black_box(&op)));
-            });
+            let capped = if soft_cap.is_some() { "/capped" } else { "" };
+            self.report(
+                &format!("log_prob/{rows}x{inputs}x{vocab}{capped}"),
+                2 * rows * inputs * vocab,
+                4 * (inputs * vocab + rows * inputs),
+                || cpu.log_prob(Columns::all(&x, rows, inputs), black_box(&op)),
+            );
         }
     }
-    group.finish();
-}
 
-fn attention(c: &mut Criterion) {
-    let cpu = Cpu::new();
-    let mut group = c.benchmark_group("attention");
-    for (rows, heads, head_dim) in [(256, 4, 16), (512, 12, 64), (2048, 12, 64)] {
-        let width = heads * head_dim;
-        let [q, k, v] = [0; 3].map(|_| upload(&cpu, rows, width, Role::Dense));
-        let segments = [Segment {
-            start: 0,
-            len: rows,
-            parent: None,
-            position: 0,
-        }];
-        let op = Attention {
-            segments: &segments,
-            heads,
-            kv_heads: heads,
-            head_dim,
-            scale: 0.125,
-            window: None,
-            soft_cap: None,
-        };
-        // The causal half of both products.
-        group.throughput(Throughput::Elements((2 * rows * rows * width) as u64));
-        group.bench_function(
-            BenchmarkId::from_parameter(format!("{rows}x{heads}x{head_dim}")),
-            |b| {
-                let [q, k, v] = [&q, &k, &v].map(|x| Columns::all(x, rows, width));
-                b.iter(|| cpu.attention(q, k, v, black_box(&op)));
-            },
-        );
-    }
-    group.finish();
-}
-
-fn log_prob(c: &mut Criterion) {
-    let cpu = Cpu::new();
-    let mut group = c.benchmark_group("log_prob");
-    group.sample_size(10);
-    for (rows, inputs, vocab) in [(512, 64, 260), (512, 768, 32_000)] {
-        let weight = upload(&cpu, vocab, inputs, Role::Matrix);
-        let x = upload(&cpu, rows, inputs, Role::Dense);
-        let targets: Vec<Target> = (0..rows)
-            .map(|row| Target {
-                row,
-                token: (row % vocab) as u32,
-            })
+    fn rows(&self) {
+        let cpu = &self.cpu;
+        let (rows, width, head_dim) = (512, 768, 64);
+        let buffer = upload(cpu, rows, width, Role::Dense);
+        let x = Columns::all(&buffer, rows, width);
+        let weight = upload(cpu, 1, width, Role::Dense);
+        let n = rows * width;
+        for (name, kind) in [("rms", NormKind::Rms), ("layer", NormKind::Layer)] {
+            let op = Norm {
+                kind,
+                epsilon: 1e-6,
+                width,
+                weight: &weight,
+                bias: None,
+            };
+            self.report(&format!("rows/{name}_norm"), 4 * n, 8 * n, || {
+                cpu.norm(x, black_box(&op))
+            });
+        }
+        for (name, function) in [
+            ("silu", Activation::Silu),
+            ("gelu_tanh", Activation::GeluTanh),
+            ("gelu_erf", Activation::GeluErf),
+        ] {
+            self.report(&format!("rows/{name}_gate"), 20 * n, 12 * n, || {
+                cpu.activate(x, Some(x), black_box(function))
+            });
+        }
+        let positions: Vec<u32> = (0..rows as u32).collect();
+        let frequencies: Vec<f64> = (0..head_dim / 2)
+            .map(|i| 1e4f64.powf(-2.0 * i as f64 / head_dim as f64))
             .collect();
-        let op = LogProb {
-            weight: &weight,
-            bias: None,
-            inputs,
-            vocab,
-            soft_cap: None,
-            targets: &targets,
+        let op = Rope {
+            positions: &positions,
+            head_dim,
+            frequencies: &frequencies,
+            scale: 1.0,
         };
-        group.throughput(Throughput::Elements((2 * rows * inputs * vocab) as u64));
-        group.bench_function(
-            BenchmarkId::from_parameter(format!("{rows}x{inputs}x{vocab}")),
-            |b| {
-                b.iter(|| cpu.log_prob(Columns::all(&x, rows, inputs), black_box(&op)));
-            },
-        );
+        self.report("rows/rope", 3 * n, 8 * n, || cpu.rope(x, black_box(&op)));
     }
-    group.finish();
 }
 
-fn rows(c: &mut Criterion) {
-    let cpu = Cpu::new();
-    let (rows, width) = (512, 768);
-    let x = upload(&cpu, rows, width, Role::Dense);
-    let weight = upload(&cpu, 1, width, Role::Dense);
-    let op = Norm {
-        kind: NormKind::Rms,
-        epsilon: 1e-6,
-        width,
-        weight: &weight,
-        bias: None,
+fn main() {
+    let arguments = arguments(200);
+    let cpu = Cpu::with_threads(arguments.threads).expect("threads");
+    let roof = Roof::measure(cpu.instructions(), arguments.threads, arguments.budget);
+    println!(
+        "{} on {} thread(s): {:.0} GFLOP/s; {:.0}, {:.0} and {:.0} GB/s from the second cache, the last one and memory",
+        cpu.instructions(),
+        arguments.threads,
+        roof.peak / 1e9,
+        roof.close / 1e9,
+        roof.shared / 1e9,
+        roof.far / 1e9
+    );
+    let bench = Bench {
+        arguments,
+        cpu,
+        roof,
     };
-    let mut group = c.benchmark_group("rows");
-    group.throughput(Throughput::Bytes((4 * rows * width) as u64));
-    group.bench_function("rms_norm", |b| {
-        b.iter(|| cpu.norm(Columns::all(&x, rows, width), black_box(&op)));
-    });
-    group.bench_function("silu_gate", |b| {
-        let x = Columns::all(&x, rows, width);
-        b.iter(|| cpu.activate(x, Some(x), black_box(relscale::backend::Activation::Silu)));
-    });
-    group.finish();
+    bench.linear();
+    bench.attention();
+    bench.log_prob();
+    bench.rows();
 }
-
-criterion_group!(kernels, linear, attention, log_prob, rows);
-criterion_main!(kernels);

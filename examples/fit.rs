@@ -3,10 +3,13 @@
 //! ```text
 //! cargo run --release --example fit -- --scores FILE.csv --baseline NAME [--treatment NAME ...]
 //!     [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
-//!     [--json FILE] [--plots DIR]
+//!     [--error-rate NAME ...] [--surface-huber 1e-3] [--stratified NAME ...] [--crossed-bootstrap]
+//!     [--max-t] [--json FILE] [--plots DIR]
 //! ```
 //!
-//! The columns of the table are those of `Ladder::from_csv`.
+//! The columns of the table are those of `Ladder::from_csv`. `--error-rate` says that the loss of a
+//! distribution is the share of items answered wrongly and `weight` their number: it is then fitted
+//! to counts.
 
 use std::error::Error;
 use std::fs::File;
@@ -35,6 +38,9 @@ fn parse() -> Result<Arguments, Box<dyn Error>> {
             "--scores" => scores = Some(PathBuf::from(value()?)),
             "--baseline" => baseline = Some(value()?),
             "--treatment" => options.treatments.push(value()?),
+            "--stratified" => options.stratified.push(value()?),
+            "--crossed-bootstrap" => options.crossed_bootstrap = true,
+            "--max-t" => options.max_t = true,
             "--aggregate" => options.aggregate = Some(value()?),
             "--design" => {
                 options.design = match value()?.as_str() {
@@ -46,6 +52,8 @@ fn parse() -> Result<Arguments, Box<dyn Error>> {
                 }
             }
             "--margin-percent" => options.margin_percent = value()?.parse()?,
+            "--error-rate" => drop(options.error_rates.insert(value()?)),
+            "--surface-huber" => options.surface_huber = Some(value()?.parse()?),
             "--alpha" => options.alpha = value()?.parse()?,
             "--json" => json = Some(PathBuf::from(value()?)),
             "--plots" => plots = Some(PathBuf::from(value()?)),

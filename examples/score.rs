@@ -17,15 +17,22 @@ use relscale::evaluate::{Bos, Options, Progress, log_likelihoods};
 use relscale::model::{Model, Transformer};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
+use relscale_cuda::{Cuda, Precision};
 
 const USAGE: &str = "usage: score --checkpoint DIR --items FILE.jsonl --out FILE.jsonl
-  --backend cpu|reference   cpu by default; the reference computes in f64
+  --backend cpu|cuda|reference   cpu by default; the reference computes in f64
+  --device N                number of the GPU of the cuda backend, 0 by default
+  --precision bf16|f16|f32|tf32  what the cuda backend stores, bf16 by default
   --max-tokens N            most tokens computed at once, 8192 by default
   --threads N               threads of the cpu backend, one a core by default
-  --bos ID                  token put before every text and context, none by default
+  --bos never|ID            token put before every window of a text and every context; what the
+                            checkpoint's tokenizer does by default
+  --bos-first ID            the same, before the first window only
   --context N               input tokens of a window, the model's context by default
   --stride N                tokens newly scored a window, the whole window by default
-  --per-token               write the log-likelihood of every token";
+  --truncate                drop the start of contexts that are too long
+  --per-token               write the log-likelihood of every token
+  --repeat N                evaluate N times, to measure, and write the last answers";
 
 struct Arguments {
     checkpoint: String,
@@ -33,7 +40,10 @@ struct Arguments {
     out: String,
     backend: String,
     threads: Option<usize>,
+    device: usize,
+    precision: Precision,
     per_token: bool,
+    repeat: usize,
     options: Options,
 }
 
@@ -44,7 +54,10 @@ fn arguments() -> Result<Arguments, String> {
         out: String::new(),
         backend: "cpu".to_owned(),
         threads: None,
+        device: 0,
+        precision: Precision::default(),
         per_token: false,
+        repeat: 1,
         options: Options::default(),
     };
     let mut words = std::env::args().skip(1);
@@ -64,13 +77,31 @@ fn arguments() -> Result<Arguments, String> {
             "--out" => found.out = value()?,
             "--backend" => found.backend = value()?,
             "--threads" => found.threads = Some(number(value()?)?),
+            "--device" => found.device = number(value()?)?,
+            "--precision" => {
+                found.precision = match value()?.as_str() {
+                    "bf16" => Precision::Bf16,
+                    "f16" => Precision::F16,
+                    "f32" => Precision::F32,
+                    "tf32" => Precision::Tf32,
+                    other => return Err(format!("--precision: `{other}` is not known")),
+                };
+            }
             "--max-tokens" => found.options.max_tokens = number(value()?)?,
             "--context" => found.options.context = Some(number(value()?)?),
             "--stride" => found.options.stride = Some(number(value()?)?),
-            "--bos" => {
-                let id = u32::try_from(number(value()?)?).map_err(|e| format!("--bos: {e}"))?;
-                found.options.bos = Bos::EveryWindow(id);
+            "--bos" | "--bos-first" => {
+                let text = value()?;
+                let id =
+                    || u32::try_from(number(text.clone())?).map_err(|e| format!("{option}: {e}"));
+                found.options.bos = match (option.as_str(), text.as_str()) {
+                    ("--bos", "never") => Bos::Never,
+                    ("--bos", _) => Bos::EveryWindow(id()?),
+                    _ => Bos::First(id()?),
+                };
             }
+            "--truncate" => found.options.truncate = true,
+            "--repeat" => found.repeat = number(value()?)?.max(1),
             "--per-token" => found.per_token = true,
             _ => return Err(format!("unknown option {option}")),
         }
@@ -96,9 +127,13 @@ fn load(arguments: &Arguments) -> Result<Box<dyn Model>, Error> {
                 .map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
             Box::new(Transformer::load(dir, cpu)?)
         }
+        "cuda" => {
+            let cuda = Cuda::on_device(arguments.device, arguments.precision)?;
+            Box::new(Transformer::load(dir, cuda)?)
+        }
         "reference" => Box::new(Transformer::load(dir, Reference::<f64>::new())?),
         other => {
-            let message = format!("`{other}` is not one of cpu, reference");
+            let message = format!("`{other}` is not one of cpu, cuda, reference");
             return Err(Error::Option {
                 option: "--backend",
                 message,
@@ -119,27 +154,37 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let loaded = start.elapsed();
 
-    let bar = ProgressBar::new(0).with_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len} tokens, {per_sec}, {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    let mut progress = |p: Progress| {
-        bar.set_length(p.total as u64);
-        bar.set_position(p.tokens as u64);
-    };
-    let start = Instant::now();
-    let answers = log_likelihoods(
-        &*model,
-        tokenizer.as_ref(),
-        &items,
-        &arguments.options,
-        &mut progress,
-    )?;
-    let tokens = bar.position();
-    bar.finish_and_clear();
-    let seconds = start.elapsed().as_secs_f64();
+    let mut answers = Vec::new();
+    for _ in 0..arguments.repeat {
+        let bar = ProgressBar::new(0).with_style(
+            ProgressStyle::with_template("{bar:40} {pos}/{len} tokens, {per_sec}, {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        let mut progress = |p: Progress| {
+            bar.set_length(p.total as u64);
+            bar.set_position(p.tokens as u64);
+        };
+        let start = Instant::now();
+        answers = log_likelihoods(
+            &*model,
+            tokenizer.as_ref(),
+            &items,
+            &arguments.options,
+            &mut progress,
+        )?;
+        let tokens = bar.position();
+        bar.finish_and_clear();
+        let seconds = start.elapsed().as_secs_f64();
+        eprintln!(
+            "{} items, {tokens} tokens in {seconds:.4} s ({:.0} tokens/s); loaded in {:.3} s",
+            answers.len(),
+            tokens as f64 / seconds,
+            loaded.as_secs_f64()
+        );
+    }
 
     let io = |e| Error::io(&arguments.out, e);
+    let mut warned = 0;
     let mut out = BufWriter::new(File::create(&arguments.out).map_err(io)?);
     for item in &answers {
         let mut line = serde_json::Map::new();
@@ -161,21 +206,27 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         if item.sequences.iter().all(|s| s.bytes.is_some()) {
             put("bytes", of(&|s| s.bytes.into()));
         }
+        if !item.unconditional.is_empty() {
+            let sums = item.unconditional.iter().map(|s| s.log_likelihood().into());
+            put("unconditional", sums.collect());
+        }
         if arguments.per_token {
             put(
                 "token_log_likelihoods",
                 of(&|s| s.log_likelihoods.clone().into()),
             );
         }
+        if !item.warnings.is_empty() {
+            let warnings: Vec<_> = item.warnings.iter().map(|w| w.to_string().into()).collect();
+            line.insert("warnings".to_owned(), serde_json::Value::Array(warnings));
+            warned += 1;
+        }
         writeln!(out, "{}", serde_json::Value::Object(line)).map_err(io)?;
     }
     out.flush().map_err(io)?;
-    eprintln!(
-        "{} items, {tokens} tokens in {seconds:.2} s ({:.0} tokens/s); loaded in {:.2} s",
-        answers.len(),
-        tokens as f64 / seconds,
-        loaded.as_secs_f64()
-    );
+    if warned > 0 {
+        eprintln!("{warned} items have warnings, written with them");
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Weights on disk: safetensors files of a checkpoint folder, read tensor by tensor.
+//! Weights on disk: safetensors files of a checkpoint folder, or a GGUF file, read tensor by tensor.
 //!
 //! Only headers are kept in memory. A tensor is read at its position when it is asked for, so a
 //! truncated file is an error and the file never stands in memory beside the backend's copy.
@@ -13,22 +13,28 @@ use safetensors::tensor::{Dtype, Metadata};
 
 use crate::backend::Values;
 use crate::error::Error;
+use blocks::Storage;
+use gguf::Gguf;
 
-/// The tensors of a checkpoint folder: `model.safetensors`, or the shards that
-/// `model.safetensors.index.json` names.
+mod blocks;
+pub(crate) mod gguf;
+
+/// The tensors of a checkpoint: `model.safetensors` of a folder, the shards that its
+/// `model.safetensors.index.json` names, or a GGUF file.
 #[derive(Debug)]
 pub struct Weights {
     dir: PathBuf,
     files: Vec<(PathBuf, File)>,
     entries: BTreeMap<String, Entry>,
     unread: BTreeSet<String>,
+    is_gguf: bool,
 }
 
 /// Where a tensor is.
 #[derive(Debug)]
 struct Entry {
     file: usize,
-    dtype: Dtype,
+    storage: Storage,
     shape: Vec<usize>,
     offset: u64,
     bytes: usize,
@@ -78,6 +84,18 @@ impl HostTensor {
         )
     }
 
+    /// From rows of `cols` in which the two halves of each head of `dim` rows alternate to one half
+    /// after the other.
+    pub(crate) fn halves_first(self, dim: usize, cols: usize) -> Self {
+        let heads = (self.values().len() / cols.max(1))
+            .checked_div(dim)
+            .unwrap_or(0);
+        let half = dim / 2;
+        let order = (0..heads).flat_map(|head| (0..dim).map(move |r| (head, r)));
+        let order = order.map(|(head, r)| head * dim + 2 * (r % half) + r / half);
+        self.picked(cols, order)
+    }
+
     /// From `groups` of `parts` blocks each to all first blocks, all second blocks and so on.
     pub(crate) fn parts_first(self, groups: usize, parts: usize, block: usize) -> Self {
         let order = (0..parts).flat_map(|p| (0..groups).map(move |g| g * parts + p));
@@ -116,22 +134,28 @@ const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 impl Weights {
-    /// Opens the files of `dir` and reads their headers.
+    /// Opens the files of the folder `path` and reads their headers, or those of a GGUF file: `path`
+    /// itself, or the only one in a folder without safetensors.
     ///
     /// Symbolic links are followed, also out of the folder: the cache of the Hugging Face hub is
     /// made of them, and who can place one can place a file. Names in the index are another
     /// matter, as they come with a download: they must be names of files in the folder.
     ///
     /// # Errors
-    /// No safetensors file, a header that is malformed or contradicts the file's length, an index
+    /// Neither safetensors nor GGUF, a header that is malformed or contradicts the file's length, an index
     /// that names a file outside the folder or a tensor that its file does not hold.
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self, Error> {
-        let dir = dir.as_ref();
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let dir = path.as_ref();
+        refuse_pickle(dir)?;
+        if let Some(file) = gguf::find(dir)? {
+            return Self::from_gguf(Gguf::open(file)?);
+        }
         let mut weights = Self {
             dir: dir.to_owned(),
             files: Vec::new(),
             entries: BTreeMap::new(),
             unread: BTreeSet::new(),
+            is_gguf: false,
         };
         let index = dir.join(INDEX);
         if index.exists() {
@@ -139,10 +163,33 @@ impl Weights {
         } else if dir.join(SINGLE).exists() {
             weights.open_file(SINGLE)?;
         } else {
-            return Err(Error::format(dir, missing_message(dir)));
+            let message = format!("neither {SINGLE}, {INDEX} nor a GGUF file is there");
+            return Err(Error::format(dir, message));
         }
         weights.unread = weights.entries.keys().cloned().collect();
         Ok(weights)
+    }
+
+    fn from_gguf(gguf: Gguf) -> Result<Self, Error> {
+        let file = File::open(&gguf.path).map_err(|e| Error::io(&gguf.path, e))?;
+        let mut entries = BTreeMap::new();
+        for tensor in gguf.tensors {
+            let entry = Entry {
+                file: 0,
+                storage: tensor.storage,
+                shape: tensor.shape,
+                offset: tensor.offset,
+                bytes: tensor.bytes,
+            };
+            entries.insert(tensor.name, entry);
+        }
+        Ok(Self {
+            dir: gguf.path.clone(),
+            files: vec![(gguf.path, file)],
+            unread: entries.keys().cloned().collect(),
+            entries,
+            is_gguf: true,
+        })
     }
 
     fn open_shards(&mut self, index: &Path) -> Result<(), Error> {
@@ -244,7 +291,12 @@ impl Weights {
             let (start, end) = info.data_offsets;
             let entry = Entry {
                 file: number,
-                dtype: info.dtype,
+                storage: match info.dtype {
+                    Dtype::F32 => Storage::F32,
+                    Dtype::F16 => Storage::F16,
+                    Dtype::BF16 => Storage::Bf16,
+                    other => Storage::Other(other),
+                },
                 shape: info.shape.clone(),
                 offset: data_start + start as u64,
                 bytes: end - start,
@@ -262,6 +314,11 @@ impl Weights {
         Ok(())
     }
 
+    /// Whether they are those of a GGUF file, with its names and its order of rows.
+    pub(crate) fn is_gguf(&self) -> bool {
+        self.is_gguf
+    }
+
     /// Whether the checkpoint holds the tensor.
     pub fn contains(&self, name: &str) -> bool {
         self.entries.contains_key(name)
@@ -270,8 +327,8 @@ impl Weights {
     /// Reads one tensor of the shape it must have.
     ///
     /// # Errors
-    /// A missing tensor, another shape, a type other than `F32`, `F16` and `BF16`, a value that is
-    /// not finite, or a failing read.
+    /// A missing tensor, another shape, a type of safetensors other than `F32`, `F16` and `BF16`, a
+    /// value that is not finite, or a failing read.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<HostTensor, Error> {
         let Some(entry) = self.entries.get(name) else {
             return Err(Error::Tensor {
@@ -292,10 +349,9 @@ impl Weights {
                 entry.shape
             )));
         }
-        if !matches!(entry.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+        if let Storage::Other(dtype) = entry.storage {
             return Err(error(format!(
-                "type {:?} is not supported; supported: F32, F16, BF16",
-                entry.dtype
+                "type {dtype:?} is not supported; supported: F32, F16, BF16"
             )));
         }
         // The header was checked against the file's length, so this allocation is bounded by it.
@@ -304,12 +360,22 @@ impl Weights {
             .map_err(|e| Error::io(&*path, e))?;
         file.read_exact(&mut bytes)
             .map_err(|e| Error::io(&*path, e))?;
-        let tensor = decode(entry.dtype, &bytes);
+        let tensor = decode(entry.storage, &bytes);
         if let Some(index) = first_not_finite(&tensor) {
             return Err(error(format!("element {index} is not finite")));
         }
         self.unread.remove(name);
         Ok(tensor)
+    }
+
+    /// An error about a tensor.
+    pub(crate) fn error(&self, tensor: &str, message: String) -> Error {
+        let entry = self.entries.get(tensor);
+        Error::Tensor {
+            path: entry.map_or(&self.dir, |e| &self.files[e.file].0).clone(),
+            tensor: tensor.to_owned(),
+            message,
+        }
     }
 
     /// Marks a tensor as known to be without use.
@@ -337,7 +403,14 @@ impl Weights {
             Some(tensor) => Err(Error::Tensor {
                 path: self.files[self.entries[tensor].file].0.clone(),
                 tensor: tensor.clone(),
-                message: format!("is not part of {architecture} as config.json describes it"),
+                message: format!(
+                    "is not part of {architecture} as {} describes it",
+                    if self.is_gguf {
+                        "the metadata"
+                    } else {
+                        "config.json"
+                    }
+                ),
             }),
         }
     }
@@ -353,27 +426,51 @@ pub(crate) fn file_size(path: &Path) -> Result<u64, Error> {
     }
 }
 
-fn missing_message(dir: &Path) -> String {
-    if dir.join("pytorch_model.bin").exists() || dir.join("pytorch_model.bin.index.json").exists() {
-        format!(
-            "holds a PyTorch pickle, which can run code and is not read; convert it with \
-             python -c \"from transformers import AutoModelForCausalLM as M; \
-             M.from_pretrained('{0}').save_pretrained('{0}')\"",
-            dir.display()
-        )
+/// Refuses the files of PyTorch, with the way out: the file itself, or a folder with nothing else.
+fn refuse_pickle(path: &Path) -> Result<(), Error> {
+    let pickle = |file: &Path| {
+        let extension = file.extension().and_then(|e| e.to_str());
+        matches!(extension, Some("bin" | "pt" | "pth" | "ckpt"))
+    };
+    let folder = if path.is_file() {
+        if !pickle(path) {
+            return Ok(());
+        }
+        path.parent().unwrap_or(path)
     } else {
-        format!("neither {SINGLE} nor {INDEX} is there")
-    }
+        if path.join(SINGLE).exists() || path.join(INDEX).exists() || !path.is_dir() {
+            return Ok(());
+        }
+        let entries = fs::read_dir(path).map_err(|e| Error::io(path, e))?;
+        let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        if path.join("pytorch_model.bin.index.json").exists() || files.any(|f| pickle(&f)) {
+            // A GGUF file beside it can be read.
+            if gguf::find(path)?.is_some() {
+                return Ok(());
+            }
+            path
+        } else {
+            return Ok(());
+        }
+    };
+    let message = format!(
+        "holds a PyTorch pickle, which can run code and is not read; convert it with \
+         python -c \"from transformers import AutoModelForCausalLM as M; \
+         M.from_pretrained('{0}').save_pretrained('{0}')\"",
+        folder.display()
+    );
+    Err(Error::format(path, message))
 }
 
-fn decode(dtype: Dtype, bytes: &[u8]) -> HostTensor {
+fn decode(storage: Storage, bytes: &[u8]) -> HostTensor {
     let pairs = bytes
         .chunks_exact(2)
         .map(|b| u16::from_le_bytes([b[0], b[1]]));
-    match dtype {
-        Dtype::F16 => HostTensor::F16(pairs.map(f16::from_bits).collect()),
-        Dtype::BF16 => HostTensor::Bf16(pairs.map(bf16::from_bits).collect()),
-        _ => HostTensor::F32(
+    match storage {
+        Storage::F16 => HostTensor::F16(pairs.map(f16::from_bits).collect()),
+        Storage::Bf16 => HostTensor::Bf16(pairs.map(bf16::from_bits).collect()),
+        Storage::Blocks(block) => HostTensor::F32(block.widen(bytes)),
+        Storage::F32 | Storage::Other(_) => HostTensor::F32(
             bytes
                 .chunks_exact(4)
                 .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))

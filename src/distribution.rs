@@ -1,14 +1,23 @@
 //! Test distributions: finite samples of items to score.
+//!
+//! A module for each kind of file people have: running text ([`texts`]), the same sentences in
+//! several forms ([`matched`]), multiple choice ([`mmlu`], [`behaviours`], [`multiple_choice`]).
+//! Each gives one [`Items`] for every distribution to be compared (a region, a group of subjects),
+//! with the clusters in it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-
-use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+
+pub mod behaviours;
+mod jsonl;
+pub mod matched;
+pub mod mmlu;
+pub mod multiple_choice;
+pub mod texts;
 
 /// A finite sample of items with stable ids and cluster ids.
 ///
@@ -58,6 +67,9 @@ pub enum Content {
         choices: Vec<String>,
         /// Index of the right one.
         gold: usize,
+        /// A context without the question (`"Answer:"`), after which every choice is scored too
+        /// where it is given: how likely the choice is anyway.
+        unconditional: Option<String>,
     },
     /// Continuations of one context in token ids.
     ChoicesTokens {
@@ -67,6 +79,8 @@ pub enum Content {
         choices: Vec<Vec<u32>>,
         /// Index of the right one.
         gold: usize,
+        /// A context without the question, as in [`Content::Choices`].
+        unconditional: Option<Vec<u32>>,
     },
 }
 
@@ -107,44 +121,51 @@ impl Items {
         })
     }
 
-    /// Reads a file of JSON lines; the distribution is named after the file.
+    /// The same items under another name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The first `items` items of every cluster, in their order.
     ///
-    /// A line is one of `{"id", "cluster"?, "text"}`, `{"id", "cluster"?, "tokens": [..]}`,
-    /// `{"id", "cluster"?, "context", "choices": [..], "gold"}` and
-    /// `{"id", "cluster"?, "context_tokens": [..], "choices_tokens": [[..], ..], "gold"}`; ids and
-    /// clusters are strings or integers, further fields are ignored. An item without a cluster is
-    /// its own. Empty lines are skipped.
+    /// # Examples
+    /// ```
+    /// use relscale::distribution::{Content, Distribution, Item, Items};
     ///
-    /// # Errors
-    /// A file that cannot be read, or the first line that is not such an object, by number.
-    pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let name = path
-            .file_stem()
-            .map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let mut items = Vec::new();
-        let mut lines: HashMap<String, usize> = HashMap::new();
-        for (number, line) in BufReader::new(file).split(b'\n').enumerate() {
-            let line = line.map_err(|e| Error::io(path, e))?;
-            let number = number + 1;
-            let error = |message: String| Error::Line {
-                path: path.to_owned(),
-                line: number,
-                message,
-            };
-            let text = std::str::from_utf8(&line).map_err(|e| error(format!("not UTF-8: {e}")))?;
-            if text.trim().is_empty() {
-                continue;
+    /// let item = |id: &str, cluster: &str| Item {
+    ///     id: id.into(),
+    ///     cluster: cluster.into(),
+    ///     content: Content::Text("Hello".into()),
+    /// };
+    /// let items = vec![item("1", "a"), item("2", "b"), item("3", "a")];
+    /// assert_eq!(Items::new("greetings", items)?.first_of_cluster(1).len(), 2);
+    /// # Ok::<(), relscale::Error>(())
+    /// ```
+    #[must_use]
+    pub fn first_of_cluster(mut self, items: usize) -> Self {
+        let mut taken: HashMap<String, usize> = HashMap::new();
+        self.items.retain(|item| {
+            let taken = taken.entry(item.cluster.clone()).or_default();
+            *taken += 1;
+            *taken <= items
+        });
+        self
+    }
+
+    /// Asks for the log-likelihood of every choice after `context` too (`"Answer:"`, or an empty
+    /// one where a beginning-of-sequence token is used), which
+    /// [`Normalisation::Unconditional`](crate::scorer::Normalisation) needs. Items in tokens stay
+    /// as they are.
+    #[must_use]
+    pub fn with_unconditional(mut self, context: &str) -> Self {
+        for item in &mut self.items {
+            if let Content::Choices { unconditional, .. } = &mut item.content {
+                *unconditional = Some(context.to_owned());
             }
-            let line: Line = serde_json::from_str(text).map_err(|e| error(e.to_string()))?;
-            let item = line.into_item().map_err(error)?;
-            if let Some(before) = lines.insert(item.id.clone(), number) {
-                return Err(error(format!("id `{}` is also on line {before}", item.id)));
-            }
-            items.push(item);
         }
-        Ok(Self { name, items })
+        self
     }
 }
 
@@ -194,79 +215,44 @@ fn check(item: &Item) -> Result<(), String> {
     }
 }
 
-/// An id as files write it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Name {
-    Text(String),
-    Number(i64),
+/// The name of a file without its folder and extension.
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .map_or_else(String::new, |s| s.to_string_lossy().into_owned())
 }
 
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        match name {
-            Name::Text(text) => text,
-            Name::Number(number) => number.to_string(),
+/// The files of `dir` whose names end in `extension`, in the order of their names.
+fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
+    let mut found = entries(dir)?;
+    found.retain(|path| path.is_file() && path.extension().is_some_and(|e| e == extension));
+    Ok(found)
+}
+
+/// The entries of `dir` that are not hidden, in the order of their names.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|e| Error::io(dir, e))? {
+        let path = entry.map_err(|e| Error::io(dir, e))?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if !hidden {
+            found.push(path);
         }
     }
+    found.sort();
+    Ok(found)
 }
 
-/// A line of an items file.
-#[derive(Deserialize)]
-struct Line {
-    id: Name,
-    cluster: Option<Name>,
-    text: Option<String>,
-    tokens: Option<Vec<u32>>,
-    context: Option<String>,
-    choices: Option<Vec<String>>,
-    context_tokens: Option<Vec<u32>>,
-    choices_tokens: Option<Vec<Vec<u32>>>,
-    gold: Option<usize>,
-}
-
-impl Line {
-    fn into_item(self) -> Result<Item, String> {
-        let parts = (
-            self.text,
-            self.tokens,
-            (self.context, self.choices),
-            (self.context_tokens, self.choices_tokens),
-            self.gold,
-        );
-        let content = match parts {
-            (Some(text), None, (None, None), (None, None), None) => Content::Text(text),
-            (None, Some(tokens), (None, None), (None, None), None) => Content::Tokens(tokens),
-            (None, None, (Some(context), Some(choices)), (None, None), Some(gold)) => {
-                Content::Choices {
-                    context,
-                    choices,
-                    gold,
-                }
-            }
-            (None, None, (None, None), (Some(context), Some(choices)), Some(gold)) => {
-                Content::ChoicesTokens {
-                    context,
-                    choices,
-                    gold,
-                }
-            }
-            _ => {
-                return Err(
-                    "expected exactly one of: text; tokens; context, choices and gold; \
-                            context_tokens, choices_tokens and gold"
-                        .to_owned(),
-                );
-            }
-        };
-        let id = String::from(self.id);
-        let cluster = self.cluster.map_or_else(|| id.clone(), String::from);
-        let item = Item {
-            id,
-            cluster,
-            content,
-        };
-        check(&item)?;
-        Ok(item)
+/// What the `csv` reader found wrong with a table, by line where it says so.
+fn csv_error(path: &Path, error: &csv::Error) -> Error {
+    match (error.kind(), error.position()) {
+        (csv::ErrorKind::Io(e), _) => Error::io(path, std::io::Error::new(e.kind(), e.to_string())),
+        (_, Some(position)) => Error::Line {
+            path: path.to_owned(),
+            line: position.line() as usize,
+            message: error.to_string(),
+        },
+        _ => Error::format(path, error),
     }
 }

@@ -52,6 +52,15 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A score log belongs to another checkpoint, distribution or way of scoring.
+    Key {
+        /// File concerned.
+        path: PathBuf,
+        /// The field of its key that differs.
+        field: String,
+        /// What it is there and what it should be.
+        message: String,
+    },
     /// An item cannot be scored.
     Item {
         /// The item's id.
@@ -146,6 +155,13 @@ impl fmt::Display for Error {
                 message,
             } => {
                 write!(f, "{}: line {line}: {message}", path.display())
+            }
+            Self::Key {
+                path,
+                field,
+                message,
+            } => {
+                write!(f, "{}: `{field}` differs: {message}", path.display())
             }
             Self::Item { id, message } => write!(f, "item `{id}`: {message}"),
             Self::Batch { message } => write!(f, "batch: {message}"),

@@ -1,4 +1,19 @@
 //! Scores a distribution with a model: items to token paths, paths to batches, answers to items.
+//!
+//! # Agreement with lm-evaluation-harness
+//! With [`Bos::First`] and the harness's prefix token, `truncate`, and a whole window as stride,
+//! log-likelihoods are those of the harness's `hf` model up to rounding
+//! (`tests/harness_agreement/`). What differs, on purpose:
+//! - Whether the first token of a text is scored. The harness puts a token before a rolling text
+//!   whatever the checkpoint's tokenizer does, and twice where that does it too;
+//!   [`Bos::ModelDefault`] does what the tokenizer does.
+//! - Windows may overlap ([`Options::stride`]); the harness's never do but for the last.
+//! - A token that spans context and choice is scored with the choice
+//!   ([`Tokenizer::encode_pair`]); the harness cuts by number of tokens.
+//! - [`BitsPerByte`](crate::scorer::BitsPerByte) of a choice counts the bytes its tokens stand for,
+//!   its space among them. Accuracies per character and byte count as the harness does, without
+//!   that space.
+//! - A context that is too long is an error unless [`Options::truncate`] is set.
 
 mod forest;
 mod windows;
@@ -13,7 +28,7 @@ use windows::{Path, Windows};
 
 /// How items are cut into sequences and packed into batches.
 ///
-/// None of it but `bos`, `context` and `stride` changes a result; a backend that is reproducible
+/// None of it but `bos`, `context`, `stride` and `truncate` changes a result; a backend that is reproducible
 /// gives the same bits for every `max_tokens`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -27,23 +42,35 @@ pub struct Options {
     /// Tokens newly scored in every window of a running text after the first; the whole window if
     /// `None`. With less, every token has at least `context − stride` tokens before it.
     pub stride: Option<usize>,
+    /// Whether the start of a context is dropped that, with its choice, exceeds the model's
+    /// context; the answer carries a [`Warning`](crate::scorer::Warning). Otherwise such an item
+    /// is an error. A beginning-of-sequence token of [`Bos::EveryWindow`] stays, one of
+    /// [`Bos::First`] is dropped with the rest.
+    pub truncate: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             max_tokens: 8192,
-            bos: Bos::Never,
+            bos: Bos::default(),
             context: None,
             stride: None,
+            truncate: false,
         }
     }
 }
 
 /// Where a beginning-of-sequence token is put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// A text that begins with the token already has it: it is never doubled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bos {
-    /// Nowhere: the first token of a text is not scored.
+    /// As the checkpoint's own tokenizer does with a text: [`Bos::EveryWindow`] with its token
+    /// where it puts one, [`Bos::Never`] where it does not or where there is no tokenizer.
+    #[default]
+    ModelDefault,
+    /// Nowhere: the first token of a text is not scored, nor are its bytes counted.
     Never,
     /// Before the first token of a text or context.
     First(u32),
@@ -113,7 +140,7 @@ pub fn log_likelihoods_each(
     sink: &mut dyn FnMut(usize, Likelihoods) -> Result<(), Error>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Error> {
-    let windows = Windows::new(model, options)?;
+    let windows = Windows::new(model, tokenizer, options)?;
     let mut pending = Vec::with_capacity(indices.len());
     let mut items = Vec::with_capacity(indices.len());
     for (place, &index) in indices.iter().enumerate() {
@@ -144,18 +171,14 @@ pub fn log_likelihoods_each(
             let Some(answer) = &mut pending[path.item].1 else {
                 return Err(Error::batch("a path of an item that is complete"));
             };
-            let sequence = &mut answer.sequences[path.sequence].log_likelihoods;
-            for (slot, value) in sequence[path.first..][..path.targets.len()]
-                .iter_mut()
-                .zip(&mut values)
-            {
-                if !value.is_finite() {
-                    return Err(Error::item(
-                        &answer.id,
-                        format!("the model's answer is {value}"),
-                    ));
-                }
+            let slots = path.answers(answer);
+            // Every target has a value, as was checked.
+            for (slot, value) in slots.iter_mut().zip(&mut values) {
                 *slot = value;
+            }
+            if let Some(value) = slots.iter().find(|value| !value.is_finite()) {
+                let message = format!("the model's answer is {value}");
+                return Err(Error::item(&answer.id, message));
             }
         }
         for path in paths {
@@ -203,7 +226,7 @@ mod tests {
     use super::*;
     use crate::distribution::{Content, Item, Items};
     use crate::model::Batch;
-    use crate::scorer::{BitsPerByte, NatsPerToken};
+    use crate::scorer::{BitsPerByte, NatsPerToken, Sequence, Warning};
 
     /// Answers with a hash of the whole path and the token, so that any slip in packing, sharing
     /// or reordering changes an answer; counts the tokens it computed.
@@ -297,6 +320,7 @@ mod tests {
                 context: Some(context),
                 stride: Some(stride),
                 max_tokens: 20,
+                truncate: false,
             };
             let answers = run(&Hash::new(64), vec![tokens(0, text.clone())], &options);
             let got = &answers[0].sequences[0].log_likelihoods;
@@ -360,6 +384,7 @@ mod tests {
                 context: context.clone(),
                 choices,
                 gold: 2,
+                unconditional: None,
             },
         };
         let model = Hash::new(64);
@@ -394,6 +419,7 @@ mod tests {
                         context,
                         choices: (0..4).map(|c| vec![900 + c, 800 + q, 700]).collect(),
                         gold: 0,
+                        unconditional: None,
                     },
                 });
             }
@@ -517,6 +543,133 @@ mod tests {
     }
 
     #[test]
+    fn the_default_is_what_the_tokenizer_does() {
+        let dir = std::env::temp_dir().join(format!("relscale-{}-bos", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let config = r#"{"tokenizer_class": "ByteTokenizer", "bos_token_id": 999}"#;
+        std::fs::write(dir.join("tokenizer_config.json"), config).unwrap();
+        let adds = Tokenizer::load(&dir).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        let text = Item {
+            id: "t".to_owned(),
+            cluster: "c".to_owned(),
+            content: Content::Text("hello, hello".to_owned()),
+        };
+        let items = Items::new("test", vec![text]).unwrap();
+        let score = |tokenizer: &Tokenizer, bos| {
+            let options = Options {
+                bos,
+                ..Options::default()
+            };
+            let model = Hash::new(5);
+            log_likelihoods(&model, Some(tokenizer), &items, &options, &mut |_| {}).unwrap()
+        };
+        let explicit = score(&adds, Bos::EveryWindow(999));
+        assert_eq!(score(&adds, Bos::default()), explicit);
+        assert_eq!(explicit[0].sequences[0].bytes, Some(12));
+        let without = score(&Tokenizer::bytes(), Bos::default());
+        assert_eq!(without, score(&Tokenizer::bytes(), Bos::Never));
+        assert_eq!(without[0].sequences[0].bytes, Some(11));
+        // A text that begins with the token: nothing before it, and its bytes are not scored.
+        let doubled = score(&adds, Bos::First(u32::from(b'h')));
+        assert_eq!(doubled, without);
+    }
+
+    #[test]
+    fn unconditional_choices_are_scored_after_their_own_context() {
+        let item = |id: &str, unconditional: Option<Vec<u32>>| Item {
+            id: id.to_owned(),
+            cluster: "c".to_owned(),
+            content: Content::ChoicesTokens {
+                context: (0..20).collect(),
+                choices: vec![vec![500, 501], vec![502]],
+                gold: 0,
+                unconditional,
+            },
+        };
+        let items = vec![
+            item("a", Some(vec![])),
+            item("b", None),
+            item("c", Some(vec![7, 8])),
+        ];
+        for max_tokens in [1, 8192] {
+            let options = Options {
+                bos: Bos::EveryWindow(999),
+                max_tokens,
+                ..Options::default()
+            };
+            let answers = run(&Hash::new(64), items.clone(), &options);
+            for (answer, context) in answers.iter().zip([&[999][..], &[], &[999, 7, 8]]) {
+                let asked = [&[999][..], &(0..20).collect::<Vec<_>>()].concat();
+                let values = |sequences: &[Sequence]| -> Vec<Vec<f64>> {
+                    let values = sequences.iter().map(|s| s.log_likelihoods.clone());
+                    values.collect()
+                };
+                let want = |context: &[u32]| {
+                    let second = [context, &[500]].concat();
+                    vec![
+                        vec![Hash::answer(context, 500), Hash::answer(&second, 501)],
+                        vec![Hash::answer(context, 502)],
+                    ]
+                };
+                assert_eq!(values(&answer.sequences), want(&asked));
+                let wanted = if context.is_empty() {
+                    vec![]
+                } else {
+                    want(context)
+                };
+                assert_eq!(values(&answer.unconditional), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn contexts_that_are_too_long_lose_their_start_and_say_so() {
+        let long = |context: Vec<u32>, choice: Vec<u32>| Item {
+            id: "long".to_owned(),
+            cluster: "c".to_owned(),
+            content: Content::ChoicesTokens {
+                context,
+                choices: vec![choice, vec![600]],
+                gold: 0,
+                unconditional: None,
+            },
+        };
+        let score = |item: Item, bos| {
+            let options = Options {
+                bos,
+                truncate: true,
+                ..Options::default()
+            };
+            run(&Hash::new(8), vec![item], &options).remove(0)
+        };
+        let warning = |choice, tokens| Warning::ContextTruncated { choice, tokens };
+        let first = |answer: &Likelihoods| answer.sequences[0].log_likelihoods[0];
+        let context: Vec<u32> = (0..12).collect();
+        let choice = vec![500, 501, 502];
+
+        // 12 of context and 2 of the choice in 8.
+        let answer = score(long(context.clone(), choice.clone()), Bos::Never);
+        assert_eq!(answer.warnings, [warning(0, 6), warning(1, 4)]);
+        assert_eq!(first(&answer), Hash::answer(&context[6..], 500));
+        // The token before everything goes first, and is not one of the context.
+        let answer = score(long(context.clone(), choice.clone()), Bos::First(999));
+        assert_eq!(answer.warnings, [warning(0, 6), warning(1, 4)]);
+        assert_eq!(first(&answer), Hash::answer(&context[6..], 500));
+        let answer = score(long(context.clone(), choice.clone()), Bos::EveryWindow(999));
+        assert_eq!(answer.warnings, [warning(0, 7), warning(1, 5)]);
+        let kept = [&[999], &context[7..]].concat();
+        assert_eq!(first(&answer), Hash::answer(&kept, 500));
+        // What fits is left alone.
+        let answer = score(long((0..6).collect(), choice), Bos::Never);
+        assert_eq!(answer.warnings, []);
+        // A choice as long as the context of the model leaves one token before it.
+        let answer = score(long(context, (500..508).collect()), Bos::EveryWindow(999));
+        assert_eq!(first(&answer), Hash::answer(&[999], 500));
+        assert_eq!(answer.warnings[0], warning(0, 12));
+    }
+
+    #[test]
     fn items_that_cannot_be_scored_are_named() {
         let model = Hash::new(8);
         let fails = |content: Content, bos| {
@@ -539,10 +692,29 @@ mod tests {
             context,
             choices: vec![vec![1]],
             gold: 0,
+            unconditional: None,
         };
         fails(choices(vec![]), Bos::Never);
         fails(choices((0..9).collect()), Bos::Never);
         fails(choices((0..8).collect()), Bos::First(5));
+
+        // A choice that is longer than the model's context has no place, truncated or not.
+        let item = Item {
+            id: "bad".to_owned(),
+            cluster: "c".to_owned(),
+            content: Content::ChoicesTokens {
+                context: vec![1],
+                choices: vec![(0..9).collect()],
+                gold: 0,
+                unconditional: None,
+            },
+        };
+        let items = Items::new("test", vec![item]).unwrap();
+        let options = Options {
+            truncate: true,
+            ..Options::default()
+        };
+        assert!(log_likelihoods(&model, None, &items, &options, &mut |_| {}).is_err());
     }
 
     #[test]

@@ -16,18 +16,34 @@
 //!    second read-off and the sampling of items, crossed with the runs: the same items are left out
 //!    of every run at once.
 //!
+//! Beside it stand, per distribution, the power law, the law with a floor and the surface
+//! `L(N, D) = E + A/N^α + B/D^β` with its compute-optimal allocation ([`laws`]; where sizes and
+//! training lengths identify it); per treatment the loss-to-loss exponent `κ = β_t/β_b` with
+//! Fieller's set. An error rate (`1 − accuracy`), declared in [`Options::error_rates`], is fitted to
+//! counts with a logarithmic link instead ([`counts`]), so that runs without an error are data.
+//!
+//! Strata of items ([`Options::stratified`]), a bootstrap of runs crossed with items
+//! ([`Options::crossed_bootstrap`]) and intervals for all laws at once ([`Options::max_t`]) are asked for.
+//! On grids the scatter is at least that between sizes: what a size has of its own does not average
+//! out over its training lengths.
+//!
 //! # References
 //!
 //! Held, Hall, Liang & Yang (2025), *Relative Scaling Laws for LLMs*, arXiv:2510.24626.
 
+mod budget_effects;
 mod contrast;
+pub mod counts;
 mod design;
 mod diagnostics;
 pub mod error;
+mod error_rates;
 mod frontier;
 mod inference;
 pub mod laws;
+mod loss_to_loss;
 pub mod meta;
+pub mod mixed;
 pub mod multiplicity;
 mod options;
 pub mod planning;
@@ -36,8 +52,10 @@ pub mod regression;
 pub mod resample;
 mod result;
 pub mod simulate;
+mod simultaneous;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+mod surface;
 mod verdict;
 
 mod analysis;

@@ -405,8 +405,8 @@ impl LadderBuilder {
     ///
     /// # Errors
     ///
-    /// A ladder without runs or scores, and a (run, distribution) whose error is not finite and
-    /// positive: a ratio of errors has no logarithm there.
+    /// A ladder without runs or scores, and a (run, distribution) whose error is not finite. An error
+    /// of zero is a fact about an error rate; of any other loss, the fit refuses it.
     pub fn build(self) -> Result<Ladder, LadderError> {
         if self.runs.is_empty() {
             return Err(LadderError::Empty { what: "runs" });
@@ -466,7 +466,7 @@ impl LadderBuilder {
                 let loss: Sum = cells.iter().map(|c| c.loss).collect();
                 let weight: Sum = cells.iter().map(|c| c.weight).collect();
                 let value = loss.value() / weight.value();
-                if !(value.is_normal() && value > 0.0) {
+                if !(value == 0.0 || value.is_normal() && value > 0.0) {
                     return Err(LadderError::NotPositive {
                         run: run.id.clone(),
                         distribution: s.name.clone(),

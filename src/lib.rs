@@ -17,6 +17,7 @@ pub mod evaluate;
 pub mod fit;
 pub mod isoflop;
 pub mod ladder;
+pub mod log;
 pub mod model;
 pub mod report;
 pub mod scorer;

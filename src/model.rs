@@ -5,6 +5,7 @@ use crate::error::Error;
 
 pub mod architecture;
 pub mod config;
+mod gguf;
 pub mod transformer;
 
 pub use architecture::Architecture;

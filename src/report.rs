@@ -5,7 +5,10 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::fit::{Analysis, Backtest, RelativeLaw};
+use crate::fit::{
+    Analysis, Backtest, ConfidenceSet, CorpusReport, Flag, RelativeLaw, SurfaceAllocation,
+    TraditionalLaw,
+};
 
 #[cfg(feature = "plot")]
 pub mod plot;
@@ -24,6 +27,9 @@ impl fmt::Display for Analysis {
             options.items,
             self.specification_hash,
         )?;
+        let mut flags: Vec<Flag> = self.laws.iter().flat_map(|l| l.flags.clone()).collect();
+        flags.sort_unstable();
+        flags.dedup();
         for corpus in &self.corpora {
             let (least, most) = ends(&corpus.scales);
             writeln!(f)?;
@@ -57,9 +63,16 @@ impl fmt::Display for Analysis {
                 "flags",
             ]);
             for law in self.laws.iter().filter(|l| l.corpus == corpus.corpus) {
-                table.row(law_row(law));
+                table.row(law_row(law, &flags));
             }
             f.write_str(&table.render())?;
+            let laws: Vec<&RelativeLaw> = self
+                .laws
+                .iter()
+                .filter(|l| l.corpus == corpus.corpus)
+                .collect();
+            f.write_str(&misfits(&laws, corpus))?;
+            f.write_str(&second_intervals(&laws))?;
             for refused in &corpus.refused_budgets {
                 let budget = refused.budget.map_or(String::new(), |b| format!("{b:.3e}"));
                 writeln!(f, "  budget {budget} left out: {}", refused.reason)?;
@@ -71,6 +84,7 @@ impl fmt::Display for Analysis {
                 "α at F0",
                 "floor",
                 "curved",
+                "κ",
             ]);
             for law in self
                 .traditional
@@ -91,9 +105,11 @@ impl fmt::Display for Analysis {
                     number(law.alpha.value),
                     floor,
                     if law.curvature.questioned { "yes" } else { "" }.to_owned(),
+                    self.kappa(law),
                 ]);
             }
             f.write_str(&table.render())?;
+            f.write_str(&self.surfaces(corpus))?;
             for h in self
                 .heterogeneity
                 .iter()
@@ -101,9 +117,9 @@ impl fmt::Display for Analysis {
             {
                 writeln!(
                     f,
-                    "  heterogeneity of {} distributions: p = {}, τ = {}, I² = {:.0} %{}",
+                    "  heterogeneity of {} distributions: {}, τ = {}, I² = {:.0} %{}",
                     h.distributions,
-                    p_value(h.p_value),
+                    p_phrase(h.p_value),
                     number(h.tau),
                     100.0 * h.i_squared,
                     if h.approximate { " (approximate)" } else { "" },
@@ -123,6 +139,7 @@ impl fmt::Display for Analysis {
                 )?;
             }
         }
+        f.write_str(&self.error_rates())?;
         for (title, contrasts) in [
             (
                 "Exponents against the mean of all distributions",
@@ -146,6 +163,19 @@ impl fmt::Display for Analysis {
             }
             f.write_str(&table.render())?;
         }
+        if let Some(m) = &self.max_t {
+            writeln!(
+                f,
+                "\nLargest |t| of {} laws: {:.4} (± {:.4} by {} draws), {:.1} degrees of freedom",
+                m.laws, m.critical.value, m.critical.monte_carlo_error, m.critical.draws, m.df,
+            )?;
+        }
+        if !flags.is_empty() {
+            writeln!(f, "\nFlags")?;
+            for (k, flag) in flags.iter().enumerate() {
+                writeln!(f, "  {:>2} {}: {}", k + 1, flag_name(*flag), flag.meaning())?;
+            }
+        }
         if let Some(summary) = pooled_backtest(self.laws.iter().map(|l| &l.backtest)) {
             writeln!(f, "\n{summary}")?;
         }
@@ -160,17 +190,151 @@ impl fmt::Display for Analysis {
     }
 }
 
-fn law_row(law: &RelativeLaw) -> Vec<String> {
-    let d = &law.delta_beta;
-    let mut flags = String::new();
-    for flag in &law.flags {
-        let _ = write!(
-            flags,
-            "{}{}",
-            if flags.is_empty() { "" } else { ", " },
-            flag_name(*flag)
-        );
+impl Analysis {
+    /// κ of a distribution against the baseline, with its set.
+    fn kappa(&self, law: &TraditionalLaw) -> String {
+        let found = (self.laws.iter())
+            .find(|l| l.corpus == law.corpus && l.treatment == law.distribution)
+            .and_then(|l| l.loss_to_loss);
+        let Some((kappa, set)) = found.and_then(|l| Some((l.kappa?, l.set))) else {
+            return String::new();
+        };
+        match set {
+            ConfidenceSet::Bounded { lower, upper } => {
+                format!("{kappa:.4} [{lower:.4}, {upper:.4}]")
+            }
+            _ => format!("{kappa:.4} (unbounded)"),
+        }
     }
+
+    /// Surfaces of one corpus, the aggregate first; nothing where none is identified.
+    fn surfaces(&self, corpus: &CorpusReport) -> String {
+        let mut table = Table::new(&[
+            "L(N, D)",
+            "E",
+            "α",
+            "β",
+            "N* ~ C^a",
+            "N* at F0",
+            "D*/N* at F0",
+            "N* at largest",
+            "certificate",
+        ]);
+        let own = (self.traditional.iter())
+            .filter(|l| l.corpus == corpus.corpus)
+            .map(|l| (l.distribution.as_str(), &l.surface));
+        for (name, surface) in std::iter::once(("(aggregate)", &corpus.surface)).chain(own) {
+            let Some(s) = surface.fitted() else {
+                continue;
+            };
+            let with = |value: f64, ends: Option<[f64; 2]>| match ends {
+                Some([low, high]) => {
+                    format!("{} [{}, {}]", number(value), number(low), number(high))
+                }
+                None => number(value),
+            };
+            let params = |a: Option<SurfaceAllocation>| {
+                a.map_or("-".to_owned(), |a| with(a.params, a.params_interval))
+            };
+            let mut doubts: Vec<String> = s
+                .at_bound
+                .iter()
+                .map(|name| format!("{name} at its bound"))
+                .collect();
+            if s.condition.is_none_or(|c| c > 1e6) {
+                doubts.push("ill-conditioned".to_owned());
+            }
+            if s.gradient > 1e-6 {
+                doubts.push(format!("gradient {:.0e}", s.gradient));
+            }
+            if doubts.is_empty() {
+                doubts.push("ok".to_owned());
+            }
+            table.row(vec![
+                name.to_owned(),
+                with(s.floor, s.floor_interval),
+                number(s.alpha),
+                number(s.beta),
+                with(s.params_exponent, s.params_exponent_interval),
+                params(s.reference),
+                s.reference
+                    .map_or("-".to_owned(), |a| number(a.tokens_per_param)),
+                params(s.largest),
+                doubts.join(", "),
+            ]);
+        }
+        table.render()
+    }
+
+    /// Laws of error rates and between them.
+    fn error_rates(&self) -> String {
+        let mut own = Table::new(&[
+            "error rate",
+            "corpus",
+            "β",
+            "interval",
+            "rate at F0",
+            "dispersion",
+            "runs without errors",
+            "flags",
+        ]);
+        let onset = |raised: bool| if raised { "pre onset" } else { "" }.to_owned();
+        for law in &self.rates {
+            own.row(vec![
+                law.distribution.clone(),
+                law.corpus.clone(),
+                number(law.beta.value),
+                interval_of(law.beta.lower, law.beta.upper),
+                number(law.alpha.value),
+                format!("{:.2}", law.dispersion),
+                format!("{} of {}", law.zeros, law.runs),
+                onset(law.pre_onset),
+            ]);
+        }
+        let mut relative = Table::new(&[
+            "treatment",
+            "corpus",
+            "Δβ",
+            "interval",
+            "γ at F0",
+            "p",
+            "Holm p",
+            "verdict",
+            "flags",
+        ]);
+        for law in &self.counts {
+            relative.row(vec![
+                law.treatment.clone(),
+                law.corpus.clone(),
+                signed(law.delta_beta.value),
+                interval_of(law.delta_beta.lower, law.delta_beta.upper),
+                format!("{:.4}", law.gamma.value),
+                p_value(law.delta_beta.p_value),
+                p_value(law.holm_p),
+                law.verdict.as_str().to_owned(),
+                onset(law.pre_onset),
+            ]);
+        }
+        if self.counts.is_empty() {
+            return String::new();
+        }
+        format!(
+            "\nError rates, fitted to counts\n{}{}",
+            own.render(),
+            relative.render()
+        )
+    }
+}
+
+/// Flags are given by their number in the list below the tables.
+fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
+    let d = &law.delta_beta;
+    let flags: Vec<String> = law
+        .flags
+        .iter()
+        .filter_map(|flag| flags.iter().position(|f| f == flag))
+        .map(|k| (k + 1).to_string())
+        .collect();
     vec![
         law.treatment.clone(),
         signed(d.value),
@@ -181,8 +345,73 @@ fn law_row(law: &RelativeLaw) -> Vec<String> {
         p_value(law.holm_p),
         p_value(law.bh_q),
         law.verdict.as_str().to_owned(),
-        flags,
+        flags.join(" "),
     ]
+}
+
+/// What tells that size profiles are not the polynomials they are read from, a line each.
+fn misfits(laws: &[&RelativeLaw], corpus: &CorpusReport) -> String {
+    let mut text = String::new();
+    let frontier = corpus.frontier.as_ref();
+    let of_laws = laws.iter().map(|l| (l.treatment.as_str(), l.lack_of_fit));
+    let aggregate = frontier.map(|f| ("the aggregate", f.lack_of_fit));
+    for (name, test) in of_laws.chain(aggregate) {
+        if let Some(t) = test.filter(|t| t.p_value < 0.05) {
+            let _ = writeln!(
+                text,
+                "  lack of fit of {name} against seeds: F({}, {}) = {:.2}, {}",
+                t.df,
+                t.pure_df,
+                t.f,
+                p_phrase(t.p_value)
+            );
+        }
+    }
+    let of_laws = laws.iter().map(|l| (l.treatment.as_str(), l.next_power));
+    let aggregate = frontier.map(|f| ("the aggregate", f.next_power));
+    for (name, test) in of_laws.chain(aggregate) {
+        if let Some(t) = test.filter(|t| t.p_value < 0.05) {
+            let _ = writeln!(
+                text,
+                "  next power of {name}: (ln N)^{} with {}, F({}, {}) = {:.2}, {}",
+                t.power,
+                number(t.coefficient),
+                t.df,
+                t.residual_df,
+                t.f,
+                p_phrase(t.p_value)
+            );
+        }
+    }
+    text
+}
+
+/// Intervals that the options ask for beside the first.
+fn second_intervals(laws: &[&RelativeLaw]) -> String {
+    let mut table = Table::new(&[
+        "treatment",
+        "crossed bootstrap",
+        "error of ends",
+        "largest |t|",
+    ]);
+    for law in laws {
+        if law.crossed_bootstrap.is_none() && law.max_t.is_none() {
+            continue;
+        }
+        let none = || "-".to_owned();
+        let b = law.crossed_bootstrap.as_ref();
+        table.row(vec![
+            law.treatment.clone(),
+            b.map_or_else(none, |b| interval_of(b.lower.value, b.upper.value)),
+            b.map_or_else(none, |b| {
+                let (low, high) = (b.lower.monte_carlo_error, b.upper.monte_carlo_error);
+                format!("{low:.5}, {high:.5}")
+            }),
+            law.max_t
+                .map_or_else(none, |i| interval_of(i.lower, i.upper)),
+        ]);
+    }
+    table.render()
 }
 
 /// The name of a flag as files have it, with spaces.
@@ -248,6 +477,15 @@ fn p_value(p: f64) -> String {
         "<.0001".to_owned()
     } else {
         format!("{p:.4}")
+    }
+}
+
+/// The same in a sentence.
+pub(crate) fn p_phrase(p: f64) -> String {
+    if p < 1e-4 {
+        "p < .0001".to_owned()
+    } else {
+        format!("p = {p:.4}")
     }
 }
 

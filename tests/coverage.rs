@@ -8,9 +8,9 @@
 //! The numbers do not depend on the number of threads.
 
 use relscale::fit::quantile::{normal_quantile, t_critical};
-use relscale::fit::regression::{Line, LinearFit};
-use relscale::fit::simulate::{Scenario, Shape, Simulation};
-use relscale::fit::{Analysis, Options, Verdict, analyze};
+use relscale::fit::regression::{Errors, Line, LinearFit};
+use relscale::fit::simulate::{ItemTruth, Scenario, Shape, Simulation, Surface, Truth};
+use relscale::fit::{Analysis, Options, RelativeLaw, Verdict, analyze};
 use relscale::ladder::Ladder;
 
 const REPLICATES: usize = 2000;
@@ -22,9 +22,11 @@ struct Interval {
     half: f64,
 }
 
+type Named = (&'static str, Interval);
+
 /// One replicate: an interval by every method, and the verdict.
 struct Outcome {
-    intervals: Vec<(&'static str, Interval)>,
+    intervals: Vec<Named>,
     verdict: Verdict,
 }
 
@@ -151,12 +153,18 @@ struct Row {
 }
 
 fn study(name: &str, simulation: &Simulation, replicates: usize) -> (Vec<Row>, Vec<Verdict>) {
-    let truth = simulation.exponent(0, 1).unwrap();
     let outcomes = parallel(replicates, |i| outcome(simulation, i));
+    let verdicts = outcomes.iter().map(|o| o.verdict).collect();
+    let intervals: Vec<Vec<Named>> = outcomes.into_iter().map(|o| o.intervals).collect();
+    let truth = simulation.exponent(0, 1).unwrap();
+    (summary(name, truth, &intervals), verdicts)
+}
+
+fn summary(name: &str, truth: f64, outcomes: &[Vec<Named>]) -> Vec<Row> {
     let n = outcomes.len() as f64;
-    let rows = (0..outcomes[0].intervals.len())
+    (0..outcomes[0].len())
         .map(|m| {
-            let all: Vec<Interval> = outcomes.iter().map(|o| o.intervals[m].1).collect();
+            let all: Vec<Interval> = outcomes.iter().map(|o| o[m].1).collect();
             let mean = all.iter().map(|i| i.value).sum::<f64>() / n;
             let var = all.iter().map(|i| (i.value - mean).powi(2)).sum::<f64>() / (n - 1.0);
             let hit = all
@@ -166,7 +174,7 @@ fn study(name: &str, simulation: &Simulation, replicates: usize) -> (Vec<Row>, V
                 / n;
             Row {
                 scenario: name.to_owned(),
-                method: outcomes[0].intervals[m].0,
+                method: outcomes[0][m].0,
                 bias: mean - truth,
                 sd: var.sqrt(),
                 coverage: 100.0 * hit,
@@ -174,9 +182,25 @@ fn study(name: &str, simulation: &Simulation, replicates: usize) -> (Vec<Row>, V
                 se: 100.0 * (0.05_f64 * 0.95 / n).sqrt(),
             }
         })
-        .collect();
-    (rows, outcomes.iter().map(|o| o.verdict).collect())
+        .collect()
 }
+
+fn print(rows: &[Row]) {
+    for r in rows {
+        println!(
+            "| {} | {} | {:+.2} | {:.2} | {:.1} | {:.2} |",
+            r.scenario,
+            r.method,
+            1e3 * r.bias,
+            1e3 * r.sd,
+            r.coverage,
+            1e3 * r.half
+        );
+    }
+}
+
+const HEADER: &str = "| scenario | method | bias x1e3 | SD x1e3 | coverage % | mean half-width x1e3 |\n\
+                      |---|---|---:|---:|---:|---:|";
 
 #[test]
 #[ignore = "minutes of simulation; the command is at the top of this file"]
@@ -191,10 +215,12 @@ fn intervals_cover() {
     five.budgets = budgets(5);
     let mut nine = plain(Scenario::Plain);
     nine.budgets = budgets(9);
-    let mut six_sizes = plain(Scenario::Plain);
-    six_sizes.shape = Shape::Isoflop {
-        sizes: 6,
-        drift: 0.0,
+    let six = |s: Scenario| {
+        let mut simulation = plain(s);
+        if let Shape::Isoflop { sizes, .. } = &mut simulation.shape {
+            *sizes = 6;
+        }
+        simulation
     };
     let mut held_back = plain(Scenario::HeldOut);
     held_back.shape = Shape::Isoflop {
@@ -214,7 +240,10 @@ fn intervals_cover() {
         ("F+E", plain(Scenario::BothDrifts), REPLICATES),
         ("A, J=5", five, REPLICATES),
         ("A, J=9", nine, REPLICATES),
-        ("A, K=6", six_sizes, REPLICATES),
+        ("A, K=6", six(Scenario::Plain), REPLICATES),
+        ("E, K=6", six(Scenario::DriftingGrid), REPLICATES),
+        ("F, K=6", six(Scenario::ShapeDrift), REPLICATES),
+        ("H, K=6", six(Scenario::HeldOut), REPLICATES),
         ("H drift +1", plain(Scenario::HeldOut), REPLICATES),
         ("H drift -1", held_back, REPLICATES),
         ("H, J=6", held_six, REPLICATES),
@@ -227,21 +256,10 @@ fn intervals_cover() {
         ),
     ];
     let mut rows = Vec::new();
-    println!("| scenario | method | bias x1e3 | SD x1e3 | coverage % | mean half-width x1e3 |");
-    println!("|---|---|---:|---:|---:|---:|");
+    println!("{HEADER}");
     for (name, simulation, replicates) in scenarios {
         let (own, _) = study(name, &simulation, replicates);
-        for r in &own {
-            println!(
-                "| {} | {} | {:+.2} | {:.2} | {:.1} | {:.2} |",
-                r.scenario,
-                r.method,
-                1e3 * r.bias,
-                1e3 * r.sd,
-                r.coverage,
-                1e3 * r.half
-            );
-        }
+        print(&own);
         rows.extend(own);
     }
     let row = |scenario: &str, method: &str| {
@@ -296,4 +314,274 @@ fn a_gap_that_persists_is_seldom_called_a_change() {
         })
         .count();
     assert!(wrong as f64 <= 0.06 * verdicts.len() as f64, "{counts:?}");
+}
+
+/// A grid of five sizes by five lengths, as public ladders have, or one of its variations.
+fn grid(sizes: usize, correlation: Option<f64>, laws: [Truth; 2]) -> Simulation {
+    let params: Vec<f64> = [1.0, 1.9, 2.9, 3.9, 6.7]
+        .iter()
+        .take(sizes)
+        .map(|n| 1.9e8 * n)
+        .collect();
+    let tokens_per_param = vec![10.0, 20.0, 40.0, 100.0, 200.0];
+    let mut s = Simulation::default();
+    // Only the origin of the scale.
+    s.budgets = vec![6.6e19];
+    s.shape = match correlation {
+        None => Shape::Grid {
+            params,
+            tokens_per_param,
+        },
+        Some(correlation) => Shape::Trajectories {
+            params,
+            tokens_per_param,
+            correlation,
+        },
+    };
+    let [mut treatment, mut baseline] = laws;
+    (treatment.name, baseline.name) = ("treatment".into(), "baseline".into());
+    let noise = if correlation.is_some() { 0.002 } else { 0.0015 };
+    (treatment.noise, baseline.noise) = (noise, noise);
+    s.distributions[0] = treatment;
+    s.distributions[1] = baseline;
+    s
+}
+
+/// What the interval of a grid was before sizes were groups: equal variances, t with n − 3.
+fn ungrouped(law: &RelativeLaw) -> Interval {
+    let x: Vec<f64> = law.readings.iter().map(|r| r.scale.ln()).collect();
+    let ratio: Vec<f64> = (law.readings.iter())
+        .map(|r| (r.scale / (6.0 * r.params * r.params)).ln())
+        .collect();
+    let y: Vec<f64> = law.readings.iter().map(|r| r.log_ratio).collect();
+    let ones = vec![1.0; x.len()];
+    let fit = LinearFit::new(&[&ones, &x, &ratio], &y).unwrap();
+    let e = fit.estimate(&[0.0, 1.0, 0.0], Errors::Classical).unwrap();
+    let v = law.variance;
+    let run = e.standard_error.powi(2) + v.specification;
+    let total = (run + v.item - v.idiosyncratic).max(run).max(v.item);
+    Interval {
+        value: e.value,
+        half: t_critical(0.95, e.df) * total.sqrt(),
+    }
+}
+
+#[test]
+#[ignore = "minutes of simulation; the command is at the top of this file"]
+fn grids_cover() {
+    let plane = || {
+        let with = |t: Truth, d: f64| {
+            let mut t = t;
+            t.data_per_param = d;
+            t
+        };
+        [
+            with(Truth::new("", 0.3, 0.04), 0.01),
+            with(Truth::new("", 0.0, 0.05), 0.0),
+        ]
+    };
+    let surface = |floor: f64, level: f64, [w, a, b]: [f64; 3]| {
+        let mut t = Truth::new("", level, 0.0);
+        t.floor = floor;
+        t.surface = Some(Surface {
+            data_share: w,
+            size_exponent: a,
+            data_exponent: b,
+        });
+        t
+    };
+    let bent = || {
+        [
+            surface(0.5, 1.0, [0.6, 0.34, 0.28]),
+            surface(0.9, 0.6, [0.4, 0.30, 0.32]),
+        ]
+    };
+    let mild = || {
+        [
+            surface(0.75, 0.9, [0.5, 0.34, 0.28]),
+            surface(0.9, 0.8, [0.45, 0.33, 0.29]),
+        ]
+    };
+    let sized = |mut s: Simulation| {
+        s.distributions[0].size_noise = 0.002;
+        s
+    };
+    let itemised = |mut s: Simulation| {
+        s.distributions[0].items = Some(ItemTruth::new(600, 30));
+        s.distributions[1].items = Some(ItemTruth::new(1500, 50));
+        s
+    };
+    let scenarios = [
+        ("plane", grid(5, None, plane()), 1000),
+        ("mild surfaces", grid(5, None, mild()), 1000),
+        ("surfaces", grid(5, None, bent()), 1000),
+        ("plane, size effects", sized(grid(5, None, plane())), 1000),
+        ("mild, size effects", sized(grid(5, None, mild())), 1000),
+        ("surfaces, size effects", sized(grid(5, None, bent())), 1000),
+        ("4 sizes, size effects", sized(grid(4, None, plane())), 1000),
+        ("trajectories", grid(5, Some(0.7), plane()), 1000),
+        ("trajectories, surfaces", grid(5, Some(0.7), bent()), 1000),
+        ("plane, items", itemised(grid(5, None, plane())), 400),
+        (
+            "mild, items, size effects",
+            sized(itemised(grid(5, None, mild()))),
+            400,
+        ),
+        (
+            "trajectories, items",
+            itemised(grid(5, Some(0.7), plane())),
+            400,
+        ),
+    ];
+    let mut rows = Vec::new();
+    println!("{HEADER}");
+    for (name, simulation, replicates) in scenarios {
+        let outcomes = parallel(replicates, |i| {
+            let ladder = simulation.ladder(i as u64).unwrap();
+            let mut options = Options::new("baseline");
+            options.treatments = vec!["treatment".into()];
+            let analysis = analyze(&ladder, &options).unwrap();
+            let law = &analysis.laws[0];
+            let (d, fixed) = (law.delta_beta, law.delta_beta_fixed_items);
+            let around = |value: f64, half: f64| Interval { value, half };
+            vec![
+                ("default", around(d.value, d.upper - d.value)),
+                ("equal variances", ungrouped(law)),
+                ("fixed items", around(d.value, fixed.upper - fixed.value)),
+            ]
+        });
+        let own = summary(name, simulation.exponent(0, 1).unwrap(), &outcomes);
+        print(&own);
+        rows.extend(own);
+    }
+    for r in rows.iter().filter(|r| r.method == "default") {
+        assert!(
+            r.coverage >= 95.0 - 3.0 * r.se,
+            "{}: {}",
+            r.scenario,
+            r.coverage
+        );
+    }
+    let row = |scenario: &str, method: &str| {
+        let found = |r: &&Row| r.scenario == scenario && r.method == method;
+        rows.iter().find(found).unwrap()
+    };
+    // Traps: sizes that are not groups, checkpoints that are not one run, items that are not a sample.
+    assert!(row("plane, size effects", "equal variances").coverage < 85.0);
+    assert!(row("trajectories", "equal variances").coverage < 85.0);
+    assert!(row("plane, items", "fixed items").coverage < 80.0);
+}
+
+#[test]
+#[ignore = "minutes of simulation; the command is at the top of this file"]
+fn strata_cover() {
+    let mut simulation = Simulation::scenario(Scenario::Items);
+    if let Some(items) = &mut simulation.distributions[0].items {
+        (items.strata, items.stratum_slope) = (6, 0.04);
+    }
+    if let Some(items) = &mut simulation.distributions[1].items {
+        (items.strata, items.stratum_slope) = (5, 0.04);
+    }
+    let outcomes = parallel(ITEM_REPLICATES, |i| {
+        let ladder = simulation.ladder(i as u64).unwrap();
+        let mut options = Options::new("baseline");
+        options.aggregate = Some("aggregate".into());
+        let mut of = |stratified: &[&str]| {
+            options.stratified = stratified.iter().map(|s| (*s).to_owned()).collect();
+            let d = analyze(&ladder, &options).unwrap().laws[0].delta_beta;
+            Interval {
+                value: d.value,
+                half: d.upper - d.value,
+            }
+        };
+        vec![
+            ("clusters within strata", of(&["treatment", "baseline"])),
+            ("strata ignored", of(&[])),
+        ]
+    });
+    let rows = summary("strata", simulation.exponent(0, 1).unwrap(), &outcomes);
+    println!("{HEADER}");
+    print(&rows);
+    assert!(rows[0].coverage >= 95.0 - 3.0 * rows[0].se);
+    // What strata differ by is no error: the interval that counts it is longer for nothing.
+    assert!(rows[0].half < 0.9 * rows[1].half);
+}
+
+#[test]
+#[ignore = "minutes of simulation; the command is at the top of this file"]
+fn optional_intervals_cover() {
+    // Six treatments that share a baseline.
+    let mut simulation = Simulation::scenario(Scenario::Plain);
+    for k in 2..7 {
+        let mut t = simulation.distributions[0].clone();
+        t.name = format!("treatment-{k}");
+        t.beta -= 0.002 * f64::from(k);
+        simulation.distributions.push(t);
+    }
+    let itemised = Simulation::scenario(Scenario::Items);
+    println!("{HEADER}");
+    let mut crossed_rows = Vec::new();
+    for (name, s, replicates) in [("A plain", &simulation, 1000), ("B items", &itemised, 500)] {
+        let truth = |t: &str| {
+            let at = s.distributions.iter().position(|d| d.name == t).unwrap();
+            s.exponent(at, 1).unwrap()
+        };
+        let outcomes = parallel(replicates, |i| {
+            let mut options = Options::new("baseline");
+            options.aggregate = Some("aggregate".into());
+            (options.crossed_bootstrap, options.max_t) = (true, true);
+            let analysis = analyze(&s.ladder(i as u64).unwrap(), &options).unwrap();
+            let all = |f: &dyn Fn(&RelativeLaw) -> (f64, f64)| {
+                let inside = |l: &RelativeLaw| {
+                    let (lower, upper) = f(l);
+                    (lower..=upper).contains(&truth(&l.treatment))
+                };
+                analysis.laws.iter().all(inside)
+            };
+            let max_t = all(&|l| l.max_t.map(|i| (i.lower, i.upper)).unwrap());
+            let sidak = all(&|l| (l.simultaneous.lower, l.simultaneous.upper));
+            let first = analysis
+                .laws
+                .iter()
+                .find(|l| l.treatment == "treatment")
+                .unwrap();
+            let b = first.crossed_bootstrap.unwrap();
+            let crossed = Interval {
+                value: 0.5 * (b.lower.value + b.upper.value),
+                half: 0.5 * (b.upper.value - b.lower.value),
+            };
+            let ratio = |i: relscale::fit::Interval| i.upper - i.lower;
+            let width = ratio(first.max_t.unwrap()) / ratio(first.simultaneous);
+            (crossed, max_t, sidak, width)
+        });
+        let crossed: Vec<Vec<Named>> = outcomes
+            .iter()
+            .map(|o| vec![("crossed bootstrap", o.0)])
+            .collect();
+        let rows = summary(name, truth("treatment"), &crossed);
+        print(&rows);
+        crossed_rows.extend(rows);
+        let n = outcomes.len() as f64;
+        let percent = |inside: usize| 100.0 * inside as f64 / n;
+        let (max_t, sidak) = (
+            percent(outcomes.iter().filter(|o| o.1).count()),
+            percent(outcomes.iter().filter(|o| o.2).count()),
+        );
+        let width = outcomes.iter().map(|o| o.3).sum::<f64>() / n;
+        println!(
+            "{name}: all laws inside at once: max |t| {max_t:.1} %, Sidak {sidak:.1} %; width {width:.3}"
+        );
+        assert!(
+            max_t >= 95.0 - 300.0 * (0.0475 / n).sqrt(),
+            "{name}: {max_t}"
+        );
+    }
+    for r in &crossed_rows {
+        assert!(
+            r.coverage >= 95.0 - 3.0 * r.se,
+            "{}: {}",
+            r.scenario,
+            r.coverage
+        );
+    }
 }

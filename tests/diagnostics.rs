@@ -1,6 +1,8 @@
 //! Diagnostics that need ladders made for them.
 
-use relscale::fit::simulate::Simulation;
+use relscale::fit::regression::Line;
+use relscale::fit::resample::crossed_bootstrap;
+use relscale::fit::simulate::{Scenario, Shape, Simulation};
 use relscale::fit::{Analysis, Flag, Options, analyze};
 use relscale::ladder::{Ladder, Run};
 
@@ -148,4 +150,182 @@ fn without_seeds_there_is_no_pure_error() {
     }
     let read: Analysis = serde_json::from_value(json).unwrap();
     assert!(law(&read).lack_of_fit.is_none());
+}
+
+#[test]
+fn the_next_power_is_the_textbook_test() {
+    let y = |j: usize, z: f64, seed: u64| 0.3 + 0.01 * z.powi(4) + wobble(j, z, seed);
+    let a = analyze(&replicated(y), &options()).unwrap();
+    let n = law(&a).next_power.unwrap();
+    let z: Vec<f64> = (0..16).map(|i| 0.5 * (f64::from(i / 2) - 3.5)).collect();
+    let fourth: Vec<f64> = z.iter().map(|z| z.powi(4)).collect();
+    let q = residuals(&z, &fourth, 3);
+    let (mut rss, mut qe, mut qq) = (0.0, 0.0, 0.0);
+    for j in 0..5 {
+        let own: Vec<f64> = (0..16).map(|i| y(j, z[i], (i % 2) as u64)).collect();
+        let e = residuals(&z, &own, 3);
+        rss += e.iter().map(|e| e * e).sum::<f64>();
+        qe += e.iter().zip(&q).map(|(e, q)| e * q).sum::<f64>();
+        qq += q.iter().map(|q| q * q).sum::<f64>();
+    }
+    let explained = qe * qe / qq;
+    let f = explained / ((rss - explained) / 59.0);
+    assert_eq!((n.budgets, n.power, n.df, n.residual_df), (5, 4, 1, 59));
+    assert!((n.f / f - 1.0).abs() < 1e-8, "{} and {f}", n.f);
+    assert!((n.coefficient * qq / qe - 1.0).abs() < 1e-8);
+    assert!(law(&a).flags.contains(&Flag::NextPower));
+    let cubic = |j: usize, z: f64, seed: u64| 0.3 + 0.02 * z * z * z + wobble(j, z, seed);
+    let flat = |j: usize, z: f64, seed: u64| 0.3 + wobble(j, z, seed);
+    let [bent, flat] = [
+        analyze(&replicated(cubic), &options()).unwrap(),
+        analyze(&replicated(flat), &options()).unwrap(),
+    ]
+    .map(|a| law(&a).next_power.unwrap().f);
+    assert!((bent / flat - 1.0).abs() < 1e-7);
+}
+
+#[test]
+fn the_next_power_has_its_level_on_cubics_and_finds_a_quartic() {
+    let mut level = (0, 0.0);
+    let n = 200;
+    let p = |s: &Simulation, replicate: u64| {
+        let a = analyze(&s.ladder(replicate).unwrap(), &options()).unwrap();
+        law(&a).next_power.unwrap().p_value
+    };
+    for replicate in 0..n {
+        let p = p(&Simulation::default(), replicate);
+        level.0 += usize::from(p < 0.05);
+        level.1 += p / n as f64;
+    }
+    // Binomial(200, .05) exceeds 20 once in 700; the mean of uniforms has standard error 0.020.
+    assert!(level.0 <= 20 && (level.1 - 0.5).abs() < 0.08, "{level:?}");
+    let mut quartic = Simulation::default();
+    quartic.distributions[0].profile[2] = 0.002;
+    let found = (0..20).filter(|&r| p(&quartic, r) < 0.05).count();
+    assert!(found >= 18, "{found} of 20");
+}
+
+#[test]
+fn without_noise_there_is_no_next_power() {
+    let mut s = Simulation::default();
+    s.run_noise = 0.0;
+    s.distributions.iter_mut().for_each(|d| d.noise = 0.0);
+    let a = analyze(&s.ladder(0).unwrap(), &options()).unwrap();
+    assert!(law(&a).next_power.is_none() && !law(&a).flags.contains(&Flag::NextPower));
+}
+
+#[test]
+fn the_crossed_bootstrap_is_that_of_the_readings_and_clusters() {
+    let mut o = options();
+    o.crossed_bootstrap = true;
+    let a = analyze(&Simulation::default().ladder(3).unwrap(), &o).unwrap();
+    let l = law(&a);
+    let middle = l.reference_flops.ln();
+    let x: Vec<f64> = l.readings.iter().map(|r| r.scale.ln() - middle).collect();
+    let y: Vec<f64> = l.readings.iter().map(|r| r.log_ratio).collect();
+    let line = Line::new(&x, &y).unwrap();
+    let extra = l.variance.frontier + l.variance.specification;
+    let direct = crossed_bootstrap(&line, &[], extra, 0.0, 0.95, o.seed).unwrap();
+    let found = l.crossed_bootstrap.unwrap();
+    for (a, b) in [(found.lower, direct.lower), (found.upper, direct.upper)] {
+        assert!(
+            (a.value - b.value).abs() < 1e-9 * b.value.abs(),
+            "{a:?} {b:?}"
+        );
+        assert!(a.monte_carlo_error > 0.0 && a.draws == 9_999);
+    }
+    // Items make it wider, as they do the interval.
+    let sampled = Simulation::scenario(Scenario::Items).ladder(0).unwrap();
+    let width = |items| {
+        let mut o = o.clone();
+        o.items = items;
+        let b = law(&analyze(&sampled, &o).unwrap())
+            .crossed_bootstrap
+            .unwrap();
+        b.upper.value - b.lower.value
+    };
+    let (population, fixed) = (
+        width(relscale::fit::Items::Population),
+        width(relscale::fit::Items::Fixed),
+    );
+    assert!(population > 1.5 * fixed, "{population} and {fixed}");
+}
+
+#[test]
+fn the_largest_t_lies_between_one_law_and_independent_laws() {
+    let mut s = Simulation::scenario(Scenario::Items);
+    s.corpora = 2;
+    for k in 2..5 {
+        let mut t = s.distributions[0].clone();
+        t.name = format!("treatment-{k}");
+        s.distributions.push(t);
+    }
+    let mut o = options();
+    o.treatments.clear();
+    o.max_t = true;
+    let a = analyze(&s.ladder(1).unwrap(), &o).unwrap();
+    let m = a.max_t.unwrap();
+    assert_eq!(m.laws, 8);
+    for l in &a.laws {
+        let i = l.max_t.unwrap();
+        let slack = 5.0 * m.critical.monte_carlo_error * l.delta_beta.standard_error;
+        assert!(l.delta_beta.lower >= i.lower - slack && l.delta_beta.upper <= i.upper + slack);
+        assert!(l.simultaneous.lower <= i.lower + slack && l.simultaneous.upper >= i.upper - slack);
+    }
+    // A law and copies of it are one law.
+    let mut twins = Simulation::default();
+    twins.distributions[0].noise = 0.0;
+    for k in 2..5 {
+        let mut t = twins.distributions[0].clone();
+        t.name = format!("treatment-{k}");
+        twins.distributions.push(t);
+    }
+    let a = analyze(&twins.ladder(1).unwrap(), &o).unwrap();
+    let (m, l) = (a.max_t.unwrap(), &a.laws[0]);
+    let (i, d) = (l.max_t.unwrap(), l.delta_beta);
+    let slack = 5.0 * m.critical.monte_carlo_error * d.standard_error;
+    assert!((i.upper - d.upper).abs() < slack, "{i:?} {d:?}");
+    // Off unless asked for.
+    let a = analyze(&twins.ladder(1).unwrap(), &options()).unwrap();
+    assert!(a.max_t.is_none() && a.laws.iter().all(|l| l.max_t.is_none()));
+    assert!(a.laws.iter().all(|l| l.crossed_bootstrap.is_none()));
+}
+
+#[test]
+fn draws_do_not_depend_on_threads() {
+    let ladder = Simulation::scenario(Scenario::Items).ladder(5).unwrap();
+    let mut o = options();
+    (o.crossed_bootstrap, o.max_t) = (true, true);
+    let once = || serde_json::to_string(&analyze(&ladder, &o).unwrap()).unwrap();
+    let alone = once();
+    for threads in [2, 8] {
+        let all: Vec<String> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(once)).collect();
+            workers.into_iter().map(|w| w.join().unwrap()).collect()
+        });
+        assert!(all.iter().all(|j| *j == alone));
+    }
+}
+
+#[test]
+fn six_sizes_are_checked_by_cubics() {
+    let mut s = Simulation::default();
+    s.shape = Shape::Isoflop {
+        sizes: 6,
+        drift: 0.0,
+    };
+    let a = analyze(&s.ladder(0).unwrap(), &options()).unwrap();
+    let l = law(&a);
+    assert!(l.variance.specification > 0.0);
+    assert!(!l.flags.contains(&Flag::NoSpecificationCheck));
+    let off = l.optimum_rules["cubic"] - l.delta_beta.value;
+    assert!((l.variance.specification / (off * off) - 1.0).abs() < 1e-9);
+    // Four sizes leave nothing to check with, and the flag says so.
+    s.shape = Shape::Isoflop {
+        sizes: 4,
+        drift: 0.0,
+    };
+    let a = analyze(&s.ladder(0).unwrap(), &options()).unwrap();
+    assert_eq!(law(&a).variance.specification, 0.0);
+    assert!(law(&a).flags.contains(&Flag::NoSpecificationCheck));
 }

@@ -4,7 +4,9 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
+use proptest::prelude::*;
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
 use relscale::tokenizer::Tokenizer;
@@ -123,7 +125,7 @@ fn a_line_that_cannot_be_used_is_named() {
 /// A word-level byte-pair tokenizer with the merges `a b`, `Ġ a` and `Ġ ab`, and a special token.
 const TOKENIZER: &str = r#"{
   "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
-  "added_tokens": [{"id": 9, "content": "<end>", "single_word": false, "lstrip": false,
+  "added_tokens": [{"id": 11, "content": "<end>", "single_word": false, "lstrip": false,
     "rstrip": false, "normalized": false, "special": true}],
   "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
     "use_regex": true},
@@ -131,7 +133,7 @@ const TOKENIZER: &str = r#"{
   "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
     "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
     "vocab": {"a": 0, "b": 1, "Ġ": 2, "ab": 3, "Ġa": 4, "Ġab": 5, "<": 6, ">": 7, "e": 8,
-      "n": 10, "d": 11},
+      "n": 10, "d": 9},
     "merges": [["a", "b"], ["Ġ", "a"], ["Ġ", "ab"]]}
 }"#;
 
@@ -150,18 +152,56 @@ fn contexts_and_continuations_are_cut_where_the_tokens_allow() {
         (2, 0)
     );
     // Special tokens in a text are text.
-    assert_eq!(encode("<end>").tokens, [6, 8, 10, 11, 7]);
+    assert_eq!(encode("<end>").tokens, [6, 8, 10, 9, 7]);
 
-    let pair =
-        |context: &str, continuation: &str| tokenizer.encode_pair(context, continuation).unwrap();
-    assert_eq!(pair("ab", " ab"), (vec![3], vec![5]));
+    let pair = |context: &str, continuation: &str| {
+        let pair = tokenizer.encode_pair(context, continuation).unwrap();
+        (pair.context, pair.continuation, pair.bytes, pair.spanned)
+    };
+    assert_eq!(pair("ab", " ab"), (vec![3], vec![5], 3, 0));
     // The space goes with the continuation, wherever it was written.
-    assert_eq!(pair("ab ", "ab"), (vec![3], vec![5]));
+    assert_eq!(pair("ab ", "ab"), (vec![3], vec![5], 3, 0));
     // ⟨ab⟩ spans the cut between `a` and `b`: it is scored as a whole.
-    assert_eq!(pair("a", "b"), (vec![], vec![3]));
-    assert_eq!(pair("ab a", "b"), (vec![3], vec![5]));
-    assert_eq!(pair("", "ab"), (vec![], vec![3]));
+    assert_eq!(pair("a", "b"), (vec![], vec![3], 2, 1));
+    assert_eq!(pair("ab a", "b"), (vec![3], vec![5], 3, 2));
+    assert_eq!(pair("", "ab"), (vec![], vec![3], 2, 0));
     assert!(tokenizer.encode_pair("ab", "").is_err());
+
+    // Unless they are asked for.
+    let parsed = tokenizer.with_special_tokens_parsed(true);
+    assert_eq!(parsed.encode("<end>ab").unwrap().tokens, [11, 3]);
+}
+
+proptest! {
+    #[test]
+    fn every_byte_of_a_pair_is_counted_once(
+        context in "[ab<>end é\n]{0,12}",
+        continuation in "[ab<>end é\n]{1,8}",
+    ) {
+        static BOTH: OnceLock<[Tokenizer; 2]> = OnceLock::new();
+        let both = BOTH.get_or_init(|| {
+            let folder = Folder::new("every-byte");
+            folder.write("tokenizer.json", TOKENIZER.as_bytes());
+            [Tokenizer::bytes(), Tokenizer::load(&folder.0).unwrap()]
+        });
+        for tokenizer in both {
+            let whole = tokenizer.encode(&format!("{context}{continuation}")).unwrap().tokens;
+            // The byte-pair tokenizer has no token for `é` and line breaks, and drops them.
+            let Ok(pair) = tokenizer.encode_pair(&context, &continuation) else {
+                prop_assert!(whole.is_empty());
+                continue;
+            };
+            prop_assert!(!pair.continuation.is_empty());
+            prop_assert_eq!([pair.context, pair.continuation].concat(), whole);
+            let trailing = context.len() - context.trim_end().len();
+            prop_assert_eq!(pair.bytes, continuation.len() + trailing + pair.spanned);
+            // White space may stand on either side of the cut.
+            let moved = tokenizer
+                .encode_pair(context.trim_end(), &format!("{}{continuation}", &context[context.trim_end().len()..]))
+                .unwrap();
+            prop_assert_eq!(pair.bytes, moved.bytes);
+        }
+    }
 }
 
 #[test]
@@ -194,6 +234,70 @@ fn a_tokenizer_that_is_not_one_is_named() {
 }
 
 #[test]
+fn the_beginning_of_sequence_token_is_that_of_the_checkpoint() {
+    let folder = Folder::new("bos");
+    folder.write("tokenizer.json", TOKENIZER.as_bytes());
+    let bos = || {
+        let tokenizer = Tokenizer::load(&folder.0).unwrap();
+        (tokenizer.bos(), tokenizer.adds_bos())
+    };
+    let config = |text: &str| folder.write("tokenizer_config.json", text.as_bytes());
+    assert_eq!(bos(), (None, false));
+    folder.write("config.json", br#"{"bos_token_id": 7}"#);
+    assert_eq!(bos(), (Some(7), false));
+    folder.write(
+        "special_tokens_map.json",
+        br#"{"bos_token": {"content": "<end>"}}"#,
+    );
+    assert_eq!(bos(), (Some(11), false));
+    config(r#"{"bos_token": "a", "add_bos_token": true}"#);
+    assert_eq!(bos(), (Some(0), true));
+    config(r#"{"bos_token": null, "add_bos_token": true}"#);
+    assert_eq!(bos(), (None, false));
+    for bad in [r#"{"bos_token": "zz"}"#, r#"{"add_bos_token": 1}"#] {
+        let path = config(bad);
+        match Tokenizer::load(&folder.0) {
+            Err(Error::Config { path: named, .. }) => assert_eq!(named, path),
+            other => panic!("{other:?}"),
+        }
+    }
+    // What the post-processor does, unless the settings say otherwise.
+    let template = r#""post_processor": {"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<end>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"<end>": {"id": "<end>", "ids": [11], "tokens": ["<end>"]}}}"#;
+    let with = TOKENIZER.replace(r#""post_processor": null"#, template);
+    folder.write("tokenizer.json", with.as_bytes());
+    config(r#"{"bos_token": "<end>"}"#);
+    assert_eq!(bos(), (Some(11), true));
+    config(r#"{"bos_token": "a"}"#);
+    assert_eq!(bos(), (Some(0), false));
+    config(r#"{"bos_token": "<end>", "add_bos_token": false}"#);
+    assert_eq!(bos(), (Some(11), false));
+    // Without the token, the text as before.
+    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    assert_eq!(tokenizer.encode("ab").unwrap().tokens, [3]);
+}
+
+#[test]
+fn a_byte_tokenizer_can_have_a_token_to_begin_with() {
+    let folder = Folder::new("bos-of-bytes");
+    let config =
+        br#"{"tokenizer_class": "ByteTokenizer", "bos_token_id": 256, "add_bos_token": true}"#;
+    folder.write("tokenizer_config.json", config);
+    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    assert_eq!((tokenizer.bos(), tokenizer.adds_bos()), (Some(256), true));
+    // A byte tokenizer has no other use for it, so it is put before texts unless that is denied.
+    folder.write(
+        "tokenizer_config.json",
+        br#"{"tokenizer_class": "ByteTokenizer", "bos_token_id": 3}"#,
+    );
+    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    assert_eq!((tokenizer.bos(), tokenizer.adds_bos()), (Some(3), true));
+    assert_eq!(Tokenizer::bytes().bos(), None);
+}
+
+#[test]
 fn a_real_tokenizer_splits_digits_and_keeps_spaces() {
     let Some(dir) = common::shared("tokenizers/smollm2") else {
         return;
@@ -201,11 +305,12 @@ fn a_real_tokenizer_splits_digits_and_keeps_spaces() {
     let tokenizer = Tokenizer::load(dir).unwrap();
     let tokens = |text: &str| tokenizer.encode(text).unwrap().tokens;
     assert_eq!(tokens("2024").len(), 4);
-    let (context, answer) = tokenizer
+    let pair = tokenizer
         .encode_pair("The capital of France is", " Paris")
         .unwrap();
+    assert_eq!((pair.bytes, pair.spanned), (6, 0));
     assert_eq!(
-        [context, answer].concat(),
+        [pair.context, pair.continuation].concat(),
         tokens("The capital of France is Paris")
     );
 }

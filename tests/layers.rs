@@ -9,7 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("backend", &[]),
     ("checkpoint", &["backend"]),
     ("model", &["backend", "checkpoint"]),
-    ("tokenizer", &[]),
+    ("tokenizer", &["checkpoint"]),
     ("distribution", &[]),
     ("scorer", &["distribution"]),
     (
@@ -17,6 +17,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["model", "distribution", "scorer", "tokenizer"],
     ),
     ("ladder", &["scorer"]),
+    (
+        "log",
+        &[
+            "checkpoint",
+            "model",
+            "distribution",
+            "scorer",
+            "tokenizer",
+            "evaluate",
+            "ladder",
+        ],
+    ),
     ("fit", &["ladder"]),
     ("report", &["fit", "ladder"]),
     ("isoflop", &["fit", "ladder"]),

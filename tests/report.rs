@@ -167,4 +167,34 @@ fn the_table_names_every_law_and_verdict() {
         );
     }
     assert!(!text.contains("NaN"), "{text}");
+    // Every flag that is set is explained, and only those.
+    let set: std::collections::BTreeSet<_> = analysis.laws.iter().flat_map(|l| &l.flags).collect();
+    assert!(!set.is_empty());
+    for flag in &set {
+        assert!(text.contains(flag.meaning()), "no {flag:?} in\n{text}");
+    }
+    let legend = text.split("\nFlags\n").nth(1).unwrap();
+    let explained = legend.lines().take_while(|l| l.starts_with("  ")).count();
+    assert_eq!(explained, set.len(), "{text}");
+}
+
+#[test]
+fn misfits_and_second_intervals_have_lines_of_their_own() {
+    let mut options = Options::new("baseline");
+    options.aggregate = Some("aggregate".to_owned());
+    (options.crossed_bootstrap, options.max_t) = (true, true);
+    let analysis = analyze(&isoflop(3), &options).unwrap();
+    let text = analysis.to_string();
+    for part in [
+        "crossed bootstrap",
+        "error of ends",
+        "Largest |t| of 4 laws",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    let bent = |l: &&relscale::fit::RelativeLaw| l.next_power.is_some_and(|n| n.p_value < 0.05);
+    for law in analysis.laws.iter().filter(bent) {
+        let line = format!("next power of {}:", law.treatment);
+        assert!(text.contains(&line), "no {line} in\n{text}");
+    }
 }

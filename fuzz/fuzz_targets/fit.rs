@@ -1,7 +1,7 @@
 //! Any bytes as a table of losses give an analysis of finite numbers or a typed error; they never
 //! panic, and neither do the table and the drawings made of the result.
 //!
-//! The input is CSV text, after two bytes that choose the baseline and a few options.
+//! The input is CSV text, after two bytes that choose the baseline and options.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -51,6 +51,19 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if on(7) {
         options.aggregate = names.iter().find(|n| *n != baseline).cloned();
+    }
+    // The bits of the first byte are free, but for the few that choose among names.
+    if choice >> 7 & 1 == 1 {
+        options.error_rates.extend(names.last().cloned());
+    }
+    options.mixed_model = choice >> 6 & 1 == 1;
+    if choice >> 5 & 1 == 1 {
+        options.surface_huber = Some(1e-3);
+    }
+    options.crossed_bootstrap = choice >> 4 & 1 == 1;
+    options.max_t = choice >> 3 & 1 == 1;
+    if choice >> 2 & 1 == 1 {
+        options.stratified.clone_from(&names);
     }
     let Ok(analysis) = analyze(&ladder, &options) else {
         return;

@@ -4,21 +4,26 @@ use std::collections::BTreeMap;
 
 use crate::ladder::Ladder;
 
+use super::budget_effects::mixed_model;
 use super::contrast::{self, Fitted, Part, View, fit_readout};
-use super::design::{Corpus, Design, mean_log, position, read_by};
+use super::design::{Corpus, Design, mean_log, position, read_by, stratum_sizes};
 use super::diagnostics::{self as diag, Target};
 use super::error::FitError;
+use super::error_rates::{self, Rates};
 use super::frontier::Profile;
 use super::inference::Estimate;
 use super::joint;
 use super::laws::{compare_laws, fit_floor_law, fit_surface};
+use super::loss_to_loss::loss_to_loss;
 use super::meta::moderate_variances;
 use super::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
-use super::options::{Items, Options, VarianceForm};
+use super::options::{Items, Options};
 use super::result::{
     Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport,
     ProfilePoint, Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
+use super::simultaneous::Family;
+use super::surface::surface;
 use super::verdict::{Evidence, Flag, Verdict, decide};
 
 /// Measures how the gap between the baseline and every treatment evolves along a ladder.
@@ -65,7 +70,8 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         .as_ref()
         .map(|a| position(ladder, a))
         .transpose()?;
-    for name in options.chance.keys().chain(options.covariate.keys()) {
+    let named = options.chance.keys().chain(options.covariate.keys());
+    for name in named.chain(&options.stratified).chain(&options.error_rates) {
         position(ladder, name)?;
     }
     let treatments: Vec<usize> = if options.treatments.is_empty() {
@@ -90,6 +96,11 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
             needed: 1,
         });
     }
+    // Whatever an error rate takes part in is fitted to counts, the rest to logarithms.
+    let rate = |d: &usize| options.error_rates.contains(names[*d]);
+    let (counted, treatments): (Vec<usize>, Vec<usize>) = treatments
+        .into_iter()
+        .partition(|t| rate(t) || rate(&baseline));
     let cluster_ids = cluster_ids(ladder);
     let corpus_names = ladder.corpora();
     let mut refused = Vec::new();
@@ -117,13 +128,24 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     let mut centred = Vec::new();
     let mut heterogeneity = Vec::new();
     let mut covariate = Vec::new();
+    let mut family = Family::default();
     // The view with the most runs of each corpus.
     let mut widest: Vec<View<'_>> = Vec::new();
     let mut compared = treatments.clone();
+    let mut counts = Rates::default();
     if !compared.contains(&baseline) {
         compared.push(baseline);
     }
     for corpus in &corpora {
+        for (t, error) in error_rates::fit(
+            corpus,
+            (&counted, baseline),
+            &cluster_ids,
+            options,
+            &mut counts,
+        ) {
+            refuse(corpus.name, Some(t), error);
+        }
         // Comparisons over the same runs share a plan.
         let mut groups: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
         for &t in &treatments {
@@ -139,7 +161,12 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
                     let moderated = moderate(&view, &group, baseline, options);
                     for t in group {
                         match law(&view, t, baseline, moderated.get(&t), options) {
-                            Ok(l) => laws.push(l),
+                            Ok(l) => {
+                                if options.max_t {
+                                    family.add(&view, t, baseline);
+                                }
+                                laws.push(l);
+                            }
                             Err(e) => refuse(corpus.name, Some(t), e),
                         }
                     }
@@ -154,7 +181,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
             continue;
         };
         reports.push(corpus_report(&view, options));
-        for (d, name) in names.iter().enumerate() {
+        for (d, name) in names.iter().enumerate().filter(|(d, _)| !rate(d)) {
             if let Ok(l) = single(&view, d, name, options) {
                 traditional.push(l);
             }
@@ -172,7 +199,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         }
         widest.push(view);
     }
-    if laws.is_empty() {
+    if laws.is_empty() && counts.laws.is_empty() {
         return Err(first_error.unwrap_or(FitError::TooFew {
             what: "corpora".into(),
             found: 0,
@@ -193,7 +220,14 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     joint::finish(&mut cross_corpus)?;
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
     flag_floors(&mut laws, &traditional, options);
-    decide_together(&mut laws, options)?;
+    let mut max_t = None;
+    if !laws.is_empty() {
+        decide_together(&mut laws, options)?;
+        if options.max_t {
+            max_t = family.intervals(&mut laws, options)?;
+        }
+    }
+    counts.decide(options)?;
     Ok(Analysis {
         schema: 1,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -208,6 +242,9 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         cross_corpus,
         heterogeneity,
         covariate,
+        max_t,
+        counts: counts.laws,
+        rates: counts.rates,
         refused,
     })
 }
@@ -277,7 +314,12 @@ fn law(
     let names = corpus.ladder.scores();
     let terms = vec![(treatment, 1.0), (baseline, -1.0)];
     let y = view.scalar(&terms)?;
-    let mut fitted = contrast::fit(&[Part { view, terms }], None, options)?;
+    let parts = [Part {
+        view,
+        terms: terms.clone(),
+    }];
+    let mut fitted = contrast::fit(&parts, None, options)?;
+    let loss_to_loss = loss_to_loss(view, treatment, baseline, &fitted, options).ok();
     if let Some(&(sigma2, df)) = moderated {
         fitted.moderate(sigma2, df);
     }
@@ -340,6 +382,12 @@ fn law(
         .collect();
     let backtest = diag::backtest(plan, &fitted, &reading, &held_out, &floors, options);
     let lack_of_fit = diag::lack_of_fit(corpus, main, &y);
+    let next_power = diag::next_power(corpus, main, &y);
+    let crossed_bootstrap = if options.crossed_bootstrap {
+        diag::crossed(view, &terms, &fitted, options)
+    } else {
+        None
+    };
     let items = item_report(view, treatment, baseline, &fitted, options);
     let margin = options.margin();
     let tost = delta_beta.equivalence_p(margin);
@@ -364,8 +412,10 @@ fn law(
         Flag::NoSpecificationCheck,
     );
     flag(fitted.silent, Flag::NoItemVariance);
-    let smallest = items.treatment_clusters.min(items.baseline_clusters);
-    flag(!fitted.silent && smallest < 8, Flag::FewClusters);
+    // Every stratum takes one degree of freedom.
+    let free = (items.treatment_clusters - items.treatment_strata)
+        .min(items.baseline_clusters - items.baseline_strata);
+    flag(!fitted.silent && free < 7, Flag::FewClusters);
     flag(items.dropped_clusters > 0, Flag::DroppedClusters);
     flag(!items.dropped_runs.is_empty(), Flag::DroppedRuns);
     flag(curvature.questioned, Flag::PowerLawQuestioned);
@@ -378,6 +428,16 @@ fn law(
         .flatten()
         .any(|l| l.p_value < 0.05),
         Flag::LackOfFit,
+    );
+    flag(
+        [
+            next_power,
+            diag::next_power(corpus, main, &corpus.aggregate),
+        ]
+        .into_iter()
+        .flatten()
+        .any(|n| n.p_value < 0.05),
+        Flag::NextPower,
     );
     flag(
         delta_beta.p_value <= options.alpha
@@ -426,6 +486,8 @@ fn law(
         by_q: 1.0,
         selected: None,
         simultaneous: delta_beta.interval(),
+        max_t: None,
+        crossed_bootstrap,
         equivalence: Equivalence {
             margin_percent: options.margin_percent,
             margin,
@@ -452,9 +514,12 @@ fn law(
         band: diag::band(&fitted, plan.origin, &plan.x, options),
         parity: diag::parity(&fitted, plan.origin, options),
         difference,
+        loss_to_loss,
+        mixed: mixed_model(view, &y, options),
         semi_log: diag::semi_log(stage, &fitted.readings, options)?,
         local_exponents: diag::local_exponents(plan, &fitted.readings),
         lack_of_fit,
+        next_power,
         curvature,
         leave_one_out,
         resampling,
@@ -514,6 +579,7 @@ fn item_report(
     let corpus = view.corpus;
     let of = |d: usize| corpus.losses.get(d).and_then(Option::as_ref);
     let count = |d: usize| of(d).map_or(0, |l| l.clusters.len());
+    let strata = |d: usize| of(d).map_or(0, |l| stratum_sizes(&l.strata).len());
     let dropped = |d: usize| of(d).map_or(0, |l| l.dropped);
     let (t, b) = (view.influence(treatment), view.influence(baseline));
     let shared = match (t, b) {
@@ -539,6 +605,8 @@ fn item_report(
     ItemReport {
         treatment_clusters: count(treatment),
         baseline_clusters: count(baseline),
+        treatment_strata: strata(treatment),
+        baseline_strata: strata(baseline),
         dropped_clusters: dropped(treatment) + dropped(baseline),
         dropped_runs: (0..corpus.runs.len())
             .filter(|r| !used.contains(r) && !corpus.held_out(*r))
@@ -622,6 +690,7 @@ fn single(
         errors: fitted.readings.iter().map(|f| diag::exp(*f)).collect(),
         floor: floor(view, &fitted.readings, options),
         chance_distance: chance_distance(&fitted, options.chance.get(name)),
+        surface: surface(view, errors, options),
     })
 }
 
@@ -634,7 +703,7 @@ fn moderate(
     options: &Options,
 ) -> BTreeMap<usize, (f64, f64)> {
     let mut result = BTreeMap::new();
-    if !options.moderation || options.variance != VarianceForm::Ols || group.len() < 8 {
+    if !options.moderation || !view.plan.main().stage.classical() || group.len() < 8 {
         return result;
     }
     let fits: Vec<(usize, Fitted)> = group
@@ -773,6 +842,7 @@ fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {
     let (corpus, plan) = (view.corpus, &view.plan);
     let runs = corpus.ladder.runs();
     CorpusReport {
+        surface: surface(view, &corpus.aggregate, options),
         corpus: corpus.name.into(),
         design: plan.design,
         runs: view.members.len(),
@@ -804,6 +874,7 @@ fn corpus_report(view: &View<'_>, options: &Options) -> CorpusReport {
                 Estimate::new(e.value, e.standard_error.powi(2), e.df, options.alpha)
             },
             lack_of_fit: diag::lack_of_fit(corpus, plan.main(), &corpus.aggregate),
+            next_power: diag::next_power(corpus, plan.main(), &corpus.aggregate),
         }),
         profiles: view
             .members

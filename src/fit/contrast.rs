@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::design::{Corpus, Design, Losses, Plan, Readout};
+use super::design::{Corpus, Design, Losses, Plan, Readout, stratum_sizes};
 use super::error::FitError;
 use super::inference::{Cov, Estimate, Stage};
 use super::options::{Items, Options};
@@ -18,7 +18,8 @@ use super::regression::{LinearFit, dot};
 pub(crate) struct Influence {
     /// Ladder-wide cluster ids, ascending.
     ids: Vec<usize>,
-    /// Centred leave-one-out values of level and exponent, times `√((G−1)/G)`.
+    /// Leave-one-out values of level and exponent about their mean over the stratum, times
+    /// `√((G−1)/G)` with the `G` clusters of the stratum.
     pull: [Vec<f64>; 2],
     /// Leave-one-out change of the exponent, not centred: `δ(−g) − δ`.
     shift: Vec<f64>,
@@ -26,6 +27,7 @@ pub(crate) struct Influence {
     noise: Vec<f64>,
     item: Cov,
     idiosyncratic: Cov,
+    /// One more than the degrees of freedom.
     pub(crate) effective: f64,
 }
 
@@ -37,7 +39,7 @@ pub(crate) struct View<'a> {
     /// Positions of the runs used.
     pub(crate) members: Vec<usize>,
     influences: BTreeMap<usize, Influence>,
-    weights: [Vec<f64>; 2],
+    pub(crate) weights: [Vec<f64>; 2],
 }
 
 impl<'a> View<'a> {
@@ -127,7 +129,19 @@ fn influence(
         .filter(|&r| weights.iter().any(|w| w[r] != 0.0) || basis.iter().any(|b| b[r] != 0.0))
         .collect();
     let n = used.len();
-    let scale = ((g as f64 - 1.0) / g as f64).sqrt();
+    let sizes: Vec<f64> = stratum_sizes(&losses.strata)
+        .into_iter()
+        .map(|n| n as f64)
+        .collect();
+    let scale: Vec<f64> = sizes.iter().map(|n| ((n - 1.0) / n).sqrt()).collect();
+    // Means over the clusters of each stratum.
+    let means = |values: &mut dyn Iterator<Item = f64>| -> Vec<f64> {
+        let mut sums = vec![0.0; sizes.len()];
+        for (v, &h) in values.zip(&losses.strata) {
+            sums[h] += v;
+        }
+        sums.iter().zip(&sizes).map(|(s, n)| s / n).collect()
+    };
     let rows: Vec<&[f64]> = losses.without.chunks_exact(runs).collect();
     let mut pull = [vec![0.0; g], vec![0.0; g]];
     let mut shift = vec![0.0; g];
@@ -144,18 +158,15 @@ fn influence(
         if k == 1 {
             shift.clone_from(pull);
         }
-        let mean = pull.iter().sum::<f64>() / g as f64;
-        pull.iter_mut().for_each(|p| *p = (*p - mean) * scale);
+        let mean = means(&mut pull.iter().copied());
+        for (p, &h) in pull.iter_mut().zip(&losses.strata) {
+            *p = (*p - mean[h]) * scale[h];
+        }
     }
     // Item-by-run noise: what is left of each cluster's profile over the runs.
-    let means: Vec<f64> = used
+    let run_means: Vec<Vec<f64>> = used
         .iter()
-        .map(|&r| {
-            rows.iter()
-                .map(|row| row[r] - losses.log_error[r])
-                .sum::<f64>()
-                / g as f64
-        })
+        .map(|&r| means(&mut rows.iter().map(|row| row[r] - losses.log_error[r])))
         .collect();
     let columns: Vec<Vec<f64>> = basis
         .iter()
@@ -166,11 +177,11 @@ fn influence(
         .map(|v| if v > 1e-8 { 1.0 / v.sqrt() } else { 0.0 })
         .collect();
     let mut noise = vec![0.0; g * runs];
-    for (i, row) in rows.iter().enumerate() {
+    for (i, (row, &h)) in rows.iter().zip(&losses.strata).enumerate() {
         let mut e: Vec<f64> = used
             .iter()
-            .zip(&means)
-            .map(|(&r, m)| row[r] - losses.log_error[r] - m)
+            .zip(&run_means)
+            .map(|(&r, m)| row[r] - losses.log_error[r] - m[h])
             .collect();
         let raw = e.clone();
         for b in &columns {
@@ -178,20 +189,23 @@ fn influence(
             e.iter_mut().zip(b).for_each(|(e, b)| *e -= c * b);
         }
         for (k, &r) in used.iter().enumerate() {
-            noise[i * runs + r] = e[k] * gap[k] * scale;
+            noise[i * runs + r] = e[k] * gap[k] * scale[h];
         }
     }
     // Relative weights: fourth powers of large normalisers would overflow.
-    let high = losses.weights.iter().copied().fold(0.0, f64::max);
-    let power = |p: i32| {
-        losses
-            .weights
-            .iter()
-            .map(|w| (w / high).powi(p))
-            .sum::<f64>()
-    };
-    let (second, fourth) = (power(2), power(4));
-    let effective = 2.0 / (1.0 / g as f64 + fourth / (second * second));
+    let mut high = vec![0.0_f64; sizes.len()];
+    for (w, &h) in losses.weights.iter().zip(&losses.strata) {
+        high[h] = high[h].max(*w);
+    }
+    let (mut second, mut fourth) = (vec![0.0; sizes.len()], vec![0.0; sizes.len()]);
+    for (w, &h) in losses.weights.iter().zip(&losses.strata) {
+        second[h] += (w / high[h]).powi(2);
+        fourth[h] += (w / high[h]).powi(4);
+    }
+    let effective = 1.0
+        + (0..sizes.len())
+            .map(|h| 2.0 / (1.0 / sizes[h] + fourth[h] / (second[h] * second[h])) - 1.0)
+            .sum::<f64>();
     let influence = Influence {
         ids: losses.clusters.iter().map(|&c| ids[c]).collect(),
         pull,
@@ -306,7 +320,7 @@ pub(crate) fn fit_readout(readout: &Readout, y: &[f64]) -> Result<Fitted, FitErr
 }
 
 /// `s̄² Var(e)` for level and slope of the frontier.
-fn frontier_variance(readout: &Readout, mean_slope: f64) -> Cov {
+pub(crate) fn frontier_variance(readout: &Readout, mean_slope: f64) -> Cov {
     match &readout.frontier {
         None => Cov::default(),
         Some(f) => Cov {
@@ -498,7 +512,7 @@ impl Influence {
 
     /// Covariance of item and of item-by-run contributions with another distribution, through the
     /// clusters that both have; `None` without any.
-    fn with(&self, other: &Self, weights: Option<&[Vec<f64>; 2]>) -> Option<(Cov, Cov)> {
+    pub(crate) fn with(&self, other: &Self, weights: Option<&[Vec<f64>; 2]>) -> Option<(Cov, Cov)> {
         let (mut i, mut j) = (0, 0);
         let (mut item, mut noise) = (Cov::default(), Cov::default());
         let mut any = false;
@@ -581,6 +595,43 @@ impl View<'_> {
 }
 
 impl View<'_> {
+    /// Leave-one-out changes of the exponent by independent sample of clusters: the strata of each
+    /// distribution, those with clusters in common taken together.
+    pub(crate) fn samples(&self, terms: &[(usize, f64)]) -> Vec<Vec<f64>> {
+        // Samples are numbered from 0 over all distributions; `root` joins those that share clusters.
+        let mut root: Vec<usize> = Vec::new();
+        fn find(root: &[usize], mut s: usize) -> usize {
+            while root[s] != s {
+                s = root[s];
+            }
+            s
+        }
+        // Cluster id: the change without it, and its sample.
+        let mut changes: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
+        for &(d, c) in terms {
+            let (Some(i), Some(Some(l))) = (self.influences.get(&d), self.corpus.losses.get(d))
+            else {
+                continue;
+            };
+            let sizes = stratum_sizes(&l.strata);
+            let first = root.len();
+            root.extend(first..first + sizes.len());
+            for ((id, pull), &h) in i.ids.iter().zip(&i.pull[1]).zip(&l.strata) {
+                let n = sizes[h] as f64;
+                let change = c * pull / ((n - 1.0) / n).sqrt();
+                let entry = changes.entry(*id).or_insert((0.0, first + h));
+                entry.0 += change;
+                let (a, b) = (find(&root, entry.1), find(&root, first + h));
+                root[a.max(b)] = a.min(b);
+            }
+        }
+        let mut samples: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for (change, sample) in changes.into_values() {
+            samples.entry(find(&root, sample)).or_default().push(change);
+        }
+        samples.into_values().collect()
+    }
+
     /// The influences of a weighted sum of distributions, as those of one.
     pub(crate) fn pooled(&self, terms: &[(&Influence, f64)]) -> Option<Influence> {
         let runs = self.corpus.runs.len();

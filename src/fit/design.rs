@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ladder::{Ladder, Scores};
+use crate::ladder::{Cell, Ladder, Scores};
 
 use super::error::FitError;
 use super::frontier::{Bowl, NARROW, Profile, WIDE, argmin, bowl};
@@ -50,8 +50,10 @@ pub(crate) struct Losses {
     pub(crate) clusters: Vec<usize>,
     /// Weight of each cluster, mean over runs.
     pub(crate) weights: Vec<f64>,
-    /// `ln E` without cluster `g`, at `g * runs + r`; empty with fewer than two clusters or where an
-    /// error vanishes.
+    /// Stratum of each cluster, counted from 0; no stratum has a single cluster.
+    pub(crate) strata: Vec<usize>,
+    /// `ln E` without cluster `g`, for which the rest of its stratum stands in, at `g * runs + r`;
+    /// empty with fewer than two clusters or where an error vanishes.
     pub(crate) without: Vec<f64>,
     /// Clusters left out because some run lacks them or has another number of rows.
     pub(crate) dropped: usize,
@@ -81,15 +83,86 @@ pub(crate) struct Corpus<'a> {
     pub(crate) design: Design,
 }
 
-fn losses(scores: &Scores, runs: &[usize], averaging: Averaging) -> Option<Losses> {
-    let by_run: Vec<_> = runs.iter().map(|&r| scores.run(r)).collect();
-    let scored = by_run.iter().filter(|c| !c.is_empty()).count();
-    if scored == 0 {
-        return None;
+/// Stratum of each cluster by its name. A single cluster says nothing about the spread of its
+/// stratum: such strata are pooled, and a lone one joins the smallest of the others.
+fn strata(names: &[&str]) -> Vec<usize> {
+    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (g, name) in names.iter().enumerate() {
+        let stratum = name.split_once('/').map_or("", |(stratum, _)| stratum);
+        members.entry(stratum).or_default().push(g);
     }
-    // Clusters present with one number of rows in every scored run.
+    let (single, mut several): (Vec<_>, Vec<_>) = members.into_values().partition(|m| m.len() == 1);
+    let pooled = single.concat();
+    match several.iter_mut().min_by_key(|m| m.len()) {
+        Some(smallest) if pooled.len() == 1 => smallest.extend(pooled),
+        _ if pooled.is_empty() => (),
+        _ => several.push(pooled),
+    }
+    let mut of = vec![0; names.len()];
+    for (h, members) in several.iter().enumerate() {
+        members.iter().for_each(|&g| of[g] = h);
+    }
+    of
+}
+
+/// Number of clusters in each stratum.
+pub(crate) fn stratum_sizes(strata: &[usize]) -> Vec<usize> {
+    let mut sizes = vec![0; strata.iter().max().map_or(0, |h| h + 1)];
+    strata.iter().for_each(|&h| sizes[h] += 1);
+    sizes
+}
+
+type Pair = (f64, f64);
+
+fn sum_pairs(pairs: impl Iterator<Item = Pair>) -> Pair {
+    pairs.fold((0.0, 0.0), |t, p| (t.0 + p.0, t.1 + p.1))
+}
+
+/// `whole − part`, added up anew by `anew` where subtraction would lose digits because the part is
+/// most of the whole.
+fn without(whole: Pair, part: Pair, anew: impl FnOnce() -> Pair) -> Pair {
+    if part.0 > 0.5 * whole.0 || part.1 > 0.5 * whole.1 {
+        anew()
+    } else {
+        (whole.0 - part.0, whole.1 - part.1)
+    }
+}
+
+/// The two sums of a run without each cluster in turn, the others of its stratum weighted up to stand
+/// in for it. With one stratum that changes nothing of the ratio and is left out.
+fn leave_one_out(pairs: &[Pair], strata: &[usize], sizes: &[usize]) -> Vec<Pair> {
+    let total = sum_pairs(pairs.iter().copied());
+    let of = |keep: &dyn Fn(usize) -> bool| {
+        sum_pairs((0..pairs.len()).filter(|&i| keep(i)).map(|i| pairs[i]))
+    };
+    if sizes.len() < 2 {
+        return (0..pairs.len())
+            .map(|g| without(total, pairs[g], || of(&|i| i != g)))
+            .collect();
+    }
+    let mut within = vec![(0.0, 0.0); sizes.len()];
+    for (p, &h) in pairs.iter().zip(strata) {
+        within[h] = (within[h].0 + p.0, within[h].1 + p.1);
+    }
+    let outside: Vec<Pair> = (0..sizes.len())
+        .map(|h| without(total, within[h], || of(&|i| strata[i] != h)))
+        .collect();
+    (0..pairs.len())
+        .map(|g| {
+            let h = strata[g];
+            let rest = without(within[h], pairs[g], || of(&|i| strata[i] == h && i != g));
+            let n = sizes[h] as f64;
+            let k = n / (n - 1.0);
+            (outside[h].0 + k * rest.0, outside[h].1 + k * rest.1)
+        })
+        .collect()
+}
+
+/// Clusters present with one number of rows in every scored run, and how many are not.
+pub(crate) fn complete_clusters(by_run: &[&[Cell]]) -> (Vec<usize>, usize) {
+    let scored = by_run.iter().filter(|c| !c.is_empty()).count();
     let mut seen: BTreeMap<usize, (usize, u64, bool)> = BTreeMap::new();
-    for cells in &by_run {
+    for cells in by_run {
         for c in *cells {
             let e = seen.entry(c.cluster).or_insert((0, c.rows, true));
             e.0 += 1;
@@ -103,6 +176,21 @@ fn losses(scores: &Scores, runs: &[usize], averaging: Averaging) -> Option<Losse
         .map(|(&g, _)| g)
         .collect();
     let dropped = seen.len() - clusters.len();
+    (clusters, dropped)
+}
+
+fn losses(
+    scores: &Scores,
+    runs: &[usize],
+    averaging: Averaging,
+    stratified: bool,
+) -> Option<Losses> {
+    let by_run: Vec<_> = runs.iter().map(|&r| scores.run(r)).collect();
+    let scored = by_run.iter().filter(|c| !c.is_empty()).count();
+    if scored == 0 {
+        return None;
+    }
+    let (clusters, dropped) = complete_clusters(&by_run);
     if clusters.is_empty() {
         return None;
     }
@@ -113,6 +201,18 @@ fn losses(scores: &Scores, runs: &[usize], averaging: Averaging) -> Option<Losse
     } else {
         Vec::new()
     };
+    let strata = if stratified {
+        let names = scores.clusters();
+        strata(
+            &clusters
+                .iter()
+                .map(|&c| names[c].as_str())
+                .collect::<Vec<_>>(),
+        )
+    } else {
+        vec![0; g]
+    };
+    let sizes = stratum_sizes(&strata);
     let mut weights = vec![0.0; g];
     let mut usable = true;
     for (r, cells) in by_run.iter().enumerate() {
@@ -136,23 +236,19 @@ fn losses(scores: &Scores, runs: &[usize], averaging: Averaging) -> Option<Losse
             Averaging::Micro => kept,
             Averaging::Macro => kept.iter().map(|k| (k.0 / k.1, 1.0)).collect(),
         };
-        let total = pairs.iter().fold((0.0, 0.0), |t, p| (t.0 + p.0, t.1 + p.1));
+        let total = sum_pairs(pairs.iter().copied());
         let value = libm::log(total.0 / total.1);
         if !value.is_finite() {
             return None;
         }
         log_error[r] = value;
-        for (i, p) in pairs.iter().enumerate() {
-            if without.is_empty() {
-                break;
-            }
-            // Subtraction loses digits where one cluster is most of the sum.
-            let rest = if p.0 > 0.5 * total.0 || p.1 > 0.5 * total.1 {
-                let others = pairs.iter().enumerate().filter(|(k, _)| *k != i);
-                others.fold((0.0, 0.0), |t, (_, p)| (t.0 + p.0, t.1 + p.1))
-            } else {
-                (total.0 - p.0, total.1 - p.1)
-            };
+        if without.is_empty() {
+            continue;
+        }
+        for (i, rest) in leave_one_out(&pairs, &strata, &sizes)
+            .into_iter()
+            .enumerate()
+        {
             let value = libm::log(rest.0 / rest.1);
             usable &= value.is_finite();
             without[i * n + r] = value;
@@ -165,6 +261,7 @@ fn losses(scores: &Scores, runs: &[usize], averaging: Averaging) -> Option<Losse
         log_error,
         clusters,
         weights,
+        strata,
         without,
         dropped,
     })
@@ -192,7 +289,10 @@ impl<'a> Corpus<'a> {
         let losses: Vec<Option<Losses>> = ladder
             .scores()
             .iter()
-            .map(|s| losses(s, &runs, options.averaging))
+            .map(|s| {
+                let stratified = options.stratified.iter().any(|n| n == s.name());
+                losses(s, &runs, options.averaging, stratified)
+            })
             .collect();
         let (aggregate, aggregate_members) = match &options.aggregate {
             Some(wanted) => {
@@ -214,6 +314,8 @@ impl<'a> Corpus<'a> {
                 };
                 let members: Vec<usize> = (0..losses.len())
                     .filter(|&d| losses[d].as_ref().is_some_and(everywhere))
+                    // A bounded error has no place in a mean of logarithms.
+                    .filter(|&d| !options.error_rates.contains(ladder.scores()[d].name()))
                     .collect();
                 (mean_log(&losses, &members, runs.len()), members)
             }
@@ -246,15 +348,25 @@ impl<'a> Corpus<'a> {
 
     pub(crate) fn losses(&self, distribution: usize) -> Result<&Losses, FitError> {
         let found = self.losses.get(distribution).and_then(Option::as_ref);
-        found.ok_or_else(|| FitError::Unsupported {
-            reason: format!(
-                "corpus {:?} has no cluster of {:?} scored in all of its runs",
-                self.name,
-                self.ladder
-                    .scores()
-                    .get(distribution)
-                    .map_or("", Scores::name),
-            ),
+        found.ok_or_else(|| {
+            let scores = self.ladder.scores().get(distribution);
+            let name = scores.map_or("", Scores::name);
+            let without_error = |r: &usize| {
+                let cells = scores.map_or(&[][..], |s| s.run(*r));
+                !cells.is_empty() && cells.iter().all(|c| c.loss == 0.0)
+            };
+            let reason = match self.runs.iter().position(without_error) {
+                Some(r) => format!(
+                    "the error of run {:?} on {name:?} is zero and has no logarithm: only an error \
+                     rate, declared as one, may vanish",
+                    self.run_name(r)
+                ),
+                None => format!(
+                    "corpus {:?} has no cluster of {name:?} scored in all of its runs",
+                    self.name
+                ),
+            };
+            FitError::Unsupported { reason }
         })
     }
 
@@ -432,6 +544,8 @@ struct Rule {
     name: &'static str,
     window: f64,
     degree: usize,
+    /// Degree with five sizes.
+    five: usize,
     smooth: bool,
 }
 
@@ -439,24 +553,37 @@ const SMOOTHED: Rule = Rule {
     name: "smoothed",
     window: WIDE,
     degree: 3,
+    five: 2,
     smooth: true,
 };
 const CHECK: Rule = Rule {
     name: "narrow",
     window: NARROW,
     degree: 2,
+    five: 2,
+    smooth: true,
+};
+/// The check where the narrow window holds the sizes of the wide one: cubics through five sizes, which
+/// the main rule reads by quadratics.
+const CUBIC: Rule = Rule {
+    name: "cubic",
+    window: WIDE,
+    degree: 3,
+    five: 3,
     smooth: true,
 };
 const BEST: Rule = Rule {
     name: "best_run",
     window: -1.0,
     degree: 0,
+    five: 0,
     smooth: false,
 };
 const PARABOLA: Rule = Rule {
     name: "parabola",
     window: f64::INFINITY,
     degree: 2,
+    five: 2,
     smooth: false,
 };
 
@@ -526,7 +653,15 @@ fn isoflop_readout(
 ) -> Result<Readout, FitError> {
     let bowls: Vec<_> = groups
         .iter()
-        .filter_map(|g| bowl(&g.members, &corpus.size, a, rule.window, rule.degree))
+        .filter_map(|g| {
+            bowl(
+                &g.members,
+                &corpus.size,
+                a,
+                rule.window,
+                [rule.five, rule.degree],
+            )
+        })
         .collect();
     let minima: Vec<f64> = bowls
         .iter()
@@ -534,7 +669,9 @@ fn isoflop_readout(
         .filter_map(|(b, g)| match b.minimum {
             // The check must exist wherever the main rule does, or a hard profile would shrink the
             // interval: the best run stands in for a vertex outside its narrow window.
-            None if rule.name == CHECK.name => argmin(&g.members, a).map(|best| corpus.size[best]),
+            None if rule.name == CHECK.name || rule.name == CUBIC.name => {
+                argmin(&g.members, a).map(|best| corpus.size[best])
+            }
             minimum => minimum,
         })
         .collect();
@@ -619,7 +756,7 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
     let mut kept = Vec::new();
     let mut refused = Vec::new();
     for g in groups {
-        let wide = bowl(&g.members, &corpus.size, &corpus.aggregate, WIDE, 3);
+        let wide = bowl(&g.members, &corpus.size, &corpus.aggregate, WIDE, [2, 3]);
         match wide.and_then(|b| b.minimum) {
             Some(_) => kept.push(g),
             None => refused.push((
@@ -648,6 +785,20 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
             readouts.push(r);
         }
     }
+    // With six sizes or fewer the narrow window may hold what the wide one does, and agree with it for
+    // no other reason.
+    let mut check = index.get(CHECK.name).copied();
+    let alike = |c: usize| {
+        let pairs = readouts[0].rows.iter().zip(&readouts[c].rows);
+        2 * pairs.filter(|(a, b)| a == b).count() > kept.len()
+    };
+    if check.is_some_and(alike) {
+        let other = read(&CUBIC).ok().filter(|r| r.rows != readouts[0].rows);
+        check = other.map(|r| {
+            readouts.push(r);
+            readouts.len() - 1
+        });
+    }
     let missing = |name: &str| FitError::Unsupported {
         reason: format!(
             "corpus {:?} cannot be read by the rule {name:?}",
@@ -655,7 +806,7 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
         ),
     };
     let (main, check) = match options.optimum {
-        OptimumRule::Smoothed => (0, index.get(CHECK.name).copied()),
+        OptimumRule::Smoothed => (0, check),
         OptimumRule::BestRun => (
             *index.get(BEST.name).ok_or_else(|| missing(BEST.name))?,
             None,
@@ -787,6 +938,19 @@ fn trajectories<'m>(
     clusters
 }
 
+/// Group of each of `members` by size; sizes within 2 % of the next are one.
+fn by_size(corpus: &Corpus<'_>, members: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    let size = |i: usize| corpus.size[members[i]];
+    order.sort_by(|&a, &b| size(a).total_cmp(&size(b)).then(a.cmp(&b)));
+    let mut groups = vec![0; members.len()];
+    for pair in order.windows(2) {
+        let next = usize::from(size(pair[1]) - size(pair[0]) > 0.02);
+        groups[pair[1]] = groups[pair[0]] + next;
+    }
+    groups
+}
+
 fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Plan, FitError> {
     let groups: Vec<Group> = members
         .iter()
@@ -817,7 +981,8 @@ fn grid(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pla
     let read = |rule: &'static str, columns: Vec<Vec<f64>>| -> Result<Readout, FitError> {
         Ok(Readout {
             rule,
-            stage: Stage::new(columns, vec![1.0; members.len()], clusters.clone(), options)?,
+            stage: Stage::new(columns, vec![1.0; members.len()], clusters.clone(), options)?
+                .by_size(by_size(corpus, members)),
             rows: rows.clone(),
             slopes: vec![Vec::new(); members.len()],
             read_at: members.iter().map(|&m| corpus.size[m]).collect(),

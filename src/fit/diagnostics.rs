@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::contrast::{Fitted, fit_readings, fit_readout};
+use super::contrast::{Fitted, View, fit_readings, fit_readout};
 use super::design::{Corpus, Design, Plan, Readout};
 use super::error::FitError;
 use super::inference::{Cov, Estimate, Interval, Stage};
-use super::options::Options;
+use super::options::{Items, Options};
 use super::quantile::{f_quantile, f_sf, t_critical};
-use super::regression::{ConfidenceSet, Errors, LinearFit, fieller, rank_trend};
-use super::resample::{autocorrelation, pairs_bootstrap, permutation_test, wild_test};
+use super::regression::{ConfidenceSet, Errors, Line, LinearFit, dot, fieller, rank_trend};
+use super::resample::{
+    CrossedBootstrap, autocorrelation, crossed_bootstrap, pairs_bootstrap, permutation_test,
+    wild_test,
+};
 use super::result::{
-    Backtest, BandPoint, Curvature, DifferenceLaw, Holdout, LackOfFit, LeaveOneOut, Parity,
-    Prediction, Resampling, RuleResult, SemiLog,
+    Backtest, BandPoint, Curvature, DifferenceLaw, Holdout, LackOfFit, LeaveOneOut, NextPower,
+    Parity, Prediction, Resampling, RuleResult, SemiLog,
 };
 use super::verdict::{Evidence, Verdict, decide};
 
@@ -186,6 +189,56 @@ pub(crate) fn lack_of_fit(corpus: &Corpus<'_>, readout: &Readout, y: &[f64]) -> 
         pure_df,
         pure_sd: (pure / pure_df as f64).sqrt(),
         p_value: f_sf(f, df as f64, pure_df as f64),
+    })
+}
+
+/// Tests the size profiles of `y` for the power after their last, with one coefficient for all
+/// budgets read by the same degree.
+pub(crate) fn next_power(corpus: &Corpus<'_>, readout: &Readout, y: &[f64]) -> Option<NextPower> {
+    // Power: sums of products of the residuals of that power with those of `y` and with themselves.
+    let mut powers: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+    let (mut rss, mut size, mut budgets, mut df) = (0.0, 0.0, 0, 0);
+    for bowl in &readout.bowls {
+        let Some(poly) = &bowl.poly else { continue };
+        let power = poly.terms();
+        if bowl.members.len() <= power {
+            continue;
+        }
+        let pick = |v: &[f64]| -> Vec<f64> { bowl.members.iter().map(|&m| v[m]).collect() };
+        let (n, values) = (pick(&corpus.size), pick(y));
+        // Another centre changes the power by lower ones, which the polynomial takes out.
+        let middle = n.iter().sum::<f64>() / n.len() as f64;
+        let raised: Vec<f64> = n.iter().map(|u| (u - middle).powi(power as i32)).collect();
+        let (e, z) = (poly.residuals(&n, &values)?, poly.residuals(&n, &raised)?);
+        rss += dot(&e, &e);
+        size += dot(&values, &values);
+        df += n.len() - power;
+        budgets += 1;
+        // As many sizes as coefficients determine the power by rounding only.
+        let own = dot(&z, &z);
+        if own > 1e-16 * dot(&raised, &raised) {
+            let sums = powers.entry(power).or_default();
+            sums.0 += dot(&e, &z);
+            sums.1 += own;
+        }
+    }
+    let explained: f64 = powers.values().map(|(ez, zz)| ez * ez / zz).sum();
+    let (k, left) = (powers.len(), rss - explained);
+    // What rounding leaves of values without noise is no noise.
+    if k == 0 || df <= k || left.is_nan() || left <= 1e-20 * size {
+        return None;
+    }
+    let residual_df = df - k;
+    let f = (explained / k as f64) / (left / residual_df as f64);
+    let (&power, &(ez, zz)) = powers.last_key_value()?;
+    f.is_finite().then(|| NextPower {
+        budgets,
+        power,
+        coefficient: ez / zz,
+        f,
+        df: k,
+        residual_df,
+        p_value: f_sf(f, k as f64, residual_df as f64),
     })
 }
 
@@ -407,6 +460,34 @@ pub(crate) fn resampling(
         autocorrelation: Some(series.lag_one),
         autocorrelation_p: Some(series.test.p_value),
     })
+}
+
+/// The crossed bootstrap of the exponent; `None` where readings are not equally weighted and by
+/// themselves on one line.
+pub(crate) fn crossed(
+    view: &View<'_>,
+    terms: &[(usize, f64)],
+    fitted: &Fitted,
+    options: &Options,
+) -> Option<CrossedBootstrap> {
+    let plan = &view.plan;
+    if plan.design == Design::Grid || !plan.main().stage.plain() {
+        return None;
+    }
+    let line = Line::new(&plan.x, &fitted.readings).ok()?;
+    let (samples, noise) = match options.items {
+        Items::Fixed => (Vec::new(), 0.0),
+        Items::Population => (view.samples(terms), fitted.idiosyncratic.slope),
+    };
+    let samples: Vec<&[f64]> = samples.iter().map(Vec::as_slice).collect();
+    let extra = fitted.frontier.slope + fitted.specification.slope;
+    let level = 1.0 - options.alpha;
+    let b = crossed_bootstrap(&line, &samples, extra, noise, level, options.seed).ok()?;
+    let ends = [b.lower, b.upper];
+    // A draw whose variance vanishes has an infinite t.
+    ends.iter()
+        .all(|e| e.value.is_finite() && e.monte_carlo_error.is_finite())
+        .then_some(b)
 }
 
 /// Readings in the order in which they are held out: by scale, and by size on a grid. Each level is

@@ -135,12 +135,14 @@ fn distinct(members: &[usize], size: &[f64]) -> usize {
 }
 
 /// The bowl of the runs `members` (positions) with log sizes `size` and log aggregate losses `a`.
+///
+/// `degrees` are those with five sizes and with more; four make a quadratic.
 pub(crate) fn bowl(
     members: &[usize],
     size: &[f64],
     a: &[f64],
     window: f64,
-    max_degree: usize,
+    [five, more]: [usize; 2],
 ) -> Option<Bowl> {
     let best = argmin(members, a)?;
     let lone = |low: f64, high: f64| Bowl {
@@ -151,7 +153,7 @@ pub(crate) fn bowl(
         high,
         minimum: Some(size[best]),
     };
-    if max_degree == 0 {
+    if more == 0 {
         return Some(lone(size[best], size[best]));
     }
     let near = |w: f64| -> Vec<usize> {
@@ -175,8 +177,9 @@ pub(crate) fn bowl(
     }
     let degree = match distinct(&used, size) {
         0..=3 => 0,
-        4 | 5 => 2,
-        _ => max_degree,
+        4 => 2,
+        5 => five,
+        _ => more,
     };
     let u: Vec<f64> = used.iter().map(|&m| size[m]).collect();
     let low = u.iter().copied().fold(f64::INFINITY, f64::min);

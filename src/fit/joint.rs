@@ -147,7 +147,7 @@ pub(crate) fn heterogeneity(
     let variances: Vec<f64> = spread.iter().map(|s| s.0).collect();
     let random = meta::random_effects(&effects, &variances, meta::Heterogeneity::Reml)?;
     // Exponents share runs: their covariance is that of the residuals, where there are enough.
-    let df = fits.first().map_or(0.0, |(_, f)| f.run_df[1]);
+    let df = fits.first().map_or(0.0, |(_, f)| f.fit.df() as f64);
     let exact = || -> Result<meta::EqualityTest, FitError> {
         let raw: Result<Vec<Fitted>, FitError> = fits
             .iter()
@@ -169,9 +169,10 @@ pub(crate) fn heterogeneity(
             .collect();
         meta::equality_test(&slopes, &covariance, df)
     };
+    let plain = view.plan.main().stage.classical();
     let items = fits.iter().any(|(_, f)| f.item.slope > 0.0);
     let (test, approximate) = match exact() {
-        Ok(test) if !items => (test, false),
+        Ok(test) if !items && plain => (test, false),
         _ => {
             let dfs: Vec<f64> = spread.iter().map(|s| s.1).collect();
             (meta::welch_james(&effects, &variances, &dfs)?, true)

@@ -13,6 +13,8 @@
 //!   arXiv:2404.10102; S. Czech et al. (2026), arXiv:2603.22339.
 //! - D. M. Bates, D. G. Watts (1988), *Nonlinear Regression Analysis*, §6.1 (profile intervals).
 
+mod surface;
+
 use nalgebra::{SMatrix, SVector, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,8 @@ use super::quantile::{f_quantile, f_sf, t_critical};
 use super::regression::{
     Line, check_count, check_finite, check_length, check_probability, compensated_sum,
 };
+
+pub use surface::{Allocation, Surface, SurfaceIntervals, check_surface_design, fit_surface};
 
 /// What a nonlinear fit can show for itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -326,213 +330,6 @@ fn aicc(rss: f64, n: usize, k: usize) -> Option<f64> {
     (left > 0.0 && value.is_finite()).then_some(value)
 }
 
-/// L(N, D) = E + A/N^α + B/D^β (Hoffmann et al. 2022, approach 3).
-///
-/// **Units**: E, A, B in those of the losses; N parameters, D tokens.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Surface {
-    /// E ≥ 0, the irreducible loss.
-    pub floor: f64,
-    /// A ≥ 0.
-    pub a: f64,
-    /// B ≥ 0.
-    pub b: f64,
-    /// α > 0.
-    pub alpha: f64,
-    /// β > 0.
-    pub beta: f64,
-    /// Σ (ln L − ln L̂)².
-    pub rss: f64,
-    /// The minimised sum of Huber's (or squared-half) log-residuals.
-    pub cost: f64,
-    /// Evidence of convergence.
-    pub certificate: Certificate,
-}
-
-impl Surface {
-    /// ln L at N parameters and D tokens, both positive.
-    pub fn ln_loss(&self, params: f64, tokens: f64) -> f64 {
-        let by_params = self.a.ln() - self.alpha * params.ln();
-        let by_tokens = self.b.ln() - self.beta * tokens.ln();
-        ln_add_exp(self.floor.ln(), ln_add_exp(by_params, by_tokens))
-    }
-
-    /// The (N*, D*) that minimise L under C = k·N·D: N* = (αA/βB)^{1/(α+β)}·(C/k)^{β/(α+β)}.
-    ///
-    /// `flops` is C and `flops_per_param_token` is k, 6 in the usual convention.
-    ///
-    /// # Errors
-    /// When an argument is not positive, or A or B is zero, so that there is no interior optimum.
-    ///
-    /// # References
-    /// J. Hoffmann et al. (2022), equation 4.
-    pub fn allocation(
-        &self,
-        flops: f64,
-        flops_per_param_token: f64,
-    ) -> Result<(f64, f64), FitError> {
-        for (what, value) in [
-            ("flops", flops),
-            ("flops_per_param_token", flops_per_param_token),
-            ("A of the surface", self.a),
-            ("B of the surface", self.b),
-        ] {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(FitError::Domain {
-                    what: what.to_owned(),
-                    value,
-                });
-            }
-        }
-        let sum = self.alpha + self.beta;
-        let ln_product = flops.ln() - flops_per_param_token.ln();
-        let ln_ratio = self.alpha.ln() + self.a.ln() - self.beta.ln() - self.b.ln();
-        let ln_params = (ln_ratio + self.beta * ln_product) / sum;
-        Ok((ln_params.exp(), (ln_product - ln_params).exp()))
-    }
-
-    /// β/(α + β), the exponent of N* in compute.
-    pub fn params_exponent(&self) -> f64 {
-        self.beta / (self.alpha + self.beta)
-    }
-}
-
-/// Fits the surface to `losses` of models with `params` parameters and `tokens` training tokens.
-///
-/// On a 64 × 64 grid of (α, β) in \[0.05, 1.5\]², (E, A, B) is the non-negative least-squares
-/// solution of the relative residuals; every local minimum is polished in
-/// (ln E, ln A, ln B, α, β) on log-residuals, with Huber's loss of threshold `huber`
-/// (1e-3 in the original; `None` for least squares).
-///
-/// # Errors
-/// When lengths differ, there are fewer than six models, a number is not positive and finite, or
-/// all N or all D are equal.
-///
-/// # Examples
-/// ```
-/// use relscale::fit::laws::fit_surface;
-/// let (mut n, mut d, mut l) = (vec![], vec![], vec![]);
-/// for i in 0..5 {
-///     for j in 0..5 {
-///         let (params, tokens) = (1e8 * 2_f64.powi(i), 1e9 * 3_f64.powi(j));
-///         n.push(params);
-///         d.push(tokens);
-///         l.push(1.7 + 400.0 / params.powf(0.34) + 410.0 / tokens.powf(0.28));
-///     }
-/// }
-/// let surface = fit_surface(&n, &d, &l, Some(1e-3))?;
-/// assert!((surface.alpha - 0.34).abs() < 1e-6 && (surface.floor - 1.7).abs() < 1e-6);
-/// # Ok::<(), relscale::fit::error::FitError>(())
-/// ```
-pub fn fit_surface(
-    params: &[f64],
-    tokens: &[f64],
-    losses: &[f64],
-    huber: Option<f64>,
-) -> Result<Surface, FitError> {
-    check_huber(huber)?;
-    check_length("tokens", tokens.len(), params.len())?;
-    // Spread and positivity of both axes.
-    let positive = |what: &str, values: &[f64]| match values.iter().position(|v| *v <= 0.0) {
-        Some(i) => Err(FitError::Domain {
-            what: format!("{what}[{i}]"),
-            value: values[i],
-        }),
-        None => check_finite(what, values),
-    };
-    positive("params", params)?;
-    positive("tokens", tokens)?;
-    let ln_n: Vec<f64> = params.iter().map(|v| v.ln()).collect();
-    let ln_d: Vec<f64> = tokens.iter().map(|v| v.ln()).collect();
-    let by_n = Points::new(&ln_n, losses, 6)?;
-    let by_d = Points::new(&ln_d, losses, 6)?;
-    let problem = SurfaceProblem {
-        n: ln_n.iter().map(|v| v - by_n.x_mean).collect(),
-        d: ln_d.iter().map(|v| v - by_d.x_mean).collect(),
-        ln_l: by_n.ln_e.clone(),
-    };
-    let axis: Vec<f64> = (0..SURFACE_GRID)
-        .map(|k| {
-            let share = k as f64 / (SURFACE_GRID - 1) as f64;
-            (SURFACE_LOW.ln() + share * (SURFACE_HIGH / SURFACE_LOW).ln()).exp()
-        })
-        .collect();
-    let scan = problem.scan(&axis);
-    let at = |i: usize, j: usize| scan[i * SURFACE_GRID + j].0;
-    let mut minima: Vec<(usize, usize)> = Vec::new();
-    for i in 0..SURFACE_GRID {
-        for j in 0..SURFACE_GRID {
-            let here = at(i, j);
-            let around = (i.saturating_sub(1)..=(i + 1).min(SURFACE_GRID - 1)).flat_map(|a| {
-                (j.saturating_sub(1)..=(j + 1).min(SURFACE_GRID - 1)).map(move |b| (a, b))
-            });
-            let lowest = around
-                .filter(|n| *n != (i, j))
-                .all(|(a, b)| here < at(a, b) || (here == at(a, b) && (i, j) < (a, b)));
-            if lowest && here.is_finite() {
-                minima.push((i, j));
-            }
-        }
-    }
-    minima.sort_by(|a, b| at(a.0, a.1).total_cmp(&at(b.0, b.1)));
-    minima.truncate(MAX_SURFACE_STARTS);
-    let mut polished = Vec::with_capacity(minima.len());
-    for (i, j) in &minima {
-        let linear = scan[i * SURFACE_GRID + j].1;
-        let size: f64 = linear.iter().sum();
-        let ln = |v: f64| v.max(1e-3 * size).ln();
-        let start = [
-            ln(linear[0]),
-            ln(linear[1]),
-            ln(linear[2]),
-            axis[*i],
-            axis[*j],
-        ];
-        polished.push(polish(&problem, start, [true; 5], huber));
-    }
-    let Some(fit) = polished
-        .iter()
-        .filter(|p| p.cost.is_finite())
-        .min_by(|a, b| a.cost.total_cmp(&b.cost))
-    else {
-        return Err(FitError::NoConvergence {
-            what: "the loss surface".to_owned(),
-        });
-    };
-    let agreeing = polished
-        .iter()
-        .filter(|p| p.cost <= fit.cost * (1.0 + 1e-6) + 1e-28)
-        .count();
-    let [ln_e, ln_a, ln_b, alpha, beta] = fit.parameters;
-    let ln_total = ln_add_exp(ln_e, ln_add_exp(ln_a, ln_b));
-    let mut at_bound: Vec<String> = [("floor", ln_e), ("a", ln_a), ("b", ln_b)]
-        .into_iter()
-        .filter(|(_, v)| v - ln_total < -20.0)
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    for (name, value) in [("alpha", alpha), ("beta", beta)] {
-        if !(value > 1e-3 && value < 2.0 * SURFACE_HIGH) {
-            at_bound.push(name.to_owned());
-        }
-    }
-    Ok(Surface {
-        floor: ln_e.exp(),
-        a: (ln_a + alpha * by_n.x_mean).exp(),
-        b: (ln_b + beta * by_d.x_mean).exp(),
-        alpha,
-        beta,
-        rss: problem.rss(&fit.parameters),
-        cost: fit.cost,
-        certificate: Certificate {
-            gradient: fit.gradient,
-            condition: condition(&problem, &fit.parameters, huber),
-            starts: polished.len(),
-            agreeing,
-            at_bound,
-        },
-    })
-}
-
 /// One prediction of a held-out reading from the readings below it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
@@ -599,13 +396,6 @@ pub fn ordered_backtest(x: &[f64], y: &[f64], level: f64) -> Result<Vec<HeldOut>
 
 /// Exponents tried for the floor law.
 const FLOOR_GRID: usize = 200;
-/// Exponents tried along each axis of the surface, and their range.
-const SURFACE_GRID: usize = 64;
-const SURFACE_LOW: f64 = 0.05;
-const SURFACE_HIGH: f64 = 1.5;
-/// Local minima of the surface's grid that are polished.
-const MAX_SURFACE_STARTS: usize = 8;
-
 /// ln(e^a + e^b).
 fn ln_add_exp(a: f64, b: f64) -> f64 {
     let (low, high) = if a < b { (a, b) } else { (b, a) };
@@ -739,75 +529,6 @@ impl Problem<2> for SemiLogProblem {
     }
 }
 
-struct SurfaceProblem {
-    n: Vec<f64>,
-    d: Vec<f64>,
-    ln_l: Vec<f64>,
-}
-
-impl SurfaceProblem {
-    /// The projected problem at every pair of exponents.
-    fn scan(&self, axis: &[f64]) -> Vec<(f64, [f64; 3])> {
-        let relative: Vec<f64> = self.ln_l.iter().map(|l| (-l).exp()).collect();
-        let column = |x: &[f64], exponent: f64| -> Vec<f64> {
-            x.iter()
-                .zip(&self.ln_l)
-                .map(|(x, l)| (-exponent * x - l).exp())
-                .collect()
-        };
-        let by_n: Vec<Vec<f64>> = axis.iter().map(|a| column(&self.n, *a)).collect();
-        let by_d: Vec<Vec<f64>> = axis.iter().map(|b| column(&self.d, *b)).collect();
-        let sum = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-        let ones = vec![1.0; relative.len()];
-        // Everything but the products of the two varying columns is shared along rows.
-        let edge = |columns: &[Vec<f64>]| -> Vec<[f64; 3]> {
-            columns
-                .iter()
-                .map(|c| [sum(c, &relative), sum(c, c), sum(c, &ones)])
-                .collect()
-        };
-        let (edge_n, edge_d) = (edge(&by_n), edge(&by_d));
-        let corner = [sum(&relative, &relative), sum(&relative, &ones)];
-        let mut scan = Vec::with_capacity(axis.len() * axis.len());
-        for (a, n) in by_n.iter().zip(&edge_n) {
-            for (b, d) in by_d.iter().zip(&edge_d) {
-                let cross = sum(a, b);
-                let gram = [
-                    [corner[0], n[0], d[0], corner[1]],
-                    [n[0], n[1], cross, n[2]],
-                    [d[0], cross, d[1], d[2]],
-                    [corner[1], n[2], d[2], relative.len() as f64],
-                ];
-                scan.push(non_negative(&gram));
-            }
-        }
-        scan
-    }
-}
-
-impl Problem<5> for SurfaceProblem {
-    fn len(&self) -> usize {
-        self.n.len()
-    }
-
-    fn residual(&self, i: usize, &[ln_e, ln_a, ln_b, alpha, beta]: &[f64; 5]) -> (f64, [f64; 5]) {
-        let by_n = ln_a - alpha * self.n[i];
-        let by_d = ln_b - beta * self.d[i];
-        let total = ln_add_exp(ln_e, ln_add_exp(by_n, by_d));
-        let (share_n, share_d) = ((by_n - total).exp(), (by_d - total).exp());
-        (
-            self.ln_l[i] - total,
-            [
-                (ln_e - total).exp(),
-                share_n,
-                share_d,
-                -share_n * self.n[i],
-                -share_d * self.d[i],
-            ],
-        )
-    }
-}
-
 /// Adds row·row' to `gram`.
 fn accumulate<const Q: usize>(gram: &mut [[f64; Q]; Q], row: &[f64; Q]) {
     for (line, a) in gram.iter_mut().zip(row) {
@@ -822,11 +543,17 @@ fn accumulate<const Q: usize>(gram: &mut [[f64; Q]; Q], row: &[f64; Q]) {
 /// Tries every subset of columns: with at most three that is seven tiny solves, and exact.
 fn non_negative<const Q: usize, const P: usize>(gram: &[[f64; Q]; Q]) -> (f64, [f64; P]) {
     let mut best = (f64::INFINITY, [0.0; P]);
-    for subset in 1_usize..1 << P {
+    // All columns first: a solution without a negative entry is the constrained one too.
+    for subset in (1_usize..1 << P).rev() {
         // Cholesky on the unit-diagonal scaling of the chosen columns, in place.
-        let chosen: Vec<usize> = (0..P).filter(|k| subset >> k & 1 == 1).collect();
+        let mut chosen = [0; P];
+        let mut m = 0;
+        for k in (0..P).filter(|k| subset >> k & 1 == 1) {
+            chosen[m] = k;
+            m += 1;
+        }
+        let chosen = &chosen[..m];
         let scale = |k: usize| gram[k][k].sqrt();
-        let m = chosen.len();
         let mut lower = [[0.0; P]; P];
         let mut y = [0.0; P];
         let mut explained = 0.0;
@@ -856,12 +583,15 @@ fn non_negative<const Q: usize, const P: usize>(gram: &[[f64; Q]; Q]) -> (f64, [
             let product: f64 = (a + 1..m).map(|c| lower[c][a] * solution[chosen[c]]).sum();
             solution[chosen[a]] = (y[a] - product) / lower[a][a];
         }
-        for i in &chosen {
+        for i in chosen {
             solution[*i] /= scale(*i);
         }
         let rss = (gram[P][P] - explained).max(0.0);
         if solution.iter().all(|v| *v >= 0.0) && rss < best.0 {
             best = (rss, solution);
+            if m == P {
+                break;
+            }
         }
     }
     best
@@ -1173,60 +903,6 @@ mod tests {
     }
 
     #[test]
-    fn the_surface_allocates_compute_where_its_derivatives_balance() {
-        let surface = Surface {
-            floor: 1.7,
-            a: 400.0,
-            b: 410.0,
-            alpha: 0.34,
-            beta: 0.28,
-            rss: 0.0,
-            cost: 0.0,
-            certificate: Certificate {
-                gradient: 0.0,
-                condition: 1.0,
-                starts: 1,
-                agreeing: 1,
-                at_bound: vec![],
-            },
-        };
-        let (n, d) = surface.allocation(1e21, 6.0).unwrap();
-        assert!((6.0 * n * d / 1e21 - 1.0).abs() < 1e-12);
-        let best = surface.ln_loss(n, d);
-        for k in [0.9, 1.1] {
-            assert!(surface.ln_loss(n * k, d / k) > best);
-        }
-    }
-
-    #[test]
-    fn a_noisy_surface_with_outliers_is_found_by_huber() {
-        let (mut n, mut d, mut l) = (vec![], vec![], vec![]);
-        for i in 0..7 {
-            for j in 0..7 {
-                let params = 5e7 * 2_f64.powi(i);
-                let tokens = 1e9 * 2.5_f64.powi(j);
-                let noise = 2e-4 * f64::from((i * 31 + j * 17) % 11 - 5);
-                let wild = if (i + 2 * j) % 9 == 0 { 0.03 } else { 0.0 };
-                n.push(params);
-                d.push(tokens);
-                let loss: f64 = 1.69 + 406.4 / params.powf(0.34) + 410.7 / tokens.powf(0.28);
-                l.push(loss * (noise + wild).exp());
-            }
-        }
-        let robust = fit_surface(&n, &d, &l, Some(1e-3)).unwrap();
-        let plain = fit_surface(&n, &d, &l, None).unwrap();
-        assert!(
-            (robust.params_exponent() - 0.28 / 0.62).abs() < 0.02,
-            "{robust:?}"
-        );
-        assert!(robust.certificate.gradient < 1e-6, "{robust:?}");
-        assert!(
-            (robust.params_exponent() - 0.28 / 0.62).abs()
-                < (plain.params_exponent() - 0.28 / 0.62).abs()
-        );
-    }
-
-    #[test]
     fn backtests_look_only_down() {
         let x: Vec<f64> = (0..7).map(f64::from).collect();
         let y: Vec<f64> = x.iter().map(|x| 0.1 * x).collect();
@@ -1248,7 +924,6 @@ mod tests {
         assert!(fit_floor_law(&[1.0; 4], &[1.0; 4], None, 0.95).is_err());
         assert!(fit_floor_law(&x, &[1.0; 4], Some(-1.0), 0.95).is_err());
         assert!(fit_floor_law(&x, &[1.0; 4], None, 0.95).is_ok());
-        assert!(fit_surface(&[1e6; 6], &[1e9; 6], &[3.0; 6], None).is_err());
         let wild = [1e-300, 1e300, 1.0, 1e-200];
         let _ = fit_floor_law(&x, &wild, None, 0.95);
         let _ = compare_laws(&[-1e8, 0.0, 1.0, 1e8], &wild, 0.95);

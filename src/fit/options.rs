@@ -1,6 +1,6 @@
 //! Options of an analysis. Every one of them is stored in the result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +68,9 @@ pub enum OptimumRule {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum VarianceForm {
-    /// Equal variances, t with `J − p` degrees of freedom.
+    /// Equal variances, t with `J − p` degrees of freedom. On a grid never less than CR2 by size, with
+    /// as many degrees of freedom as sizes less two: what a size has of its own does not average out
+    /// over its training lengths.
     #[default]
     Ols,
     /// HC2 with Satterthwaite degrees of freedom. Readings that belong to one training run are
@@ -136,10 +138,14 @@ pub struct Options {
     pub weighting: Weighting,
     /// Whether items are a sample.
     pub items: Items,
+    /// Distributions whose clusters are named `stratum/cluster`, the strata being part of what the
+    /// distribution is (the subjects of a domain, say): clusters are a sample within their stratum,
+    /// and the strata are fixed. Clusters without a `/` are one stratum.
+    pub stratified: Vec<String>,
     /// Whether the squared difference between two read-offs enters the variance.
     pub specification_term: bool,
     /// Whether variances of eight or more treatments are moderated towards a common one
-    /// (Smyth 2004).
+    /// (Smyth 2004); only with [`VarianceForm::Ols`], and not on grids.
     pub moderation: bool,
     /// Smallest change of the ratio that matters, in percent per decade of compute.
     pub margin_percent: f64,
@@ -149,11 +155,27 @@ pub struct Options {
     pub tokens_per_param: Option<f64>,
     /// Loss of a model that knows nothing, by distribution (`ln k` nats for a choice of `k`).
     pub chance: BTreeMap<String, f64>,
+    /// Distributions whose loss is an error rate: a share of items between zero and one, with the number
+    /// of items as weight. Their laws come from counts ([`counts`](super::counts)) and stand in
+    /// [`Analysis::counts`](super::Analysis::counts); `chance` is the rate of a guess, `1 − 1/k`.
+    pub error_rates: BTreeSet<String>,
+    /// Whether a mixed model with a random effect of the budget is fitted beside each law, where ten
+    /// budgets or more and seed replicates allow it.
+    pub mixed_model: bool,
     /// A covariate of distributions whose slope on the exponents is wanted.
     pub covariate: BTreeMap<String, f64>,
+    /// Threshold of Huber's loss for the surfaces L(N, D), in nats of the log loss (1e-3 in Hoffmann
+    /// et al. 2022); `None` for least squares.
+    pub surface_huber: Option<f64>,
     /// Scales at which the ratio is predicted.
     pub predict_at: Vec<f64>,
-    /// Seed of the draws that stand in for an enumeration that is too long.
+    /// Whether every law gets a studentised bootstrap interval of runs crossed with clusters of
+    /// items (9,999 draws), as a second opinion on its interval.
+    pub crossed_bootstrap: bool,
+    /// Whether every law gets an interval that holds for all laws at once by the distribution of the
+    /// largest |t| (9,999 draws), never wider than Šidák's but for the error of the draws.
+    pub max_t: bool,
+    /// Seed of the draws: of both options above, and where an enumeration is too long.
     pub seed: u64,
 }
 
@@ -191,9 +213,20 @@ impl Options {
                 return domain("a scale of prediction or tokens_per_param", value);
             }
         }
+        if let Some(value) = self.surface_huber
+            && !(value.is_normal() && value > 0.0)
+        {
+            return domain("surface_huber", value);
+        }
         for &value in self.chance.values() {
             if !(value.is_normal() && value > 0.0) {
                 return domain("a chance level", value);
+            }
+        }
+        for name in &self.error_rates {
+            match self.chance.get(name) {
+                Some(&value) if value > 1.0 => return domain("the chance level of a rate", value),
+                _ => {}
             }
         }
         for &value in self.covariate.values() {
@@ -218,14 +251,20 @@ impl Default for Options {
             variance: VarianceForm::default(),
             weighting: Weighting::default(),
             items: Items::default(),
+            stratified: Vec::new(),
             specification_term: true,
             moderation: false,
             margin_percent: 0.5,
             alpha: 0.05,
             tokens_per_param: None,
             chance: BTreeMap::new(),
+            error_rates: BTreeSet::new(),
+            mixed_model: false,
             covariate: BTreeMap::new(),
+            surface_huber: None,
             predict_at: Vec::new(),
+            crossed_bootstrap: false,
+            max_t: false,
             seed: super::resample::DEFAULT_SEED,
         }
     }

@@ -615,7 +615,8 @@ pub struct CrossedBootstrap {
 /// `line` is the line through the readings. `clusters` holds, for each independent sample of
 /// items (one entry for both distributions when they share items), the value of the slope
 /// without each cluster (delete-one jackknife). `extra` is variance added to that of the line
-/// (frontier, specification); `idiosyncratic` the item × run noise counted in both. Each of the
+/// (frontier, specification), which is not drawn and widens the interval in proportion;
+/// `idiosyncratic` the item × run noise counted in both. Each of the
 /// 9,999 replicates draws signs for the leverage-scaled residuals of the readings and a
 /// multinomial number of copies of each cluster, and recomputes both variances.
 ///
@@ -681,7 +682,8 @@ pub fn crossed_bootstrap(
         let rss: f64 = (starred.iter().zip(&weights))
             .map(|(e, w)| (e - mean - tilt * w * spread).powi(2))
             .sum();
-        let run_star = rss / (n as f64 - 2.0) / spread + extra;
+        // No draw moves what `extra` stands for: in the t of a draw it would only make that smaller.
+        let run_star = rss / (n as f64 - 2.0) / spread;
         let (mut change, mut item_star) = (tilt, 0.0);
         for influence in &influences {
             let g = influence.len();

@@ -11,6 +11,7 @@ pub use super::frontier::Profile;
 pub use super::inference::{Estimate, Interval};
 use super::options::Options;
 pub use super::regression::ConfidenceSet;
+pub use super::resample::{CrossedBootstrap, SimulatedQuantile};
 pub use super::verdict::{Flag, Verdict};
 
 /// The result of [`analyze`](super::analyze).
@@ -44,6 +45,15 @@ pub struct Analysis {
     pub heterogeneity: Vec<Heterogeneity>,
     /// Slope of the exponents on the covariate, per corpus.
     pub covariate: Vec<CovariateSlope>,
+    /// What the intervals [`RelativeLaw::max_t`] rest on, where the options ask for them.
+    #[serde(default)]
+    pub max_t: Option<MaxT>,
+    /// Laws between distributions of which one at least is an error rate, per corpus × treatment.
+    #[serde(default)]
+    pub counts: Vec<CountsLaw>,
+    /// Power laws of the error rates themselves, per corpus × distribution.
+    #[serde(default)]
+    pub rates: Vec<RateLaw>,
     /// What could not be analysed.
     pub refused: Vec<Refused>,
 }
@@ -96,6 +106,13 @@ pub struct RelativeLaw {
     pub selected: Option<Interval>,
     /// Interval of `delta_beta` that holds for all entries at once (Šidák).
     pub simultaneous: Interval,
+    /// The same by the distribution of the largest |t|, where the options ask for it.
+    #[serde(default)]
+    pub max_t: Option<Interval>,
+    /// Studentised bootstrap of `delta_beta`, where the options ask for it; `None` for grids, for
+    /// several checkpoints of one training run and for weighted readings.
+    #[serde(default)]
+    pub crossed_bootstrap: Option<CrossedBootstrap>,
     /// Test that the change is smaller than the margin.
     pub equivalence: Equivalence,
     /// The decision.
@@ -118,6 +135,12 @@ pub struct RelativeLaw {
     pub parity: Parity,
     /// The law of the difference `E_t − E_b`.
     pub difference: DifferenceLaw,
+    /// `κ = β_t/β_b`; `None` where its variance cannot be had.
+    #[serde(default)]
+    pub loss_to_loss: Option<LossToLoss>,
+    /// A mixed model with a random effect of the budget, where asked for and possible.
+    #[serde(default)]
+    pub mixed: Option<MixedReport>,
     /// The form `G = c + s·log10(F/F0)`.
     pub semi_log: SemiLog,
     /// Whether `ln G` is straight.
@@ -128,6 +151,10 @@ pub struct RelativeLaw {
     /// and for readings at the best run.
     #[serde(default)]
     pub lack_of_fit: Option<LackOfFit>,
+    /// Whether the size profiles of `ln G` lack a power of `ln N`; `None` for other designs and
+    /// readings at the best run.
+    #[serde(default)]
+    pub next_power: Option<NextPower>,
     /// Without each reading in turn.
     pub leave_one_out: LeaveOneOut,
     /// Enumerations and resampling, as second opinions.
@@ -143,7 +170,7 @@ pub struct RelativeLaw {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Variance {
-    /// Scatter of the readings about the line.
+    /// Scatter of the readings about the line; on grids no less than that between sizes.
     pub run: f64,
     /// Error of the frontier.
     pub frontier: f64,
@@ -260,6 +287,97 @@ pub struct Parity {
     pub set: ConfidenceSet,
 }
 
+/// Loss-to-loss: `ln E_t` falls by `κ` when `ln E_b` falls by one, `κ = β_t/β_b`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LossToLoss {
+    /// `κ`, with the scale as instrument; `None` where the baseline is flat.
+    pub kappa: Option<f64>,
+    /// Fieller's set: a bounded interval only where the baseline's exponent differs from zero.
+    pub set: ConfidenceSet,
+    /// Degrees of freedom.
+    pub df: f64,
+}
+
+/// The exponent by a mixed model of runs: budgets and runs have normal random effects (REML).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MixedReport {
+    /// `Δβ` with Satterthwaite's degrees of freedom; neither frontier nor items enter.
+    pub delta_beta: Estimate,
+    /// Standard deviation of what a budget does to all of its runs, in `ln G`.
+    pub budget_sd: f64,
+    /// Standard deviation of runs within a budget.
+    pub run_sd: f64,
+    /// Runs.
+    pub runs: usize,
+    /// Budgets (sizes × lengths of a grid).
+    pub budgets: usize,
+}
+
+/// The power law of one error rate in one corpus, by quasi-binomial regression.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RateLaw {
+    /// The corpus.
+    pub corpus: String,
+    /// The distribution.
+    pub distribution: String,
+    /// `β`, positive where errors become rarer.
+    pub beta: Estimate,
+    /// The error rate at the reference scale.
+    pub alpha: Interval,
+    /// The reference scale.
+    pub reference_flops: f64,
+    /// `φ`: 1 is binomial noise between runs.
+    pub dispersion: f64,
+    /// Runs.
+    pub runs: usize,
+    /// Runs without a single error.
+    pub zeros: usize,
+    /// The rate of a guess, where one was given.
+    pub ceiling: Option<f64>,
+    /// Runs whose rate lies below it by more than three standard errors.
+    pub below_ceiling: Option<usize>,
+    /// Fitted rates above it: there the power law is not the truth.
+    pub above_ceiling: Option<usize>,
+    /// Whether too few runs have left the ceiling for a power law to mean anything.
+    pub pre_onset: bool,
+}
+
+/// The relative law of one treatment where it, or the baseline, is an error rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CountsLaw {
+    /// The corpus.
+    pub corpus: String,
+    /// The distribution in the numerator.
+    pub treatment: String,
+    /// The distribution in the denominator.
+    pub baseline: String,
+    /// How scales were compared.
+    pub design: Design,
+    /// `Δβ = β_b − β_t`.
+    pub delta_beta: Estimate,
+    /// `γ = G` at `reference_flops`.
+    pub gamma: Interval,
+    /// The reference scale.
+    pub reference_flops: f64,
+    /// Variance of `delta_beta` from runs: dispersion of counts, or scatter of readings.
+    pub run_variance: f64,
+    /// From the sampling of items; `None` where the clusters do not tell. Noise of items in runs is
+    /// counted in both.
+    pub item_variance: Option<f64>,
+    /// Holm-adjusted p-value over the laws of counts.
+    pub holm_p: f64,
+    /// Test that the change is smaller than the margin.
+    pub equivalence: Equivalence,
+    /// Whether a rate is still at its ceiling.
+    pub pre_onset: bool,
+    /// The decision.
+    pub verdict: Verdict,
+}
+
 /// The law of the difference `E_t − E_b` beside that of the ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -318,6 +436,56 @@ pub struct LackOfFit {
     pub p_value: f64,
 }
 
+/// F test of `(ln N)^power`, the power after the last of the polynomials over `ln N`, one per budget:
+/// its coefficient is common to all budgets. Where budgets are read by different degrees, each degree
+/// has its own. The residuals that it explains are those that no line over budgets shows.
+///
+/// # References
+///
+/// J. B. Ramsey (1969), *JRSS B* 31:350, of which this is the case with known regressors.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NextPower {
+    /// Budgets read by a polynomial.
+    pub budgets: usize,
+    /// The (highest) power tested.
+    pub power: usize,
+    /// Its coefficient.
+    pub coefficient: f64,
+    /// Mean square explained over the mean square left.
+    pub f: f64,
+    /// Degrees of freedom of the numerator: powers tested.
+    pub df: usize,
+    /// Degrees of freedom of the denominator.
+    pub residual_df: usize,
+    /// Chance of a larger F if the polynomials hold.
+    pub p_value: f64,
+}
+
+/// The largest |t| over all laws: its quantile by 9,999 draws from a multivariate t.
+///
+/// The correlations of the laws come from the residuals of readings that they share, shrunk towards
+/// their mean (as many laws share a baseline), and from clusters of items that they share; laws over
+/// other runs are taken as uncorrelated, which is on the safe side. The degrees of freedom are the
+/// fewest of any law.
+///
+/// # References
+///
+/// O. Ledoit, M. Wolf (2004), *Journal of Portfolio Management* 30:110 (constant correlation);
+/// J. Schäfer, K. Strimmer (2005), *SAGMB* 4:32 (intensity); Z. Šidák (1967), *JASA* 62:626.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MaxT {
+    /// Laws in the family.
+    pub laws: usize,
+    /// Degrees of freedom.
+    pub df: f64,
+    /// The `1 − alpha` quantile of the largest |t|.
+    pub critical: SimulatedQuantile,
+    /// Level of the interval of each law that goes with it.
+    pub level: f64,
+}
+
 /// Without each reading in turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -364,13 +532,20 @@ pub struct ItemReport {
     pub treatment_clusters: usize,
     /// Clusters of the baseline used.
     pub baseline_clusters: usize,
+    /// Strata that the clusters of the treatment are a sample within; 1 unless the options say more.
+    #[serde(default)]
+    pub treatment_strata: usize,
+    /// Strata of the baseline.
+    #[serde(default)]
+    pub baseline_strata: usize,
     /// Clusters left out because some run lacks them or scored another number of rows.
     pub dropped_clusters: usize,
     /// Runs left out because they lack the treatment, the baseline or the aggregate.
     pub dropped_runs: Vec<String>,
     /// Clusters that both share by name.
     pub shared_clusters: usize,
-    /// Effective number of clusters, the smaller of the two.
+    /// Effective number of clusters, the smaller of the two; of strata, one more than the sum of their
+    /// degrees of freedom.
     pub effective_clusters: Option<f64>,
     /// Share of the item variance in the total.
     pub share: f64,
@@ -460,6 +635,115 @@ pub struct TraditionalLaw {
     pub floor: Option<FloorReport>,
     /// Readings below the chance level by more than three standard errors, where one was given.
     pub chance_distance: Option<usize>,
+    /// The surface over sizes and training lengths.
+    #[serde(default)]
+    pub surface: SurfaceFit,
+}
+
+/// The surface `L(N, D) = E + A/N^α + B/D^β`, or why there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SurfaceFit {
+    /// The surface.
+    Fitted(Box<SurfaceReport>),
+    /// The ladder does not identify it, or it was not asked for.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Default for SurfaceFit {
+    fn default() -> Self {
+        Self::Refused {
+            reason: "not asked for".to_owned(),
+        }
+    }
+}
+
+impl SurfaceFit {
+    /// The surface, where there is one.
+    #[must_use]
+    pub fn fitted(&self) -> Option<&SurfaceReport> {
+        match self {
+            Self::Fitted(report) => Some(report),
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// A fitted surface; an interval is `None` where its parameter is at a bound or the data do not
+/// determine it ([`SurfaceIntervals`](super::laws::SurfaceIntervals) says how they are made).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SurfaceReport {
+    /// Runs fitted.
+    pub runs: usize,
+    /// `E`, the irreducible loss.
+    pub floor: f64,
+    /// Its interval.
+    pub floor_interval: Option<[f64; 2]>,
+    /// `A`.
+    pub a: f64,
+    /// Its interval.
+    pub a_interval: Option<[f64; 2]>,
+    /// `B`.
+    pub b: f64,
+    /// Its interval.
+    pub b_interval: Option<[f64; 2]>,
+    /// `α`.
+    pub alpha: f64,
+    /// Its interval.
+    pub alpha_interval: Option<[f64; 2]>,
+    /// `β` of the data term, not the exponent in compute.
+    pub beta: f64,
+    /// Its interval.
+    pub beta_interval: Option<[f64; 2]>,
+    /// `a = β/(α + β)`, the exponent of `N*` in compute.
+    pub params_exponent: f64,
+    /// Its interval.
+    pub params_exponent_interval: Option<[f64; 2]>,
+    /// Degrees of freedom of the intervals.
+    pub df: f64,
+    /// Standard deviation of the log-residuals.
+    pub residual_sd: f64,
+    /// `k` of `C = k·N·D`: the geometric mean over the runs.
+    pub flops_per_param_token: f64,
+    /// The compute-optimal model at the reference scale; `None` where a term of the surface vanishes.
+    pub reference: Option<SurfaceAllocation>,
+    /// The same at the largest compute of the ladder.
+    pub largest: Option<SurfaceAllocation>,
+    /// Largest |cosine| between residuals and a column of the Jacobian: 0 at a stationary point.
+    pub gradient: f64,
+    /// Condition number of the scaled Jacobian; `None`: singular.
+    pub condition: Option<f64>,
+    /// Local minima polished.
+    pub starts: usize,
+    /// How many of them reached the reported fit.
+    pub agreeing: usize,
+    /// Parameters at the edge of their range.
+    pub at_bound: Vec<String>,
+}
+
+/// A compute-optimal model by the surface.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SurfaceAllocation {
+    /// `C`.
+    pub flops: f64,
+    /// `N*`.
+    pub params: f64,
+    /// Its interval.
+    pub params_interval: Option<[f64; 2]>,
+    /// `D*`.
+    pub tokens: f64,
+    /// Its interval.
+    pub tokens_interval: Option<[f64; 2]>,
+    /// `D*/N*`.
+    pub tokens_per_param: f64,
+    /// `L(N*, D*)`.
+    pub loss: f64,
 }
 
 /// The law `E(F) = ε + A (F/F0)^−b`.
@@ -507,6 +791,9 @@ pub struct CorpusReport {
     pub frontier: Option<FrontierReport>,
     /// Log aggregate loss and size of every run, for plots.
     pub profiles: Vec<ProfilePoint>,
+    /// The surface of the aggregate loss over sizes and training lengths.
+    #[serde(default)]
+    pub surface: SurfaceFit,
 }
 
 /// One run on the size profile of its budget.
@@ -542,6 +829,9 @@ pub struct FrontierReport {
     /// Size profiles of the log aggregate loss against seed replicates; `None` without replicates.
     #[serde(default)]
     pub lack_of_fit: Option<LackOfFit>,
+    /// Whether the size profiles of the log aggregate loss lack a power of `ln N`.
+    #[serde(default)]
+    pub next_power: Option<NextPower>,
 }
 
 /// A linear combination of log errors, `Σ c_d ln E_d`, followed along the scale.

@@ -36,6 +36,11 @@ pub struct Truth {
     pub floor: f64,
     /// Effect of `ln(D/N)` in grids and trajectories, on `ln E`.
     pub data_per_param: f64,
+    /// The reducible error as a surface in grids and trajectories, instead of `beta`.
+    pub surface: Option<Surface>,
+    /// Standard deviation of a shock that all runs of a size share on this distribution, in grids and
+    /// trajectories.
+    pub size_noise: f64,
     /// Quadratic, cubic and quartic coefficient of the size profile.
     pub profile: [f64; 3],
     /// Where the profile has its minimum, relative to the frontier, in `ln N`.
@@ -73,6 +78,8 @@ impl Default for Truth {
             beta: 0.05,
             floor: 0.0,
             data_per_param: 0.0,
+            surface: None,
+            size_noise: 0.0,
             profile: [0.028, 0.0, 0.0],
             shift: 0.0,
             shift_drift: 0.0,
@@ -82,6 +89,32 @@ impl Default for Truth {
             items: None,
         }
     }
+}
+
+/// Reducible error `e^level [(1 − w) (N/N0)^−a + w (D/D0)^−b]` over sizes N and tokens D: no plane in
+/// `ln N` and `ln D`, whatever the floor. N0 and D0 belong to the origin of `x` and of `ln(D/N)`.
+///
+/// # Examples
+///
+/// ```
+/// use relscale::fit::simulate::{Shape, Simulation, Surface};
+///
+/// let mut s = Simulation::default();
+/// s.shape = Shape::Grid { params: vec![1e8, 4e8], tokens_per_param: vec![10.0, 40.0] };
+/// s.distributions[0].surface =
+///     Some(Surface { data_share: 0.5, size_exponent: 0.08, data_exponent: 0.08 });
+/// // Where N and D grow alike, each nat of compute is half a nat of either; the baseline has 0.05.
+/// assert!((s.exponent(0, 1)? - (0.05 - 0.08 / 2.0)).abs() < 1e-12);
+/// # Ok::<(), relscale::fit::FitError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Surface {
+    /// `w`, the share of the data term at the origin.
+    pub data_share: f64,
+    /// `a`.
+    pub size_exponent: f64,
+    /// `b`.
+    pub data_exponent: f64,
 }
 
 /// Items of a distribution: multiplicative difficulties, slopes of their own, and noise by run.
@@ -99,6 +132,13 @@ pub struct ItemTruth {
     pub slope: [f64; 2],
     /// Standard deviation of item-by-run noise, relative.
     pub noise: f64,
+    /// Strata of equally many items; clusters are then named `stratum/cluster`. None: 0 or 1.
+    #[serde(default)]
+    pub strata: usize,
+    /// Half the range of the slopes of the strata, which are the same in every replicate, spread evenly
+    /// about 0.
+    #[serde(default)]
+    pub stratum_slope: f64,
 }
 
 impl ItemTruth {
@@ -111,6 +151,8 @@ impl ItemTruth {
             difficulty: [0.3, 0.4],
             slope: [0.015, 0.04],
             noise: 0.10,
+            strata: 1,
+            stratum_slope: 0.0,
         }
     }
 }
@@ -325,8 +367,25 @@ impl Simulation {
         law + k2 * (1.0 + t.curvature_drift * x) * off * off + k3 * off.powi(3) + k4 * off.powi(4)
     }
 
+    /// `ln E` without noise in one run of a design.
+    fn log_error_in(&self, distribution: usize, cell: &Cell) -> f64 {
+        let Some(t) = self.distributions.get(distribution) else {
+            return f64::NAN;
+        };
+        let law = match t.surface {
+            None => self.log_error(distribution, cell.x, cell.z),
+            Some(s) => {
+                let (n, d) = (0.5 * (cell.x - cell.ratio), 0.5 * (cell.x + cell.ratio));
+                let reducible = (1.0 - s.data_share) * libm::exp(-s.size_exponent * n)
+                    + s.data_share * libm::exp(-s.data_exponent * d);
+                libm::log(t.floor + libm::exp(t.level) * reducible)
+            }
+        };
+        law + t.data_per_param * cell.ratio
+    }
+
     /// The exponent of `E_treatment / E_baseline` that a least-squares line finds along the noiseless
-    /// frontier (for grids and trajectories, `β_b − β_t`).
+    /// frontier; for grids and trajectories, over the scales of the runs at the mean of `ln(D/N)`.
     ///
     /// # Errors
     ///
@@ -342,7 +401,17 @@ impl Simulation {
             });
         };
         if matches!(self.shape, Shape::Grid { .. } | Shape::Trajectories { .. }) {
-            return Ok(b.beta - t.beta);
+            if [t, b].iter().all(|d| d.surface.is_none() && d.floor == 0.0) {
+                return Ok(b.beta - t.beta);
+            }
+            let mut cells = self.design();
+            cells.iter_mut().for_each(|c| c.ratio = 0.0);
+            let x: Vec<f64> = cells.iter().map(|c| c.x).collect();
+            let y: Vec<f64> = cells
+                .iter()
+                .map(|c| self.log_error_in(treatment, c) - self.log_error_in(baseline, c))
+                .collect();
+            return Ok(Line::new(&x, &y)?.slope().value);
         }
         let x = self.centred_scales();
         let ratio =
@@ -468,7 +537,19 @@ impl Simulation {
             .enumerate()
             .map(|(d, t)| t.items.map(|i| Drawn::new(&i, self.seed, d, replicate)))
             .collect();
+        let sizes = cells.iter().map(|c| c.size_index + 1).max().unwrap_or(0);
         for corpus in 0..self.corpora {
+            // By distribution and size.
+            let by_size: Vec<Vec<f64>> = self
+                .distributions
+                .iter()
+                .enumerate()
+                .map(|(d, t)| {
+                    let purpose = format!("sizes of {d} in {corpus}");
+                    let mut stream = Stream::new(self.seed, &purpose, replicate);
+                    (0..sizes).map(|_| t.size_noise * stream.normal()).collect()
+                })
+                .collect();
             let corpus_name = format!("corpus-{corpus}");
             let mut shock_budget = f64::NAN;
             let mut shocks = vec![0.0; self.distributions.len()];
@@ -510,10 +591,10 @@ impl Simulation {
                     let u = self.run_noise * carry(0, fresh, restart);
                     for (d, t) in self.distributions.iter().enumerate() {
                         let v = t.noise * carry(d + 1, self.draw(&mut stream), restart);
-                        let value = self.log_error(d, cell.x, cell.z)
-                            + t.data_per_param * cell.ratio
+                        let value = self.log_error_in(d, cell)
                             + (u + v) * scale(cell)
-                            + shocks[d];
+                            + shocks[d]
+                            + by_size[d][cell.size_index];
                         let level = libm::exp(value);
                         match &items[d] {
                             None => {
@@ -559,6 +640,7 @@ struct Drawn {
     /// Cluster, difficulty and slope of each item, sorted by cluster.
     items: Vec<(usize, f64, f64)>,
     noise: f64,
+    strata: usize,
 }
 
 impl Drawn {
@@ -567,7 +649,15 @@ impl Drawn {
         let clusters = truth.clusters.max(1);
         // Cluster sizes are uneven, as documents and subjects are.
         let share: Vec<f64> = (0..clusters).map(|_| libm::exp(0.5 * s.normal())).collect();
-        let total: f64 = share.iter().sum();
+        // Cluster c belongs to stratum c modulo their number; items take turns over strata.
+        let strata = truth.strata.clamp(1, clusters);
+        let totals: Vec<f64> = (0..strata)
+            .map(|h| share.iter().skip(h).step_by(strata).sum())
+            .collect();
+        let tilt = |h: usize| match strata {
+            1 => 0.0,
+            n => truth.stratum_slope * (2.0 * h as f64 / (n as f64 - 1.0) - 1.0),
+        };
         let effect: Vec<(f64, f64)> = (0..clusters)
             .map(|_| {
                 (
@@ -582,22 +672,26 @@ impl Drawn {
                 let cluster = if i < clusters {
                     i
                 } else {
-                    let mut left = s.uniform() * total;
-                    let found = share.iter().position(|p| {
+                    let own = i % strata;
+                    let mut left = s.uniform() * totals[own];
+                    let found = share.iter().skip(own).step_by(strata).position(|p| {
                         left -= p;
                         left < 0.0
                     });
-                    found.unwrap_or(clusters - 1)
+                    let last = (clusters - 1 - own) / strata;
+                    own + strata * found.unwrap_or(last)
                 };
                 let (hard, slope) = effect[cluster];
                 let log = hard + truth.difficulty[1] * s.normal() - bias;
-                (cluster, libm::exp(log), slope + truth.slope[1] * s.normal())
+                let slope = slope + tilt(cluster % strata) + truth.slope[1] * s.normal();
+                (cluster, libm::exp(log), slope)
             })
             .collect();
         items.sort_by_key(|i| i.0);
         Self {
             items,
             noise: truth.noise,
+            strata,
         }
     }
 
@@ -623,7 +717,10 @@ impl Drawn {
             }
             let n = cluster.len() as f64;
             let id = cluster.first().map_or(0, |c| c.0);
-            let name = format!("{}-{id:04}", truth.name);
+            let name = match self.strata {
+                1 => format!("{}-{id:04}", truth.name),
+                n => format!("{}-{}/{id:04}", truth.name, id % n),
+            };
             builder.score(run, &truth.name, &name, sum / n, n)?;
         }
         Ok(())

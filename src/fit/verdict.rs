@@ -83,6 +83,9 @@ pub enum Flag {
     /// Seed replicates say that the size profiles of `ln G` or of the aggregate are not the
     /// polynomials they are read from.
     LackOfFit,
+    /// The size profiles of `ln G` or of the aggregate have a power of `ln N` beyond the polynomials
+    /// that they are read from.
+    NextPower,
     /// The t test rejects and the permutation test does not.
     Fragile,
     /// Another rule of reading gives another sign or verdict.
@@ -98,6 +101,47 @@ pub enum Flag {
     BacktestMisses,
     /// A prediction lies further out than the ladder is long.
     Extrapolated,
+}
+
+impl Flag {
+    /// What it says, in a few words.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::FewReadings => "fewer than five readings: no useful inference",
+            Self::AggregateFromTested => {
+                "the loss that picks the size contains the tested distributions"
+            }
+            Self::BestRunReading => "a budget had too few sizes and was read at its best run",
+            Self::BudgetRefused => "a budget without an interior minimum was left out",
+            Self::FrontierOutsideGrid => "the frontier leaves the sizes trained at some budget",
+            Self::NoSpecificationCheck => {
+                "no second read-off was possible: the interval leaves out that error"
+            }
+            Self::NoItemVariance => {
+                "fewer than two clusters: the interval holds for these items only"
+            }
+            Self::FewClusters => "fewer than eight clusters: their variance is a guess",
+            Self::DroppedClusters => "clusters not scored alike in all runs were left out",
+            Self::DroppedRuns => "runs not scored on both distributions were left out",
+            Self::PreOnset => "a loss has not left chance: a power law means nothing yet",
+            Self::NearFloor => "a loss is mostly floor: gaps may only approach those of the floors",
+            Self::PowerLawQuestioned => "ln G is curved in the log scale",
+            Self::LackOfFit => "size profiles differ from their polynomials by more than seeds do",
+            Self::NextPower => "size profiles have a power of ln N beyond their polynomials",
+            Self::Fragile => "the t test rejects and the permutation test does not",
+            Self::OptimumRuleFlips => "another rule of reading gives another sign or verdict",
+            Self::InfluentialReading => "leaving one reading out changes the verdict",
+            Self::DifferenceDiscordant => {
+                "the ratio and the difference move in opposite directions"
+            }
+            Self::Autocorrelated => "residuals of neighbouring scales are correlated",
+            Self::BacktestMisses => {
+                "over a fifth of the held-out readings miss their prediction intervals"
+            }
+            Self::Extrapolated => "a prediction lies further out than the ladder is long",
+        }
+    }
 }
 
 /// What a decision is made of.

@@ -105,7 +105,7 @@ pub enum LadderError {
         /// Its value.
         value: f64,
     },
-    /// The error of a run on a distribution is zero or not finite.
+    /// The error of a run on a distribution is too large or too small to be a number.
     NotPositive {
         /// The run.
         run: String,
@@ -199,7 +199,7 @@ impl fmt::Display for LadderError {
                 value,
             } => write!(
                 f,
-                "the error of run {run:?} on {distribution:?} is {value}: a ratio needs positive errors"
+                "the error of run {run:?} on {distribution:?} is {value}, outside the range of numbers"
             ),
             Self::Empty { what } => write!(f, "the ladder has no {what}"),
             Self::Io { message } => f.write_str(message),

@@ -13,6 +13,9 @@
 //! 4. Add a tiny checkpoint with every option switched on to `tests/fixtures/make_checkpoints.py`
 //!    and the forward pass to `numpy_forward.py`; `tests/golden_checkpoints.rs` finds it.
 //!
+//! To read it from GGUF as well, add its keys and names to `model/gguf.rs` and a file to
+//! `tests/fixtures/make_gguf.py`.
+//!
 //! An architecture that needs an option the decoder lacks adds a field to [`Config`] and its
 //! meaning to `model::transformer`, for all architectures.
 
@@ -477,6 +480,8 @@ pub(super) struct Names {
     pub(super) transposed: bool,
     /// Whether the one matrix of queries, keys and values holds them head by head.
     pub(super) head_by_head: bool,
+    /// Whether rows of queries and keys have the two halves of a head alternating.
+    pub(super) halves_alternate: bool,
     /// Whether norms store what they multiply by less one.
     pub(super) norms_less_one: bool,
     /// Tensors of a block, with full name, that follow from the configuration.
@@ -503,6 +508,7 @@ const LLAMA: Names = Names {
     down: "mlp.down_proj",
     transposed: false,
     head_by_head: false,
+    halves_alternate: false,
     norms_less_one: false,
     derived: &["self_attn.rotary_emb.inv_freq"],
     masks: &[],

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::backend::{Activation, NormKind};
 use crate::checkpoint::file_size;
+use crate::checkpoint::gguf::{self, Gguf};
 use crate::error::Error;
 use crate::model::architecture::Architecture;
 
@@ -205,18 +206,22 @@ impl RopeConfig {
 }
 
 /// Largest accepted value of any dimension: far above any real model, far below overflow.
-const MAX_DIMENSION: u64 = 1 << 28;
+pub(super) const MAX_DIMENSION: u64 = 1 << 28;
 /// Largest accepted `config.json`.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 impl Config {
-    /// Reads `config.json` of a checkpoint folder.
+    /// Reads `config.json` of a checkpoint folder, or the metadata of a GGUF file: `path` itself, or
+    /// the only one in a folder without safetensors.
     ///
     /// # Errors
     /// A file that cannot be read or is not JSON, a missing or malformed field, or one whose value
     /// is not supported: each by field and value.
-    pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = dir.as_ref().join("config.json");
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        if let Some(file) = gguf::find(path.as_ref())? {
+            return super::gguf::config(&Gguf::open(file)?);
+        }
+        let path = path.as_ref().join("config.json");
         let size = file_size(&path)?;
         if size > MAX_CONFIG_BYTES {
             return Err(Error::format(

@@ -9,7 +9,7 @@ use crate::checkpoint::{HostTensor, Weights};
 use crate::error::Error;
 use crate::model::architecture::Names;
 use crate::model::config::{Config, NormPlacement, Positions, QkNorm};
-use crate::model::{Batch, Model};
+use crate::model::{Batch, Model, gguf};
 
 /// A decoder-only transformer on a backend.
 ///
@@ -78,18 +78,24 @@ struct Projection<T> {
 }
 
 impl<B: Backend> Transformer<B> {
-    /// Loads a checkpoint folder in the Hugging Face layout (`config.json` and safetensors).
+    /// Loads a checkpoint folder in the Hugging Face layout (`config.json` and safetensors), or a GGUF
+    /// file: `path` itself, or the only one in a folder without safetensors.
     ///
     /// Tensors are read one after the other; beside the backend's copy at most one projection
     /// stands in host memory, twice for a moment where the file orders it in another way.
     ///
     /// # Errors
-    /// Anything unsupported in `config.json`, and any tensor that is missing, of the wrong shape,
+    /// Anything unsupported in `config.json` or the metadata, and any tensor that is missing, of the wrong shape,
     /// not finite, or not part of the architecture: each by file and name.
-    pub fn load(dir: impl AsRef<Path>, backend: B) -> Result<Self, Error> {
-        let config = Config::load(&dir)?;
-        let weights = Weights::open(&dir)?;
-        let names = config.architecture.names();
+    pub fn load(path: impl AsRef<Path>, backend: B) -> Result<Self, Error> {
+        // The weights first: they know files that cannot be read at all.
+        let weights = Weights::open(&path)?;
+        let config = Config::load(&path)?;
+        let names = if weights.is_gguf() {
+            gguf::names(config.architecture)
+        } else {
+            config.architecture.names()
+        };
         let prefix = names
             .prefixes
             .iter()
@@ -127,13 +133,8 @@ impl<B: Backend> Transformer<B> {
             let name = names.heads.iter().find(found).unwrap_or(&names.heads[0]);
             Some(loader.table(name, vocab)?)
         };
+        let frequencies = loader.frequencies()?;
         loader.weights.finish(config.architecture.name())?;
-        let frequencies = match config.positions {
-            Positions::Rotary { full, sliding } => {
-                Some([full, sliding].map(|rope| rope.frequencies(config.head_dim)))
-            }
-            Positions::Learned => None,
-        };
         Ok(Self {
             backend,
             config,
@@ -146,7 +147,7 @@ impl<B: Backend> Transformer<B> {
         })
     }
 
-    /// What `config.json` says.
+    /// What `config.json` or the metadata says.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -467,6 +468,27 @@ impl<B: Backend> Loader<'_, B> {
         })
     }
 
+    /// Rotary frequencies of layers that see everything and of those that a window confines.
+    fn frequencies(&mut self) -> Result<Option<[Vec<f64>; 2]>, Error> {
+        let dim = self.config.head_dim;
+        let Positions::Rotary { full, sliding } = self.config.positions else {
+            return Ok(None);
+        };
+        let mut all = [full, sliding].map(|rope| rope.frequencies(dim));
+        if self.weights.is_gguf() && self.weights.contains(gguf::ROPE_DIVISORS) {
+            // How GGUF stores the scaling rule of Llama 3.
+            let divisors = self.weights.tensor(gguf::ROPE_DIVISORS, &[all[0].len()])?;
+            for (i, divisor) in divisors.values().to_f32().into_iter().enumerate() {
+                if divisor <= 0.0 {
+                    let message = format!("divisor {divisor} of frequency {i} is not positive");
+                    return Err(self.weights.error(gguf::ROPE_DIVISORS, message));
+                }
+                all.iter_mut().for_each(|f| f[i] /= f64::from(divisor));
+            }
+        }
+        Ok(Some(all))
+    }
+
     /// A table of `rows` hidden states.
     fn table(&mut self, name: &str, rows: usize) -> Result<B::Buffer, Error> {
         let cols = self.config.hidden_size;
@@ -510,7 +532,10 @@ impl<B: Backend> Loader<'_, B> {
         let outputs = if names.len() == 1 { &[whole] } else { outputs };
         let mut weight: Option<HostTensor> = None;
         let mut biases: Option<HostTensor> = None;
-        for (name, &outputs) in names.iter().zip(outputs) {
+        for (part, (name, &outputs)) in names.iter().zip(outputs).enumerate() {
+            // Queries and keys, not values.
+            let alternate = self.names.halves_alternate && names == self.names.qkv && part < 2;
+            let dim = self.config.head_dim;
             let name = format!("{at}{name}");
             let weight_name = format!("{name}.weight");
             let part = if self.names.transposed {
@@ -520,10 +545,17 @@ impl<B: Backend> Loader<'_, B> {
             } else {
                 self.weights.tensor(&weight_name, &[outputs, inputs])?
             };
-            extend(&mut weight, part);
+            let ordered = |part: HostTensor, cols| {
+                if alternate {
+                    part.halves_first(dim, cols)
+                } else {
+                    part
+                }
+            };
+            extend(&mut weight, ordered(part, inputs));
             if bias {
                 let part = self.weights.tensor(&format!("{name}.bias"), &[outputs])?;
-                extend(&mut biases, part);
+                extend(&mut biases, ordered(part, 1));
             }
         }
         let mut weight = weight.ok_or_else(|| Error::batch("a projection without parts"))?;

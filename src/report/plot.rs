@@ -18,7 +18,7 @@ use plotters::style::{
     WHITE,
 };
 
-use super::{flag_name, interval_of, number, signed};
+use super::{flag_name, interval_of, number, p_phrase, signed};
 use crate::fit::regression::LinearFit;
 use crate::fit::{Analysis, Axis, CorpusReport, Estimate, ProfilePoint, RelativeLaw, Verdict};
 
@@ -1212,14 +1212,6 @@ fn power_of_ten(v: f64) -> String {
         format!("{lead:.0}·10{exponent}")
     } else {
         format!("{lead:.1}·10{exponent}")
-    }
-}
-
-fn p_phrase(p: f64) -> String {
-    if p < 1e-4 {
-        "p < .0001".to_owned()
-    } else {
-        format!("p = {p:.4}")
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use relscale::model::Batch;
+use relscale::backend::Backend;
+use relscale::model::{Batch, Model, Transformer};
 
 /// A path under the shared test material, which stands beside the repository on the developers'
 /// machines. Elsewhere the test says so and is skipped; with `CI=true` its absence is a failure.
@@ -36,4 +37,58 @@ pub(crate) fn rolling(batch: &mut Batch, ids: &[u32]) {
     for (offset, &token) in ids[1..].iter().enumerate() {
         batch.target(segment, offset, token).unwrap();
     }
+}
+
+/// One token sequence with the log-probabilities of each token from the second on.
+pub(crate) struct Sequence {
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) numpy_f64: Vec<f64>,
+    pub(crate) transformers_f64: Vec<f64>,
+    pub(crate) transformers_f32: Vec<f64>,
+}
+
+/// The sequences of a file in the form of `golden.json`.
+pub(crate) fn sequences(file: &Path) -> Vec<Sequence> {
+    let golden: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let numbers = |v: &serde_json::Value| -> Vec<f64> {
+        v.as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap())
+            .collect()
+    };
+    golden["sequences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| Sequence {
+            tokens: numbers(&s["tokens"]).iter().map(|&t| t as u32).collect(),
+            numpy_f64: numbers(&s["logprobs_numpy_f64"]),
+            transformers_f64: numbers(&s["logprobs_f64"]),
+            transformers_f32: numbers(&s["logprobs_f32"]),
+        })
+        .collect()
+}
+
+/// All sequences in one batch, so that packing is part of what is checked.
+pub(crate) fn score<B: Backend>(model: &Transformer<B>, sequences: &[Sequence]) -> Vec<Vec<f64>> {
+    let mut batch = Batch::new();
+    for sequence in sequences {
+        rolling(&mut batch, &sequence.tokens);
+    }
+    let mut all = model.log_likelihoods(&batch).unwrap().into_iter();
+    sequences
+        .iter()
+        .map(|s| all.by_ref().take(s.tokens.len() - 1).collect())
+        .collect()
+}
+
+/// Largest difference.
+pub(crate) fn worst(got: &[f64], want: &[f64]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    got.iter().zip(want).fold(0.0, |worst, (g, w)| {
+        assert!(g.is_finite());
+        f64::max(worst, (g - w).abs())
+    })
 }

@@ -8,65 +8,82 @@
 
 use relscale::backend::{Attention, Segment};
 
-use crate::buffer::View;
+use crate::buffer::{Dense, Pool, View};
 use crate::gemm::{load, store};
 use crate::parallel::{Shared, Threads};
-use crate::rows::soft_cap;
-use crate::simd::{Isa, Kernel, LANES, Lanes, Simd};
+use crate::rows::SoftCap;
+use crate::simd::{Isa, Kernel, LANES, Simd};
 
 /// Keys of a block.
 const KEYS: usize = 64;
 /// Query rows of a task.
 const QUERIES: usize = 96;
 
-/// One head's keys and values of a block, ready for the matrix kernel.
-struct Block {
-    /// Four panels of sixteen keys; in a panel one vector an element of the head.
-    keys: Vec<Lanes>,
-    /// A panel for every sixteen elements of the head; in a panel one vector a key.
-    values: Vec<Lanes>,
+/// One head's keys and values of a block, ready for the matrix kernel: four panels of sixteen keys,
+/// in a panel one vector an element of the head; then a panel for every sixteen elements of the
+/// head, in a panel one vector a key.
+struct Layout {
+    dim: usize,
 }
 
-impl Block {
-    /// A block whose places are all zero.
-    fn new(dim: usize) -> Self {
-        Self {
-            keys: vec![Lanes::ZERO; KEYS / LANES * dim],
-            values: vec![Lanes::ZERO; dim.div_ceil(LANES) * KEYS],
-        }
+impl Layout {
+    /// Vectors of the keys.
+    fn keys(&self) -> usize {
+        KEYS / LANES * self.dim
     }
 
-    fn set(&mut self, place: usize, key: &[f32], value: &[f32]) {
-        let panel = &mut self.keys[place / LANES * key.len()..][..key.len()];
+    /// Floats of a block.
+    fn len(&self) -> usize {
+        LANES * (self.keys() + self.dim.div_ceil(LANES) * KEYS)
+    }
+
+    fn split<'a>(&self, block: &'a [f32]) -> (&'a [Vector], &'a [Vector]) {
+        block.as_chunks().0.split_at(self.keys())
+    }
+
+    fn set(&self, block: &mut [f32], place: usize, key: &[f32], value: &[f32]) {
+        let (keys, values) = block.as_chunks_mut::<LANES>().0.split_at_mut(self.keys());
+        let panel = &mut keys[place / LANES * self.dim..][..self.dim];
         for (lanes, &x) in panel.iter_mut().zip(key) {
-            lanes.0[place % LANES] = x;
+            lanes[place % LANES] = x;
         }
         for (panel, x) in value.chunks(LANES).enumerate() {
-            self.values[panel * KEYS + place].0[..x.len()].copy_from_slice(x);
+            let lanes = &mut values[panel * KEYS + place];
+            lanes[..x.len()].copy_from_slice(x);
+            lanes[x.len()..].fill(0.0);
         }
     }
 
     /// Clears the places from `len` on, so that what a block held before cannot matter.
-    fn clear_from(&mut self, len: usize, dim: usize) {
-        let (zero_key, zero_value) = (vec![0.0; dim], vec![0.0; dim]);
+    fn clear_from(&self, block: &mut [f32], len: usize) {
+        let (keys, values) = block.as_chunks_mut::<LANES>().0.split_at_mut(self.keys());
         for place in len..KEYS {
-            self.set(place, &zero_key, &zero_value);
+            for lanes in &mut keys[place / LANES * self.dim..][..self.dim] {
+                lanes[place % LANES] = 0.0;
+            }
+            for lanes in values.iter_mut().skip(place).step_by(KEYS) {
+                *lanes = [0.0; LANES];
+            }
         }
     }
 }
+
+/// One vector in memory.
+type Vector = [f32; LANES];
 
 /// Computes attention into `out`, row-major with `heads × head_dim` columns. The arguments have
 /// been checked.
 pub(crate) fn attention(
     isa: Isa,
     threads: &Threads,
+    pool: &Pool,
     [q, k, v]: [View<'_>; 3],
     op: &Attention<'_>,
     out: &mut [f32],
 ) {
     let rows = out.len() / (op.heads * op.head_dim);
     let group = op.heads / op.kv_heads;
-    let whole = whole_blocks(threads, k, v, op);
+    let whole = whole_blocks(threads, pool, k, v, op);
     // As many queries as fit a task when each stands there once a head of the group.
     let tall = (QUERIES / group).max(1);
     let mut tasks = Vec::new();
@@ -92,6 +109,7 @@ pub(crate) fn attention(
             k,
             v,
             whole: &whole,
+            pool,
             out: &out,
         });
     });
@@ -102,7 +120,7 @@ struct Whole {
     /// Per segment: its first whole block, and where that is in `blocks`.
     segments: Vec<(usize, usize)>,
     /// `kv_heads` for every block.
-    blocks: Vec<Block>,
+    blocks: Dense,
 }
 
 /// The logical blocks that lie wholly in `segment`.
@@ -111,7 +129,14 @@ fn inside(segment: &Segment) -> std::ops::Range<usize> {
     first..((segment.position + segment.len) / KEYS).max(first)
 }
 
-fn whole_blocks(threads: &Threads, k: View<'_>, v: View<'_>, op: &Attention<'_>) -> Whole {
+fn whole_blocks(
+    threads: &Threads,
+    pool: &Pool,
+    k: View<'_>,
+    v: View<'_>,
+    op: &Attention<'_>,
+) -> Whole {
+    let layout = Layout { dim: op.head_dim };
     let mut segments = Vec::with_capacity(op.segments.len());
     let mut rows = Vec::new();
     for segment in op.segments {
@@ -119,21 +144,22 @@ fn whole_blocks(threads: &Threads, k: View<'_>, v: View<'_>, op: &Attention<'_>)
         segments.push((blocks.start, rows.len() * op.kv_heads));
         rows.extend(blocks.map(|b| segment.start + b * KEYS - segment.position));
     }
-    let mut blocks: Vec<Block> = (0..rows.len() * op.kv_heads)
-        .map(|_| Block::new(op.head_dim))
-        .collect();
-    let cost = blocks.len() * KEYS * op.head_dim;
-    let tasks = blocks.iter_mut().collect();
-    threads.for_each(cost, tasks, |i, block: &mut Block| {
-        let (row, head) = (rows[i / op.kv_heads], i % op.kv_heads);
-        for place in 0..KEYS {
-            block.set(
-                place,
-                k.head(row + place, head, op.head_dim),
-                v.head(row + place, head, op.head_dim),
-            );
-        }
-    });
+    let count = rows.len() * op.kv_heads;
+    let mut blocks = pool.take(count * layout.len());
+    if count > 0 {
+        let tasks = blocks.chunks_exact_mut(layout.len()).collect();
+        let cost = count * KEYS * op.head_dim;
+        threads.for_each(cost, tasks, |i, block: &mut [f32]| {
+            let (row, head) = (rows[i / op.kv_heads], i % op.kv_heads);
+            for place in 0..KEYS {
+                let (key, value) = (
+                    k.head(row + place, head, op.head_dim),
+                    v.head(row + place, head, op.head_dim),
+                );
+                layout.set(block, place, key, value);
+            }
+        });
+    }
     Whole { segments, blocks }
 }
 
@@ -148,10 +174,17 @@ struct Task<'a> {
     k: View<'a>,
     v: View<'a>,
     whole: &'a Whole,
+    pool: &'a Pool,
     out: &'a Shared<'a>,
 }
 
 impl Task<'_> {
+    fn layout(&self) -> Layout {
+        Layout {
+            dim: self.op.head_dim,
+        }
+    }
+
     /// Segments from the root to the task's.
     fn path(&self) -> Vec<usize> {
         let mut path = vec![self.segment];
@@ -165,17 +198,19 @@ impl Task<'_> {
     }
 
     /// The packed block, if it lies wholly in a segment of the path.
-    fn packed(&self, path: &[usize], block: usize) -> Option<&Block> {
+    fn packed(&self, path: &[usize], block: usize) -> Option<&[f32]> {
         let &segment = path
             .iter()
             .find(|&&s| inside(&self.op.segments[s]).contains(&block))?;
         let (first, start) = self.whole.segments[segment];
-        Some(&self.whole.blocks[start + (block - first) * self.op.kv_heads + self.kv_head])
+        let index = start + (block - first) * self.op.kv_heads + self.kv_head;
+        let len = self.layout().len();
+        Some(&self.whole.blocks[index * len..][..len])
     }
 
     /// Gathers the keys below `end` of a block that is spread over segments.
-    fn assemble(&self, path: &[usize], block: usize, end: usize, to: &mut Block) {
-        let dim = self.op.head_dim;
+    fn assemble(&self, path: &[usize], block: usize, end: usize, to: &mut [f32]) {
+        let (dim, layout) = (self.op.head_dim, self.layout());
         let first = block * KEYS;
         let last = end.min(first + KEYS);
         for &s in path {
@@ -184,14 +219,14 @@ impl Task<'_> {
             let until = last.min(segment.position + segment.len);
             for position in from..until {
                 let row = segment.start + position - segment.position;
-                to.set(
-                    position - first,
+                let (key, value) = (
                     self.k.head(row, self.kv_head, dim),
                     self.v.head(row, self.kv_head, dim),
                 );
+                layout.set(to, position - first, key, value);
             }
         }
-        to.clear_from(last - first, dim);
+        layout.clear_from(to, last - first);
     }
 }
 
@@ -218,18 +253,21 @@ impl Kernel for Task<'_> {
             None => 0,
         };
         let path = self.path();
-        let mut spread = Block::new(dim);
-        let mut scores = vec![0.0f32; queries.len() * KEYS];
-        let mut sums = vec![0.0f32; queries.len() * wide];
+        let layout = self.layout();
+        let mut scratch = self.pool.take(layout.len() + queries.len() * (KEYS + wide));
+        let (spread, scratch) = scratch.split_at_mut(layout.len());
+        let (scores, sums) = scratch.split_at_mut(queries.len() * KEYS);
+        sums.fill(0.0);
         let mut state = vec![(f32::NEG_INFINITY, 0.0f32); queries.len()];
         for block in first..end.div_ceil(KEYS) {
             let keys = match self.packed(&path, block) {
                 Some(packed) => packed,
                 None => {
-                    self.assemble(&path, block, end, &mut spread);
-                    &spread
+                    self.assemble(&path, block, end, spread);
+                    &*spread
                 }
             };
+            let (keys, values) = layout.split(keys);
             // Queries before the block see none of it.
             let skip = queries.partition_point(|q| q.position < block * KEYS);
             let queries = &queries[skip..];
@@ -239,10 +277,10 @@ impl Kernel for Task<'_> {
             for (i, tile) in queries.chunks(4).enumerate() {
                 let scores = &mut scores[i * 4 * KEYS..][..tile.len() * KEYS];
                 match tile {
-                    [a, b, c, d] => score(simd, [a, b, c, d], &keys.keys, scores),
+                    [a, b, c, d] => score(simd, [a, b, c, d], keys, scores),
                     rest => {
                         for (query, scores) in rest.iter().zip(scores.chunks_exact_mut(KEYS)) {
-                            score(simd, [query], &keys.keys, scores);
+                            score(simd, [query], keys, scores);
                         }
                     }
                 }
@@ -262,10 +300,10 @@ impl Kernel for Task<'_> {
             for (tile, sums) in scores.chunks(4 * KEYS).zip(sums.chunks_mut(4 * wide)) {
                 let rows = tile.as_chunks::<KEYS>().0;
                 match rows {
-                    [a, b, c, d] => weigh(simd, [a, b, c, d], &keys.values, sums),
+                    [a, b, c, d] => weigh(simd, [a, b, c, d], values, sums),
                     rest => {
                         for (row, sums) in rest.iter().zip(sums.chunks_exact_mut(wide)) {
-                            weigh(simd, [row], &keys.values, sums);
+                            weigh(simd, [row], values, sums);
                         }
                     }
                 }
@@ -305,7 +343,7 @@ impl Query<'_> {
 fn score<S: Simd, const H: usize>(
     simd: S,
     queries: [&Query<'_>; H],
-    keys: &[Lanes],
+    keys: &[Vector],
     scores: &mut [f32],
 ) {
     let dim = queries[0].values.len();
@@ -313,7 +351,7 @@ fn score<S: Simd, const H: usize>(
     for (panel, keys) in keys.chunks_exact(dim).enumerate() {
         let mut acc = [simd.splat(0.0); H];
         for (i, keys) in keys.iter().enumerate() {
-            let keys = simd.load(&keys.0);
+            let keys = simd.load(keys);
             for r in 0..H {
                 acc[r] = simd.fma(simd.splat(queries[r][i]), keys, acc[r]);
             }
@@ -337,13 +375,13 @@ fn soften<S: Simd>(
 ) {
     let scale = simd.splat(op.scale as f32);
     let rows = row.as_chunks_mut::<LANES>().0;
+    let cap = op.soft_cap.map(|cap| SoftCap::new(simd, cap));
     for lanes in rows.iter_mut() {
-        simd.store(simd.mul(simd.load(lanes), scale), lanes);
-    }
-    if let Some(cap) = op.soft_cap {
-        for x in rows.as_flattened_mut() {
-            *x = soft_cap(*x, cap);
+        let mut x = simd.mul(simd.load(lanes), scale);
+        if let Some(cap) = &cap {
+            x = cap.apply(simd, x);
         }
+        simd.store(x, lanes);
     }
     rows.as_flattened_mut()[..visible.start].fill(f32::NEG_INFINITY);
     rows.as_flattened_mut()[visible.end..].fill(f32::NEG_INFINITY);
@@ -384,7 +422,7 @@ fn soften<S: Simd>(
 fn weigh<S: Simd, const H: usize>(
     simd: S,
     weights: [&[f32; KEYS]; H],
-    values: &[Lanes],
+    values: &[Vector],
     sums: &mut [f32],
 ) {
     let wide = sums.len() / H;
@@ -392,7 +430,7 @@ fn weigh<S: Simd, const H: usize>(
         let at = |r: usize| r * wide + panel * LANES..r * wide + (panel + 1) * LANES;
         let mut acc: [S::V; H] = std::array::from_fn(|r| load(simd, &sums[at(r)]));
         for (j, values) in values.iter().enumerate() {
-            let values = simd.load(&values.0);
+            let values = simd.load(values);
             for r in 0..H {
                 acc[r] = simd.fma(simd.splat(weights[r][j]), values, acc[r]);
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use half::bf16;
 use relscale::backend::{Columns, Values};
 
+use crate::parallel::Threads;
 use crate::simd::{Element, HalfLanes, LANES, Lanes};
 
 /// Values on the CPU.
@@ -73,22 +74,39 @@ impl<'a> View<'a> {
 
 /// Dense values; their memory goes back to the pool they came from.
 pub(crate) struct Dense {
-    values: Vec<f32>,
+    /// Whole cache lines: vectors that straddle two would cost twice.
+    values: Vec<Lanes>,
     len: usize,
     pool: Pool,
+}
+
+impl Dense {
+    /// Where its memory goes back to, and more may come from.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
 }
 
 impl std::ops::Deref for Dense {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.values[..self.len]
+        &flat(&self.values)[..self.len]
     }
 }
 
 impl std::ops::DerefMut for Dense {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values[..self.len]
+        let (start, len) = (self.values.as_mut_ptr(), self.values.len() * LANES);
+        // SAFETY: as in `flat`, and the borrow is exclusive.
+        let all = unsafe { std::slice::from_raw_parts_mut(start.cast::<f32>(), len) };
+        &mut all[..self.len]
     }
+}
+
+/// The values of some vectors, one after the other.
+fn flat(lanes: &[Lanes]) -> &[f32] {
+    // SAFETY: a `Lanes` is sixteen floats without padding, all of them initialised.
+    unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast::<f32>(), lanes.len() * LANES) }
 }
 
 impl Drop for Dense {
@@ -108,21 +126,22 @@ impl fmt::Debug for Dense {
 /// Memory of activations that are no longer needed, kept for the next ones: fresh pages from the
 /// system cost more than the arithmetic of a small layer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Pool(Arc<Mutex<Vec<Vec<f32>>>>);
+pub(crate) struct Pool(Arc<Mutex<Vec<Vec<Lanes>>>>);
 
 impl Pool {
     /// `len` values of unspecified content.
     pub(crate) fn take(&self, len: usize) -> Dense {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, but not so large that a small request starves others.
-        let fits = |v: &Vec<f32>| v.len() >= len && v.len() / 4 <= len;
+        let lanes = len.div_ceil(LANES);
+        let fits = |v: &Vec<Lanes>| v.len() >= lanes && v.len() / 4 <= lanes;
         let best = (0..free.len())
             .filter(|&i| fits(&free[i]))
             .min_by_key(|&i| free[i].len());
         let values = best.map(|i| free.swap_remove(i));
         drop(free);
         Dense {
-            values: values.unwrap_or_else(|| vec![0.0; len]),
+            values: values.unwrap_or_else(|| vec![Lanes::ZERO; lanes]),
             len,
             pool: self.clone(),
         }
@@ -135,8 +154,8 @@ impl Pool {
         dense
     }
 
-    fn put(&self, values: Vec<f32>) {
-        const KEPT: usize = 12;
+    fn put(&self, values: Vec<Lanes>) {
+        const KEPT: usize = 16;
         if values.is_empty() {
             return;
         }
@@ -168,17 +187,23 @@ pub(crate) enum Panels {
 
 impl Matrix {
     /// Packs row-major weights; `values` has `outputs × inputs` elements.
-    pub(crate) fn pack(values: &Values<'_>, outputs: usize, inputs: usize) -> Self {
+    pub(crate) fn pack(
+        values: &Values<'_>,
+        outputs: usize,
+        inputs: usize,
+        threads: &Threads,
+    ) -> Self {
+        let wide = |x: f32, lanes: &mut Lanes, i: usize| lanes.0[i] = x;
         let panels = match values {
-            Values::F32(v) => Panels::F32(pack(v, outputs, inputs, Lanes::ZERO, |lanes, i, x| {
-                lanes.0[i] = *x;
+            Values::F32(v) => Panels::F32(pack(v, outputs, inputs, Lanes::ZERO, threads, {
+                |lanes, i, x| wide(*x, lanes, i)
             })),
             Values::Bf16(v) => {
                 let set = |lanes: &mut HalfLanes, i: usize, x: &bf16| lanes.0[i] = x.to_bits();
-                Panels::Bf16(pack(v, outputs, inputs, HalfLanes::ZERO, set))
+                Panels::Bf16(pack(v, outputs, inputs, HalfLanes::ZERO, threads, set))
             }
-            Values::F16(v) => Panels::F32(pack(v, outputs, inputs, Lanes::ZERO, |lanes, i, x| {
-                lanes.0[i] = x.to_f32();
+            Values::F16(v) => Panels::F32(pack(v, outputs, inputs, Lanes::ZERO, threads, {
+                |lanes, i, x| wide(x.to_f32(), lanes, i)
             })),
         };
         Self {
@@ -197,23 +222,33 @@ impl Matrix {
     }
 }
 
-fn pack<T, L: Copy>(
+fn pack<T: Sync, L: Copy + Send>(
     values: &[T],
     outputs: usize,
     inputs: usize,
     zero: L,
-    set: impl Fn(&mut L, usize, &T),
+    threads: &Threads,
+    set: impl Fn(&mut L, usize, &T) + Send + Sync,
 ) -> Vec<L> {
     let mut panels = vec![zero; outputs.div_ceil(LANES) * inputs];
     if inputs == 0 {
         return panels;
     }
-    for (o, row) in values.chunks_exact(inputs).enumerate() {
-        let panel = &mut panels[o / LANES * inputs..][..inputs];
-        for (lanes, x) in panel.iter_mut().zip(row) {
-            set(lanes, o % LANES, x);
+    let tasks = panels
+        .chunks_exact_mut(inputs)
+        .zip(values.chunks(LANES * inputs))
+        .collect();
+    threads.for_each(values.len(), tasks, |_, (panel, rows): (&mut [L], &[T])| {
+        let height = rows.len() / inputs;
+        // Input by input, so that a panel is written once from end to end.
+        let row = |r: usize| &rows[r.min(height - 1) * inputs..][..inputs];
+        let rows: [&[T]; LANES] = std::array::from_fn(row);
+        for (i, lanes) in panel.iter_mut().enumerate() {
+            for (r, row) in rows.iter().enumerate().take(height) {
+                set(lanes, r, &row[i]);
+            }
         }
-    }
+    });
     panels
 }
 

@@ -13,6 +13,8 @@ use crate::simd::{Element, Isa, Kernel, LANES, Lanes, Simd};
 const BLOCK: usize = 256;
 /// Rows of a task: their block of inputs stays in the second-level cache.
 const TASK_ROWS: usize = 384;
+/// Most panels of a task: its results stay in the second-level cache from one block to the next.
+const TASK_PANELS: usize = 16;
 
 /// Activations in tiles of rows: a tile holds, for every input in order, one value a row.
 pub(crate) struct Rows {
@@ -24,26 +26,23 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Packs the rows of a block of columns; `tile` is [`Isa::tile_rows`].
+    /// Packs the rows of a block of columns; `tallest` is [`Isa::tile_rows`].
     pub(crate) fn pack(
         x: View<'_>,
         rows: usize,
         inputs: usize,
-        tile: usize,
+        tallest: usize,
         pool: &Pool,
         threads: &Threads,
     ) -> Self {
+        // Tiles of like height: one row left over would cost as much as several.
+        let tile = rows.div_ceil(rows.div_ceil(tallest).max(1)).max(1);
         let mut values = pool.take(rows * inputs);
         if inputs > 0 {
             let chunks = values.chunks_mut(tile * inputs).collect();
             threads.for_each(rows * inputs, chunks, |t, packed: &mut [f32]| {
                 let height = packed.len() / inputs;
-                for r in 0..height {
-                    let row = x.row(t * tile + r, inputs);
-                    for (to, &x) in packed.iter_mut().skip(r).step_by(height).zip(row) {
-                        *to = x;
-                    }
-                }
+                interleave(height, |r| x.row(t * tile + r, inputs), packed);
             });
         }
         Self {
@@ -52,6 +51,11 @@ impl Rows {
             inputs,
             tile,
         }
+    }
+
+    /// The pool of the packed values.
+    pub(crate) fn pool(&self) -> &Pool {
+        self.values.pool()
     }
 
     /// The rows of tile `t`, and its values of inputs `from..to`, input by input.
@@ -63,6 +67,29 @@ impl Rows {
             &self.values[start + from * height..start + to * height],
         )
     }
+}
+
+/// Writes the rows of a tile input by input.
+fn interleave<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
+    // The height as a constant, so that the inner loop is unrolled.
+    fn of<'a, const H: usize>(row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
+        let packed = packed.as_chunks_mut::<H>().0;
+        let rows: [&[f32]; H] = std::array::from_fn(|r| &row(r)[..packed.len()]);
+        for (i, packed) in packed.iter_mut().enumerate() {
+            for r in 0..H {
+                packed[r] = rows[r][i];
+            }
+        }
+    }
+    macro_rules! heights {
+        ($($h:literal)*) => {
+            match height {
+                $($h => of::<$h>(row, packed),)*
+                _ => unreachable!("tiles have at most 12 rows"),
+            }
+        };
+    }
+    heights!(1 2 3 4 5 6 7 8 9 10 11 12);
 }
 
 /// `out[r][o] = Σ_i x[r][i]·w[o][i] + bias[o]`; `out` is row-major with rows of `w.outputs`.
@@ -83,7 +110,7 @@ pub(crate) fn linear(
     // Whole tiles, so that a task's rows start at one.
     let task_rows = TASK_ROWS / x.tile * x.tile;
     let row_tasks = x.rows.div_ceil(task_rows);
-    let group = threads.share(panels, row_tasks);
+    let group = threads.share(panels, row_tasks).min(TASK_PANELS);
     let groups = panels.div_ceil(group);
     let out = Shared::new(out);
     let tasks = (0..row_tasks * groups).collect();
@@ -91,7 +118,8 @@ pub(crate) fn linear(
         x.rows * w.outputs * w.inputs / 16,
         tasks,
         |_, task: usize| {
-            let (rows, columns) = (task / groups, task % groups);
+            // Row tasks that share weights follow one another.
+            let (rows, columns) = (task % row_tasks, task / row_tasks);
             let task = Task {
                 x,
                 tiles: rows * task_rows / x.tile

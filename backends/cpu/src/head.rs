@@ -7,9 +7,9 @@
 use relscale::backend::Target;
 
 use crate::buffer::{Matrix, Panels};
-use crate::gemm::{Product, Rows, Task, load};
+use crate::gemm::{Product, Rows, Task, load, store};
 use crate::parallel::{Shared, Threads};
-use crate::rows::soft_cap;
+use crate::rows::SoftCap;
 use crate::simd::{Element, Isa, Kernel, LANES, Simd};
 
 /// Tokens of a tile.
@@ -39,7 +39,8 @@ pub(crate) fn log_prob(
         x.rows * w.outputs * w.inputs / 16,
         tasks,
         |_, task: usize| {
-            let (rows, tile) = (task / tiles, task % tiles);
+            // Row tasks that share weights follow one another: a large head comes from memory once.
+            let (rows, tile) = (task % row_tasks, task / row_tasks);
             let rows = rows * task_rows..((rows + 1) * task_rows).min(x.rows);
             let from = targets.partition_point(|t| t.row < rows.start);
             let to = targets.partition_point(|t| t.row < rows.end);
@@ -124,7 +125,7 @@ impl<E: Element> Kernel for Tile<'_, E> {
         } = self.part;
         let start = tile * TILE;
         let width = TILE.min(vocab - start);
-        let mut scratch = vec![0.0f32; rows.len() * width];
+        let mut scratch = x.pool().take(rows.len() * width);
         let out = Shared::new(&mut scratch);
         let first_panel = start / LANES;
         let product = Product {
@@ -141,8 +142,9 @@ impl<E: Element> Kernel for Tile<'_, E> {
         };
         product.run(simd);
         if let Some(cap) = cap {
-            for logit in &mut scratch {
-                *logit = soft_cap(*logit, cap);
+            let cap = SoftCap::new(simd, cap);
+            for chunk in scratch.chunks_mut(LANES) {
+                store(simd, cap.apply(simd, load(simd, chunk)), chunk);
             }
         }
         for (i, row) in scratch.chunks_exact(width).enumerate() {

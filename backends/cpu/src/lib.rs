@@ -217,7 +217,12 @@ impl Backend for Cpu {
         }
         Ok(match tensor.role {
             Role::Dense => done(self.pool.copy(&tensor.values.to_f32())),
-            Role::Matrix => Buffer(Kind::Matrix(Matrix::pack(&tensor.values, rows, cols))),
+            Role::Matrix => Buffer(Kind::Matrix(Matrix::pack(
+                &tensor.values,
+                rows,
+                cols,
+                &self.threads,
+            ))),
         })
     }
 
@@ -332,7 +337,7 @@ impl Backend for Cpu {
             View::new(v, "values").map_err(fail)?,
         ];
         let mut out = self.pool.take(q.rows * q.width);
-        attention::attention(self.isa, &self.threads, views, op, &mut out);
+        attention::attention(self.isa, &self.threads, &self.pool, views, op, &mut out);
         Ok(done(out))
     }
 

@@ -245,7 +245,23 @@ impl Kernel for Add<'_> {
     }
 }
 
-/// `c·tanh(x/c)`, in double precision: near zero a tanh by exponentials would cancel.
-pub(crate) fn soft_cap(x: f32, cap: f64) -> f32 {
-    (cap * libm::tanh(f64::from(x) / cap)) as f32
+/// `c·tanh(x/c)`.
+pub(crate) struct SoftCap<V> {
+    cap: V,
+    inverse: V,
+}
+
+impl<V: Copy> SoftCap<V> {
+    #[inline(always)]
+    pub(crate) fn new<S: Simd<V = V>>(simd: S, cap: f64) -> Self {
+        Self {
+            cap: simd.splat(cap as f32),
+            inverse: simd.splat((1.0 / cap) as f32),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd<V = V>>(&self, simd: S, x: V) -> V {
+        simd.mul(simd.tanh(simd.mul(x, self.inverse)), self.cap)
+    }
 }

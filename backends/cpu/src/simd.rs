@@ -141,6 +141,27 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let y = self.mul(p, self.pow2(n));
         self.select_lt(x, low, self.splat(0.0), y)
     }
+
+    /// `tanh x`, relative error below 2e-7; infinities give ±1, and not a number stays one.
+    ///
+    /// Near zero, where exponentials would cancel, the odd polynomial of Cephes (`tanhf`,
+    /// S. L. Moshier); beyond, `1 − 2/(e^2|x| + 1)`.
+    #[inline(always)]
+    fn tanh(self, x: Self::V) -> Self::V {
+        let (zero, one) = (self.splat(0.0), self.splat(1.0));
+        let square = self.mul(x, x);
+        let mut p = self.splat(-5.704_988_7e-3);
+        for c in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
+            p = self.fma(p, square, self.splat(c));
+        }
+        let near = self.fma(self.mul(p, square), x, x);
+        let size = self.max(self.sub(zero, x), x);
+        let e = self.exp(self.add(size, size));
+        let far = self.sub(one, self.div(self.splat(2.0), self.add(e, one)));
+        let far = self.select_lt(x, zero, self.sub(zero, far), far);
+        // Comparisons with what is not a number are false, so that it takes the first way.
+        self.select_lt(self.splat(0.625), size, far, near)
+    }
 }
 
 /// Portable lanes: plain loops.
@@ -319,6 +340,42 @@ mod tests {
         for isa in Isa::available() {
             let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&isa.run(Exp(&x))), bits(&want), "{}", isa.name());
+        }
+    }
+
+    struct Tanh<'a>(&'a [f32]);
+
+    impl Kernel for Tanh<'_> {
+        type Output = Vec<f32>;
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Vec<f32> {
+            let mut out = Vec::new();
+            for x in self.0.as_chunks::<LANES>().0 {
+                let mut y = [0.0; LANES];
+                simd.store(simd.tanh(simd.load(x)), &mut y);
+                out.extend(y);
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn tanh_is_accurate_and_the_same_on_every_instruction_set() {
+        let mut x: Vec<f32> = (0..1 << 18)
+            .map(|i| (i - (1 << 17)) as f32 * 1.5e-4)
+            .collect();
+        x[..6].copy_from_slice(&[-0.0, 1e-30, -1e-6, f32::INFINITY, f32::NEG_INFINITY, 1e30]);
+        let want = Isa::Scalar(Scalar).run(Tanh(&x));
+        for (x, y) in x.iter().zip(&want) {
+            let exact = libm::tanh(f64::from(*x));
+            let error = (f64::from(*y) - exact).abs();
+            assert!(error <= 2e-7 * exact.abs(), "tanh({x}) = {y}, {error:e}");
+        }
+        for isa in Isa::available() {
+            let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&isa.run(Tanh(&x))), bits(&want), "{}", isa.name());
+            let unknown = isa.run(Tanh(&[f32::NAN; LANES]));
+            assert!(unknown.iter().all(|y| y.is_nan()));
         }
     }
 

@@ -1,0 +1,154 @@
+// Kernels without sums: gather, rotary embedding, activations, additions, conversions.
+//
+// One block a row where there are rows, its threads on the columns; otherwise one thread a value.
+// Each comes for single values and, as `..._v`, for 16 bytes at a time.
+#include "common.cuh"
+
+// out[r] = table[ids[r]] * scale
+template <typename T, int N>
+__device__ void gather(T *out, const T *table, const u32 *ids, u32 width, u32 stride, float scale) {
+    float x[N];
+    const u32 row = blockIdx.x;
+    const T *from = table + (u64)ids[row] * stride;
+    for (u32 c = threadIdx.x * N; c < width; c += blockDim.x * N) {
+        Lane<T, N>::load(from + c, x);
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            x[i] *= scale;
+        }
+        Lane<T, N>::store(out + (u64)row * width + c, x);
+    }
+}
+
+// Rotates the pairs (i, i + half) of each head by the entry of the table that the row names.
+template <typename T>
+__device__ void rope(T *out, const T *x, const float2 *table, const u32 *entries, u32 heads,
+                     u32 dim, u32 half, u32 stride) {
+    const u32 row = blockIdx.x;
+    const T *from = x + (u64)row * stride;
+    T *to = out + (u64)row * heads * dim;
+    const float2 *rotation = table + (u64)entries[row] * half;
+    for (u32 j = threadIdx.x; j < heads * half; j += blockDim.x) {
+        const u32 at = j / half * dim + j % half;
+        const float2 turn = rotation[j % half];
+        const float a = widen(from[at]), b = widen(from[at + half]);
+        narrow(a * turn.x - b * turn.y, to[at]);
+        narrow(b * turn.x + a * turn.y, to[at + half]);
+    }
+    const u32 rest = dim - 2 * half;
+    for (u32 j = threadIdx.x; j < heads * rest; j += blockDim.x) {
+        const u32 at = j / rest * dim + 2 * half + j % rest;
+        to[at] = from[at];
+    }
+}
+
+enum Function { SILU = 0, GELU_TANH = 1, GELU_ERF = 2 };
+
+__device__ __forceinline__ float activation(u32 function, float x) {
+    if (function == SILU) {
+        return x / (1.0f + exp_(-x));
+    }
+    if (function == GELU_TANH) {
+        const float z = 0.797884583f * (x + 0.044715f * x * x * x);
+        return 0.5f * x * (1.0f + tanh_(z));
+    }
+    return 0.5f * x * (1.0f + erff(x * 0.707106769f));
+}
+
+// out = f(gate) * up; `up` may be null.
+template <typename T, int N>
+__device__ void activate(T *out, const T *gate, const T *up, u32 width, u32 gate_stride,
+                         u32 up_stride, u32 function) {
+    float x[N], y[N];
+    const u32 row = blockIdx.x;
+    for (u32 c = threadIdx.x * N; c < width; c += blockDim.x * N) {
+        Lane<T, N>::load(gate + (u64)row * gate_stride + c, x);
+        if (up) {
+            Lane<T, N>::load(up + (u64)row * up_stride + c, y);
+        }
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            x[i] = activation(function, x[i]) * (up ? y[i] : 1.0f);
+        }
+        Lane<T, N>::store(out + (u64)row * width + c, x);
+    }
+}
+
+// x += y
+template <typename T, int N> __device__ void add(T *x, const T *y, u64 len) {
+    float a[N], b[N];
+    const u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * N;
+    if (i < len) {
+        Lane<T, N>::load(x + i, a);
+        Lane<T, N>::load(y + i, b);
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            a[j] += b[j];
+        }
+        Lane<T, N>::store(x + i, a);
+    }
+}
+
+// x[r] += b for every row
+template <typename T, int N> __device__ void bias(T *x, const float *b, u32 width) {
+    float a[N], c[N];
+    T *row = x + (u64)blockIdx.x * width;
+    for (u32 at = threadIdx.x * N; at < width; at += blockDim.x * N) {
+        Lane<T, N>::load(row + at, a);
+        Lane<float, N>::load(b + at, c);
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            a[i] += c[i];
+        }
+        Lane<T, N>::store(row + at, a);
+    }
+}
+
+#define KERNELS(NAME, T, N)                                                                        \
+    extern "C" __global__ void gather_##NAME(T *out, const T *table, const u32 *ids, u32 width,    \
+                                             u32 stride, float scale) {                            \
+        gather<T, N>(out, table, ids, width, stride, scale);                                       \
+    }                                                                                              \
+    extern "C" __global__ void activate_##NAME(T *out, const T *gate, const T *up, u32 width,      \
+                                               u32 gate_stride, u32 up_stride, u32 function) {     \
+        activate<T, N>(out, gate, up, width, gate_stride, up_stride, function);                    \
+    }                                                                                              \
+    extern "C" __global__ void add_##NAME(T *x, const T *y, u64 len) { add<T, N>(x, y, len); }     \
+    extern "C" __global__ void bias_##NAME(T *x, const float *b, u32 width) {                      \
+        bias<T, N>(x, b, width);                                                                   \
+    }
+
+KERNELS(f32, float, 1)
+KERNELS(f32_v, float, 4)
+KERNELS(bf16, Bf16, 1)
+KERNELS(bf16_v, Bf16, 8)
+KERNELS(f16, F16, 1)
+KERNELS(f16_v, F16, 8)
+
+#define ROPE(NAME, T)                                                                              \
+    extern "C" __global__ void rope_##NAME(T *out, const T *x, const float2 *table,                \
+                                           const u32 *entries, u32 heads, u32 dim, u32 half,       \
+                                           u32 stride) {                                           \
+        rope<T>(out, x, table, entries, heads, dim, half, stride);                                 \
+    }
+
+ROPE(f32, float)
+ROPE(bf16, Bf16)
+ROPE(f16, F16)
+
+#define CONVERT(NAME, T)                                                                           \
+    extern "C" __global__ void narrow_##NAME(T *out, const float *x, u64 len) {                    \
+        const u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;                                  \
+        if (i < len) {                                                                             \
+            narrow(x[i], out[i]);                                                                  \
+        }                                                                                          \
+    }                                                                                              \
+    extern "C" __global__ void widen_##NAME(float *out, const T *x, u64 len) {                     \
+        const u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;                                  \
+        if (i < len) {                                                                             \
+            out[i] = widen(x[i]);                                                                  \
+        }                                                                                          \
+    }
+
+CONVERT(bf16, Bf16)
+CONVERT(f16, F16)

@@ -1,0 +1,59 @@
+// Log-probabilities from a chunk of logits: one block of 256 threads a row.
+//
+// Maximum and sum of exponentials in one pass (Milakov and Gimelshein 2018, arXiv 1805.02867).
+#include "common.cuh"
+
+struct Partial {
+    float max, sum;
+};
+
+__device__ __forceinline__ Partial merge(Partial a, Partial b) {
+    Partial c;
+    c.max = fmaxf(a.max, b.max);
+    // Of two empty parts both are at the maximum, -inf, and their difference is not a number.
+    c.sum = (a.max == c.max ? a.sum : a.sum * exp_(a.max - c.max)) +
+            (b.max == c.max ? b.sum : b.sum * exp_(b.max - c.max));
+    return c;
+}
+
+// The targets of row r are those from firsts[r] to firsts[r + 1].
+extern "C" __global__ void __launch_bounds__(256)
+    log_prob(float *out, const float *logits, const float *bias, const u32 *firsts,
+             const u32 *tokens, u32 vocab, float cap) {
+    __shared__ Partial parts[8];
+    const u32 row = blockIdx.x;
+    const float *at = logits + (u64)row * vocab;
+    Partial mine = {-INFINITY, 0.0f};
+    for (u32 i = threadIdx.x; i < vocab; i += 256) {
+        const float x = soft_cap(bias ? at[i] + bias[i] : at[i], cap);
+        if (x > mine.max) {
+            mine.sum = fmaf(mine.sum, exp_(mine.max - x), 1.0f);
+            mine.max = x;
+        } else {
+            mine.sum += exp_(x - mine.max);
+        }
+    }
+#pragma unroll
+    for (int mask = 16; mask > 0; mask /= 2) {
+        Partial other;
+        other.max = __shfl_xor_sync(0xffffffff, mine.max, mask);
+        other.sum = __shfl_xor_sync(0xffffffff, mine.sum, mask);
+        mine = merge(mine, other);
+    }
+    if (threadIdx.x % 32 == 0) {
+        parts[threadIdx.x / 32] = mine;
+    }
+    __syncthreads();
+    mine = parts[0];
+#pragma unroll
+    for (int i = 1; i < 8; i++) {
+        mine = merge(mine, parts[i]);
+    }
+    const float log_sum = log_(mine.sum);
+    const u32 end = firsts[row + 1];
+    for (u32 t = firsts[row] + threadIdx.x; t < end; t += 256) {
+        const u32 token = tokens[t];
+        const float x = soft_cap(bias ? at[token] + bias[token] : at[token], cap);
+        out[t] = (x - mine.max) - log_sum;
+    }
+}

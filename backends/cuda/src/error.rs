@@ -1,0 +1,143 @@
+//! Why the device cannot be used, and what to do about it.
+
+use std::fmt;
+
+use cudarc::cublaslt::result::CublasError;
+use cudarc::driver::DriverError;
+use cudarc::driver::sys::CUresult;
+
+/// What went wrong with the driver, the device or a library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CudaError {
+    /// No CUDA driver is installed.
+    NoDriver,
+    /// The driver is older than the kernels.
+    DriverTooOld {
+        /// CUDA version of the driver, major × 1000 + minor × 10.
+        found: i32,
+    },
+    /// The driver has no device of this number.
+    NoDevice {
+        /// Number asked for.
+        index: usize,
+        /// Number of devices.
+        count: usize,
+    },
+    /// The device is older than the kernels.
+    DeviceTooOld {
+        /// Name of the device.
+        device: String,
+        /// Its compute capability.
+        capability: (i32, i32),
+    },
+    /// A library beside the driver is missing.
+    LibraryMissing {
+        /// Name of the library.
+        library: &'static str,
+    },
+    /// The memory of the device is full.
+    OutOfMemory {
+        /// Bytes asked for.
+        asked: usize,
+        /// Bytes free and in all, where the driver could say.
+        memory: Option<(usize, usize)>,
+    },
+    /// A call of the driver failed.
+    Driver {
+        /// What was being done.
+        call: &'static str,
+        /// The driver's words.
+        message: String,
+    },
+    /// A call of cuBLASLt failed.
+    Cublas {
+        /// What was being done.
+        call: &'static str,
+        /// The library's words.
+        message: String,
+    },
+}
+
+impl CudaError {
+    /// An error of the driver while doing `call`.
+    pub(crate) fn driver(call: &'static str) -> impl Fn(DriverError) -> Self {
+        move |error| match error.0 {
+            CUresult::CUDA_ERROR_OUT_OF_MEMORY => Self::OutOfMemory {
+                asked: 0,
+                memory: None,
+            },
+            _ => Self::Driver {
+                call,
+                message: error.to_string(),
+            },
+        }
+    }
+
+    /// An error of cuBLASLt while doing `call`.
+    pub(crate) fn cublas(call: &'static str) -> impl Fn(CublasError) -> Self {
+        move |error| Self::Cublas {
+            call,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for CudaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDriver => f.write_str(
+                "no CUDA driver: libcuda was not found. Install the NVIDIA driver (version 550 or \
+                 newer), in a container start it with the NVIDIA runtime, or use the `cpu` backend",
+            ),
+            Self::DriverTooOld { found } => write!(
+                f,
+                "the driver is made for CUDA {}.{}, the kernels need 12.4: update the NVIDIA \
+                 driver to version 550 or newer",
+                found / 1000,
+                found % 1000 / 10
+            ),
+            Self::NoDevice { index, count } => write!(
+                f,
+                "there is no device {index} among {count}: check `nvidia-smi` and \
+                 CUDA_VISIBLE_DEVICES"
+            ),
+            Self::DeviceTooOld {
+                device,
+                capability: (major, minor),
+            } => write!(
+                f,
+                "{device} has compute capability {major}.{minor}, the kernels need 8.0: use a \
+                 device of the Ampere generation or newer, or the `cpu` backend"
+            ),
+            Self::LibraryMissing { library } => write!(
+                f,
+                "{library} was not found: install the CUDA 12 or 13 libraries (for example \
+                 `pip install nvidia-cublas-cu12`) and add their folder to LD_LIBRARY_PATH"
+            ),
+            Self::OutOfMemory { asked, memory } => {
+                f.write_str("the device is out of memory")?;
+                if *asked > 0 {
+                    write!(f, " for {asked} bytes")?;
+                }
+                if let Some((free, total)) = memory {
+                    write!(f, ", {free} of {total} are free")?;
+                }
+                f.write_str(
+                    ": compute fewer tokens at once (`max_tokens`), store the model in 16 bits, or \
+                     end what else runs on the device",
+                )
+            }
+            Self::Driver { call, message } => write!(f, "{call}: {message}"),
+            Self::Cublas { call, message } => write!(f, "cuBLASLt, {call}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for CudaError {}
+
+impl From<CudaError> for relscale::Error {
+    fn from(error: CudaError) -> Self {
+        Self::backend("cuda", error)
+    }
+}

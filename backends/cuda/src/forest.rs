@@ -1,0 +1,78 @@
+//! The forest of segments as the attention kernels read it, kept from layer to layer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use relscale::backend::Segment;
+
+use crate::device::{Device, Memory};
+use crate::error::CudaError;
+
+/// Queries of a block of the tensor-core kernel.
+const TILE: usize = 64;
+/// Things remembered of one kind: layers alternate between few.
+const KEPT: usize = 4;
+
+/// What was last uploaded, by what it was made from.
+#[derive(Debug)]
+pub(crate) struct Recent<K, V>(Mutex<Vec<(K, Arc<V>)>>);
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K, V> Recent<K, V> {
+    /// The value whose key `is` the one wanted, or the one that `make` makes.
+    pub(crate) fn find(
+        &self,
+        is: impl Fn(&K) -> bool,
+        make: impl FnOnce() -> Result<(K, V), CudaError>,
+    ) -> Result<Arc<V>, CudaError> {
+        // A panic elsewhere leaves the list whole.
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, value)) = kept.iter().find(|(key, _)| is(key)) {
+            return Ok(Arc::clone(value));
+        }
+        let (key, value) = make()?;
+        if kept.len() == KEPT {
+            kept.remove(0);
+        }
+        let value = Arc::new(value);
+        kept.push((key, Arc::clone(&value)));
+        Ok(value)
+    }
+}
+
+/// A forest on the device.
+#[derive(Debug)]
+pub(crate) struct Forest {
+    /// Start, length, parent and position of each segment.
+    pub(crate) segments: Memory,
+    /// Segment of each row.
+    pub(crate) segment_of: Memory,
+    /// Segment and offset in it of each tile of queries.
+    pub(crate) tiles: Memory,
+    pub(crate) tile_count: u32,
+}
+
+impl Forest {
+    /// Uploads segments that have been checked and whose rows are fewer than 2³¹.
+    pub(crate) fn new(device: &Arc<Device>, segments: &[Segment]) -> Result<Self, CudaError> {
+        let (mut words, mut segment_of, mut tiles) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, s) in segments.iter().enumerate() {
+            let parent = s.parent.unwrap_or(index);
+            words.extend([s.start, s.len, parent, s.position].map(|x| x as u32));
+            segment_of.extend(std::iter::repeat_n(index as u32, s.len));
+            for offset in (0..s.len).step_by(TILE) {
+                tiles.extend([index as u32, offset as u32]);
+            }
+        }
+        Ok(Self {
+            segments: device.upload(&words)?,
+            segment_of: device.upload(&segment_of)?,
+            tile_count: (tiles.len() / 2) as u32,
+            tiles: device.upload(&tiles)?,
+        })
+    }
+}

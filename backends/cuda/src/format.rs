@@ -1,0 +1,87 @@
+//! Number formats of the device, and values on their way to and from it.
+
+use std::sync::Arc;
+
+use cudarc::cublaslt::sys::cudaDataType_t;
+use half::{bf16, f16};
+use relscale::Error;
+use relscale::backend::Values;
+
+use crate::device::{Device, Memory};
+use crate::fail;
+
+/// How numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Format {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Format {
+    /// As the names of kernels end.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    pub(crate) fn cuda(self) -> cudaDataType_t {
+        match self {
+            Self::F32 => cudaDataType_t::CUDA_R_32F,
+            Self::F16 => cudaDataType_t::CUDA_R_16F,
+            Self::Bf16 => cudaDataType_t::CUDA_R_16BF,
+        }
+    }
+
+    /// Uploads values, rounded to this format.
+    pub(crate) fn upload(self, device: &Arc<Device>, values: &Values<'_>) -> Result<Memory, Error> {
+        Ok(match (self, values) {
+            (Self::F32, Values::F32(v)) => device.upload(v)?,
+            (Self::F16, Values::F16(v)) => device.upload(v)?,
+            (Self::Bf16, Values::Bf16(v)) => device.upload(v)?,
+            (Self::F32, v) => device.upload(&v.to_f32())?,
+            (Self::Bf16, Values::F32(v)) => device.upload(&round(v, bf16::from_f32))?,
+            (Self::Bf16, v) => device.upload(&round(&v.to_f32(), bf16::from_f32))?,
+            (Self::F16, v) => {
+                let v = v.to_f32();
+                if let Some(x) = v
+                    .iter()
+                    .find(|x| x.is_finite() && f16::from_f32(**x).is_infinite())
+                {
+                    return Err(fail(format!(
+                        "a weight of {x:e} is outside the range of f16: use bf16 or f32"
+                    )));
+                }
+                device.upload(&round(&v, f16::from_f32))?
+            }
+        })
+    }
+
+    /// Reads `len` values, widened exactly.
+    pub(crate) fn read(
+        self,
+        device: &Device,
+        memory: &Memory,
+        len: usize,
+    ) -> Result<Vec<f32>, Error> {
+        Ok(match self {
+            Self::F32 => device.download(memory, len)?,
+            Self::F16 => Values::F16(&device.download(memory, len)?).to_f32(),
+            Self::Bf16 => Values::Bf16(&device.download(memory, len)?).to_f32(),
+        })
+    }
+}
+
+fn round<T>(values: &[f32], to: impl Fn(f32) -> T) -> Vec<T> {
+    values.iter().map(|&x| to(x)).collect()
+}

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Run relscale and its peers in alternation on the same checkpoints and items; see ../peers.sh."""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+# Largest difference of two log-probabilities, in nats.
+AGREE = 1e-3
+
+MODELS = {
+    "768x12": dict(hidden=768, layers=12, heads=12, mlp=2048, vocab=128_256, seq=512, batch=1),
+    "512x6": dict(hidden=512, layers=6, heads=8, mlp=1536, vocab=128_256, seq=512, batch=1),
+    "256x4": dict(hidden=256, layers=4, heads=4, mlp=768, vocab=512, seq=512, batch=8),
+    "64x3": dict(hidden=64, layers=3, heads=4, mlp=192, vocab=260, seq=256, batch=8),
+}
+TITLES = {
+    "rolling-768x12": "text, hidden 768 × 12, vocabulary 128,256, 1 × 512",
+    "rolling-512x6": "text, hidden 512 × 6, vocabulary 128,256, 1 × 512",
+    "rolling-256x4": "text, hidden 256 × 4, vocabulary 512, 8 × 512",
+    "rolling-64x3": "text, hidden 64 × 3, vocabulary 260, 8 × 256",
+    "choices-text": "multiple choice, letter and text, hidden 512 × 6",
+    "choices-letter": "multiple choice, single letter, hidden 512 × 6",
+    "gemm": "products at 64 and 512 rows, geometric mean over shapes",
+}
+
+
+def processor():
+    try:
+        names = re.findall(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+        return names[0] if names else platform.machine()
+    except OSError:
+        return platform.processor() or platform.machine()
+
+
+def run(command):
+    """Runs a command; its standard error, and the peak memory of it in bytes."""
+    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
+    if status:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{output}")
+    return output, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def ours(args, checkpoint, items, out):
+    output, peak = run([
+        ROOT / "target/release/examples/score", "--checkpoint", checkpoint, "--items", items, "--out", out,
+        "--threads", args.threads, "--repeat", args.runs + 1, "--per-token",
+    ])
+    seconds = [float(s) for s in re.findall(r"tokens in ([0-9.]+) s", output)]
+    loaded = float(re.search(r"loaded in ([0-9.]+) s", output).group(1))
+    lines = [json.loads(line) for line in Path(out).read_text().splitlines()]
+    # The first is a warm-up, as for the peer.
+    return seconds[1:], loaded, peak, lines
+
+
+def options(settings):
+    return [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+
+
+def worst(pairs):
+    return max(abs(a - b) for a, b in pairs)
+
+
+def rolling(args, name, folder):
+    settings = MODELS[name]
+    theirs_out, ours_out = folder / "theirs.json", folder / "ours.jsonl"
+    python = [sys.executable, HERE / "transformers_forward.py", "--dir", folder, *options(settings)]
+    run([*python, "--make-only"])
+    theirs, mine, difference = [], [], 0.0
+    for _ in range(args.rounds):
+        run([*python, "--runs", args.runs, "--threads", args.threads, "--out", theirs_out])
+        peer = json.loads(theirs_out.read_text())
+        seconds, loaded, peak, lines = ours(args, folder, folder / "items.jsonl", ours_out)
+        theirs += peer["seconds"]
+        mine += seconds
+        pairs = [pair for line, row in zip(lines, peer["log_probs"]) for pair in zip(line["token_log_likelihoods"], row)]
+        if len(pairs) != peer["scored_tokens"]:
+            sys.exit(f"{name}: {len(pairs)} tokens compared of {peer['scored_tokens']}")
+        difference = max(difference, worst(pairs))
+    return dict(peer=peer["engine"], theirs=theirs, ours=mine, their_peak=peer["peak_rss_bytes"], our_peak=peak,
+                loaded=loaded, difference=difference)
+
+
+def choices(args, kind, folder):
+    settings = MODELS["512x6"]
+    run([sys.executable, HERE / "transformers_forward.py", "--dir", folder, *options(settings), "--make-only"])
+    theirs_out, ours_out = folder / f"theirs-{kind}.json", folder / f"ours-{kind}.jsonl"
+    theirs, mine, difference = [], [], 0.0
+    for _ in range(args.rounds):
+        run([
+            sys.executable, HERE / "harness_choices.py", "--dir", folder, "--kind", kind, "--questions",
+            args.questions, "--batch", args.batch, "--threads", args.threads, "--out", theirs_out,
+        ])
+        peer = json.loads(theirs_out.read_text())
+        seconds, loaded, peak, lines = ours(args, folder, folder / f"choices-{kind}.jsonl", ours_out)
+        theirs += peer["seconds"]
+        mine += seconds
+        values = [value for line in lines for value in line["log_likelihood"]]
+        if len(values) != 4 * args.questions or len(values) != len(peer["log_likelihoods"]):
+            sys.exit(f"{kind}: {len(values)} options compared of {4 * args.questions}")
+        difference = max(difference, worst(zip(values, peer["log_likelihoods"])))
+    return dict(peer=f"lm-evaluation-harness, {args.questions} questions, batch {args.batch}", theirs=theirs, ours=mine,
+                their_peak=peer["peak_rss_bytes"], our_peak=peak, loaded=loaded, difference=difference)
+
+
+def gemm(args, _):
+    output, _ = run(["cargo", "bench", "--manifest-path", ROOT / "Cargo.toml", "--bench", "gemm", "--",
+                     "--threads", args.threads, "--milliseconds", 30 if args.quick else 250])
+    rows = re.findall(r"^\s*(avx\w+)\s+(\d+)\s+\d+\s+\d+\s+([\d.]+)\s+[\d.]+\s+([\d.]+)\s+[\d.]+\s+([\d.]+)", output, re.M)
+    if not rows:
+        sys.exit(f"no line of the gemm benchmark was understood:\n{output}")
+    best = rows[0][0]
+    picked = [(float(us), float(ratio)) for isa, m, us, ratio, _ in rows if isa == best and int(m) >= 64]
+    seconds = statistics.geometric_mean(us for us, _ in picked) / 1e6
+    ratio = statistics.geometric_mean(ratio for _, ratio in picked)
+    return dict(peer="gemm crate", ours=[seconds], theirs=[seconds * ratio], table=output)
+
+
+def table(results):
+    lines = [
+        "| case | peer | peer, s | ours, s | ratio | peer, GB | ours, GB | ours loaded in, s | largest difference, nats |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    number = lambda x, digits: "" if x is None else f"{x:.{digits}g}"
+    for key, r in results:
+        theirs, mine = statistics.median(r["theirs"]), statistics.median(r["ours"])
+        memory = [r.get(k) and r[k] / 1e9 for k in ("their_peak", "our_peak")]
+        lines.append(
+            f"| {TITLES[key]} | {r['peer']} | {theirs:.3g} | {mine:.3g} | {theirs / mine:.2f}× | {number(memory[0], 2)} | "
+            f"{number(memory[1], 2)} | {number(r.get('loaded'), 2)} | {number(r.get('difference'), 2)} |"
+        )
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dir", type=Path, default=ROOT / "target/peers")
+    parser.add_argument("--rows", nargs="*", choices=list(TITLES), default=list(TITLES))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=3, help="timed runs of a text in one round")
+    parser.add_argument("--questions", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=8, help="sequences the harness computes at once")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--fresh", action="store_true", help="measure rows again that are there")
+    parser.add_argument("--quick", action="store_true", help="one round of everything, few questions")
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.runs, args.questions = 1, 1, 4
+    args.dir.mkdir(parents=True, exist_ok=True)
+    settings = dict(rounds=args.rounds, runs=args.runs, questions=args.questions, batch=args.batch, threads=args.threads,
+                    processor=processor())
+    results, failed = [], []
+    for row in args.rows:
+        path = args.dir / f"result-{row}.json"
+        known = json.loads(path.read_text()) if path.exists() else None
+        if args.fresh or known is None or known["settings"] != settings:
+            print(f"{row} ...", file=sys.stderr, flush=True)
+            what, _, name = row.partition("-")
+            if what == "rolling":
+                result = rolling(args, name, args.dir / name)
+            elif what == "choices":
+                result = choices(args, name, args.dir / "512x6")
+            else:
+                result = gemm(args, None)
+            known = dict(settings=settings, date=datetime.date.today().isoformat(), result=result)
+            path.write_text(json.dumps(known) + "\n")
+        results.append((row, known["result"]))
+        if known["result"].get("difference", 0.0) > AGREE:
+            failed.append(row)
+    print(f"\n{datetime.date.today().isoformat()}, {processor()}, {args.threads} threads; medians\n")
+    print(table(results))
+    if failed:
+        sys.exit(f"results differ by more than {AGREE} nats: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+//! Files of JSON lines: numbered lines, errors that name them, and the items file of this crate.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{Content, Item, Items, check, stem};
+use crate::error::Error;
+
+impl Items {
+    /// Reads a file of JSON lines; the distribution is named after the file.
+    ///
+    /// A line is one of `{"id", "cluster"?, "text"}`, `{"id", "cluster"?, "tokens": [..]}`,
+    /// `{"id", "cluster"?, "context", "choices": [..], "gold", "unconditional"?}` and
+    /// `{"id", "cluster"?, "context_tokens": [..], "choices_tokens": [[..], ..], "gold",
+    /// "unconditional_tokens"?}`; ids and clusters are strings or integers, further fields are
+    /// ignored. An item without a cluster is its own. Empty lines are skipped.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or the first line that is not such an object, by number.
+    pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let mut items = Vec::new();
+        let mut seen = Seen::default();
+        each_line(path, |number, line: Line| {
+            let item = line.into_item()?;
+            seen.insert(&item.id, number)?;
+            items.push(item);
+            Ok(())
+        })?;
+        Ok(Self {
+            name: stem(path),
+            items,
+        })
+    }
+}
+
+/// Calls `read` with the number and the value of every line that is not empty; what it refuses is
+/// an error of that line.
+pub(super) fn each_line<T: DeserializeOwned>(
+    path: &Path,
+    mut read: impl FnMut(usize, T) -> Result<(), String>,
+) -> Result<(), Error> {
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    for (number, line) in BufReader::new(file).split(b'\n').enumerate() {
+        let line = line.map_err(|e| Error::io(path, e))?;
+        let number = number + 1;
+        let error = |message: String| Error::Line {
+            path: path.to_owned(),
+            line: number,
+            message,
+        };
+        let text = std::str::from_utf8(&line).map_err(|e| error(format!("not UTF-8: {e}")))?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let value = serde_json::from_str(text).map_err(|e| error(in_line(&e)))?;
+        read(number, value).map_err(error)?;
+    }
+    Ok(())
+}
+
+/// What is wrong with a line, by column: of lines, the message would count one.
+fn in_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(what) => format!("column {}: {what}", error.column()),
+        None => text,
+    }
+}
+
+/// The string or number under `field`.
+pub(super) fn name(line: &Map<String, Value>, field: &str) -> Result<Option<String>, String> {
+    match line.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) => Ok(Some(name.clone())),
+        Some(Value::Number(name)) => Ok(Some(name.to_string())),
+        Some(_) => Err(format!("`{field}` is neither a string nor a number")),
+    }
+}
+
+/// Ids, and the line of each.
+#[derive(Default)]
+pub(super) struct Seen(HashMap<String, usize>);
+
+impl Seen {
+    pub(super) fn insert(&mut self, id: &str, line: usize) -> Result<(), String> {
+        match self.0.insert(id.to_owned(), line) {
+            Some(before) => Err(format!("id `{id}` is also on line {before}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An id as files write it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Text(String),
+    Number(i64),
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        match name {
+            Name::Text(text) => text,
+            Name::Number(number) => number.to_string(),
+        }
+    }
+}
+
+/// A line of an items file.
+#[derive(Deserialize)]
+struct Line {
+    id: Name,
+    cluster: Option<Name>,
+    text: Option<String>,
+    tokens: Option<Vec<u32>>,
+    context: Option<String>,
+    choices: Option<Vec<String>>,
+    unconditional: Option<String>,
+    context_tokens: Option<Vec<u32>>,
+    choices_tokens: Option<Vec<Vec<u32>>>,
+    unconditional_tokens: Option<Vec<u32>>,
+    gold: Option<usize>,
+}
+
+impl Line {
+    fn into_item(self) -> Result<Item, String> {
+        let parts = (
+            self.text,
+            self.tokens,
+            (self.context, self.choices, self.unconditional),
+            (
+                self.context_tokens,
+                self.choices_tokens,
+                self.unconditional_tokens,
+            ),
+            self.gold,
+        );
+        let none = (None, None, None);
+        let content = match parts {
+            (Some(text), None, texts, (None, None, None), None) if texts == none => {
+                Content::Text(text)
+            }
+            (None, Some(tokens), texts, (None, None, None), None) if texts == none => {
+                Content::Tokens(tokens)
+            }
+            (
+                None,
+                None,
+                (Some(context), Some(choices), unconditional),
+                (None, None, None),
+                Some(gold),
+            ) => Content::Choices {
+                context,
+                choices,
+                gold,
+                unconditional,
+            },
+            (
+                None,
+                None,
+                (None, None, None),
+                (Some(context), Some(choices), unconditional),
+                Some(gold),
+            ) => Content::ChoicesTokens {
+                context,
+                choices,
+                gold,
+                unconditional,
+            },
+            _ => {
+                return Err(
+                    "expected exactly one of: text; tokens; context, choices and gold; \
+                            context_tokens, choices_tokens and gold"
+                        .to_owned(),
+                );
+            }
+        };
+        let id = String::from(self.id);
+        let cluster = self.cluster.map_or_else(|| id.clone(), String::from);
+        let item = Item {
+            id,
+            cluster,
+            content,
+        };
+        check(&item)?;
+        Ok(item)
+    }
+}

@@ -1,0 +1,161 @@
+//! Intervals that hold for all laws at once, by the distribution of the largest |t|.
+
+use super::contrast::{Influence, View};
+use super::error::FitError;
+use super::options::{Items, Options};
+use super::quantile::t_cdf;
+use super::regression::dot;
+use super::resample::max_t_critical;
+use super::result::{MaxT, RelativeLaw};
+
+/// The laws of an analysis and what their errors have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Family {
+    members: Vec<Member>,
+    /// Weights over runs, by plan.
+    weights: Vec<[Vec<f64>; 2]>,
+}
+
+#[derive(Debug)]
+struct Member {
+    corpus: String,
+    treatment: String,
+    plan: usize,
+    items: Option<Influence>,
+}
+
+impl Family {
+    pub(crate) fn add(&mut self, view: &View<'_>, treatment: usize, baseline: usize) {
+        let scores = view.corpus.ladder.scores();
+        let name = |d: usize| scores.get(d).map_or("", |s| s.name()).to_owned();
+        // Laws of one plan come one after the other.
+        let corpus = self.members.last().map(|m| m.corpus.as_str());
+        if corpus != Some(view.corpus.name) || self.weights.last() != Some(&view.weights) {
+            self.weights.push(view.weights.clone());
+        }
+        let mut terms = Vec::new();
+        terms.extend(view.influence(treatment).map(|i| (i, 1.0)));
+        terms.extend(view.influence(baseline).map(|i| (i, -1.0)));
+        self.members.push(Member {
+            corpus: view.corpus.name.into(),
+            treatment: name(treatment),
+            plan: self.weights.len() - 1,
+            items: view.pooled(&terms),
+        });
+    }
+
+    /// Sets the intervals of `laws`.
+    pub(crate) fn intervals(
+        &self,
+        laws: &mut [RelativeLaw],
+        options: &Options,
+    ) -> Result<Option<MaxT>, FitError> {
+        let of = |l: &RelativeLaw| {
+            let own = |m: &&Member| m.corpus == l.corpus && m.treatment == l.treatment;
+            self.members.iter().find(own)
+        };
+        let members: Vec<&Member> = laws.iter().filter_map(of).collect();
+        if members.len() != laws.len() || laws.is_empty() {
+            return Ok(None);
+        }
+        let correlation = self.correlation(laws, &members, options.items);
+        let df = laws
+            .iter()
+            .map(|l| l.delta_beta.df)
+            .fold(f64::INFINITY, f64::min);
+        let critical = max_t_critical(&correlation, df, 1.0 - options.alpha, options.seed)?;
+        let level = 1.0 - 2.0 * t_cdf(-critical.value, df);
+        if !(level > 0.0 && level < 1.0) {
+            return Ok(None);
+        }
+        for law in laws.iter_mut() {
+            law.max_t = Some(law.delta_beta.at_level(level));
+        }
+        Ok(Some(MaxT {
+            laws: laws.len(),
+            df,
+            critical,
+            level,
+        }))
+    }
+
+    fn correlation(
+        &self,
+        laws: &[RelativeLaw],
+        members: &[&Member],
+        items: Items,
+    ) -> Vec<Vec<f64>> {
+        let n = laws.len();
+        let runs = run_correlation(laws, members);
+        let total: Vec<f64> = laws
+            .iter()
+            .map(|l| l.delta_beta.standard_error.powi(2))
+            .collect();
+        let run: Vec<f64> = laws
+            .iter()
+            .map(|l| l.delta_beta_fixed_items.standard_error)
+            .collect();
+        let mut all = vec![vec![0.0; n]; n];
+        for i in 0..n {
+            all[i][i] = 1.0;
+            for j in 0..i {
+                let mut shared = runs[i][j] * run[i] * run[j];
+                if let (Items::Population, Some(a), Some(b)) =
+                    (items, &members[i].items, &members[j].items)
+                {
+                    let plan = members[i].plan;
+                    let same = (plan == members[j].plan).then(|| &self.weights[plan]);
+                    if let Some((item, noise)) = a.with(b, same) {
+                        shared += item.slope - noise.slope;
+                    }
+                }
+                let r = shared / (total[i] * total[j]).sqrt();
+                let r = if r.is_finite() {
+                    r.clamp(-1.0, 1.0)
+                } else {
+                    0.0
+                };
+                (all[i][j], all[j][i]) = (r, r);
+            }
+        }
+        all
+    }
+}
+
+/// Correlations of the residuals of the readings, within each plan shrunk towards their mean.
+fn run_correlation(laws: &[RelativeLaw], members: &[&Member]) -> Vec<Vec<f64>> {
+    let n = laws.len();
+    let unit: Vec<Vec<f64>> = laws
+        .iter()
+        .map(|l| {
+            let e: Vec<f64> = l.readings.iter().map(|r| r.residual).collect();
+            let norm = dot(&e, &e).sqrt();
+            e.iter()
+                .map(|v| if norm > 0.0 { v / norm } else { 0.0 })
+                .collect()
+        })
+        .collect();
+    let mut all = vec![vec![0.0; n]; n];
+    let plans = members.iter().map(|m| m.plan).max().map_or(0, |p| p + 1);
+    for plan in 0..plans {
+        let own: Vec<usize> = (0..n).filter(|&i| members[i].plan == plan).collect();
+        let pairs: Vec<(usize, usize, f64)> = own
+            .iter()
+            .enumerate()
+            .flat_map(|(k, &i)| own[..k].iter().map(move |&j| (i, j)))
+            .map(|(i, j)| (i, j, dot(&unit[i], &unit[j])))
+            .collect();
+        let Some(&first) = own.first() else { continue };
+        let mean = pairs.iter().map(|p| p.2).sum::<f64>() / pairs.len().max(1) as f64;
+        // Two lines through J readings leave J − 2 degrees of freedom to a correlation.
+        let df = laws[first].readings.len() as f64 - 2.0;
+        let noise: f64 = pairs.iter().map(|p| (1.0 - p.2 * p.2).powi(2) / df).sum();
+        let spread: f64 = pairs.iter().map(|p| (p.2 - mean).powi(2)).sum();
+        let shrink = if spread > noise { noise / spread } else { 1.0 };
+        for (i, j, r) in pairs {
+            let r = shrink * mean + (1.0 - shrink) * r;
+            (all[i][j], all[j][i]) = (r, r);
+        }
+    }
+    all
+}

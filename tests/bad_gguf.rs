@@ -1,0 +1,373 @@
+//! GGUF files that lie, are cut, or hold what is not supported; and PyTorch's pickles.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use relscale::Error;
+use relscale::backend::reference::Reference;
+use relscale::checkpoint::Weights;
+use relscale::model::{Batch, Model, Transformer};
+use relscale::tokenizer::Tokenizer;
+
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("relscale-gguf-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn write(&self, file: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.join(file);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn real(name: &str) -> Vec<u8> {
+    fs::read(common::fixture("gguf").join(name)).unwrap()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
+}
+
+/// A header of version 3 with these numbers of tensors and values, and what follows.
+fn header(tensors: u64, values: u64, rest: &[u8]) -> Vec<u8> {
+    let mut file = b"GGUF".to_vec();
+    file.extend(3u32.to_le_bytes());
+    file.extend(tensors.to_le_bytes());
+    file.extend(values.to_le_bytes());
+    file.extend(rest);
+    file
+}
+
+/// A metadata value of a type.
+fn value(key: &str, kind: u32, bytes: &[u8]) -> Vec<u8> {
+    [&text(key)[..], &kind.to_le_bytes(), bytes].concat()
+}
+
+fn tensor(name: &str, shape: &[u64], kind: u32, offset: u64) -> Vec<u8> {
+    let mut bytes = text(name);
+    bytes.extend((shape.len() as u32).to_le_bytes());
+    shape.iter().for_each(|n| bytes.extend(n.to_le_bytes()));
+    bytes.extend(kind.to_le_bytes());
+    bytes.extend(offset.to_le_bytes());
+    bytes
+}
+
+fn refused(path: &Path) -> Error {
+    Weights::open(path)
+        .err()
+        .unwrap_or_else(|| panic!("{} was read", path.display()))
+}
+
+#[test]
+fn headers_that_lie_are_named() {
+    let folder = Folder::new("headers");
+    let huge = u64::MAX.to_le_bytes();
+    let array = |kind: u32, count: &[u8]| [&kind.to_le_bytes(), count].concat();
+    let cases: &[(&str, Vec<u8>)] = &[
+        (
+            "is not a GGUF file",
+            b"GGML\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(),
+        ),
+        ("is not a GGUF file", b"GGUF".to_vec()),
+        ("number of tensors", header(u64::MAX, 0, &[])),
+        (
+            "number of metadata values",
+            header(0, u64::MAX / 13 - 1, &[]),
+        ),
+        (
+            "a metadata key of 18446744073709551615 bytes",
+            header(0, 1, &[&huge[..], &[0; 16]].concat()),
+        ),
+        (
+            "`a` has the unknown type 99",
+            header(0, 1, &value("a", 99, &[0; 8])),
+        ),
+        (
+            "a of 18446744073709551615 bytes",
+            header(0, 1, &value("a", 8, &huge)),
+        ),
+        (
+            "a: 18446744073709551615",
+            header(0, 1, &value("a", 9, &array(8, &huge))),
+        ),
+        (
+            "a: 18446744073709551615",
+            header(0, 1, &value("a", 9, &array(12, &huge))),
+        ),
+        (
+            "array of type 9",
+            header(0, 1, &value("a", 9, &array(9, &[0; 8]))),
+        ),
+        (
+            "is not UTF-8",
+            header(0, 1, &value("a", 8, &[1, 0, 0, 0, 0, 0, 0, 0, 0xff])),
+        ),
+        (
+            "`a` is there twice",
+            header(0, 2, &[value("a", 7, &[1]), value("a", 7, &[1])].concat()),
+        ),
+        (
+            "field `general.alignment`: 3",
+            header(0, 1, &value("general.alignment", 4, &3u32.to_le_bytes())),
+        ),
+        (
+            "field `split.count`: 2",
+            header(0, 1, &value("split.count", 2, &2u16.to_le_bytes())),
+        ),
+        (
+            "tensor `t`: 5 dimensions",
+            header(1, 0, &tensor("t", &[1; 5], 0, 0)),
+        ),
+        (
+            "tensor `t`: a dimension of 0",
+            header(1, 0, &tensor("t", &[0], 0, 0)),
+        ),
+        (
+            "tensor `t`: a dimension of",
+            header(1, 0, &tensor("t", &[1 << 40, 1 << 40], 0, 0)),
+        ),
+        (
+            "tensor `t`: 4611686018427387905 elements",
+            header(1, 0, &tensor("t", &[(1 << 62) + 1], 0, 0)),
+        ),
+        (
+            "tensor `t`: rows of 31 are no whole blocks of 32",
+            header(1, 0, &tensor("t", &[31, 32], 2, 0)),
+        ),
+        (
+            "tensor `t`: type Q3_K (11) is not supported",
+            header(1, 0, &tensor("t", &[256], 11, 0)),
+        ),
+        (
+            "tensor `t`: type (unknown) (77)",
+            header(1, 0, &tensor("t", &[256], 77, 0)),
+        ),
+        (
+            "tensor `t`: offset 7 is no multiple of 32",
+            header(1, 0, &tensor("t", &[1], 0, 7)),
+        ),
+        (
+            "tensor `t`: 4096 bytes at 0 go beyond",
+            header(1, 0, &tensor("t", &[1024], 0, 0)),
+        ),
+        (
+            "go beyond",
+            header(1, 0, &tensor("t", &[1], 0, u64::MAX - 31)),
+        ),
+        (
+            "tensor `t`: is there twice",
+            header(
+                2,
+                0,
+                &[tensor("t", &[1], 0, 0), tensor("t", &[1], 0, 32)].concat(),
+            ),
+        ),
+        (
+            "tensor `u`: offset 0 lies in another tensor",
+            [
+                header(
+                    2,
+                    0,
+                    &[tensor("t", &[1], 0, 0), tensor("u", &[1], 0, 0)].concat(),
+                ),
+                vec![0; 256],
+            ]
+            .concat(),
+        ),
+    ];
+    for (what, bytes) in cases {
+        let path = folder.write("model.gguf", bytes);
+        let error = refused(&path).to_string();
+        assert!(error.contains(what), "{what}: {error}");
+        assert!(error.contains("model.gguf"), "{error}");
+    }
+    let mut big_endian = header(0, 0, &[]);
+    big_endian[4..8].reverse();
+    let error = refused(&folder.write("model.gguf", &big_endian)).to_string();
+    assert!(error.contains("big-endian"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_cut_anywhere_is_an_error() {
+    let folder = Folder::new("cut");
+    let whole = real("llama-q4_0.gguf");
+    let load =
+        |bytes: &[u8]| Transformer::load(folder.write("a.gguf", bytes), Reference::<f32>::new());
+    load(&whole).unwrap();
+    for length in (0..whole.len()).step_by(41).chain([whole.len() - 32]) {
+        assert!(load(&whole[..length]).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn no_changed_byte_of_a_header_panics() {
+    let folder = Folder::new("bytes");
+    for name in ["llama-q4_0.gguf", "tokenizers/sentencepiece.gguf"] {
+        let whole = real(name);
+        let mut loaded = 0;
+        for at in (0..whole.len().min(2200)).step_by(3) {
+            for change in [0xff, 0x80, 0x01] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= change;
+                let path = folder.write("a.gguf", &bytes);
+                if let Ok(model) = Transformer::load(&path, Reference::<f32>::new()) {
+                    let mut batch = Batch::new();
+                    let segment = batch.segment(None, &[0]).unwrap();
+                    batch.target(segment, 0, 0).unwrap();
+                    let _ = model.log_likelihoods(&batch);
+                    loaded += 1;
+                }
+                if change == 0x01
+                    && let Ok(tokenizer) = Tokenizer::load(&path)
+                {
+                    tokenizer.encode("a word").unwrap();
+                    loaded += 1;
+                }
+            }
+        }
+        assert!(loaded > 0, "{name}");
+    }
+}
+
+/// Changes a string of the file to another of the same length.
+fn replaced(name: &str, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = real(name);
+    let found: Vec<usize> = bytes
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, w)| *w == from.as_bytes())
+        .map(|(i, _)| i)
+        .collect();
+    assert!(!found.is_empty(), "{from}");
+    for at in found {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let folder = Folder::new("names");
+    let load = |bytes: &[u8]| {
+        let path = folder.write("a.gguf", bytes);
+        Transformer::load(path, Reference::<f32>::new())
+            .unwrap_err()
+            .to_string()
+    };
+    // The first `llama` is the architecture itself; the keys keep their prefix.
+    let mut bytes = real("llama-q4_0.gguf");
+    let at = bytes.windows(5).position(|w| w == b"llama").unwrap();
+    bytes[at..at + 5].copy_from_slice(b"mamba");
+    let error = load(&bytes);
+    assert!(
+        error.contains("field `general.architecture`: \"mamba\" is not supported"),
+        "{error}"
+    );
+    let error = load(&replaced(
+        "llama-q4_0.gguf",
+        "llama.rope.freq_base",
+        "llama.rope.freq_bass",
+    ));
+    assert!(
+        error.contains("`llama.rope.freq_bass`") && error.contains("not supported"),
+        "{error}"
+    );
+    let error = load(&replaced("llama-linear-rope.gguf", "linear", "yarn_x"));
+    assert!(
+        error.contains("`llama.rope.scaling.type`: \"yarn_x\" is not supported"),
+        "{error}"
+    );
+    let error = load(&replaced(
+        "llama-q4_0.gguf",
+        "blk.0.ffn_up.weight",
+        "blk.0.ffn_xx.weight",
+    ));
+    assert!(
+        error.contains("tensor `blk.0.ffn_up.weight`: missing"),
+        "{error}"
+    );
+    let error = load(&replaced(
+        "llama3-rope-sharded.gguf",
+        "rope_freqs.weight",
+        "rope_xxxxx.weight",
+    ));
+    assert!(
+        error.contains("is not part of LlamaForCausalLM as the metadata describes"),
+        "{error}"
+    );
+
+    let load = |bytes: &[u8]| {
+        Tokenizer::load(folder.write("a.gguf", bytes))
+            .unwrap_err()
+            .to_string()
+    };
+    let error = load(&replaced("tokenizers/smollm.gguf", "smollm", "smollx"));
+    assert!(
+        error.contains("`tokenizer.ggml.pre`: `smollx` is not supported"),
+        "{error}"
+    );
+    let error = load(&replaced(
+        "tokenizers/sentencepiece.gguf",
+        "tokenizer.ggml.scores",
+        "tokenizer.ggml.scorex",
+    ));
+    assert!(
+        error.contains("`tokenizer.ggml.scores`: missing"),
+        "{error}"
+    );
+    let error = load(&real("llama-q4_0.gguf"));
+    assert!(
+        error.contains("`tokenizer.ggml.tokens`: missing"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_folder_stands_for_its_only_gguf_file() {
+    let folder = Folder::new("folder");
+    folder.write("one.gguf", &real("llama-q4_0.gguf"));
+    Transformer::load(&folder.0, Reference::<f32>::new()).unwrap();
+    folder.write("two.GGUF", &real("llama-q4_0.gguf"));
+    let error = refused(&folder.0).to_string();
+    assert!(error.contains("2 GGUF files"), "{error}");
+}
+
+#[test]
+fn pickles_are_refused_with_the_command_that_converts_them() {
+    for name in ["pytorch_model.bin", "model.pt", "model.pth"] {
+        let folder = Folder::new(name);
+        let file = folder.write(name, b"PK");
+        for path in [&folder.0, &file] {
+            let error = refused(path).to_string();
+            let command = format!(
+                "M.from_pretrained('{0}').save_pretrained('{0}')",
+                folder.0.display()
+            );
+            assert!(
+                error.contains("python -c") && error.contains(&command),
+                "{error}"
+            );
+            let loaded = Transformer::load(path, Reference::<f32>::new());
+            assert!(matches!(loaded, Err(Error::Format { .. })));
+        }
+        // Beside a file that can be read it does no harm.
+        folder.write("model.gguf", &real("llama-q4_0.gguf"));
+        Transformer::load(&folder.0, Reference::<f32>::new()).unwrap();
+    }
+}
