@@ -414,7 +414,7 @@ impl Study {
             r,
             "| pair | distributions | slope | p | τ |\n|---|---:|---|---:|---:|"
         )?;
-        let mut pairs: BTreeMap<(&str, &str), Vec<(f64, f64, f64)>> = BTreeMap::new();
+        let mut pairs: BTreeMap<(&str, &str), Vec<Difference>> = BTreeMap::new();
         for c in &analysis.cross_corpus {
             let [first, second] = c.corpora.as_slice() else {
                 continue;
@@ -428,17 +428,17 @@ impl Study {
             };
             if let (Some(a), Some(b)) = (share(first), share(second)) {
                 let entry = pairs.entry((first, second)).or_default();
-                entry.push((
-                    (a / b).log10(),
-                    c.exponent.value,
-                    c.exponent.standard_error.powi(2),
-                ));
+                entry.push(Difference {
+                    covariate: (a / b).log10(),
+                    value: c.exponent.value,
+                    variance: c.exponent.standard_error.powi(2),
+                });
             }
         }
         for ((first, second), points) in pairs {
-            let covariate: Vec<f64> = points.iter().map(|p| p.0).collect();
-            let effects: Vec<f64> = points.iter().map(|p| p.1).collect();
-            let variances: Vec<f64> = points.iter().map(|p| p.2).collect();
+            let covariate: Vec<f64> = points.iter().map(|p| p.covariate).collect();
+            let effects: Vec<f64> = points.iter().map(|p| p.value).collect();
+            let variances: Vec<f64> = points.iter().map(|p| p.variance).collect();
             let [slope, p_value, tau] = regress(&effects, &variances, &covariate)?;
             writeln!(
                 r,
@@ -517,6 +517,10 @@ impl Study {
                 .filter(|l| l.corpus == c.corpus)
                 .filter_map(|l| l.backtest.holdouts.iter().max_by_key(|h| h.fitted))
                 .collect();
+            if held.is_empty() {
+                writeln!(r, "| {} | 0 | – | – | – | – | – |", c.corpus)?;
+                continue;
+            }
             let mean = |values: Vec<f64>| {
                 values.iter().map(|v| v.abs()).sum::<f64>() / values.len() as f64
             };
@@ -636,6 +640,13 @@ impl Study {
         }
         Ok(())
     }
+}
+
+/// A difference of exponents between two corpora.
+struct Difference {
+    covariate: f64,
+    value: f64,
+    variance: f64,
 }
 
 /// Slope of `effects` on `covariate`, its p-value, and τ.

@@ -198,3 +198,33 @@ fn misfits_and_second_intervals_have_lines_of_their_own() {
         assert!(text.contains(&line), "no {line} in\n{text}");
     }
 }
+
+#[test]
+fn exponents_are_drawn_against_their_covariate() {
+    let ladder = isoflop(8);
+    let mut options = Options::new("baseline");
+    options.aggregate = Some("aggregate".to_owned());
+    for d in 2..=8 {
+        options
+            .covariate
+            .insert(format!("region-{d:02}"), f64::from(d));
+    }
+    let analysis = analyze(&ladder, &options).unwrap();
+    let svg = plot::covariate(&analysis, "dclm", "users").unwrap();
+    for d in 2..=8 {
+        assert!(svg.contains(&format!("region-{d:02}")));
+    }
+    let slope = analysis.covariate.iter().find(|s| s.corpus == "dclm");
+    // The synthetic exponents rise by 0.0012 from one distribution to the next.
+    assert!(
+        (slope.unwrap().fixed.value - 0.0012).abs() < 3e-4,
+        "{slope:?}"
+    );
+    check("covariate", &svg);
+    options.covariate.clear();
+    let without = analyze(&ladder, &options).unwrap();
+    assert!(matches!(
+        plot::covariate(&without, "dclm", "users"),
+        Err(plot::PlotError::Nothing { .. })
+    ));
+}

@@ -580,10 +580,7 @@ pub fn covariate(analysis: &Analysis, corpus: &str, label: &str) -> Result<Strin
         x,
         y: Span::of(ends).padded(0.05),
     };
-    let title = format!(
-        "{corpus}: exponents against {} by {label}",
-        analysis.options.baseline
-    );
+    let title = format!("{corpus}: exponents against {}", analysis.options.baseline);
     drawing(1240, frame.bottom + 110, |c| {
         c.header(&shorten(&title, 76), &notes)?;
         frame.linear_x_axis(c, label)?;
