@@ -228,3 +228,26 @@ fn exponents_are_drawn_against_their_covariate() {
         Err(plot::PlotError::Nothing { .. })
     ));
 }
+
+/// A table on which an axis had an infinite number of decades: one loss of 9·10⁴⁸.
+#[test]
+fn a_loss_far_from_all_others_is_drawn() {
+    let text = include_str!("data/report/far-loss.csv");
+    let ladder = Ladder::from_csv(text.as_bytes(), "far-loss.csv").unwrap();
+    let mut drawn = 0;
+    for baseline in ["d0", "d1"] {
+        for treatment in ["d0", "d1"] {
+            let mut options = Options::new(baseline);
+            options.treatments = vec![treatment.to_owned()];
+            for scales in [vec![], vec![1e21]] {
+                options.predict_at = scales;
+                if let Ok(analysis) = analyze(&ladder, &options) {
+                    let files = plot::all(&analysis).unwrap();
+                    drawn += files.len();
+                    assert!(files.iter().all(|(_, svg)| svg.len() < 1_000_000));
+                }
+            }
+        }
+    }
+    assert!(drawn > 0);
+}

@@ -581,7 +581,7 @@ pub fn covariate(analysis: &Analysis, corpus: &str, label: &str) -> Result<Strin
         y: Span::of(ends).padded(0.05),
     };
     let title = format!("{corpus}: exponents against {}", analysis.options.baseline);
-    drawing(1240, frame.bottom + 110, |c| {
+    drawing(1300, frame.bottom + 110, |c| {
         c.header(&shorten(&title, 76), &notes)?;
         frame.linear_x_axis(c, label)?;
         let ticks = frame.y.ticks(7.0);
@@ -1101,6 +1101,15 @@ impl Frame {
         self.x_ticks(c, label, &ticks)
     }
 
+    /// The ratios along the y axis, which holds their natural logarithms; kept finite.
+    fn ratios(&self) -> Span {
+        let ratio = |log: f64| log.clamp(-690.0, 690.0).exp();
+        Span {
+            low: ratio(self.y.low),
+            high: ratio(self.y.high),
+        }
+    }
+
     /// The axes of a small panel: powers of ten below, three or four values of the ratio beside.
     fn small_axes(&self, c: &mut Canvas<'_>) -> Drawn {
         self.border(c)?;
@@ -1116,10 +1125,7 @@ impl Frame {
                 false,
             )?;
         }
-        let values = Span {
-            low: self.y.low.exp(),
-            high: self.y.high.exp(),
-        };
+        let values = self.ratios();
         let ticks = values.ticks(5.0);
         let digits = digits_for(&ticks);
         for v in ticks.iter().filter(|v| **v > 0.0) {
@@ -1138,16 +1144,18 @@ impl Frame {
 
     /// A logarithmic axis (y holds natural logarithms) ticked at round values.
     fn ratio_y_axis(&self, c: &mut Canvas<'_>, label: &str) -> Drawn {
-        let values = Span {
-            low: self.y.low.exp(),
-            high: self.y.high.exp(),
-        };
+        let values = self.ratios();
+        // Very many decades get every so many of them.
+        let mut every = 1;
         let ticks = if values.high > 20.0 * values.low {
             // Several decades: round multiples of powers of ten.
             let low = values.low.log10().floor() as i32;
             let high = values.high.log10().ceil() as i32;
+            every = ((high - low) / 8).max(1);
+            let multiples: &[f64] = if every == 1 { &[1.0, 3.0] } else { &[1.0] };
             (low..=high)
-                .flat_map(|d| [1.0, 3.0].map(|m| m * 10_f64.powi(d)))
+                .filter(|d| d % every == 0)
+                .flat_map(|d| multiples.iter().map(move |m| m * 10_f64.powi(d)))
                 .filter(|v| values.holds(*v))
                 .collect()
         } else {
@@ -1157,7 +1165,11 @@ impl Frame {
         for v in ticks.iter().filter(|v| **v > 0.0) {
             let (_, y) = self.at(self.x.low, v.ln());
             c.line(&[(self.left - 10, y), (self.left, y)], FRAME_GREY, 2)?;
-            let text = format!("{v:.digits$}");
+            let text = if every == 1 {
+                format!("{v:.digits$}")
+            } else {
+                power_of_ten(v.log10())
+            };
             c.text(&text, (self.left - 18, y), 22, HPos::Right, false)?;
         }
         c.sideways(label, (38, (self.top + self.bottom) / 2), 24)
