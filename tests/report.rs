@@ -198,3 +198,56 @@ fn misfits_and_second_intervals_have_lines_of_their_own() {
         assert!(text.contains(&line), "no {line} in\n{text}");
     }
 }
+
+#[test]
+fn exponents_are_drawn_against_their_covariate() {
+    let ladder = isoflop(8);
+    let mut options = Options::new("baseline");
+    options.aggregate = Some("aggregate".to_owned());
+    for d in 2..=8 {
+        options
+            .covariate
+            .insert(format!("region-{d:02}"), f64::from(d));
+    }
+    let analysis = analyze(&ladder, &options).unwrap();
+    let svg = plot::covariate(&analysis, "dclm", "users").unwrap();
+    for d in 2..=8 {
+        assert!(svg.contains(&format!("region-{d:02}")));
+    }
+    let slope = analysis.covariate.iter().find(|s| s.corpus == "dclm");
+    // The synthetic exponents rise by 0.0012 from one distribution to the next.
+    assert!(
+        (slope.unwrap().fixed.value - 0.0012).abs() < 3e-4,
+        "{slope:?}"
+    );
+    check("covariate", &svg);
+    options.covariate.clear();
+    let without = analyze(&ladder, &options).unwrap();
+    assert!(matches!(
+        plot::covariate(&without, "dclm", "users"),
+        Err(plot::PlotError::Nothing { .. })
+    ));
+}
+
+/// A table on which an axis had an infinite number of decades: one loss of 9·10⁴⁸.
+#[test]
+fn a_loss_far_from_all_others_is_drawn() {
+    let text = include_str!("data/report/far-loss.csv");
+    let ladder = Ladder::from_csv(text.as_bytes(), "far-loss.csv").unwrap();
+    let mut drawn = 0;
+    for baseline in ["d0", "d1"] {
+        for treatment in ["d0", "d1"] {
+            let mut options = Options::new(baseline);
+            options.treatments = vec![treatment.to_owned()];
+            for scales in [vec![], vec![1e21]] {
+                options.predict_at = scales;
+                if let Ok(analysis) = analyze(&ladder, &options) {
+                    let files = plot::all(&analysis).unwrap();
+                    drawn += files.len();
+                    assert!(files.iter().all(|(_, svg)| svg.len() < 1_000_000));
+                }
+            }
+        }
+    }
+    assert!(drawn > 0);
+}

@@ -527,6 +527,112 @@ pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
     )
 }
 
+/// Δβ of the treatments of `corpus` against their covariate, with intervals and the fitted slope.
+///
+/// # Errors
+/// [`PlotError::Nothing`] when fewer than two treatments have a covariate.
+pub fn covariate(analysis: &Analysis, corpus: &str, label: &str) -> Result<String, PlotError> {
+    let mut points: Vec<(f64, &RelativeLaw)> = analysis
+        .laws
+        .iter()
+        .filter(|l| l.corpus == corpus && l.delta_beta.value.is_finite())
+        .filter_map(|l| Some((*analysis.options.covariate.get(&l.treatment)?, l)))
+        .collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let slope = analysis.covariate.iter().find(|s| s.corpus == corpus);
+    let (Some(slope), true) = (slope, points.len() >= 2) else {
+        return Err(PlotError::Nothing {
+            what: format!("covariate in corpus {corpus}"),
+        });
+    };
+    let mut notes = vec![format!(
+        "slope {} {} for these distributions",
+        signed(slope.fixed.value),
+        interval_of(slope.fixed.lower, slope.fixed.upper)
+    )];
+    if let Some(sample) = slope.sample {
+        notes.push(format!(
+            "slope {} {} with distributions as a sample{}",
+            signed(sample.value),
+            interval_of(sample.lower, sample.upper),
+            slope
+                .permutation_p
+                .map_or(String::new(), |p| format!("; permutation {}", p_phrase(p)))
+        ));
+    }
+    let top = header_height(notes.len());
+    let ends = points.iter().flat_map(|(_, l)| {
+        [
+            l.delta_beta.lower,
+            l.delta_beta.upper,
+            l.delta_beta.value,
+            0.0,
+        ]
+    });
+    let mut x = Span::of(points.iter().map(|p| p.0)).padded(0.08);
+    // Labels stand to the right of their points.
+    x.high += 0.2 * x.length();
+    let frame = Frame {
+        left: 170,
+        right: 1200,
+        top,
+        bottom: top + 640,
+        x,
+        y: Span::of(ends).padded(0.05),
+    };
+    let title = format!("{corpus}: exponents against {}", analysis.options.baseline);
+    drawing(1300, frame.bottom + 110, |c| {
+        c.header(&shorten(&title, 76), &notes)?;
+        frame.linear_x_axis(c, label)?;
+        let ticks = frame.y.ticks(7.0);
+        let digits = digits_for(&ticks);
+        for v in &ticks {
+            let (_, y) = frame.at(frame.x.low, *v);
+            c.line(&[(frame.left - 10, y), (frame.left, y)], FRAME_GREY, 2)?;
+            let text = format!("{v:+.digits$}");
+            c.text(&text, (frame.left - 18, y), 22, HPos::Right, false)?;
+        }
+        c.sideways("Δβ per nat", (38, (frame.top + frame.bottom) / 2), 24)?;
+        c.line(
+            &frame.path(&[(frame.x.low, 0.0), (frame.x.high, 0.0)]),
+            BLACK,
+            1,
+        )?;
+        let n = points.len() as f64;
+        let mean_z = points.iter().map(|p| p.0).sum::<f64>() / n;
+        let mean = points.iter().map(|p| p.1.delta_beta.value).sum::<f64>() / n;
+        let (first, last) = (points[0].0, points[points.len() - 1].0);
+        let line = [first, last].map(|z| (z, mean + slope.fixed.value * (z - mean_z)));
+        c.dashed(&frame.clipped(&line), FRAME_GREY, 3, 14, 8)?;
+        // Labels, from the top: one that would touch its predecessor moves down.
+        let mut labels: Vec<((i32, i32), &str)> = Vec::new();
+        for (z, law) in &points {
+            let (colour, marker) = verdict_style(law.verdict);
+            let d = &law.delta_beta;
+            let bar = frame.clipped(&[(*z, d.lower), (*z, d.upper)]);
+            c.line(&bar, colour, 3)?;
+            let at = frame.at(*z, d.value);
+            c.marker(marker, at, 10, colour)?;
+            labels.push((at, law.treatment.as_str()));
+        }
+        labels.sort_by_key(|l| l.0.1);
+        let mut placed: Vec<(i32, i32, i32)> = Vec::new();
+        for ((x, y), text) in labels {
+            let text = shorten(text, 24);
+            let (left, right) = (x + 18, x + 18 + 13 * text.chars().count() as i32);
+            let mut y = y;
+            for &(l, r, before) in &placed {
+                if left < r && l < right && y < before + 24 {
+                    y = before + 24;
+                }
+            }
+            placed.push((left, right, y));
+            c.text(&text, (left, y), 22, HPos::Left, false)?;
+        }
+        Ok(())
+    })
+}
+
 /// Δβ of one law under every rule of reading the optimum, with what flips.
 ///
 /// # Errors
@@ -995,6 +1101,15 @@ impl Frame {
         self.x_ticks(c, label, &ticks)
     }
 
+    /// The ratios along the y axis, which holds their natural logarithms; kept finite.
+    fn ratios(&self) -> Span {
+        let ratio = |log: f64| log.clamp(-690.0, 690.0).exp();
+        Span {
+            low: ratio(self.y.low),
+            high: ratio(self.y.high),
+        }
+    }
+
     /// The axes of a small panel: powers of ten below, three or four values of the ratio beside.
     fn small_axes(&self, c: &mut Canvas<'_>) -> Drawn {
         self.border(c)?;
@@ -1010,10 +1125,7 @@ impl Frame {
                 false,
             )?;
         }
-        let values = Span {
-            low: self.y.low.exp(),
-            high: self.y.high.exp(),
-        };
+        let values = self.ratios();
         let ticks = values.ticks(5.0);
         let digits = digits_for(&ticks);
         for v in ticks.iter().filter(|v| **v > 0.0) {
@@ -1032,16 +1144,18 @@ impl Frame {
 
     /// A logarithmic axis (y holds natural logarithms) ticked at round values.
     fn ratio_y_axis(&self, c: &mut Canvas<'_>, label: &str) -> Drawn {
-        let values = Span {
-            low: self.y.low.exp(),
-            high: self.y.high.exp(),
-        };
+        let values = self.ratios();
+        // Very many decades get every so many of them.
+        let mut every = 1;
         let ticks = if values.high > 20.0 * values.low {
             // Several decades: round multiples of powers of ten.
             let low = values.low.log10().floor() as i32;
             let high = values.high.log10().ceil() as i32;
+            every = ((high - low) / 8).max(1);
+            let multiples: &[f64] = if every == 1 { &[1.0, 3.0] } else { &[1.0] };
             (low..=high)
-                .flat_map(|d| [1.0, 3.0].map(|m| m * 10_f64.powi(d)))
+                .filter(|d| d % every == 0)
+                .flat_map(|d| multiples.iter().map(move |m| m * 10_f64.powi(d)))
                 .filter(|v| values.holds(*v))
                 .collect()
         } else {
@@ -1051,7 +1165,11 @@ impl Frame {
         for v in ticks.iter().filter(|v| **v > 0.0) {
             let (_, y) = self.at(self.x.low, v.ln());
             c.line(&[(self.left - 10, y), (self.left, y)], FRAME_GREY, 2)?;
-            let text = format!("{v:.digits$}");
+            let text = if every == 1 {
+                format!("{v:.digits$}")
+            } else {
+                power_of_ten(v.log10())
+            };
             c.text(&text, (self.left - 18, y), 22, HPos::Right, false)?;
         }
         c.sideways(label, (38, (self.top + self.bottom) / 2), 24)

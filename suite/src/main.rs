@@ -16,7 +16,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Mutex;
 
-const USAGE: &str = "usage: prepare | train [--resume] [--only TEXT] [--jobs N] | try BUDGET WIDTH [RATE_CONSTANT] | table";
+const USAGE: &str = "usage: prepare | train [--suite] [--resume] [--only TEXT] [--jobs N] | try BUDGET WIDTH [RATE_CONSTANT] | table [--suite]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             };
             let jobs = value("--jobs").map_or(Ok(2), |n| n.parse())?;
             let resume = arguments.iter().any(|a| a == "--resume");
+            if arguments.iter().any(|a| a == "--suite") {
+                let only = value("--only").map_or("", String::as_str);
+                return train_suite(suite, resume, only, jobs);
+            }
             train_all(
                 suite,
                 resume,
@@ -59,6 +63,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             )?;
             Ok(())
         }
+        Some("table") if arguments.iter().any(|a| a == "--suite") => {
+            table::write_study(suite, &plan::suite())
+        }
         Some("table") => {
             let mut runs = plan::ladder();
             runs.retain(|run| suite.join(table::checkpoint(run)).exists());
@@ -67,6 +74,52 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         _ => Err(USAGE.into()),
     }
+}
+
+/// Trains the suite, `jobs` runs at a time; every finished run leaves its entry, its checkpoint and its
+/// scores in `runs/`.
+fn train_suite(suite: &Path, resume: bool, only: &str, jobs: usize) -> Result<(), Box<dyn Error>> {
+    let read = |name: &str| {
+        data::read_tokens(&suite.join("data").join(name))
+            .map_err(|e| format!("{e} (run fetch.sh and prepare first)"))
+    };
+    let valid = read("valid.bin")?;
+    let mut streams = Vec::new();
+    for (corpus, _) in &prepare::CORPORA {
+        streams.push((*corpus, read(&format!("{corpus}/train.bin"))?));
+    }
+    let texts = table::read_texts(suite)?;
+    let runs = plan::suite();
+    let queue = Mutex::new(runs.iter().filter(|run| run.name.contains(only)));
+    let next = || queue.lock().ok()?.next();
+    let folder = suite.join("runs");
+    let work = || -> Result<(), String> {
+        while let Some(run) = next() {
+            let stream = streams.iter().find(|(c, _)| *c == run.corpus);
+            let (_, stream) = stream.ok_or("a corpus without a stream")?;
+            let go = || -> Result<(), Box<dyn Error>> {
+                let checkpoints = folder.join("checkpoints");
+                train::train(run, [stream, &valid], &folder, resume, Some(&checkpoints))?;
+                let scores = folder.join(format!("{}.csv", run.name));
+                if !(resume && scores.exists()) {
+                    let partial = scores.with_extension("partial");
+                    let checkpoint = checkpoints.join(&run.corpus).join(&run.name);
+                    table::write_run(&partial, run, &checkpoint, &texts)?;
+                    std::fs::rename(partial, scores)?;
+                }
+                Ok(())
+            };
+            go().map_err(|e| format!("{}: {e}", run.name))?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|w| w.join().map_err(|_| "a worker panicked".to_string())?)
+    })?;
+    Ok(())
 }
 
 fn streams(suite: &Path) -> Result<[Vec<u16>; 2], Box<dyn Error>> {

@@ -1,5 +1,6 @@
 //! Which runs the ladder has: budgets, widths, and the batch and learning-rate rules.
 
+use crate::prepare::CORPORA;
 use crate::shape::{CONTEXT, Shape};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,33 @@ const LADDER: [(f64, &[usize]); 5] = [
     (2e12, &[16, 24, 32, 48, 64, 80]),
     (6e12, &[24, 32, 48, 64, 80, 96]),
 ];
+
+/// Training FLOPs and widths of the suite, for every corpus: the paper's seven budgets in ratio and its
+/// number of sizes at each.
+const SUITE: [(f64, &[usize]); 7] = [
+    (6e10, &[8, 12, 16, 20, 24]),
+    (1.8e11, &[8, 10, 12, 14, 16, 20, 24, 28, 32, 40]),
+    (
+        3.6e11,
+        &[8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 48, 56],
+    ),
+    (6e11, &[12, 16, 20, 24, 28, 32, 36, 40, 48, 64]),
+    (
+        1.8e12,
+        &[12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 64, 72, 80],
+    ),
+    (
+        3.6e12,
+        &[20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 72, 80, 96],
+    ),
+    (
+        6e12,
+        &[24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 72, 80, 88, 96],
+    ),
+];
+/// Further seeds at the cheapest budgets, for pure error.
+const SEEDS: u64 = 2;
+const SEEDED_BUDGETS: usize = 2;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -102,9 +130,41 @@ pub fn ladder() -> Vec<Run> {
     runs.flatten().collect()
 }
 
+/// Every run of the suite: three corpora, and further seeds at the cheapest budgets. Budget by budget,
+/// the large models first.
+pub fn suite() -> Vec<Run> {
+    let mut runs = Vec::new();
+    for (place, (budget, widths)) in SUITE.iter().enumerate() {
+        let seeds = if place < SEEDED_BUDGETS { SEEDS } else { 0 };
+        for seed in 0..=seeds {
+            for (corpus, _) in &CORPORA {
+                let of = |&h: &usize| Run::new(corpus, *budget, h, RATE_CONSTANT, seed);
+                runs.extend(widths.iter().rev().filter_map(of));
+            }
+        }
+    }
+    runs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_suite_has_the_pattern_of_the_papers() {
+        let runs = suite();
+        let count = |seed| runs.iter().filter(|r| r.seed == seed).count();
+        assert_eq!([count(0), count(1), count(2), count(3)], [255, 45, 45, 0]);
+        let total: u64 = runs.iter().map(Run::flops).sum();
+        assert!((total as f64 / 5.66e14 - 1.0).abs() < 0.01, "{total:e}");
+        for run in &runs {
+            assert!((run.flops() as f64 / run.budget - 1.0).abs() < 0.01);
+        }
+        let mut names: Vec<&str> = runs.iter().map(|r| r.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), runs.len());
+    }
 
     #[test]
     fn every_planned_run_lands_on_its_budget() {

@@ -47,6 +47,33 @@ const MIXED: [Component; 20] = [
     part("czech", 0.0, Some("czech-help")),
 ];
 
+/// Percentages of the training bytes in the corpora of the suite, in the order of [`MIXED`]: mostly
+/// English, many languages alike, and mostly code and manuals. Tests, aggregate and validation are
+/// those of `mixed` for all, so that corpora can be compared.
+pub const CORPORA: [(&str, [f64; 20]); 3] = [
+    (
+        "english",
+        [
+            21.0, 25.0, 14.0, 6.0, 8.0, 2.0, 6.0, 4.0, 5.0, 2.0, 3.0, 1.0, 0.7, 0.5, 0.4, 1.0, 0.2,
+            0.2, 0.0, 0.0,
+        ],
+    ),
+    (
+        "balanced",
+        [
+            6.0, 12.0, 6.0, 4.0, 3.0, 9.0, 4.0, 3.0, 3.0, 8.0, 3.0, 7.0, 7.0, 6.0, 6.0, 1.0, 6.0,
+            6.0, 0.0, 0.0,
+        ],
+    ),
+    (
+        "technical",
+        [
+            3.0, 22.0, 2.0, 14.0, 1.0, 2.0, 14.0, 12.0, 12.0, 2.0, 10.0, 1.5, 1.0, 0.8, 0.7, 1.0,
+            0.5, 0.5, 0.0, 0.0,
+        ],
+    ),
+];
+
 const TRAIN_BYTES: f64 = 24e6;
 const VALID_BYTES: f64 = 384e3;
 const AGGREGATE_BYTES: f64 = 60e3;
@@ -74,6 +101,11 @@ pub struct Item {
     pub id: String,
     pub cluster: String,
     pub text: String,
+}
+
+/// The test distribution made of a component, if there is one.
+pub fn test_of(component: &str) -> Option<&'static str> {
+    MIXED.iter().find(|c| c.name == component)?.test
 }
 
 fn fnv(bytes: &[u8]) -> u64 {
@@ -267,7 +299,8 @@ fn clean(text: &str, held: &Stretches) -> String {
     }
 }
 
-/// Writes `data/train.bin`, `data/valid.bin`, `texts/*.jsonl` and `data/mixture.csv`.
+/// Writes `data/train.bin`, `data/valid.bin`, `texts/*.jsonl`, `data/mixture.csv`, and stream and mixture of every
+/// corpus of the suite to `data/<corpus>/`.
 pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
     let (docs, texts, data) = (
         suite.join("data/docs"),
@@ -276,8 +309,7 @@ pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
     );
     let english = English::read(&docs)?;
     let mut held = Stretches::default();
-    let (mut aggregate, mut valid, mut train) =
-        (Vec::new(), Vec::<String>::new(), Vec::<String>::new());
+    let (mut aggregate, mut valid) = (Vec::new(), Vec::<String>::new());
     let mut rest = Vec::new();
     for c in &MIXED {
         let mut test: Vec<Item> = Vec::new();
@@ -344,14 +376,34 @@ pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
     aggregate.iter().for_each(|i| held.add(&i.text));
     valid.iter().for_each(|t| held.add(t));
     write_items(&texts.join("aggregate.jsonl"), &aggregate)?;
+    write_stream(&data.join("valid.bin"), valid)?;
+    let mixed: Vec<f64> = MIXED.iter().map(|c| c.share).collect();
+    write_training(&data, &mixed, &left, &held)?;
+    for (corpus, shares) in &CORPORA {
+        println!("corpus {corpus}");
+        let folder = data.join(corpus);
+        std::fs::create_dir_all(&folder)?;
+        write_training(&folder, shares, &left, &held)?;
+    }
+    Ok(())
+}
+
+/// Writes `train.bin` and `mixture.csv` of a corpus with these shares.
+fn write_training(
+    folder: &Path,
+    shares: &[f64],
+    left: &[Vec<Document>],
+    held: &Stretches,
+) -> Result<(), Box<dyn Error>> {
     let mut table = String::from("component,share_wanted,documents,bytes,share\n");
-    for (c, others) in MIXED.iter().zip(left) {
+    let mut train = Vec::new();
+    for ((c, share), documents) in MIXED.iter().zip(shares).zip(left) {
         let (mut size, mut count) = (0usize, 0);
-        for d in others {
-            if size as f64 >= TRAIN_BYTES * c.share / 100.0 {
+        for d in documents {
+            if size as f64 >= TRAIN_BYTES * share / 100.0 {
                 break;
             }
-            let text = clean(&d.text, &held);
+            let text = clean(&d.text, held);
             if text.len() >= 200 {
                 size += text.len();
                 count += 1;
@@ -360,9 +412,8 @@ pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
         }
         writeln!(
             table,
-            "{},{},{count},{size},{:.2}",
+            "{},{share},{count},{size},{:.2}",
             c.name,
-            c.share,
             size as f64 / TRAIN_BYTES * 100.0
         )?;
     }
@@ -372,16 +423,18 @@ pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
     );
     // Windows are shuffled in training; documents are shuffled here so that a window may hold two that differ.
     train.sort_by_key(|t| fnv(t.as_bytes()));
-    for (name, texts) in [("train.bin", &train), ("valid.bin", &valid)] {
-        let tokens: Vec<u16> = texts
-            .iter()
-            .flat_map(|t| t.bytes().map(u16::from).chain([BOS]))
-            .collect();
-        println!("{name}: {} tokens", tokens.len());
-        write_tokens(&data.join(name), &tokens)?;
-    }
     print!("{table}");
-    Ok(std::fs::write(data.join("mixture.csv"), table)?)
+    std::fs::write(folder.join("mixture.csv"), table)?;
+    write_stream(&folder.join("train.bin"), train)
+}
+
+fn write_stream(path: &Path, texts: Vec<String>) -> Result<(), Box<dyn Error>> {
+    let tokens: Vec<u16> = texts
+        .iter()
+        .flat_map(|t| t.bytes().map(u16::from).chain([BOS]))
+        .collect();
+    println!("{}: {} tokens", path.display(), tokens.len());
+    Ok(write_tokens(path, &tokens)?)
 }
 
 #[cfg(test)]
@@ -418,5 +471,9 @@ mod tests {
     #[test]
     fn shares_add_up() {
         assert_eq!(MIXED.iter().map(|c| c.share).sum::<f64>(), 100.0);
+        for (corpus, shares) in CORPORA {
+            let sum: f64 = shares.iter().sum();
+            assert!((sum - 100.0).abs() < 1e-9, "{corpus}: {sum}");
+        }
     }
 }

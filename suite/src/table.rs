@@ -8,6 +8,7 @@ use crate::shape::CONTEXT;
 use crate::train::{Finished, evaluator};
 use std::error::Error;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub fn checkpoint(run: &Run) -> String {
@@ -15,9 +16,16 @@ pub fn checkpoint(run: &Run) -> String {
 }
 
 /// Writes `ladder.csv` from the finished runs, in order of budget and width.
-pub fn write_ladder(suite: &Path, mut finished: Vec<Finished>) -> Result<(), Box<dyn Error>> {
-    finished.sort_by_key(|f| (f.run.budget as u64, f.run.shape.hidden, f.run.seed));
-    let mut out = csv::Writer::from_path(suite.join("ladder.csv"))?;
+pub fn write_ladder(suite: &Path, finished: Vec<Finished>) -> Result<(), Box<dyn Error>> {
+    write_runs(&suite.join("ladder.csv"), finished)
+}
+
+fn write_runs(path: &Path, mut finished: Vec<Finished>) -> Result<(), Box<dyn Error>> {
+    finished.sort_by(|a, b| {
+        let key = |f: &Finished| (f.run.budget as u64, f.run.shape.hidden, f.run.seed);
+        a.run.corpus.cmp(&b.run.corpus).then(key(a).cmp(&key(b)))
+    });
+    let mut out = csv::Writer::from_path(path)?;
     out.write_record([
         "run",
         "corpus",
@@ -74,9 +82,11 @@ fn read_items(path: &Path) -> Result<Vec<Item>, Box<dyn Error>> {
         .collect::<Result<_, _>>()?)
 }
 
-/// Scores every checkpoint of the ladder. A text's bytes are cut into separate windows of the context
-/// length, each with BOS before it, so that every byte is scored once, on at most 255 bytes before it.
-pub fn write_scores(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
+/// The test distributions by name.
+pub type Texts = Vec<(String, Vec<Item>)>;
+
+/// Reads `texts/*.jsonl` in order of name.
+pub fn read_texts(suite: &Path) -> Result<Texts, Box<dyn Error>> {
     let mut paths: Vec<PathBuf> = fs::read_dir(suite.join("texts"))?
         .map(|e| Ok(e?.path()))
         .collect::<std::io::Result<_>>()?;
@@ -90,43 +100,128 @@ pub fn write_scores(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
             .unwrap_or_default();
         texts.push((name, read_items(path)?));
     }
+    Ok(texts)
+}
+
+const COLUMNS: [&str; 11] = [
+    "corpus",
+    "run",
+    "budget",
+    "flops",
+    "params",
+    "tokens",
+    "seed",
+    "distribution",
+    "cluster",
+    "loss",
+    "weight",
+];
+
+/// Scores every checkpoint of the ladder. A text's bytes are cut into separate windows of the context
+/// length, each with BOS before it, so that every byte is scored once, on at most 255 bytes before it.
+pub fn write_scores(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
+    let texts = read_texts(suite)?;
     let mut out = csv::Writer::from_path(suite.join("scores.csv"))?;
-    out.write_record([
-        "corpus",
-        "run",
-        "budget",
-        "flops",
-        "params",
-        "tokens",
-        "seed",
-        "distribution",
-        "cluster",
-        "loss",
-        "weight",
-    ])?;
+    out.write_record(COLUMNS)?;
     for run in runs {
-        let mut model = evaluator(run);
-        let parameters = export::read(&model.layout, &suite.join(checkpoint(run)))?;
-        for (name, items) in &texts {
-            for (cluster, bits, bytes) in score(&mut model, &parameters, items) {
-                out.write_record([
-                    run.corpus.clone(),
-                    run.name.clone(),
-                    format!("{:e}", run.budget),
-                    run.flops().to_string(),
-                    run.shape.parameters().to_string(),
-                    run.tokens().to_string(),
-                    run.seed.to_string(),
-                    name.clone(),
-                    cluster,
-                    format!("{:.6}", bits / bytes as f64),
-                    bytes.to_string(),
-                ])?;
-            }
-        }
+        write_rows(&mut out, run, &suite.join(checkpoint(run)), &texts)?;
         println!("{} scored", run.name);
     }
     Ok(out.flush()?)
+}
+
+/// Scores one run into a table of its own.
+pub fn write_run(
+    path: &Path,
+    run: &Run,
+    checkpoint: &Path,
+    texts: &Texts,
+) -> Result<(), Box<dyn Error>> {
+    let mut out = csv::Writer::from_path(path)?;
+    out.write_record(COLUMNS)?;
+    write_rows(&mut out, run, checkpoint, texts)?;
+    Ok(out.flush()?)
+}
+
+/// Writes `study/runs.csv` and `study/scores.csv.gz` from what the runs of the suite left in `runs/`, and
+/// `study/shares.csv` from the mixtures in `data/`. Says which runs are missing.
+pub fn write_study(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
+    let study = suite.join("study");
+    fs::create_dir_all(&study)?;
+    let mut finished: Vec<Finished> = Vec::new();
+    let file = fs::File::create(study.join("scores.csv.gz"))?;
+    let mut scores = flate2::write::GzEncoder::new(file, flate2::Compression::best());
+    let mut header_written = false;
+    for run in runs {
+        let entry = fs::read_to_string(suite.join(format!("runs/{}.json", run.name)));
+        let table = fs::read_to_string(suite.join(format!("runs/{}.csv", run.name)));
+        let (Ok(entry), Ok(table)) = (entry, table) else {
+            println!("{}: not trained yet, left out", run.name);
+            continue;
+        };
+        finished.push(serde_json::from_str(&entry)?);
+        let (header, rows) = table.split_once('\n').ok_or("an empty table")?;
+        if !header_written {
+            writeln!(scores, "{header}")?;
+            header_written = true;
+        }
+        scores.write_all(rows.as_bytes())?;
+    }
+    scores.finish()?;
+    let mut shares = csv::Writer::from_path(study.join("shares.csv"))?;
+    shares.write_record([
+        "corpus",
+        "component",
+        "distribution",
+        "bytes",
+        "share_percent",
+    ])?;
+    for (corpus, _) in &crate::prepare::CORPORA {
+        let mixture = csv::Reader::from_path(suite.join("data").join(corpus).join("mixture.csv"));
+        for row in mixture?.records() {
+            let row = row?;
+            let test = crate::prepare::test_of(&row[0]).unwrap_or_default();
+            shares.write_record([corpus, &row[0], test, &row[3], &row[4]])?;
+        }
+    }
+    shares.flush()?;
+    let seconds: f64 = finished.iter().map(|f| f.processor_seconds).sum();
+    let flops: f64 = finished.iter().map(|f| f.run.flops() as f64).sum();
+    println!(
+        "{} runs, {flops:.3e} FLOPs, {:.0} minutes of processor time, {:.1} GFLOP/s a core",
+        finished.len(),
+        seconds / 60.0,
+        flops / seconds / 1e9
+    );
+    write_runs(&study.join("runs.csv"), finished)
+}
+
+fn write_rows(
+    out: &mut csv::Writer<fs::File>,
+    run: &Run,
+    checkpoint: &Path,
+    texts: &Texts,
+) -> Result<(), Box<dyn Error>> {
+    let mut model = evaluator(run);
+    let parameters = export::read(&model.layout, checkpoint)?;
+    for (name, items) in texts {
+        for (cluster, bits, bytes) in score(&mut model, &parameters, items) {
+            out.write_record([
+                run.corpus.clone(),
+                run.name.clone(),
+                format!("{:e}", run.budget),
+                run.flops().to_string(),
+                run.shape.parameters().to_string(),
+                run.tokens().to_string(),
+                run.seed.to_string(),
+                name.clone(),
+                cluster,
+                format!("{:.6}", bits / bytes as f64),
+                bytes.to_string(),
+            ])?;
+        }
+    }
+    Ok(())
 }
 
 /// Bits and bytes by cluster, in order of first appearance.
