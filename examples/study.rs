@@ -1,6 +1,7 @@
 //! The study of the suite in `suite/study`: every relative law of three corpora, as a report.
 //!
-//! Reads the committed losses of 255 small models (and 90 further seeds), fits absolute and
+//! Reads the losses of 255 small models (and 90 further seeds; `suite/README.md` says how they are
+//! made), fits absolute and
 //! relative laws, relates the exponents of languages to their share of the training mixture,
 //! compares corpora, and says how far the answers depend on rules, seeds and the largest budget.
 //! Writes `report.md`, the figures and `study.json`.
@@ -35,7 +36,13 @@ struct Table {
 impl Table {
     fn read(path: &Path) -> Result<Self> {
         let mut text = String::new();
-        flate2::read::GzDecoder::new(fs::File::open(path)?)
+        let file = fs::File::open(path).map_err(|e| {
+            format!(
+                "{}: {e}; suite/README.md says how it is made",
+                path.display()
+            )
+        })?;
+        flate2::read::GzDecoder::new(file)
             .read_to_string(&mut text)
             .map_err(|e| format!("{}: {e}", path.display()))?;
         let mut reader = csv::Reader::from_reader(text.as_bytes());
