@@ -76,6 +76,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// Does `work` on the runs whose name contains `only`, in their order, `jobs` at a time.
+fn in_parallel(
+    runs: &[plan::Run],
+    only: &str,
+    jobs: usize,
+    work: impl Fn(&plan::Run) -> Result<(), Box<dyn Error>> + Sync,
+) -> Result<(), Box<dyn Error>> {
+    let queue = Mutex::new(runs.iter().filter(|run| run.name.contains(only)));
+    let next = || queue.lock().ok()?.next();
+    let worker = || -> Result<(), String> {
+        while let Some(run) = next() {
+            work(run).map_err(|e| format!("{}: {e}", run.name))?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(worker)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|w| w.join().map_err(|_| "a worker panicked".to_string())?)
+    })?;
+    Ok(())
+}
+
 /// Trains the suite, `jobs` runs at a time; every finished run leaves its entry, its checkpoint and its
 /// scores in `runs/`.
 fn train_suite(suite: &Path, resume: bool, only: &str, jobs: usize) -> Result<(), Box<dyn Error>> {
@@ -90,36 +114,21 @@ fn train_suite(suite: &Path, resume: bool, only: &str, jobs: usize) -> Result<()
     }
     let texts = table::read_texts(suite)?;
     let runs = plan::suite();
-    let queue = Mutex::new(runs.iter().filter(|run| run.name.contains(only)));
-    let next = || queue.lock().ok()?.next();
     let folder = suite.join("runs");
-    let work = || -> Result<(), String> {
-        while let Some(run) = next() {
-            let stream = streams.iter().find(|(c, _)| *c == run.corpus);
-            let (_, stream) = stream.ok_or("a corpus without a stream")?;
-            let go = || -> Result<(), Box<dyn Error>> {
-                let checkpoints = folder.join("checkpoints");
-                train::train(run, [stream, &valid], &folder, resume, Some(&checkpoints))?;
-                let scores = folder.join(format!("{}.csv", run.name));
-                if !(resume && scores.exists()) {
-                    let partial = scores.with_extension("partial");
-                    let checkpoint = checkpoints.join(&run.corpus).join(&run.name);
-                    table::write_run(&partial, run, &checkpoint, &texts)?;
-                    std::fs::rename(partial, scores)?;
-                }
-                Ok(())
-            };
-            go().map_err(|e| format!("{}: {e}", run.name))?;
+    in_parallel(&runs, only, jobs, |run| {
+        let stream = streams.iter().find(|(c, _)| *c == run.corpus);
+        let (_, stream) = stream.ok_or("a corpus without a stream")?;
+        let checkpoints = folder.join("checkpoints");
+        train::train(run, [stream, &valid], &folder, resume, Some(&checkpoints))?;
+        let scores = folder.join(format!("{}.csv", run.name));
+        if !(resume && scores.exists()) {
+            let partial = scores.with_extension("partial");
+            let checkpoint = checkpoints.join(&run.corpus).join(&run.name);
+            table::write_run(&partial, run, &checkpoint, &texts)?;
+            std::fs::rename(partial, scores)?;
         }
         Ok(())
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|w| w.join().map_err(|_| "a worker panicked".to_string())?)
-    })?;
-    Ok(())
+    })
 }
 
 fn streams(suite: &Path) -> Result<[Vec<u16>; 2], Box<dyn Error>> {
@@ -134,27 +143,16 @@ fn streams(suite: &Path) -> Result<[Vec<u16>; 2], Box<dyn Error>> {
 fn train_all(suite: &Path, resume: bool, only: &str, jobs: usize) -> Result<(), Box<dyn Error>> {
     let streams = streams(suite)?;
     let runs = plan::ladder();
-    let queue = Mutex::new(runs.iter().filter(|run| run.name.contains(only)));
-    let next = || queue.lock().ok()?.next();
     let folder = suite.join("runs");
-    let work = || -> Result<(), String> {
-        while let Some(run) = next() {
-            let trained = train::train(
-                run,
-                [&streams[0], &streams[1]],
-                &folder,
-                resume,
-                Some(&suite.join("checkpoints")),
-            );
-            trained.map_err(|e| format!("{}: {e}", run.name))?;
-        }
+    in_parallel(&runs, only, jobs, |run| {
+        train::train(
+            run,
+            [&streams[0], &streams[1]],
+            &folder,
+            resume,
+            Some(&suite.join("checkpoints")),
+        )?;
         Ok(())
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|w| w.join().map_err(|_| "a worker panicked".to_string())?)
     })?;
     let mut finished = Vec::new();
     for run in &runs {
