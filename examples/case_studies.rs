@@ -26,7 +26,7 @@ use relscale::distribution::texts::{self, Fields};
 use relscale::distribution::{Content, Distribution, Item, Items, matched};
 use relscale::evaluate::{Bos, Options as Scoring};
 use relscale::fit::{Analysis, Averaging, Flag, Options, analyze};
-use relscale::ladder::{FlopConvention, Ladder, Run};
+use relscale::ladder::{Ladder, RunTable, Trained};
 use relscale::log::{Key, Log, Table, checkpoint_hash, export_csv};
 use relscale::model::Transformer;
 use relscale::report::plot;
@@ -35,7 +35,6 @@ use relscale::scorer::{
 };
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
-use serde::Deserialize;
 
 const USAGE: &str = "usage: case_studies --data DIR --out DIR
   --bytes N   most bytes of a distribution of running text, 12000 by default
@@ -327,33 +326,6 @@ fn sampled(groups: Vec<Items>, items: usize) -> Result<(Vec<Items>, usize), rels
     Ok((some, of))
 }
 
-/// A line of `suite/ladder.csv`.
-#[derive(Deserialize)]
-struct Trained {
-    run: String,
-    corpus: String,
-    budget: f64,
-    flops: f64,
-    params: f64,
-    tokens: f64,
-    seed: u64,
-    checkpoint: PathBuf,
-}
-
-impl Trained {
-    fn about(&self) -> Run {
-        Run::new(
-            &self.run,
-            &self.corpus,
-            self.budget,
-            self.flops,
-            self.params,
-            self.tokens,
-        )
-        .with_seed(self.seed)
-    }
-}
-
 /// Logs by run and distribution (`part/name`).
 type Tables = BTreeMap<(String, String), Table>;
 
@@ -368,29 +340,29 @@ struct Task<'a> {
 /// small to share one.
 fn score(
     runs: &[Trained],
-    suite: &Path,
     tasks: &[Task<'_>],
     logs: &Path,
 ) -> Result<(Tables, usize), Box<dyn Error + Send + Sync>> {
-    let bar = ProgressBar::new(runs.iter().map(|r| r.params as u64).sum()).with_style(
+    let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
         ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
     );
     let mut order: Vec<&Trained> = runs.iter().collect();
-    order.sort_by(|a, b| b.params.total_cmp(&a.params));
+    order.sort_by(|a, b| b.run.params.total_cmp(&a.run.params));
     let queue = Mutex::new(VecDeque::from(order));
     let found = Mutex::new((Tables::new(), 0));
     let work = || -> Result<(), Box<dyn Error + Send + Sync>> {
         let cpu = Cpu::with_threads(1)?;
         loop {
             let next = queue.lock().map_err(|e| e.to_string())?.pop_front();
-            let Some(run) = next else { return Ok(()) };
-            bar.set_message(run.run.clone());
-            let dir = suite.join(&run.checkpoint);
-            let hash = checkpoint_hash(&dir)?;
-            let model = Transformer::load(&dir, cpu.clone())?;
-            let tokenizer = Tokenizer::load(&dir)?;
+            let Some(Trained { run, checkpoint }) = next else {
+                return Ok(());
+            };
+            bar.set_message(run.id.clone());
+            let hash = checkpoint_hash(checkpoint)?;
+            let model = Transformer::load(checkpoint, cpu.clone())?;
+            let tokenizer = Tokenizer::load(checkpoint)?;
             for task in tasks {
-                let path = logs.join(&run.run).join(format!("{}.jsonl", task.log));
+                let path = logs.join(&run.id).join(format!("{}.jsonl", task.log));
                 if let Some(folder) = path.parent() {
                     fs::create_dir_all(folder)?;
                 }
@@ -411,7 +383,7 @@ fn score(
                 let table = log.table().clone();
                 let mut found = found.lock().map_err(|e| e.to_string())?;
                 found.1 += table.records().len() - before;
-                found.0.insert((run.run.clone(), task.log.clone()), table);
+                found.0.insert((run.id.clone(), task.log.clone()), table);
             }
             bar.inc(run.params as u64);
         }
@@ -455,9 +427,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Box<dyn Error + Send + Sync>> {
     let studies = studies(arguments)?;
     let suite = arguments.ladder.parent().unwrap_or(Path::new("."));
-    let runs: Vec<Trained> = csv::Reader::from_path(&arguments.ladder)?
-        .deserialize()
-        .collect::<Result<_, _>>()?;
+    let trained = RunTable::from_csv(&arguments.ladder)?;
     let aggregate = Items::from_jsonl(suite.join("texts/aggregate.jsonl"))?;
     let mut tasks = vec![Task {
         log: AGGREGATE.to_owned(),
@@ -474,16 +444,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Box<dyn Erro
     eprintln!(
         "Scoring {} items with {} checkpoints; what is in {} already is not scored again.",
         tasks.iter().map(|t| t.items.len()).sum::<usize>(),
-        runs.len(),
+        trained.runs.len(),
         arguments.out.join("logs").display()
     );
-    let (tables, scored) = score(&runs, suite, &tasks, &arguments.out.join("logs"))?;
+    let (tables, scored) = score(&trained.runs, &tasks, &arguments.out.join("logs"))?;
 
     let mut text = String::new();
     for study in &studies {
         text += &format!("\n{}\n", study.title);
         for part in &study.parts {
-            text += &fitted(part, &runs, &tables, &arguments.out)?;
+            text += &fitted(part, &trained, &tables, &arguments.out)?;
         }
     }
     Ok((text, scored))
@@ -492,18 +462,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Box<dyn Erro
 /// Fits a part, writes its files and gives its table.
 fn fitted(
     part: &Part,
-    runs: &[Trained],
+    trained: &RunTable,
     tables: &Tables,
     out: &Path,
 ) -> Result<String, Box<dyn Error + Send + Sync>> {
-    let about: Vec<Run> = runs.iter().map(Trained::about).collect();
     let scorer = part.scorers[0];
     let mut builder = Ladder::builder();
     builder
         .name(format!("the committed ladder, {}", part.name))
-        .flop_convention(FlopConvention::Training);
+        .flop_convention(trained.flop_convention);
     let mut logs = Vec::new();
-    for run in &about {
+    for Trained { run, .. } in &trained.runs {
         builder.run(run.clone())?;
         let mut add = |log: String, scorer: &dyn Scorer| -> Result<(), relscale::Error> {
             let Some(table) = tables.get(&(run.id.clone(), log)) else {
@@ -540,7 +509,7 @@ fn fitted(
         file(format!("{}.csv", part.name)),
         &logs,
         scorer.name(),
-        FlopConvention::Training,
+        trained.flop_convention,
     )?;
     fs::write(
         file(format!("{}.json", part.name)),

@@ -18,13 +18,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Options as Scoring, evaluate};
 use relscale::fit::{Analysis, Options, analyze};
-use relscale::ladder::{FlopConvention, Ladder, Run};
+use relscale::ladder::{Ladder, RunTable, Trained};
 use relscale::model::Transformer;
 use relscale::report::plot;
 use relscale::scorer::{BitsPerByte, cluster_totals};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
-use serde::Deserialize;
 
 const BASELINE: &str = "english-help";
 const AGGREGATE: &str = "aggregate";
@@ -40,19 +39,6 @@ const TREATMENTS: &[&str] = &[
 /// Token before every window, and the window the models were trained on.
 const BOS: u32 = 256;
 const WINDOW: usize = 256;
-
-/// A line of `suite/ladder.csv`.
-#[derive(Deserialize)]
-struct Trained {
-    run: String,
-    corpus: String,
-    budget: f64,
-    flops: f64,
-    params: f64,
-    tokens: f64,
-    seed: u64,
-    checkpoint: PathBuf,
-}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
@@ -85,9 +71,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Scores every checkpoint on every distribution.
 fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
-    let runs: Vec<Trained> = csv::Reader::from_path(suite.join("ladder.csv"))?
-        .deserialize()
-        .collect::<Result<_, _>>()?;
+    let RunTable {
+        runs,
+        flop_convention,
+        ..
+    } = RunTable::from_csv(suite.join("ladder.csv"))?;
     let distributions = [&[BASELINE, AGGREGATE], TREATMENTS]
         .concat()
         .iter()
@@ -100,7 +88,7 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
     );
 
     // Cost grows with the parameters; the bar shows work, not runs.
-    let bar = ProgressBar::new(runs.iter().map(|r| r.params as u64).sum()).with_style(
+    let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
         ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
     );
     let scoring = Scoring {
@@ -112,21 +100,12 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
     let mut ladder = Ladder::builder();
     ladder
         .name("the committed ladder")
-        .flop_convention(FlopConvention::Training);
-    for run in &runs {
-        bar.set_message(run.run.clone());
-        let dir = suite.join(&run.checkpoint);
-        let model = Transformer::load(&dir, cpu.clone())?;
-        let tokenizer = Tokenizer::load(&dir)?;
-        let about = Run::new(
-            &run.run,
-            &run.corpus,
-            run.budget,
-            run.flops,
-            run.params,
-            run.tokens,
-        );
-        ladder.run(about.with_seed(run.seed))?;
+        .flop_convention(flop_convention);
+    for Trained { run, checkpoint } in &runs {
+        bar.set_message(run.id.clone());
+        let model = Transformer::load(checkpoint, cpu.clone())?;
+        let tokenizer = Tokenizer::load(checkpoint)?;
+        ladder.run(run.clone())?;
         for texts in &distributions {
             let scores = evaluate(
                 &model,
@@ -138,7 +117,7 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
             )?;
             for (cluster, total) in cluster_totals(&scores) {
                 let loss = total.loss / total.weight;
-                ladder.score(&run.run, texts.name(), &cluster, loss, total.weight)?;
+                ladder.score(&run.id, texts.name(), &cluster, loss, total.weight)?;
             }
         }
         bar.inc(run.params as u64);

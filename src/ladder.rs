@@ -12,12 +12,14 @@
 mod csv;
 mod error;
 pub mod harness;
+mod runs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 pub use error::LadderError;
+pub use runs::{RunTable, Trained};
 
 /// One trained model (or one checkpoint of a training run).
 ///

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 
 use super::{FlopConvention, Ladder, LadderError, Run};
 
-const COLUMNS: [&str; 15] = [
+pub(super) const COLUMNS: [&str; 16] = [
     "corpus",
     "run",
     "budget",
@@ -21,17 +21,117 @@ const COLUMNS: [&str; 15] = [
     "trajectory",
     "flop_convention",
     "held_out",
+    "checkpoint",
 ];
-/// The columns that a table may leave out.
-const OPTIONAL: [&str; 7] = [
-    "seed",
-    "cluster",
-    "weight",
-    "item",
-    "trajectory",
-    "flop_convention",
-    "held_out",
-];
+/// The columns that every table of losses has; [`COLUMNS`] by number.
+const REQUIRED: [usize; 8] = [0, 1, 2, 3, 4, 5, 7, 9];
+
+/// Where the columns are, `None` for those the table leaves out.
+pub(super) type Places = [Option<usize>; COLUMNS.len()];
+
+/// Opens a table and finds its columns, of which `required` must be there.
+pub(super) fn open<R: Read>(
+    reader: R,
+    table: &str,
+    required: &[usize],
+) -> Result<(csv::Reader<R>, Places), LadderError> {
+    let mut input = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(reader);
+    let header = input.headers().map_err(|e| malformed(table, &e))?;
+    let places = COLUMNS.map(|column| header.iter().position(|h| h == column));
+    match required.iter().find(|column| places[**column].is_none()) {
+        Some(column) => Err(LadderError::MissingColumn {
+            table: table.into(),
+            column: COLUMNS[*column],
+        }),
+        None => Ok((input, places)),
+    }
+}
+
+pub(super) fn malformed(table: &str, error: &csv::Error) -> LadderError {
+    LadderError::Malformed {
+        table: table.into(),
+        line: error.position().map(csv::Position::line),
+        message: error.to_string(),
+    }
+}
+
+/// A row of a table, its fields by the numbers of [`COLUMNS`].
+pub(super) struct Row<'a> {
+    pub(super) table: &'a str,
+    pub(super) places: &'a Places,
+    pub(super) record: &'a csv::StringRecord,
+}
+
+impl Row<'_> {
+    pub(super) fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
+    /// The field, `""` where there is none.
+    pub(super) fn text(&self, column: usize) -> &str {
+        let found = self.places[column].and_then(|i| self.record.get(i));
+        found.unwrap_or("")
+    }
+
+    pub(super) fn unexpected(&self, column: usize, expected: &'static str) -> LadderError {
+        LadderError::Field {
+            table: self.table.into(),
+            line: self.line(),
+            column: COLUMNS[column],
+            value: self.text(column).into(),
+            expected,
+        }
+    }
+
+    fn number(&self, column: usize) -> Result<f64, LadderError> {
+        let value = self.text(column).parse();
+        value.map_err(|_| self.unexpected(column, "a number"))
+    }
+
+    /// `error` with the table and the line before it.
+    pub(super) fn within(&self, error: LadderError) -> LadderError {
+        LadderError::Row {
+            table: self.table.into(),
+            line: self.line(),
+            source: Box::new(error),
+        }
+    }
+
+    pub(super) fn convention(&self) -> Result<FlopConvention, LadderError> {
+        match self.text(13) {
+            "" => Ok(FlopConvention::Unspecified),
+            other => FlopConvention::from_name(other).ok_or_else(|| {
+                self.unexpected(13, "unspecified, training, forward_only, 6nd or other")
+            }),
+        }
+    }
+
+    pub(super) fn run(&self) -> Result<Run, LadderError> {
+        let mut run = Run::new(
+            self.text(1),
+            self.text(0),
+            self.number(2)?,
+            self.number(3)?,
+            self.number(4)?,
+            self.number(5)?,
+        );
+        if !self.text(6).is_empty() {
+            let seed = self.text(6).parse();
+            run.seed = Some(seed.map_err(|_| self.unexpected(6, "a non-negative integer"))?);
+        }
+        if !self.text(12).is_empty() {
+            run.trajectory = Some(self.text(12).into());
+        }
+        run.held_out = match self.text(14) {
+            "" | "0" | "false" => false,
+            "1" | "true" => true,
+            _ => return Err(self.unexpected(14, "true, false or nothing")),
+        };
+        Ok(run)
+    }
+}
 
 /// What tells rows apart: (run, distribution, cluster, item, loss, weight).
 type RowKey = (String, String, String, String, u64, u64);
@@ -69,26 +169,8 @@ impl Ladder {
     /// # Ok::<(), relscale::ladder::LadderError>(())
     /// ```
     pub fn from_csv(reader: impl Read, name: &str) -> Result<Self, LadderError> {
-        let mut input = csv::ReaderBuilder::new()
-            .trim(csv::Trim::All)
-            .from_reader(reader);
-        let malformed = |e: &csv::Error| LadderError::Malformed {
-            table: name.into(),
-            line: e.position().map(csv::Position::line),
-            message: e.to_string(),
-        };
-        let header = input.headers().map_err(|e| malformed(&e))?.clone();
-        let mut at = [None; COLUMNS.len()];
-        for (i, column) in COLUMNS.into_iter().enumerate() {
-            at[i] = header.iter().position(|h| h == column);
-            if at[i].is_none() && !OPTIONAL.contains(&column) {
-                return Err(LadderError::MissingColumn {
-                    table: name.into(),
-                    column,
-                });
-            }
-        }
-        let by_items = at[11].is_some();
+        let (mut input, places) = open(reader, name, &REQUIRED)?;
+        let by_items = places[11].is_some();
 
         let mut builder = Ladder::builder();
         builder.name(name);
@@ -97,70 +179,33 @@ impl Ladder {
         let mut rows: HashMap<RowKey, u64> = HashMap::new();
         let mut record = csv::StringRecord::new();
         loop {
-            let more = input.read_record(&mut record).map_err(|e| malformed(&e))?;
+            let more = input.read_record(&mut record);
+            let more = more.map_err(|e| malformed(name, &e))?;
             if !more {
                 break;
             }
-            let line = record.position().map_or(0, csv::Position::line);
-            let text = |column: usize| at[column].and_then(|i| record.get(i)).unwrap_or("");
-            let field = |column: usize, expected: &'static str| LadderError::Field {
-                table: name.into(),
-                line,
-                column: COLUMNS[column],
-                value: text(column).into(),
-                expected,
+            let row = Row {
+                table: name,
+                places: &places,
+                record: &record,
             };
-            let number = |column: usize| -> Result<f64, LadderError> {
-                let value = text(column).parse::<f64>();
-                value.map_err(|_| field(column, "a number"))
-            };
-            let in_row = |e: LadderError| LadderError::Row {
-                table: name.into(),
-                line,
-                source: Box::new(e),
-            };
+            let line = row.line();
+            let in_row = |e| row.within(e);
 
-            let stated = match text(13) {
-                "" => FlopConvention::Unspecified,
-                other => FlopConvention::from_name(other).ok_or_else(|| {
-                    field(13, "unspecified, training, forward_only, 6nd or other")
-                })?,
-            };
+            let stated = row.convention()?;
             let (convention, convention_line) = *convention.get_or_insert((stated, line));
             if convention != stated {
                 return Err(LadderError::Conflict {
                     table: name.into(),
                     line,
                     first: convention_line,
-                    run: text(1).into(),
+                    run: row.text(1).into(),
                     column: COLUMNS[13],
                 });
             }
             builder.flop_convention(convention);
 
-            let mut run = Run::new(
-                text(1),
-                text(0),
-                number(2)?,
-                number(3)?,
-                number(4)?,
-                number(5)?,
-            );
-            if !text(6).is_empty() {
-                run.seed = Some(
-                    text(6)
-                        .parse()
-                        .map_err(|_| field(6, "a non-negative integer"))?,
-                );
-            }
-            if !text(12).is_empty() {
-                run.trajectory = Some(text(12).into());
-            }
-            run.held_out = match text(14) {
-                "" | "0" | "false" => false,
-                "1" | "true" => true,
-                _ => return Err(field(14, "true, false or nothing")),
-            };
+            let run = row.run()?;
             match runs.get(&run.id) {
                 None => {
                     builder.run(run.clone()).map_err(in_row)?;
@@ -189,28 +234,28 @@ impl Ladder {
                 }
             }
 
-            let loss = number(9)?;
-            let weight = if text(10).is_empty() {
+            let loss = row.number(9)?;
+            let weight = if row.text(10).is_empty() {
                 1.0
             } else {
-                number(10)?
+                row.number(10)?
             };
-            let cluster = match text(8) {
-                "" => text(11),
+            let cluster = match row.text(8) {
+                "" => row.text(11),
                 cluster => cluster,
             };
             // With item names a row is its item; with clusters only, an exact repeat is a row pasted
             // twice; with neither, there is one row per run and distribution.
-            let (bits, cluster_key) = match (by_items, at[8].is_some()) {
+            let (bits, cluster_key) = match (by_items, places[8].is_some()) {
                 (true, _) => ((0, 0), ""),
                 (false, true) => ((loss.to_bits(), weight.to_bits()), cluster),
                 (false, false) => ((0, 0), ""),
             };
             let key = (
-                text(1).to_owned(),
-                text(7).to_owned(),
+                row.text(1).to_owned(),
+                row.text(7).to_owned(),
                 cluster_key.to_owned(),
-                text(11).to_owned(),
+                row.text(11).to_owned(),
                 bits.0,
                 bits.1,
             );
@@ -219,12 +264,12 @@ impl Ladder {
                     table: name.into(),
                     line,
                     first,
-                    run: text(1).into(),
-                    distribution: text(7).into(),
+                    run: row.text(1).into(),
+                    distribution: row.text(7).into(),
                 });
             }
             builder
-                .score(text(1), text(7), cluster, loss, weight)
+                .score(row.text(1), row.text(7), cluster, loss, weight)
                 .map_err(in_row)?;
         }
         builder.build()
@@ -240,7 +285,9 @@ impl Ladder {
     pub fn write_csv(&self, writer: impl Write) -> Result<(), LadderError> {
         let io = |message: String| LadderError::Io { message };
         let mut out = csv::Writer::from_writer(writer);
-        let columns = COLUMNS.iter().filter(|c| **c != "item");
+        let columns = COLUMNS
+            .iter()
+            .filter(|c| !["item", "checkpoint"].contains(*c));
         out.write_record(columns).map_err(|e| io(e.to_string()))?;
         for (r, run) in self.runs.iter().enumerate() {
             for scores in &self.scores {

@@ -43,6 +43,7 @@ fn write_runs(path: &Path, mut finished: Vec<Finished>) -> Result<(), Box<dyn Er
         "steps",
         "lr",
         "valid_bits_per_byte",
+        "flop_convention",
         "checkpoint",
     ])?;
     for Finished {
@@ -68,6 +69,7 @@ fn write_runs(path: &Path, mut finished: Vec<Finished>) -> Result<(), Box<dyn Er
             run.steps.to_string(),
             format!("{:.6}", run.rate),
             format!("{valid_bits_per_byte:.5}"),
+            "training".to_owned(),
             checkpoint(run),
         ])?;
     }

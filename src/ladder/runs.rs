@@ -1,0 +1,159 @@
+//! Tables of runs: what was trained and where the checkpoints are.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::csv::{Row, malformed, open};
+use super::{FlopConvention, LadderError, Run};
+
+/// The columns of the long table that a table of runs needs: those of a run, and `checkpoint`.
+const REQUIRED: [usize; 7] = [0, 1, 2, 3, 4, 5, 15];
+
+/// A run and its checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// What was trained.
+    pub run: Run,
+    /// The folder or file of the checkpoint.
+    pub checkpoint: PathBuf,
+}
+
+/// The runs of a ladder whose checkpoints are still to be scored.
+///
+/// # Examples
+///
+/// ```
+/// use relscale::ladder::RunTable;
+///
+/// let path = std::env::temp_dir().join("relscale-doc-runs.csv");
+/// std::fs::write(&path, "run,corpus,budget,flops,params,tokens,checkpoint\n\
+///                        small,web,1e18,9.9e17,1e8,1.65e9,models/small\n")?;
+/// let table = RunTable::from_csv(&path)?;
+/// assert_eq!(table.runs[0].run.params, 1e8);
+/// assert_eq!(table.runs[0].checkpoint, path.with_file_name("models").join("small"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RunTable {
+    /// What the FLOPs count.
+    pub flop_convention: FlopConvention,
+    /// The runs in the order of the table.
+    pub runs: Vec<Trained>,
+}
+
+impl RunTable {
+    /// Reads the columns `run,corpus,budget,flops,params,tokens,checkpoint` and, where they are
+    /// there, `seed`, `trajectory`, `held_out` and `flop_convention`, with the meanings of
+    /// [`Ladder::from_csv`](super::Ladder::from_csv). Others are ignored. A relative `checkpoint`
+    /// is relative to the folder of the table.
+    ///
+    /// # Errors
+    ///
+    /// A [`LadderError`] with the line: missing columns, fields that do not parse or are outside
+    /// their domain, a run that comes twice, mixed FLOP conventions.
+    pub fn from_csv(path: impl AsRef<Path>) -> Result<Self, LadderError> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|e| LadderError::Io {
+            message: format!("{name}: {e}"),
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let (mut input, places) = open(file, &name, &REQUIRED)?;
+        // It holds what makes a run a run.
+        let mut ladder = super::Ladder::builder();
+        let mut convention: Option<(FlopConvention, u64)> = None;
+        let mut runs = Vec::new();
+        let mut record = csv::StringRecord::new();
+        while input
+            .read_record(&mut record)
+            .map_err(|e| malformed(&name, &e))?
+        {
+            let row = Row {
+                table: &name,
+                places: &places,
+                record: &record,
+            };
+            let run = row.run()?;
+            let stated = row.convention()?;
+            let (convention, first) = *convention.get_or_insert((stated, row.line()));
+            if convention != stated {
+                return Err(LadderError::Conflict {
+                    table: name.clone(),
+                    line: row.line(),
+                    first,
+                    run: run.id,
+                    column: "flop_convention",
+                });
+            }
+            ladder.run(run.clone()).map_err(|e| row.within(e))?;
+            if row.text(15).is_empty() {
+                return Err(row.unexpected(15, "the path of a checkpoint"));
+            }
+            let checkpoint = folder.join(row.text(15));
+            runs.push(Trained { run, checkpoint });
+        }
+        if runs.is_empty() {
+            return Err(LadderError::Empty { what: "runs" });
+        }
+        let flop_convention = convention.map_or(FlopConvention::Unspecified, |(c, _)| c);
+        Ok(Self {
+            flop_convention,
+            runs,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, text: &str) -> Result<RunTable, LadderError> {
+        let path = std::env::temp_dir().join(format!("relscale-{}-{name}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let table = RunTable::from_csv(&path);
+        std::fs::remove_file(&path).unwrap();
+        table
+    }
+
+    const HEADER: &str = "run,corpus,budget,flops,params,tokens,seed,flop_convention,checkpoint\n";
+
+    #[test]
+    fn reads_runs_in_order_and_keeps_absolute_paths() {
+        let rows =
+            "b,web,1e18,9e17,1e8,1e9,3,training,/models/b\na,web,1e18,9e17,1e7,1e9,,training,x/a\n";
+        let table = read("runs", &(HEADER.to_owned() + rows)).unwrap();
+        assert_eq!(table.flop_convention, FlopConvention::Training);
+        assert_eq!(table.runs[0].checkpoint, Path::new("/models/b"));
+        assert_eq!(table.runs[0].run.seed, Some(3));
+        assert_eq!(table.runs[1].run.id, "a");
+        assert_eq!(table.runs[1].checkpoint, std::env::temp_dir().join("x/a"));
+    }
+
+    #[test]
+    fn refusals_name_the_line() {
+        let good = "a,web,1e18,9e17,1e8,1e9,,training,a\n";
+        let cases = [
+            ("", "no runs"),
+            ("a,web,1e18,-1,1e8,1e9,,,a\n", "line 2: flops of run"),
+            ("a,web,1e18,x,1e8,1e9,,,a\n", "line 2: flops is \"x\""),
+            ("a,web,1e18,9e17,1e8,1e9,,,\n", "line 2: checkpoint is \"\""),
+            (
+                &format!("{good}{good}"),
+                "line 3: run \"a\" was added twice",
+            ),
+            (
+                &format!("{good}b,web,1e18,9e17,1e8,1e9,,6nd,b\n"),
+                "line 3: flop_convention of run \"b\" differs from line 2",
+            ),
+        ];
+        for (i, (rows, expected)) in cases.into_iter().enumerate() {
+            let error = read(&format!("bad-{i}"), &(HEADER.to_owned() + rows)).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        let error = read("columns", "run,corpus\n").unwrap_err();
+        assert!(error.to_string().contains("no column named \"budget\""));
+        let error = RunTable::from_csv("/nowhere/runs.csv").unwrap_err();
+        assert!(error.to_string().contains("/nowhere/runs.csv"));
+    }
+}
