@@ -202,11 +202,7 @@ impl Kernel for ActivateRow<'_> {
                     let cubic = simd.mul(simd.mul(x, x), simd.mul(x, simd.splat(0.044_715 * c)));
                     silu(simd, simd.fma(x, simd.splat(c), cubic), x)
                 }
-                Activation::GeluErf => {
-                    let mut lanes = [0.0; LANES];
-                    simd.store(x, &mut lanes);
-                    simd.load(&lanes.map(gelu_erf))
-                }
+                Activation::GeluErf => simd.mul(x, simd.normal_cdf(x)),
             };
             if let Some(up) = self.up {
                 y = simd.mul(y, load(simd, &up[at]));
@@ -221,11 +217,6 @@ impl Kernel for ActivateRow<'_> {
 fn silu<S: Simd>(simd: S, z: S::V, x: S::V) -> S::V {
     let e = simd.exp(simd.sub(simd.splat(0.0), z));
     simd.div(x, simd.add(simd.splat(1.0), e))
-}
-
-fn gelu_erf(x: f32) -> f32 {
-    let x = f64::from(x);
-    (x * 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)) as f32
 }
 
 /// `x ← x + y`.
