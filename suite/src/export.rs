@@ -97,12 +97,12 @@ mod tests {
 
     #[test]
     fn a_checkpoint_reads_back_as_its_rounded_self() {
-        let run = Run::new("mixed", 1e11, 24, 0.25, 0).expect("planned");
+        let run = Run::new("balanced", 1e11, 24, 0.25, 0).expect("planned");
         let layout = Layout::new(run.shape);
         let parameters: Vec<f32> = layout.start(3);
         let folder = std::env::temp_dir().join(format!("suite-export-{}", std::process::id()));
         write(&run, &layout, &parameters, &folder).expect("written");
-        let back = read(&layout, &folder.join("mixed").join(&run.name)).expect("read");
+        let back = read(&layout, &folder.join("balanced").join(&run.name)).expect("read");
         let rounded: Vec<f32> = parameters
             .iter()
             .map(|&x| bf16::from_f32(x).to_f32())

@@ -1,4 +1,4 @@
-//! The ladder trained for relscale. See README.md.
+//! The suite trained for relscale. See README.md.
 
 mod data;
 mod export;
@@ -16,7 +16,9 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Mutex;
 
-const USAGE: &str = "usage: prepare | train [--suite] [--resume] [--only TEXT] [--jobs N] | try BUDGET WIDTH [RATE_CONSTANT] | table [--suite]";
+/// The corpus of trials.
+const TRIED: &str = "balanced";
+const USAGE: &str = "usage: prepare | train [--resume] [--only TEXT] [--jobs N] | try BUDGET WIDTH [RATE_CONSTANT] | table";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,16 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             };
             let jobs = value("--jobs").map_or(Ok(2), |n| n.parse())?;
             let resume = arguments.iter().any(|a| a == "--resume");
-            if arguments.iter().any(|a| a == "--suite") {
-                let only = value("--only").map_or("", String::as_str);
-                return train_suite(suite, resume, only, jobs);
-            }
-            train_all(
-                suite,
-                resume,
-                value("--only").map_or("", String::as_str),
-                jobs,
-            )
+            let only = value("--only").map_or("", String::as_str);
+            train(suite, resume, only, jobs)
         }
         Some("try") => {
             let (budget, width) = (
@@ -51,27 +45,20 @@ fn main() -> Result<(), Box<dyn Error>> {
             let rate = arguments
                 .get(3)
                 .map_or(Ok(plan::RATE_CONSTANT), |x| x.parse())?;
-            let run = plan::Run::new("trial", budget, width, rate, 0)
+            let run = plan::Run::new(TRIED, budget, width, rate, 0)
                 .ok_or("whole steps miss this budget by more than 1%")?;
-            let streams = streams(suite)?;
+            let [stream, valid] =
+                [&format!("{TRIED}/train.bin"), "valid.bin"].map(|name| tokens(suite, name));
             train::train(
                 &run,
-                [&streams[0], &streams[1]],
+                [&stream?, &valid?],
                 &suite.join("runs/trial"),
                 false,
                 None,
             )?;
             Ok(())
         }
-        Some("table") if arguments.iter().any(|a| a == "--suite") => {
-            table::write_study(suite, &plan::suite())
-        }
-        Some("table") => {
-            let mut runs = plan::ladder();
-            runs.retain(|run| suite.join(table::checkpoint(run)).exists());
-            runs.sort_by_key(|r| (r.budget as u64, r.shape.hidden, r.seed));
-            table::write_scores(suite, &runs)
-        }
+        Some("table") => table::write(suite, &plan::runs()),
         _ => Err(USAGE.into()),
     }
 }
@@ -100,22 +87,22 @@ fn in_parallel(
     Ok(())
 }
 
-/// Trains the suite, `jobs` runs at a time; every finished run leaves its entry, its checkpoint and its
-/// scores in `runs/`.
-fn train_suite(suite: &Path, resume: bool, only: &str, jobs: usize) -> Result<(), Box<dyn Error>> {
-    let read = |name: &str| {
-        data::read_tokens(&suite.join("data").join(name))
-            .map_err(|e| format!("{e} (run fetch.sh and prepare first)"))
-    };
-    let valid = read("valid.bin")?;
+fn tokens(suite: &Path, name: &str) -> Result<Vec<u16>, Box<dyn Error>> {
+    data::read_tokens(&suite.join("data").join(name))
+        .map_err(|e| format!("{e} (run fetch.sh and prepare first)").into())
+}
+
+/// Trains `jobs` runs at a time; every finished run leaves its entry, its checkpoint and its scores in
+/// `runs/`.
+fn train(suite: &Path, resume: bool, only: &str, jobs: usize) -> Result<(), Box<dyn Error>> {
+    let valid = tokens(suite, "valid.bin")?;
     let mut streams = Vec::new();
     for (corpus, _) in &prepare::CORPORA {
-        streams.push((*corpus, read(&format!("{corpus}/train.bin"))?));
+        streams.push((*corpus, tokens(suite, &format!("{corpus}/train.bin"))?));
     }
     let texts = table::read_texts(suite)?;
-    let runs = plan::suite();
     let folder = suite.join("runs");
-    in_parallel(&runs, only, jobs, |run| {
+    in_parallel(&plan::runs(), only, jobs, |run| {
         let stream = streams.iter().find(|(c, _)| *c == run.corpus);
         let (_, stream) = stream.ok_or("a corpus without a stream")?;
         let checkpoints = folder.join("checkpoints");
@@ -129,37 +116,4 @@ fn train_suite(suite: &Path, resume: bool, only: &str, jobs: usize) -> Result<()
         }
         Ok(())
     })
-}
-
-fn streams(suite: &Path) -> Result<[Vec<u16>; 2], Box<dyn Error>> {
-    let read = |name| {
-        data::read_tokens(&suite.join("data").join(name))
-            .map_err(|e| format!("{e} (run fetch.sh and prepare first)"))
-    };
-    Ok([read("train.bin")?, read("valid.bin")?])
-}
-
-/// Trains the ladder, `jobs` runs at a time, then writes `ladder.csv`.
-fn train_all(suite: &Path, resume: bool, only: &str, jobs: usize) -> Result<(), Box<dyn Error>> {
-    let streams = streams(suite)?;
-    let runs = plan::ladder();
-    let folder = suite.join("runs");
-    in_parallel(&runs, only, jobs, |run| {
-        train::train(
-            run,
-            [&streams[0], &streams[1]],
-            &folder,
-            resume,
-            Some(&suite.join("checkpoints")),
-        )?;
-        Ok(())
-    })?;
-    let mut finished = Vec::new();
-    for run in &runs {
-        match std::fs::read_to_string(folder.join(format!("{}.json", run.name))) {
-            Ok(text) => finished.push(serde_json::from_str(&text)?),
-            Err(_) => println!("{}: not trained yet, left out of ladder.csv", run.name),
-        }
-    }
-    table::write_ladder(suite, finished)
 }

@@ -1,4 +1,4 @@
-//! Which runs the ladder has: budgets, widths, and the batch and learning-rate rules.
+//! Which runs the suite has: budgets, widths, and the batch and learning-rate rules.
 
 use crate::prepare::CORPORA;
 use crate::shape::{CONTEXT, Shape};
@@ -10,15 +10,6 @@ const STEPS: f64 = 2_048.0;
 pub const RATE_CONSTANT: f64 = 0.15;
 const HIGHEST_RATE: f64 = 0.02;
 const SMALLEST_BATCH: usize = 2;
-
-/// Training FLOPs and the widths tried at that budget, corpus `mixed`.
-const LADDER: [(f64, &[usize]); 5] = [
-    (6e10, &[8, 12, 16, 20, 24, 32]),
-    (2e11, &[8, 12, 16, 24, 32, 48]),
-    (6e11, &[12, 16, 24, 32, 48, 64]),
-    (2e12, &[16, 24, 32, 48, 64, 80]),
-    (6e12, &[24, 32, 48, 64, 80, 96]),
-];
 
 /// Training FLOPs and widths of the suite, for every corpus: the paper's seven budgets in ratio and its
 /// number of sizes at each.
@@ -119,20 +110,9 @@ impl Run {
     }
 }
 
-/// Every run of the ladder, the cheapest budget first, so that whole budgets are done early.
-pub fn ladder() -> Vec<Run> {
-    let runs = LADDER.iter().flat_map(|(budget, widths)| {
-        widths
-            .iter()
-            .rev()
-            .map(|&h| Run::new("mixed", *budget, h, RATE_CONSTANT, 0))
-    });
-    runs.flatten().collect()
-}
-
 /// Every run of the suite: three corpora, and further seeds at the cheapest budgets. Budget by budget,
 /// the large models first.
-pub fn suite() -> Vec<Run> {
+pub fn runs() -> Vec<Run> {
     let mut runs = Vec::new();
     for (place, (budget, widths)) in SUITE.iter().enumerate() {
         let seeds = if place < SEEDED_BUDGETS { SEEDS } else { 0 };
@@ -152,13 +132,18 @@ mod tests {
 
     #[test]
     fn the_suite_has_the_pattern_of_the_papers() {
-        let runs = suite();
+        let runs = runs();
         let count = |seed| runs.iter().filter(|r| r.seed == seed).count();
         assert_eq!([count(0), count(1), count(2), count(3)], [255, 45, 45, 0]);
         let total: u64 = runs.iter().map(Run::flops).sum();
         assert!((total as f64 / 5.66e14 - 1.0).abs() < 0.01, "{total:e}");
         for run in &runs {
             assert!((run.flops() as f64 / run.budget - 1.0).abs() < 0.01);
+            assert!(
+                run.schedule(0) < 0.1
+                    && run.schedule(run.steps / 2) == 1.0
+                    && run.schedule(run.steps - 1) < 0.01
+            );
         }
         let mut names: Vec<&str> = runs.iter().map(|r| r.name.as_str()).collect();
         names.sort_unstable();
@@ -167,31 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn every_planned_run_lands_on_its_budget() {
-        let runs = ladder();
-        assert_eq!(
-            runs.len(),
-            LADDER.iter().map(|(_, w)| w.len()).sum::<usize>()
-        );
-        for run in &runs {
-            assert!(
-                (run.flops() as f64 / run.budget - 1.0).abs() < 0.01,
-                "{}",
-                run.name
-            );
-            assert!(
-                run.schedule(0) < 0.1
-                    && run.schedule(run.steps / 2) == 1.0
-                    && run.schedule(run.steps - 1) < 0.01
-            );
-        }
-    }
-
-    #[test]
     fn names_are_like_the_papers() {
-        let run = Run::new("mixed", 1e12, 64, RATE_CONSTANT, 0).map(|r| r.name);
+        let run = Run::new("balanced", 1e12, 64, RATE_CONSTANT, 0).map(|r| r.name);
         assert!(
-            run.is_some_and(|n| n.starts_with("isoflop-1ep12-d64-L3-B") && n.ends_with("-mixed"))
+            run.is_some_and(|n| n.starts_with("isoflop-1ep12-d64-L3-B") && n.ends_with("-balanced"))
         );
     }
 }

@@ -12,7 +12,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// A part of the mixture. `share` is its percentage of the bytes; `test` the distribution made of it.
+/// A part of the mixtures. `share` is its percentage of the bytes of the aggregate and of validation; `test` the
+/// distribution made of it.
 struct Component {
     name: &'static str,
     share: f64,
@@ -23,8 +24,7 @@ const fn part(name: &'static str, share: f64, test: Option<&'static str>) -> Com
     Component { name, share, test }
 }
 
-/// The corpus `mixed`.
-const MIXED: [Component; 20] = [
+const COMPONENTS: [Component; 20] = [
     part("essays", 18.0, None),
     part("english-manuals", 17.0, Some("english-help")),
     part("novels", 12.0, Some("english-novel")),
@@ -47,9 +47,9 @@ const MIXED: [Component; 20] = [
     part("czech", 0.0, Some("czech-help")),
 ];
 
-/// Percentages of the training bytes in the corpora of the suite, in the order of [`MIXED`]: mostly
+/// Percentages of the training bytes in the corpora of the suite, in the order of [`COMPONENTS`]: mostly
 /// English, many languages alike, and mostly code and manuals. Tests, aggregate and validation are
-/// those of `mixed` for all, so that corpora can be compared.
+/// the same for all, so that corpora can be compared.
 pub const CORPORA: [(&str, [f64; 20]); 3] = [
     (
         "english",
@@ -105,7 +105,7 @@ pub struct Item {
 
 /// The test distribution made of a component, if there is one.
 pub fn test_of(component: &str) -> Option<&'static str> {
-    MIXED.iter().find(|c| c.name == component)?.test
+    COMPONENTS.iter().find(|c| c.name == component)?.test
 }
 
 fn fnv(bytes: &[u8]) -> u64 {
@@ -299,7 +299,7 @@ fn clean(text: &str, held: &Stretches) -> String {
     }
 }
 
-/// Writes `data/train.bin`, `data/valid.bin`, `texts/*.jsonl`, `data/mixture.csv`, and stream and mixture of every
+/// Writes `data/valid.bin`, `texts/*.jsonl`, and `train.bin` and `mixture.csv` of every
 /// corpus of the suite to `data/<corpus>/`.
 pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
     let (docs, texts, data) = (
@@ -311,7 +311,7 @@ pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
     let mut held = Stretches::default();
     let (mut aggregate, mut valid) = (Vec::new(), Vec::<String>::new());
     let mut rest = Vec::new();
-    for c in &MIXED {
+    for c in &COMPONENTS {
         let mut test: Vec<Item> = Vec::new();
         let mut size = 0;
         let mut others = Vec::new();
@@ -348,7 +348,7 @@ pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
     }
     // The aggregate and validation: other documents, each component by its share. None may repeat a tested text.
     let mut left = Vec::new();
-    for (c, others) in MIXED.iter().zip(rest) {
+    for (c, others) in COMPONENTS.iter().zip(rest) {
         let (mut want, mut want_valid) = (
             AGGREGATE_BYTES * c.share / 100.0,
             VALID_BYTES * c.share / 100.0,
@@ -377,8 +377,6 @@ pub fn prepare(suite: &Path) -> Result<(), Box<dyn Error>> {
     valid.iter().for_each(|t| held.add(t));
     write_items(&texts.join("aggregate.jsonl"), &aggregate)?;
     write_stream(&data.join("valid.bin"), valid)?;
-    let mixed: Vec<f64> = MIXED.iter().map(|c| c.share).collect();
-    write_training(&data, &mixed, &left, &held)?;
     for (corpus, shares) in &CORPORA {
         println!("corpus {corpus}");
         let folder = data.join(corpus);
@@ -397,7 +395,7 @@ fn write_training(
 ) -> Result<(), Box<dyn Error>> {
     let mut table = String::from("component,share_wanted,documents,bytes,share\n");
     let mut train = Vec::new();
-    for ((c, share), documents) in MIXED.iter().zip(shares).zip(left) {
+    for ((c, share), documents) in COMPONENTS.iter().zip(shares).zip(left) {
         let (mut size, mut count) = (0usize, 0);
         for d in documents {
             if size as f64 >= TRAIN_BYTES * share / 100.0 {
@@ -470,7 +468,7 @@ mod tests {
 
     #[test]
     fn shares_add_up() {
-        assert_eq!(MIXED.iter().map(|c| c.share).sum::<f64>(), 100.0);
+        assert_eq!(COMPONENTS.iter().map(|c| c.share).sum::<f64>(), 100.0);
         for (corpus, shares) in CORPORA {
             let sum: f64 = shares.iter().sum();
             assert!((sum - 100.0).abs() < 1e-9, "{corpus}: {sum}");

@@ -1,4 +1,4 @@
-//! `ladder.csv`, the run table, and `scores.csv`, every checkpoint's loss on every text by cluster.
+//! Tables of runs, and of every checkpoint's loss on every text by cluster.
 
 use crate::data::push_window;
 use crate::export;
@@ -11,20 +11,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-pub fn checkpoint(run: &Run) -> String {
-    format!("checkpoints/{}/{}", run.corpus, run.name)
-}
-
-/// Writes `ladder.csv` from the finished runs, in order of budget and width.
-pub fn write_ladder(suite: &Path, finished: Vec<Finished>) -> Result<(), Box<dyn Error>> {
-    write_runs(&suite.join("ladder.csv"), finished)
-}
-
-fn write_runs(path: &Path, mut finished: Vec<Finished>) -> Result<(), Box<dyn Error>> {
-    finished.sort_by(|a, b| {
-        let key = |f: &Finished| (f.run.budget as u64, f.run.shape.hidden, f.run.seed);
-        a.run.corpus.cmp(&b.run.corpus).then(key(a).cmp(&key(b)))
-    });
+/// A run table; the checkpoints are under `checkpoints`, seen from the table.
+fn write_runs(path: &Path, finished: &[Finished], checkpoints: &str) -> Result<(), Box<dyn Error>> {
     let mut out = csv::Writer::from_path(path)?;
     out.write_record([
         "run",
@@ -50,7 +38,7 @@ fn write_runs(path: &Path, mut finished: Vec<Finished>) -> Result<(), Box<dyn Er
         run,
         valid_bits_per_byte,
         ..
-    } in &finished
+    } in finished
     {
         out.write_record([
             run.name.clone(),
@@ -70,7 +58,7 @@ fn write_runs(path: &Path, mut finished: Vec<Finished>) -> Result<(), Box<dyn Er
             format!("{:.6}", run.rate),
             format!("{valid_bits_per_byte:.5}"),
             "training".to_owned(),
-            checkpoint(run),
+            format!("{checkpoints}/{}/{}", run.corpus, run.name),
         ])?;
     }
     Ok(out.flush()?)
@@ -119,20 +107,8 @@ const COLUMNS: [&str; 11] = [
     "weight",
 ];
 
-/// Scores every checkpoint of the ladder. A text's bytes are cut into separate windows of the context
-/// length, each with BOS before it, so that every byte is scored once, on at most 255 bytes before it.
-pub fn write_scores(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
-    let texts = read_texts(suite)?;
-    let mut out = csv::Writer::from_path(suite.join("scores.csv"))?;
-    out.write_record(COLUMNS)?;
-    for run in runs {
-        write_rows(&mut out, run, &suite.join(checkpoint(run)), &texts)?;
-        println!("{} scored", run.name);
-    }
-    Ok(out.flush()?)
-}
-
-/// Scores one run into a table of its own.
+/// Scores one run into a table of its own. A text's bytes are cut into separate windows of the context length, each
+/// with BOS before it, so that every byte is scored once, on at most 255 bytes before it.
 pub fn write_run(
     path: &Path,
     run: &Run,
@@ -145,28 +121,22 @@ pub fn write_run(
     Ok(out.flush()?)
 }
 
-/// Writes `study/runs.csv` and `study/scores.csv.gz` from what the runs of the suite left in `runs/`, and
-/// `study/shares.csv` from the mixtures in `data/`. Says which runs are missing.
-pub fn write_study(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
+/// Writes `study/` from what the runs left in `runs/` and the mixtures in `data/`, and takes the
+/// checkpoints around the frontier of [`PUBLISHED`] with their scores. Says which runs are missing.
+pub fn write(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
     let study = suite.join("study");
     fs::create_dir_all(&study)?;
     let mut finished: Vec<Finished> = Vec::new();
     let file = fs::File::create(study.join("scores.csv.gz"))?;
     let mut scores = flate2::write::GzEncoder::new(file, flate2::Compression::best());
-    let mut header_written = false;
+    writeln!(scores, "{}", COLUMNS.join(","))?;
     for run in runs {
         let entry = fs::read_to_string(suite.join(format!("runs/{}.json", run.name)));
-        let table = fs::read_to_string(suite.join(format!("runs/{}.csv", run.name)));
-        let (Ok(entry), Ok(table)) = (entry, table) else {
+        let (Ok(entry), Ok(rows)) = (entry, rows(suite, run)) else {
             println!("{}: not trained yet, left out", run.name);
             continue;
         };
         finished.push(serde_json::from_str(&entry)?);
-        let (header, rows) = table.split_once('\n').ok_or("an empty table")?;
-        if !header_written {
-            writeln!(scores, "{header}")?;
-            header_written = true;
-        }
         scores.write_all(rows.as_bytes())?;
     }
     scores.finish()?;
@@ -195,7 +165,59 @@ pub fn write_study(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
         seconds / 60.0,
         flops / seconds / 1e9
     );
-    write_runs(&study.join("runs.csv"), finished)
+    finished.sort_by(|a, b| {
+        let key = |f: &Finished| (f.run.budget as u64, f.run.shape.hidden, f.run.seed);
+        a.run.corpus.cmp(&b.run.corpus).then(key(a).cmp(&key(b)))
+    });
+    write_runs(&study.join("runs.csv"), &finished, "../runs/checkpoints")?;
+    publish(suite, &finished)
+}
+
+/// The corpus whose checkpoints are in the repository, and how many on either side of the best one.
+const PUBLISHED: &str = "balanced";
+const NEIGHBOURS: usize = 2;
+
+/// Writes `checkpoints/`, `ladder.csv` and `scores.csv`: of every budget the run with the least
+/// validation loss and its neighbours in size, five runs in all.
+fn publish(suite: &Path, finished: &[Finished]) -> Result<(), Box<dyn Error>> {
+    let mut of: Vec<&Finished> = finished.iter().collect();
+    of.retain(|f| f.run.corpus == PUBLISHED && f.run.seed == 0);
+    let to = suite.join("checkpoints");
+    if to.exists() {
+        fs::remove_dir_all(&to)?;
+    }
+    let mut scores = fs::File::create(suite.join("scores.csv"))?;
+    writeln!(scores, "{}", COLUMNS.join(","))?;
+    let mut ladder = Vec::new();
+    for profile in of.chunk_by(|a, b| a.run.budget == b.run.budget) {
+        let loss = |f: &&Finished| f.valid_bits_per_byte;
+        let best =
+            (0..profile.len()).min_by(|a, b| loss(&profile[*a]).total_cmp(&loss(&profile[*b])));
+        let most = profile.len().saturating_sub(2 * NEIGHBOURS + 1);
+        let first = best.unwrap_or(0).saturating_sub(NEIGHBOURS).min(most);
+        ladder.extend(profile.iter().skip(first).take(2 * NEIGHBOURS + 1).copied());
+    }
+    for Finished { run, .. } in &ladder {
+        let path = Path::new(&run.corpus).join(&run.name);
+        fs::create_dir_all(to.join(&path))?;
+        for file in fs::read_dir(suite.join("runs/checkpoints").join(&path))? {
+            let file = file?;
+            fs::copy(file.path(), to.join(&path).join(file.file_name()))?;
+        }
+        scores.write_all(rows(suite, run)?.as_bytes())?;
+    }
+    let ladder: Vec<Finished> = ladder.into_iter().cloned().collect();
+    write_runs(&suite.join("ladder.csv"), &ladder, "checkpoints")
+}
+
+/// The rows of a run's table of scores.
+fn rows(suite: &Path, run: &Run) -> Result<String, Box<dyn Error>> {
+    let path = suite.join(format!("runs/{}.csv", run.name));
+    let table = fs::read_to_string(&path)?;
+    let (_, rows) = table
+        .split_once('\n')
+        .ok_or_else(|| format!("{}: an empty table", path.display()))?;
+    Ok(rows.to_owned())
 }
 
 fn write_rows(

@@ -21,7 +21,7 @@ const CLIP: f64 = 1.0;
 const TOGETHER: usize = 2;
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 
-/// What a finished run leaves behind, the source of `ladder.csv`.
+/// What a finished run leaves behind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finished {
     pub run: Run,
@@ -301,7 +301,7 @@ mod tests {
     }
 
     fn short() -> Run {
-        let mut run = Run::new("mixed", 1e11, 16, 0.25, 0).expect("planned");
+        let mut run = Run::new("balanced", 1e11, 16, 0.25, 0).expect("planned");
         (run.steps, run.batch) = (12, 4);
         run
     }

@@ -77,11 +77,15 @@ fn f32_agrees_with_numpy() {
     );
 }
 
-// Each of the 16-bit formats on half of the checkpoints, which are random and therefore far more
-// sensitive than trained ones.
+// The checkpoints are random and therefore far more sensitive than trained ones: PyTorch 2.15 in
+// bf16 (transformers 5.23, CPU) is off by up to 0.26 nats on them, typically by 0.013 to 0.046.
 #[test]
 fn bf16_agrees_with_numpy_to_its_rounding() {
-    agree(Precision::Bf16, &["architectures"], (0.4, 0.06));
+    agree(
+        Precision::Bf16,
+        &["checkpoints", "architectures"],
+        (0.4, 0.06),
+    );
 }
 
 #[test]
