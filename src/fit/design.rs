@@ -405,6 +405,7 @@ pub(crate) fn position(ladder: &Ladder, distribution: &str) -> Result<usize, Fit
         .ok_or_else(|| FitError::Unknown {
             what: "distribution",
             name: distribution.into(),
+            known: ladder.distributions().map(Into::into).collect(),
         })
 }
 

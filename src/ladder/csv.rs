@@ -85,6 +85,7 @@ impl Ladder {
                 return Err(LadderError::MissingColumn {
                     table: name.into(),
                     column,
+                    found: header.iter().map(Into::into).collect(),
                 });
             }
         }
