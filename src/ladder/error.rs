@@ -146,7 +146,10 @@ impl fmt::Display for LadderError {
                 column,
                 found,
             } => {
-                write!(f, "{table}: no column named {column:?}; the first line has ")?;
+                write!(
+                    f,
+                    "{table}: no column named {column:?}; the first line has "
+                )?;
                 match found.as_slice() {
                     [] => f.write_str("none"),
                     [all] if all.contains([';', '\t']) => {
