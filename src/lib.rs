@@ -22,11 +22,10 @@
 //! # }
 //! # let path = std::env::temp_dir().join(format!("relscale-doc-{}.csv", std::process::id()));
 //! # std::fs::write(&path, csv)?;
-//! # let name = path.to_str().unwrap();
 //! # /*
-//! let name = "losses.csv";
+//! let path = "losses.csv";
 //! # */
-//! let ladder = Ladder::from_csv(std::fs::File::open(name)?, name)?;
+//! let ladder = Ladder::load_csv(&path)?;
 //! let analysis = analyze(&ladder, &Options::new("web"))?;
 //! println!("{analysis}"); // a table with intervals, verdicts and what to know before quoting them
 //! assert!((analysis.laws[0].delta_beta.value + 0.012).abs() < 1e-9);
