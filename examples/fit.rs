@@ -14,10 +14,16 @@
 use std::error::Error;
 use std::fs::File;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use relscale::fit::{self, DesignChoice, Options};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
+
+const USAGE: &str = "usage: fit --scores FILE.csv --baseline NAME [--treatment NAME ...]
+    [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
+    [--error-rate NAME ...] [--surface-huber 1e-3] [--stratified NAME ...] [--crossed-bootstrap]
+    [--max-t] [--json FILE] [--plots DIR]";
 
 struct Arguments {
     scores: PathBuf,
@@ -60,30 +66,46 @@ fn parse() -> Result<Arguments, Box<dyn Error>> {
             other => return Err(format!("unknown option {other:?}").into()),
         }
     }
+    let scores = scores.ok_or("--scores is needed")?;
     options.baseline = baseline.ok_or("--baseline is needed")?;
     Ok(Arguments {
-        scores: scores.ok_or("--scores is needed")?,
+        scores,
         options,
         json,
         plots,
     })
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = parse()?;
-    let file = File::open(&arguments.scores)
-        .map_err(|e| format!("{}: {e}", arguments.scores.display()))?;
-    let ladder = Ladder::from_csv(file, &arguments.scores.display().to_string())?;
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let ladder = Ladder::load_csv(&arguments.scores)?;
     let analysis = fit::analyze(&ladder, &arguments.options)?;
     print!("{analysis}");
     if let Some(path) = &arguments.json {
-        serde_json::to_writer_pretty(File::create(path)?, &analysis)?;
+        let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        serde_json::to_writer_pretty(file, &analysis)?;
     }
     if let Some(folder) = &arguments.plots {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         for (name, svg) in plot::all(&analysis)? {
             std::fs::write(folder.join(name), svg)?;
         }
     }
     Ok(())
+}
+
+fn main() -> ExitCode {
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("{message}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

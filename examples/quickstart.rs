@@ -12,6 +12,7 @@
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -40,12 +41,23 @@ const TREATMENTS: &[&str] = &[
 const BOS: u32 = 256;
 const WINDOW: usize = 256;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let out = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
         [] => PathBuf::from("."),
         [option, dir] if option == "--out" => PathBuf::from(dir),
         _ => return Err("usage: quickstart [--out DIR]".into()),
     };
+    fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
     let start = Instant::now();
     let ladder = score(&Path::new(env!("CARGO_MANIFEST_DIR")).join("suite"))?;
     let scored = start.elapsed();

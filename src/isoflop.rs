@@ -459,7 +459,7 @@ impl Bracket {
 ///
 /// # Errors
 /// Whatever `writer` returns.
-pub fn write_csv(runs: &[PlannedRun], writer: impl Write) -> Result<(), csv::Error> {
+pub fn write_csv(runs: &[PlannedRun], writer: impl Write) -> Result<(), std::io::Error> {
     let mut out = csv::Writer::from_writer(writer);
     for run in runs {
         out.serialize(run)?;

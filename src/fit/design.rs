@@ -405,6 +405,7 @@ pub(crate) fn position(ladder: &Ladder, distribution: &str) -> Result<usize, Fit
         .ok_or_else(|| FitError::Unknown {
             what: "distribution",
             name: distribution.into(),
+            known: ladder.distributions().map(Into::into).collect(),
         })
 }
 
@@ -849,6 +850,9 @@ fn isoflop(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<
 
 fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Plan, FitError> {
     let groups = by_budget(corpus, members);
+    if groups.len() < 3 {
+        return Err(too_few(corpus, "budgets", groups.len(), 3));
+    }
     check_spread(corpus, &groups)?;
     for g in &groups {
         let first = g.members.first().map_or(0.0, |&m| corpus.size[m]);
@@ -859,16 +863,14 @@ fn rungs(corpus: &Corpus<'_>, members: &[usize], options: &Options) -> Result<Pl
         {
             return Err(FitError::Unsupported {
                 reason: format!(
-                    "budget {:e} of corpus {:?} holds runs of several sizes (run {:?}): not rungs",
+                    "budget {:e} of corpus {:?} holds runs of several sizes (run {:?}): rungs have \
+                     one size a budget, IsoFLOP three sizes or more in each of three budgets",
                     g.budget,
                     corpus.name,
                     corpus.run_name(m)
                 ),
             });
         }
-    }
-    if groups.len() < 3 {
-        return Err(too_few(corpus, "budgets", groups.len(), 3));
     }
     let (origin, x) = centred(&groups);
     let rows: Vec<Vec<(usize, f64)>> = groups

@@ -47,6 +47,8 @@ pub enum FitError {
         what: &'static str,
         /// The name asked for.
         name: String,
+        /// The names there are.
+        known: Vec<String>,
     },
     /// The ladder cannot answer the question asked of it.
     Unsupported {
@@ -71,7 +73,13 @@ impl fmt::Display for FitError {
             } => write!(f, "{what} has length {found}, {needed} needed"),
             Self::Singular { what } => write!(f, "{what} is not identified by this design"),
             Self::NoConvergence { what } => write!(f, "{what} did not converge"),
-            Self::Unknown { what, name } => write!(f, "no {what} named {name:?} in the ladder"),
+            Self::Unknown { what, name, known } => {
+                write!(f, "no {what} named {name:?} in the ladder")?;
+                match known.as_slice() {
+                    [] => Ok(()),
+                    known => write!(f, ", which has {}", known.join(", ")),
+                }
+            }
             Self::Unsupported { reason } => f.write_str(reason),
         }
     }

@@ -156,6 +156,7 @@ fn rate_law(
         return Err(FitError::Unknown {
             what: "error rate",
             name: name.into(),
+            known: options.error_rates.iter().cloned().collect(),
         });
     };
     let own = combine(plan, side, None, options)?;

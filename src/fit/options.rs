@@ -203,14 +203,14 @@ impl Options {
             })
         };
         if !(self.alpha > 0.0 && self.alpha <= 0.5) {
-            return domain("alpha", self.alpha);
+            return domain("alpha (0.05 for 95 % intervals, 0.5 at most)", self.alpha);
         }
         if !(self.margin_percent > 0.0 && self.margin_percent.is_finite()) {
-            return domain("margin_percent", self.margin_percent);
+            return domain("margin_percent (more than 0)", self.margin_percent);
         }
         for &value in self.tokens_per_param.iter().chain(&self.predict_at) {
             if !(value.is_normal() && value > 0.0) {
-                return domain("a scale of prediction or tokens_per_param", value);
+                return domain("predict_at or tokens_per_param (more than 0)", value);
             }
         }
         if let Some(value) = self.surface_huber

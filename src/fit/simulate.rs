@@ -398,6 +398,7 @@ impl Simulation {
             return Err(FitError::Unknown {
                 what: "distribution",
                 name: treatment.max(baseline).to_string(),
+                known: self.distributions.iter().map(|d| d.name.clone()).collect(),
             });
         };
         if matches!(self.shape, Shape::Grid { .. } | Shape::Trajectories { .. }) {

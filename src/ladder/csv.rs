@@ -1,7 +1,9 @@
 //! The long CSV form of a ladder.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{Read, Write};
+use std::path::Path;
 
 use super::{FlopConvention, Ladder, LadderError, Run};
 
@@ -44,6 +46,7 @@ pub(super) fn open<R: Read>(
         Some(column) => Err(LadderError::MissingColumn {
             table: table.into(),
             column: COLUMNS[*column],
+            found: header.iter().map(Into::into).collect(),
         }),
         None => Ok((input, places)),
     }
@@ -53,7 +56,13 @@ pub(super) fn malformed(table: &str, error: &csv::Error) -> LadderError {
     LadderError::Malformed {
         table: table.into(),
         line: error.position().map(csv::Position::line),
-        message: error.to_string(),
+        message: match error.kind() {
+            csv::ErrorKind::UnequalLengths {
+                expected_len, len, ..
+            } => format!("{len} fields, the first line has {expected_len}"),
+            csv::ErrorKind::Utf8 { err, .. } => format!("field {} is not UTF-8", err.field() + 1),
+            _ => error.to_string(),
+        },
     }
 }
 
@@ -273,6 +282,20 @@ impl Ladder {
                 .map_err(in_row)?;
         }
         builder.build()
+    }
+
+    /// [`from_csv`](Self::from_csv) of a file, which is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// As there, and a file that cannot be read.
+    pub fn load_csv(path: impl AsRef<Path>) -> Result<Self, LadderError> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|e| LadderError::Io {
+            message: format!("{name}: {e}"),
+        })?;
+        Self::from_csv(file, &name)
     }
 
     /// Writes the long CSV form, one row per (run, distribution, cluster).

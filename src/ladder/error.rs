@@ -21,6 +21,8 @@ pub enum LadderError {
         table: String,
         /// Name of the column.
         column: &'static str,
+        /// The columns there are.
+        found: Vec<String>,
     },
     /// A field that does not parse or is outside its domain.
     Field {
@@ -139,8 +141,22 @@ impl fmt::Display for LadderError {
                 line: None,
                 message,
             } => write!(f, "{table}: {message}"),
-            Self::MissingColumn { table, column } => {
-                write!(f, "{table}: no column named {column:?}")
+            Self::MissingColumn {
+                table,
+                column,
+                found,
+            } => {
+                write!(
+                    f,
+                    "{table}: no column named {column:?}; the first line has "
+                )?;
+                match found.as_slice() {
+                    [] => f.write_str("none"),
+                    [all] if all.contains([';', '\t']) => {
+                        write!(f, "{all:?}, which is not separated by commas")
+                    }
+                    found => f.write_str(&found.join(", ")),
+                }
             }
             Self::Field {
                 table,

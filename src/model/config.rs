@@ -1239,7 +1239,7 @@ mod tests {
             (r#"{"num_attention_heads": 0}"#, "num_attention_heads", "0"),
             (r#"{"num_attention_heads": 3}"#, "hidden_size", "8"),
             (r#"{"num_key_value_heads": 3}"#, "num_key_value_heads", "3"),
-            (r#"{"hidden_size": 1e30}"#, "hidden_size", "1e+30"),
+            (r#"{"hidden_size": 1e30}"#, "hidden_size", "is not in 1..="),
             (r#"{"vocab_size": -5}"#, "vocab_size", "-5"),
             (
                 r#"{"vocab_size": 99999999999}"#,

@@ -419,3 +419,8 @@ impl Backend for Cpu {
         ))
     }
 }
+
+/// The example of the README is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
