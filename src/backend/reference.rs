@@ -75,6 +75,10 @@ impl<T: Float + Send + Sync> Backend for Reference<T> {
             let part = read(from..rows.min(from + step))?;
             all.extend(part.values().to_f32().into_iter().map(cast::<f32, T>));
         }
+        if Some(all.len()) != rows.checked_mul(cols) {
+            let message = format!("{} values for {rows} × {cols}", all.len());
+            return Err(Error::backend(self.name(), message));
+        }
         Ok(all)
     }
 
