@@ -24,6 +24,7 @@ const USAGE: &str = "usage: score --checkpoint DIR --items FILE.jsonl --out FILE
   --device N                number of the GPU of the cuda backend, 0 by default
   --precision bf16|f16|f32|tf32  what the cuda backend stores, bf16 by default
   --max-tokens N            most tokens computed at once, 8192 by default
+  --memory-limit BYTES      refuse a checkpoint that would take more, weights and activations
   --threads N               threads of the cpu backend, one a core by default
   --bos never|ID            token put before every window of a text and every context; what the
                             checkpoint's tokenizer does by default
@@ -44,6 +45,7 @@ struct Arguments {
     precision: Precision,
     per_token: bool,
     repeat: usize,
+    memory_limit: u64,
     options: Options,
 }
 
@@ -58,6 +60,7 @@ fn arguments() -> Result<Arguments, String> {
         precision: Precision::default(),
         per_token: false,
         repeat: 1,
+        memory_limit: u64::MAX,
         options: Options::default(),
     };
     let mut words = std::env::args().skip(1);
@@ -87,6 +90,7 @@ fn arguments() -> Result<Arguments, String> {
                     other => return Err(format!("--precision: `{other}` is not known")),
                 };
             }
+            "--memory-limit" => found.memory_limit = number(value()?)? as u64,
             "--max-tokens" => found.options.max_tokens = number(value()?)?,
             "--context" => found.options.context = Some(number(value()?)?),
             "--stride" => found.options.stride = Some(number(value()?)?),
@@ -120,18 +124,24 @@ fn arguments() -> Result<Arguments, String> {
 
 fn load(arguments: &Arguments) -> Result<Box<dyn Model>, Error> {
     let dir = &arguments.checkpoint;
+    let (tokens, limit) = (arguments.options.max_tokens, arguments.memory_limit);
     Ok(match arguments.backend.as_str() {
         "cpu" => {
             let cpu = arguments
                 .threads
                 .map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
-            Box::new(Transformer::load(dir, cpu)?)
+            Box::new(Transformer::load_within(dir, cpu, tokens, limit)?)
         }
         "cuda" => {
             let cuda = Cuda::on_device(arguments.device, arguments.precision)?;
-            Box::new(Transformer::load(dir, cuda)?)
+            Box::new(Transformer::load_within(dir, cuda, tokens, limit)?)
         }
-        "reference" => Box::new(Transformer::load(dir, Reference::<f64>::new())?),
+        "reference" => Box::new(Transformer::load_within(
+            dir,
+            Reference::<f64>::new(),
+            tokens,
+            limit,
+        )?),
         other => {
             let message = format!("`{other}` is not one of cpu, cuda, reference");
             return Err(Error::Option {

@@ -7,6 +7,8 @@
 //!
 //! All matrices are row-major. An activation has one row a token of the batch.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 
 use crate::error::Error;
@@ -53,6 +55,15 @@ impl Values<'_> {
         self.len() == 0
     }
 
+    /// Their precision.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::F32(_) => Precision::F32,
+            Self::F16(_) => Precision::F16,
+            Self::Bf16(_) => Precision::Bf16,
+        }
+    }
+
     /// The values widened (exactly) to `f32`.
     pub fn to_f32(&self) -> Vec<f32> {
         match self {
@@ -61,6 +72,43 @@ impl Values<'_> {
             Self::Bf16(v) => v.iter().map(|x| x.to_f32()).collect(),
         }
     }
+}
+
+/// A tensor in host memory, in the precision it was stored in.
+#[derive(Debug, Clone)]
+pub enum HostTensor {
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// IEEE half precision.
+    F16(Vec<f16>),
+    /// bfloat16.
+    Bf16(Vec<bf16>),
+}
+
+impl HostTensor {
+    /// A view for upload.
+    pub fn values(&self) -> Values<'_> {
+        match self {
+            Self::F32(v) => Values::F32(v),
+            Self::F16(v) => Values::F16(v),
+            Self::Bf16(v) => Values::Bf16(v),
+        }
+    }
+}
+
+/// The precision of host values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "a new precision must break implementations"
+)]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
 }
 
 /// A host matrix on its way to a backend.
@@ -347,6 +395,34 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// When the number of values is not `rows × cols`, or the device is out of memory.
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Self::Buffer, Error>;
+
+    /// [`upload`](Self::upload) of a matrix of `rows × cols` values that `read` hands out some rows
+    /// at a time, in rising order and in one precision, so that it need not stand in host memory
+    /// beside the device's copy.
+    ///
+    /// # Errors
+    /// As [`upload`](Self::upload), and whatever `read` returns.
+    fn upload_rows(
+        &self,
+        [rows, cols]: [usize; 2],
+        role: Role,
+        read: &mut dyn FnMut(Range<usize>) -> Result<HostTensor, Error>,
+    ) -> Result<Self::Buffer, Error> {
+        let host = read(0..rows)?;
+        self.upload(&Tensor {
+            values: host.values(),
+            rows,
+            cols,
+            role,
+        })
+    }
+
+    /// Bytes of memory that a tensor of `rows × cols` values takes once it is uploaded, in the
+    /// layout of its role. Activations are [`Role::Dense`] and [`Precision::F32`].
+    fn tensor_bytes(&self, [rows, cols]: [usize; 2], precision: Precision, role: Role) -> u64 {
+        let _ = (precision, role);
+        4u64.saturating_mul(rows as u64).saturating_mul(cols as u64)
+    }
 
     /// Copies a buffer to the host, row-major.
     ///

@@ -6,17 +6,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::Deserialize;
 
-use crate::backend::Values;
+use crate::backend::Precision;
 use crate::error::Error;
 use blocks::Storage;
+use entries::Entries;
 use gguf::Gguf;
 
+pub use crate::backend::HostTensor;
+
 mod blocks;
+mod entries;
 pub(crate) mod gguf;
 
 /// The tensors of a checkpoint: `model.safetensors` of a folder, the shards that its
@@ -40,27 +45,7 @@ struct Entry {
     bytes: usize,
 }
 
-/// A tensor in host memory, in the precision it was stored in.
-#[derive(Debug, Clone)]
-pub enum HostTensor {
-    /// 32-bit floats.
-    F32(Vec<f32>),
-    /// IEEE half precision.
-    F16(Vec<f16>),
-    /// bfloat16.
-    Bf16(Vec<bf16>),
-}
-
 impl HostTensor {
-    /// A view for upload.
-    pub fn values(&self) -> Values<'_> {
-        match self {
-            Self::F32(v) => Values::F32(v),
-            Self::F16(v) => Values::F16(v),
-            Self::Bf16(v) => Values::Bf16(v),
-        }
-    }
-
     /// Appends `other`; tensors of different precision meet in `f32`.
     pub(crate) fn append(&mut self, other: Self) {
         match (&mut *self, other) {
@@ -126,10 +111,17 @@ impl HostTensor {
     }
 }
 
-/// Largest accepted shard index.
-const MAX_INDEX_BYTES: u64 = 256 << 20;
+/// Largest accepted shard index: a hundred bytes a tensor, and no model has a million.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
 /// Largest accepted header, as in the safetensors crate.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// The index of a checkpoint in several files.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with `weight_map`")]
+struct Index {
+    weight_map: Entries<String>,
+}
+
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -193,49 +185,28 @@ impl Weights {
     }
 
     fn open_shards(&mut self, index: &Path) -> Result<(), Error> {
-        let size = file_size(index)?;
-        if size > MAX_INDEX_BYTES {
-            return Err(Error::format(
-                index,
-                format!("{size} bytes is no plausible index"),
-            ));
-        }
-        let text = fs::read_to_string(index).map_err(|e| Error::io(index, e))?;
-        let json: serde_json::Value =
+        let text = read_text(index, MAX_INDEX_BYTES)?;
+        let Index { weight_map } =
             serde_json::from_str(&text).map_err(|e| Error::format(index, e))?;
-        let map = json
-            .get("weight_map")
-            .and_then(serde_json::Value::as_object)
-            .ok_or_else(|| Error::format(index, "no object `weight_map`"))?;
         let mut shards = BTreeMap::new();
-        for (tensor, file) in map {
-            let file = file.as_str().ok_or_else(|| {
-                Error::format(index, format!("`weight_map.{tensor}` is no file name"))
-            })?;
+        for (tensor, file) in weight_map.0 {
             // A name with a folder in it could leave the checkpoint.
-            if Path::new(file).file_name() != Some(file.as_ref()) {
+            if Path::new(&file).file_name() != Some(file.as_ref()) {
                 return Err(Error::format(
                     index,
                     format!("`weight_map.{tensor}` names `{file}`, which is not in the folder"),
                 ));
             }
-            shards
-                .entry(file.to_owned())
-                .or_insert_with(Vec::new)
-                .push(tensor);
+            shards.entry(file).or_insert_with(Vec::new).push(tensor);
         }
         for (file, tensors) in shards {
             let number = self.files.len();
             self.open_file(&file)?;
             for tensor in tensors {
-                if self
-                    .entries
-                    .get(tensor.as_str())
-                    .is_none_or(|e| e.file != number)
-                {
+                if self.entries.get(&tensor).is_none_or(|e| e.file != number) {
                     return Err(Error::Tensor {
                         path: self.dir.join(&file),
-                        tensor: tensor.clone(),
+                        tensor,
                         message: format!("{INDEX} says it is in this file, but it is not"),
                     });
                 }
@@ -276,9 +247,14 @@ impl Weights {
         }
         let mut header = vec![0u8; header_len as usize];
         file.read_exact(&mut header).map_err(io)?;
-        // Checks types, shapes and that the tensors follow each other without holes.
-        let metadata: Metadata = serde_json::from_slice(&header)
-            .map_err(|e| Error::format(&path, format!("safetensors header: {e}")))?;
+        let malformed =
+            |e: &dyn std::fmt::Display| Error::format(&path, format!("safetensors header: {e}"));
+        let Entries::<TensorInfo>(mut tensors) =
+            serde_json::from_slice(&header).map_err(|e| malformed(&e))?;
+        drop(header);
+        tensors.sort_by_key(|(_, info)| info.data_offsets);
+        // Checks shapes, and that the tensors follow each other without holes.
+        let metadata = Metadata::new(None, tensors).map_err(|e| malformed(&e))?;
         let (held, said) = (size - data_start, metadata.data_len() as u64);
         if said != held {
             // Bytes that no tensor owns are as suspicious as missing ones; the safetensors library
@@ -330,6 +306,27 @@ impl Weights {
     /// A missing tensor, another shape, a type of safetensors other than `F32`, `F16` and `BF16`, a
     /// value that is not finite, or a failing read.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<HostTensor, Error> {
+        self.part(name, shape, None)
+    }
+
+    /// Reads some rows of a matrix of the shape it must have.
+    pub(crate) fn rows(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        rows: Range<usize>,
+    ) -> Result<HostTensor, Error> {
+        let cols = shape[1];
+        self.part(name, &shape, Some(rows.start * cols..rows.end * cols))
+    }
+
+    /// Reads the elements `part`, whole units of its type, of a tensor; all where none.
+    fn part(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        part: Option<Range<usize>>,
+    ) -> Result<HostTensor, Error> {
         let Some(entry) = self.entries.get(name) else {
             return Err(Error::Tensor {
                 path: self.dir.clone(),
@@ -354,18 +351,32 @@ impl Weights {
                 "type {dtype:?} is not supported; supported: F32, F16, BF16"
             )));
         }
-        // The header was checked against the file's length, so this allocation is bounded by it.
-        let mut bytes = vec![0u8; entry.bytes];
-        file.seek(SeekFrom::Start(entry.offset))
+        let first = part.as_ref().map_or(0, |part| part.start);
+        // The header was checked against the file's length, so what is allocated is bounded by it.
+        let bytes = match part {
+            None => 0..entry.bytes as u64,
+            Some(part) => entry.storage.bytes(part.start)..entry.storage.bytes(part.end),
+        };
+        file.seek(SeekFrom::Start(entry.offset + bytes.start))
             .map_err(|e| Error::io(&*path, e))?;
-        file.read_exact(&mut bytes)
+        let tensor = entry
+            .storage
+            .read(file, (bytes.end - bytes.start) as usize)
             .map_err(|e| Error::io(&*path, e))?;
-        let tensor = decode(entry.storage, &bytes);
         if let Some(index) = first_not_finite(&tensor) {
-            return Err(error(format!("element {index} is not finite")));
+            return Err(error(format!("element {} is not finite", first + index)));
         }
         self.unread.remove(name);
         Ok(tensor)
+    }
+
+    /// The precision a tensor is read in, where it is there.
+    pub(crate) fn precision(&self, name: &str) -> Option<Precision> {
+        self.entries.get(name).map(|entry| match entry.storage {
+            Storage::F16 => Precision::F16,
+            Storage::Bf16 => Precision::Bf16,
+            Storage::F32 | Storage::Blocks(_) | Storage::Other(_) => Precision::F32,
+        })
     }
 
     /// An error about a tensor.
@@ -426,6 +437,30 @@ pub(crate) fn file_size(path: &Path) -> Result<u64, Error> {
     }
 }
 
+/// The text of a regular file of at most `limit` bytes, also where it grows meanwhile.
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Error> {
+    let io = |e| Error::io(path, e);
+    let size = file_size(path)?;
+    let mut text = String::new();
+    if size <= limit {
+        let file = File::open(path).map_err(io)?;
+        file.take(limit + 1).read_to_string(&mut text).map_err(io)?;
+    }
+    let size = size.max(text.len() as u64);
+    if size > limit {
+        let message = format!("{size} bytes are no plausible {}", name_of(path));
+        return Err(Error::format(path, message));
+    }
+    Ok(text)
+}
+
+/// The name of a file, for messages.
+fn name_of(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+}
+
 /// Refuses the files of PyTorch, with the way out: the file itself, or a folder with nothing else.
 fn refuse_pickle(path: &Path) -> Result<(), Error> {
     let pickle = |file: &Path| {
@@ -460,23 +495,6 @@ fn refuse_pickle(path: &Path) -> Result<(), Error> {
         folder.display()
     );
     Err(Error::format(path, message))
-}
-
-fn decode(storage: Storage, bytes: &[u8]) -> HostTensor {
-    let pairs = bytes
-        .chunks_exact(2)
-        .map(|b| u16::from_le_bytes([b[0], b[1]]));
-    match storage {
-        Storage::F16 => HostTensor::F16(pairs.map(f16::from_bits).collect()),
-        Storage::Bf16 => HostTensor::Bf16(pairs.map(bf16::from_bits).collect()),
-        Storage::Blocks(block) => HostTensor::F32(block.widen(bytes)),
-        Storage::F32 | Storage::Other(_) => HostTensor::F32(
-            bytes
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
-        ),
-    }
 }
 
 fn first_not_finite(tensor: &HostTensor) -> Option<usize> {

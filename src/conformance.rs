@@ -37,6 +37,7 @@
 //! (γ_k, lemma 3.1), doi:10.1137/1.9780898718027.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -45,10 +46,9 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::backend::reference::{self, Reference};
 use crate::backend::{
-    Activation, Attention, Backend, Columns, Embed, Linear, LogProb, Norm, NormKind, Role, Rope,
-    Segment, Target, Tensor, Values,
+    Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, NormKind,
+    Precision, Role, Rope, Segment, Target, Tensor, Values,
 };
-use crate::checkpoint::HostTensor;
 use crate::error::Error;
 use crate::model::{Batch, Model, Transformer};
 
@@ -79,7 +79,7 @@ macro_rules! conformance_tests {
             #[allow(unused_imports, reason = "the backend may need nothing from outside")]
             use super::*;
             $crate::conformance_tests!(@tests [$make, $unit_roundoff, $promise]
-                embed norm linear rope attention activate add gather log_prob
+                upload_rows embed norm linear rope attention activate add gather log_prob
                 rows_alone attention_causality attention_sharing normalisation empty wrong_input
                 model model_causality model_packing model_sharing model_repeatability
                 model_normalisation);
@@ -184,7 +184,7 @@ macro_rules! checks {
 }
 
 checks! {
-    embed norm linear rope attention activate add gather log_prob
+    upload_rows embed norm linear rope attention activate add gather log_prob
     rows_alone attention_causality attention_sharing normalisation empty wrong_input
     model model_causality model_packing model_sharing model_repeatability model_normalisation
 }
@@ -235,6 +235,54 @@ impl<B: Backend> Kit<B> {
                     "{what}: result {i} is {a:e}, then {b:e}, promised {:?}",
                     self.promise
                 )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A tensor uploaded in pieces is the tensor uploaded whole, in every precision; pieces of the
+    /// wrong size and those that cannot be read are errors.
+    pub fn upload_rows(&self) -> Outcome {
+        let backend = (self.make)();
+        for (rows, cols) in [(1, 1), (37, 5), (37, 1 << 16)] {
+            for (precision, role) in [
+                (Precision::F32, Role::Matrix),
+                (Precision::F16, Role::Matrix),
+                (Precision::Bf16, Role::Matrix),
+                (Precision::F32, Role::Dense),
+            ] {
+                // Exact in every precision.
+                let values = |range: Range<usize>| {
+                    let all = (range.start * cols..range.end * cols).map(|i| (i % 251) as f32);
+                    match precision {
+                        Precision::F32 => HostTensor::F32(all.collect()),
+                        Precision::F16 => HostTensor::F16(all.map(f16::from_f32).collect()),
+                        Precision::Bf16 => HostTensor::Bf16(all.map(bf16::from_f32).collect()),
+                    }
+                };
+                let what = format!("{rows} × {cols}, {precision:?}, {role:?}");
+                let whole = upload(&backend, &values(0..rows), rows, cols, role)?;
+                let mut next = 0;
+                let pieces = backend.upload_rows([rows, cols], role, &mut |range| {
+                    if range.start != next || range.end <= next || range.end > rows {
+                        return Err(Error::batch(format!("{range:?} after {next} rows")));
+                    }
+                    next = range.end;
+                    Ok(values(range))
+                })?;
+                if next != rows || backend.read(&whole)? != backend.read(&pieces)? {
+                    return Err(Failure(format!("{what}: another tensor, {next} rows read")));
+                }
+                for rest in 0..2 {
+                    let mut read = |range: Range<usize>| match rest {
+                        0 => Err(Error::batch("unreadable")),
+                        _ => Ok(values(range.start..range.end - 1)),
+                    };
+                    if backend.upload_rows([rows, cols], role, &mut read).is_ok() {
+                        let how = ["unreadable", "too few"][rest];
+                        return Err(Failure(format!("{what}: rows that are {how} are taken")));
+                    }
+                }
             }
         }
         Ok(())

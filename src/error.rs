@@ -80,6 +80,15 @@ pub enum Error {
         /// What went wrong.
         message: String,
     },
+    /// A checkpoint takes more memory than is allowed.
+    Memory {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Bytes it would take.
+        estimate: u64,
+        /// Bytes it may take.
+        limit: u64,
+    },
     /// An option has a value that makes no sense.
     Option {
         /// Name of the option.
@@ -166,6 +175,17 @@ impl fmt::Display for Error {
             Self::Item { id, message } => write!(f, "item `{id}`: {message}"),
             Self::Batch { message } => write!(f, "batch: {message}"),
             Self::Backend { backend, message } => write!(f, "backend `{backend}`: {message}"),
+            Self::Memory {
+                path,
+                estimate,
+                limit,
+            } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path}: takes {estimate} bytes of memory, the limit is {limit}"
+                )
+            }
             Self::Option { option, message } => write!(f, "option `{option}`: {message}"),
         }
     }

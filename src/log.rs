@@ -353,20 +353,17 @@ impl Log {
     /// # Errors
     /// What the system refuses.
     pub fn compact(self) -> Result<(), Error> {
-        let temporary = beside(&self.path, ".tmp");
-        let io = |e| Error::io(&temporary, e);
-        let mut out = BufWriter::new(File::create(&temporary).map_err(io)?);
+        let io = |e| Error::io(&self.path, e);
         let (header, seed) = header_line(&self.path, &self.table.key)?;
-        out.write_all(header.as_bytes()).map_err(io)?;
-        for (id, record) in &self.table.records {
-            let line = record_line(&self.path, id, record, &seed)?;
-            out.write_all(line.as_bytes()).map_err(io)?;
-        }
-        let file = out.into_inner().map_err(|e| io(e.into_error()))?;
-        file.sync_all().map_err(io)?;
-        fs::rename(&temporary, &self.path).map_err(|e| Error::io(&self.path, e))?;
-        sync_folder(&self.path);
-        Ok(())
+        replace(&self.path, |file| {
+            let mut out = BufWriter::new(file);
+            out.write_all(header.as_bytes()).map_err(io)?;
+            for (id, record) in &self.table.records {
+                let line = record_line(&self.path, id, record, &seed)?;
+                out.write_all(line.as_bytes()).map_err(io)?;
+            }
+            out.flush().map_err(io)
+        })
     }
 
     /// Writes a whole line or nothing.
@@ -405,6 +402,31 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// Writes a file beside `path` that takes its place once it is whole and on the disk. What is there
+/// and is no file, such as a pipe, is written to as it is.
+fn replace(path: &Path, write: impl FnOnce(&File) -> Result<(), Error>) -> Result<(), Error> {
+    // The file a link points to is what the caller means, not the link.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if target.exists() && !target.is_file() {
+        let file = OpenOptions::new().write(true).open(&target);
+        return write(&file.map_err(|e| Error::io(path, e))?);
+    }
+    let temporary = beside(&target, ".tmp");
+    let io = |e| Error::io(&temporary, e);
+    let file = File::create(&temporary).map_err(io)?;
+    let done = write(&file).and_then(|()| {
+        file.sync_all().map_err(io)?;
+        fs::rename(&temporary, &target).map_err(|e| Error::io(path, e))
+    });
+    if done.is_ok() {
+        sync_folder(&target);
+    } else {
+        // A full disk needs the room.
+        fs::remove_file(&temporary).ok();
+    }
+    done
 }
 
 /// Makes the name of a new file durable where the system has a way to; a failure costs nothing but

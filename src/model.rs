@@ -6,10 +6,12 @@ use crate::error::Error;
 pub mod architecture;
 pub mod config;
 mod gguf;
+mod memory;
 pub mod transformer;
 
 pub use architecture::Architecture;
 pub use config::Config;
+pub use memory::MemoryEstimate;
 pub use transformer::Transformer;
 
 /// A forest of token segments with explicit scoring targets.

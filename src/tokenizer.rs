@@ -1,15 +1,16 @@
 //! Text to tokens.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::checkpoint::{file_size, gguf};
+use crate::checkpoint::{gguf, read_text};
 use crate::error::Error;
 
 #[cfg(feature = "tokenizers")]
 mod metadata;
+#[cfg(feature = "tokenizers")]
+mod stages;
 
 /// Turns text into token ids: a `tokenizer.json` of Hugging Face, the metadata of a GGUF file, or
 /// plain bytes.
@@ -144,20 +145,18 @@ fn field_error(path: PathBuf, field: &str, message: String) -> Error {
     }
 }
 
-/// Largest accepted file of settings.
-const MAX_SETTINGS_BYTES: u64 = 64 << 20;
+/// Largest accepted file of settings: ten times the largest real one, of a quarter million tokens.
+const MAX_SETTINGS_BYTES: u64 = 16 << 20;
+/// Largest accepted `tokenizer.json`: four times the largest real one, likewise.
+#[cfg(feature = "tokenizers")]
+const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
 
 /// A JSON file of settings, null where it is not there.
 fn settings(path: &Path) -> Result<Value, Error> {
     if !path.exists() {
         return Ok(Value::Null);
     }
-    let size = file_size(path)?;
-    if size > MAX_SETTINGS_BYTES {
-        let message = format!("{size} bytes are no plausible settings");
-        return Err(Error::format(path, message));
-    }
-    let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+    let text = read_text(path, MAX_SETTINGS_BYTES)?;
     serde_json::from_str(&text).map_err(|e| Error::format(path, e))
 }
 
@@ -213,13 +212,10 @@ impl Tokenizer {
 
     #[cfg(feature = "tokenizers")]
     fn from_json(path: &Path, dir: &Path, config: &Value) -> Result<Self, Error> {
-        let tokenizer =
-            tokenizers::Tokenizer::from_file(path).map_err(|e| Error::format(path, e))?;
-        // What the post-processor puts before a text that is empty.
-        let added = tokenizer
-            .encode("", true)
-            .map_err(|e| Error::format(path, format!("cannot encode a text: {e}")))?;
-        let first = added.get_ids().first().copied();
+        let text = read_text(path, MAX_TOKENIZER_BYTES)?;
+        let first = stages::check(path, &text)?;
+        let tokenizer = stages::guarded(path, || tokenizers::Tokenizer::from_bytes(&text))?;
+        drop(text);
         let bos = Bos::of_checkpoint(dir, config, &|name| tokenizer.token_to_id(name), first)?;
         Self::from_library(tokenizer, path, bos)
     }
@@ -234,6 +230,9 @@ impl Tokenizer {
         tokenizer
             .with_truncation(None)
             .map_err(|e| Error::format(path, e))?;
+        // It would add tokens, repeat those of the text, and cut white space from offsets.
+        tokenizer.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
+        tokenizer.with_decoder(None::<tokenizers::DecoderWrapper>);
         tokenizer.set_encode_special_tokens(true);
         Ok(Self {
             kind: Kind::HuggingFace(Box::new(tokenizer)),
@@ -316,9 +315,7 @@ impl Tokenizer {
             )),
             #[cfg(feature = "tokenizers")]
             Kind::HuggingFace(tokenizer) => {
-                let encoding = tokenizer
-                    .encode(text, false)
-                    .map_err(|e| Error::format(&self.path, format!("cannot encode a text: {e}")))?;
+                let encoding = stages::guarded(&self.path, || tokenizer.encode(text, false))?;
                 let ends = encoding.get_offsets().iter().map(|o| o.1);
                 Ok((encoding.get_ids().to_vec(), ends.collect()))
             }

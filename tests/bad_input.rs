@@ -561,8 +561,12 @@ fn an_index_that_is_not_one() {
         ("{", "EOF"),
         ("[]", "weight_map"),
         ("{}", "weight_map"),
-        ("{\"weight_map\": []}", "weight_map"),
-        ("{\"weight_map\": {\"a\": 3}}", "weight_map.a"),
+        ("{\"weight_map\": []}", "expected an object"),
+        ("{\"weight_map\": {\"a\": 3}}", "`a`"),
+        (
+            "{\"weight_map\": {\"a\": \"x\", \"a\": \"y\"}}",
+            "`a` is there twice",
+        ),
     ] {
         let folder = Folder::sharded();
         folder.write(INDEX, text);

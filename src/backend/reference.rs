@@ -3,11 +3,13 @@
 //! They are the definition of each operation of [`Backend`], the oracle
 //! of the tests (in `f64`) and the first backend to read. Sums run in index order.
 
+use std::ops::Range;
+
 use num_traits::{Float, NumCast};
 
 use crate::backend::{
-    Activation, Attention, Backend, Columns, Embed, Linear, LogProb, Norm, NormKind, Rope, Segment,
-    Target, Tensor, check_segments,
+    Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, NormKind,
+    Precision, Role, Rope, Segment, Target, Tensor, check_segments,
 };
 use crate::error::Error;
 
@@ -59,6 +61,31 @@ impl<T: Float + Send + Sync> Backend for Reference<T> {
             ));
         }
         Ok(tensor.values.to_f32().into_iter().map(cast).collect())
+    }
+
+    fn upload_rows(
+        &self,
+        [rows, cols]: [usize; 2],
+        _: Role,
+        read: &mut dyn FnMut(Range<usize>) -> Result<HostTensor, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
+        let step = (1 << 20) / cols.max(1) + 1;
+        for from in (0..rows).step_by(step) {
+            let part = read(from..rows.min(from + step))?;
+            all.extend(part.values().to_f32().into_iter().map(cast::<f32, T>));
+        }
+        if Some(all.len()) != rows.checked_mul(cols) {
+            let message = format!("{} values for {rows} × {cols}", all.len());
+            return Err(Error::backend(self.name(), message));
+        }
+        Ok(all)
+    }
+
+    fn tensor_bytes(&self, [rows, cols]: [usize; 2], _: Precision, _: Role) -> u64 {
+        (size_of::<T>() as u64)
+            .saturating_mul(rows as u64)
+            .saturating_mul(cols as u64)
     }
 
     fn read(&self, buffer: &Vec<T>) -> Result<Vec<f32>, Error> {

@@ -3,7 +3,11 @@
 //! Layouts are those of `ggml`. Each value is computed in `f32` in the order of operations of the
 //! `gguf` package, so that both give the same bits.
 
-use half::f16;
+use std::io::{self, Read};
+
+use half::{bf16, f16};
+
+use crate::backend::HostTensor;
 
 /// How a tensor's elements are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +61,47 @@ impl Storage {
             Self::Other(dtype) => (1, dtype.bitsize() as u64 / 8),
         }
     }
+
+    /// Bytes of so many elements, whole units.
+    pub(super) fn bytes(self, elements: usize) -> u64 {
+        let (of, unit) = self.unit();
+        elements as u64 / of * unit
+    }
+
+    /// Reads `bytes` bytes of whole units, a piece at a time: beside the values nothing of their
+    /// size stands in memory.
+    pub(super) fn read(self, from: &mut impl Read, bytes: usize) -> io::Result<HostTensor> {
+        let (elements, unit) = self.unit();
+        let units = bytes / unit.max(1) as usize;
+        let mut values = match self {
+            Self::F16 => HostTensor::F16(Vec::with_capacity(units)),
+            Self::Bf16 => HostTensor::Bf16(Vec::with_capacity(units)),
+            _ => HostTensor::F32(Vec::with_capacity(units * elements as usize)),
+        };
+        // Whole units of every type.
+        let piece = PIECE / unit.max(1) as usize * unit.max(1) as usize;
+        let mut buffer = vec![0u8; bytes.min(piece)];
+        let mut left = bytes;
+        while left > 0 {
+            let buffer = &mut buffer[..left.min(piece)];
+            from.read_exact(buffer)?;
+            left -= buffer.len();
+            let pairs = buffer.as_chunks().0.iter().copied().map(u16::from_le_bytes);
+            match &mut values {
+                HostTensor::F16(v) => v.extend(pairs.map(f16::from_bits)),
+                HostTensor::Bf16(v) => v.extend(pairs.map(bf16::from_bits)),
+                HostTensor::F32(v) => match self {
+                    Self::Blocks(block) => block.widen(buffer, v),
+                    _ => v.extend(buffer.as_chunks().0.iter().copied().map(f32::from_le_bytes)),
+                },
+            }
+        }
+        Ok(values)
+    }
 }
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
 
 /// What [`Storage::of_ggml`] knows, for messages.
 pub(super) const GGML_TYPES: &str =
@@ -114,39 +158,37 @@ impl Block {
         }
     }
 
-    /// The values of whole blocks.
-    pub(super) fn widen(self, bytes: &[u8]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(bytes.len() / self.bytes() * self.elements());
+    /// Appends the values of whole blocks.
+    fn widen(self, bytes: &[u8], out: &mut Vec<f32>) {
         for block in bytes.chunks_exact(self.bytes()) {
             match self {
                 Self::Q4_0 => {
                     let d = half(block, 0);
-                    nibbles(&block[2..], |_, q| d * (f32::from(q) - 8.0), &mut out);
+                    nibbles(&block[2..], |_, q| d * (f32::from(q) - 8.0), out);
                 }
                 Self::Q4_1 => {
                     let (d, m) = (half(block, 0), half(block, 2));
-                    nibbles(&block[4..], |_, q| d * f32::from(q) + m, &mut out);
+                    nibbles(&block[4..], |_, q| d * f32::from(q) + m, out);
                 }
                 Self::Q5_0 => {
                     let (d, high) = (half(block, 0), word(block, 2));
                     let value = |i: usize, q: u8| d * (f32::from(q | fifth(high, i)) - 16.0);
-                    nibbles(&block[6..], value, &mut out);
+                    nibbles(&block[6..], value, out);
                 }
                 Self::Q5_1 => {
                     let (d, m, high) = (half(block, 0), half(block, 2), word(block, 4));
                     let value = |i: usize, q: u8| d * f32::from(q | fifth(high, i)) + m;
-                    nibbles(&block[8..], value, &mut out);
+                    nibbles(&block[8..], value, out);
                 }
                 Self::Q8_0 => {
                     let d = half(block, 0);
                     out.extend(block[2..].iter().map(|&q| f32::from(q as i8) * d));
                 }
-                Self::Q4K => q45k(block, None, &block[16..], &mut out),
-                Self::Q5K => q45k(block, Some(&block[16..48]), &block[48..], &mut out),
-                Self::Q6K => q6k(block, &mut out),
+                Self::Q4K => q45k(block, None, &block[16..], out),
+                Self::Q5K => q45k(block, Some(&block[16..48]), &block[48..], out),
+                Self::Q6K => q6k(block, out),
             }
         }
-        out
     }
 }
 

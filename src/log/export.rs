@@ -1,9 +1,8 @@
 //! Scores for the estimator and for data frames: the long table of several logs.
 
-use std::fs::File;
 use std::path::Path;
 
-use super::Table;
+use super::{Table, replace};
 use crate::error::Error;
 use crate::ladder::{FlopConvention, Run};
 use crate::scorer::Score;
@@ -37,7 +36,8 @@ fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>,
 /// Writes the long CSV that [`Ladder::from_csv`](crate::ladder::Ladder::from_csv) reads, a row an
 /// item: what `scorer` gave in the log of every run.
 ///
-/// `loss` is the item's mean loss per unit of weight, as everywhere in that form.
+/// `loss` is the item's mean loss per unit of weight, as everywhere in that form. The table takes
+/// the place of `path` at once or not at all, whenever the process or the disk ends.
 ///
 /// # Errors
 /// A log without the scorer, or a failing write.
@@ -48,56 +48,59 @@ pub fn export_csv(
     convention: FlopConvention,
 ) -> Result<(), Error> {
     let path = path.as_ref();
-    let failed = |e: csv::Error| Error::format(path, e);
+    let failed = |e: csv::Error| match e.into_kind() {
+        csv::ErrorKind::Io(e) => Error::io(path, e),
+        kind => Error::format(path, format!("{kind:?}")),
+    };
     let rows = rows(logs, scorer)?;
-    let mut out = csv::Writer::from_path(path).map_err(failed)?;
-    out.write_record([
-        "corpus",
-        "run",
-        "budget",
-        "flops",
-        "params",
-        "tokens",
-        "seed",
-        "distribution",
-        "cluster",
-        "item",
-        "loss",
-        "weight",
-        "trajectory",
-        "flop_convention",
-        "held_out",
-    ])
-    .map_err(failed)?;
-    for row in rows {
-        let run = row.run;
+    replace(path, |file| {
+        let mut out = csv::Writer::from_writer(file);
         out.write_record([
-            run.corpus.as_str(),
-            &run.id,
-            &format!("{:e}", run.budget),
-            &format!("{:e}", run.flops),
-            &run.params.to_string(),
-            &run.tokens.to_string(),
-            &run.seed.map_or_else(String::new, |s| s.to_string()),
-            row.distribution,
-            row.cluster,
-            row.item,
-            &(row.score.loss / row.score.weight).to_string(),
-            &row.score.weight.to_string(),
-            run.trajectory.as_deref().unwrap_or(""),
-            convention.as_str(),
-            if run.held_out { "true" } else { "" },
+            "corpus",
+            "run",
+            "budget",
+            "flops",
+            "params",
+            "tokens",
+            "seed",
+            "distribution",
+            "cluster",
+            "item",
+            "loss",
+            "weight",
+            "trajectory",
+            "flop_convention",
+            "held_out",
         ])
         .map_err(failed)?;
-    }
-    out.flush().map_err(|e| Error::io(path, e))?;
-    File::open(path)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| Error::io(path, e))
+        for row in rows {
+            let run = row.run;
+            out.write_record([
+                run.corpus.as_str(),
+                &run.id,
+                &format!("{:e}", run.budget),
+                &format!("{:e}", run.flops),
+                &run.params.to_string(),
+                &run.tokens.to_string(),
+                &run.seed.map_or_else(String::new, |s| s.to_string()),
+                row.distribution,
+                row.cluster,
+                row.item,
+                &(row.score.loss / row.score.weight).to_string(),
+                &row.score.weight.to_string(),
+                run.trajectory.as_deref().unwrap_or(""),
+                convention.as_str(),
+                if run.held_out { "true" } else { "" },
+            ])
+            .map_err(failed)?;
+        }
+        out.flush().map_err(|e| Error::io(path, e))
+    })
 }
 
 /// Writes the table of [`export_csv`] as a Parquet file, in its columns and not compressed; `seed`
-/// and `trajectory` are null where a run has none.
+/// and `trajectory` are null where a run has none. It takes the place of `path` at once or not at
+/// all.
 ///
 /// # Errors
 /// A log without the scorer, or a failing write.
@@ -108,6 +111,7 @@ pub fn export_parquet(
     scorer: &str,
     convention: FlopConvention,
 ) -> Result<(), Error> {
+    use std::fs::File;
     use std::sync::Arc;
 
     use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
@@ -146,50 +150,54 @@ pub fn export_parquet(
     let path = path.as_ref();
     let failed = |e: ParquetError| Error::format(path, e);
     let rows = rows(logs, scorer)?;
-    let file = File::create(path).map_err(|e| Error::io(path, e))?;
     let schema = parse_message_type(SCHEMA).map_err(failed)?;
     let properties = Arc::new(WriterProperties::builder().build());
-    let mut out = SerializedFileWriter::new(file, Arc::new(schema), properties).map_err(failed)?;
-    for rows in rows.chunks(GROUP) {
-        let write = |group: &mut Group<'_>| -> Result<(), ParquetError> {
-            let text = |of: &dyn Fn(&Row<'_>) -> ByteArray| rows.iter().map(of).collect::<Vec<_>>();
-            let number = |of: &dyn Fn(&Row<'_>) -> f64| rows.iter().map(of).collect::<Vec<_>>();
-            column::<ByteArrayType>(group, &text(&|r| r.run.corpus.as_str().into()), None)?;
-            column::<ByteArrayType>(group, &text(&|r| r.run.id.as_str().into()), None)?;
-            column::<DoubleType>(group, &number(&|r| r.run.budget), None)?;
-            column::<DoubleType>(group, &number(&|r| r.run.flops), None)?;
-            column::<DoubleType>(group, &number(&|r| r.run.params), None)?;
-            column::<DoubleType>(group, &number(&|r| r.run.tokens), None)?;
-            let seeds: Vec<i64> = rows
-                .iter()
-                .filter_map(|r| r.run.seed)
-                .map(u64::cast_signed)
-                .collect();
-            let present: Vec<i16> = rows.iter().map(|r| r.run.seed.is_some().into()).collect();
-            column::<Int64Type>(group, &seeds, Some(&present))?;
-            column::<ByteArrayType>(group, &text(&|r| r.distribution.into()), None)?;
-            column::<ByteArrayType>(group, &text(&|r| r.cluster.into()), None)?;
-            column::<ByteArrayType>(group, &text(&|r| r.item.into()), None)?;
-            column::<DoubleType>(group, &number(&|r| r.score.loss / r.score.weight), None)?;
-            column::<DoubleType>(group, &number(&|r| r.score.weight), None)?;
-            let trajectories: Vec<ByteArray> = rows
-                .iter()
-                .filter_map(|r| r.run.trajectory.as_deref())
-                .map(ByteArray::from)
-                .collect();
-            let present: Vec<i16> = rows
-                .iter()
-                .map(|r| r.run.trajectory.is_some().into())
-                .collect();
-            column::<ByteArrayType>(group, &trajectories, Some(&present))?;
-            column::<ByteArrayType>(group, &text(&|_| convention.as_str().into()), None)?;
-            let held_out: Vec<bool> = rows.iter().map(|r| r.run.held_out).collect();
-            column::<BoolType>(group, &held_out, None)
-        };
-        let mut group = out.next_row_group().map_err(failed)?;
-        write(&mut group).map_err(failed)?;
-        group.close().map_err(failed)?;
-    }
-    out.close().map_err(failed)?;
-    Ok(())
+    replace(path, |file| {
+        let file = file.try_clone().map_err(|e| Error::io(path, e))?;
+        let mut out =
+            SerializedFileWriter::new(file, Arc::new(schema), properties).map_err(failed)?;
+        for rows in rows.chunks(GROUP) {
+            let write = |group: &mut Group<'_>| -> Result<(), ParquetError> {
+                let text =
+                    |of: &dyn Fn(&Row<'_>) -> ByteArray| rows.iter().map(of).collect::<Vec<_>>();
+                let number = |of: &dyn Fn(&Row<'_>) -> f64| rows.iter().map(of).collect::<Vec<_>>();
+                column::<ByteArrayType>(group, &text(&|r| r.run.corpus.as_str().into()), None)?;
+                column::<ByteArrayType>(group, &text(&|r| r.run.id.as_str().into()), None)?;
+                column::<DoubleType>(group, &number(&|r| r.run.budget), None)?;
+                column::<DoubleType>(group, &number(&|r| r.run.flops), None)?;
+                column::<DoubleType>(group, &number(&|r| r.run.params), None)?;
+                column::<DoubleType>(group, &number(&|r| r.run.tokens), None)?;
+                let seeds: Vec<i64> = rows
+                    .iter()
+                    .filter_map(|r| r.run.seed)
+                    .map(u64::cast_signed)
+                    .collect();
+                let present: Vec<i16> = rows.iter().map(|r| r.run.seed.is_some().into()).collect();
+                column::<Int64Type>(group, &seeds, Some(&present))?;
+                column::<ByteArrayType>(group, &text(&|r| r.distribution.into()), None)?;
+                column::<ByteArrayType>(group, &text(&|r| r.cluster.into()), None)?;
+                column::<ByteArrayType>(group, &text(&|r| r.item.into()), None)?;
+                column::<DoubleType>(group, &number(&|r| r.score.loss / r.score.weight), None)?;
+                column::<DoubleType>(group, &number(&|r| r.score.weight), None)?;
+                let trajectories: Vec<ByteArray> = rows
+                    .iter()
+                    .filter_map(|r| r.run.trajectory.as_deref())
+                    .map(ByteArray::from)
+                    .collect();
+                let present: Vec<i16> = rows
+                    .iter()
+                    .map(|r| r.run.trajectory.is_some().into())
+                    .collect();
+                column::<ByteArrayType>(group, &trajectories, Some(&present))?;
+                column::<ByteArrayType>(group, &text(&|_| convention.as_str().into()), None)?;
+                let held_out: Vec<bool> = rows.iter().map(|r| r.run.held_out).collect();
+                column::<BoolType>(group, &held_out, None)
+            };
+            let mut group = out.next_row_group().map_err(failed)?;
+            write(&mut group).map_err(failed)?;
+            group.close().map_err(failed)?;
+        }
+        out.close().map_err(failed)?;
+        Ok(())
+    })
 }

@@ -3,14 +3,13 @@
 //! A [`Config`] describes the decoder by plain options, whatever the architecture. How each
 //! architecture's file says them is in [`architecture`](super::architecture).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::backend::{Activation, NormKind};
-use crate::checkpoint::file_size;
 use crate::checkpoint::gguf::{self, Gguf};
+use crate::checkpoint::read_text;
 use crate::error::Error;
 use crate::model::architecture::Architecture;
 
@@ -207,8 +206,8 @@ impl RopeConfig {
 
 /// Largest accepted value of any dimension: far above any real model, far below overflow.
 pub(super) const MAX_DIMENSION: u64 = 1 << 28;
-/// Largest accepted `config.json`.
-const MAX_CONFIG_BYTES: u64 = 16 << 20;
+/// Largest accepted `config.json`: hundreds of times any real one.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 impl Config {
     /// Reads `config.json` of a checkpoint folder, or the metadata of a GGUF file: `path` itself, or
@@ -222,14 +221,7 @@ impl Config {
             return super::gguf::config(&Gguf::open(file)?);
         }
         let path = path.as_ref().join("config.json");
-        let size = file_size(&path)?;
-        if size > MAX_CONFIG_BYTES {
-            return Err(Error::format(
-                &path,
-                format!("{size} bytes is no plausible config.json"),
-            ));
-        }
-        let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        let text = read_text(&path, MAX_CONFIG_BYTES)?;
         Self::parse(&text, &path)
     }
 

@@ -82,7 +82,9 @@ impl<B: Backend> Transformer<B> {
     /// file: `path` itself, or the only one in a folder without safetensors.
     ///
     /// Tensors are read one after the other; beside the backend's copy at most one projection
-    /// stands in host memory, twice for a moment where the file orders it in another way.
+    /// of a block stands in host memory, twice for a moment where the file orders it in another
+    /// way. [`Self::memory_estimate`] says beforehand what it takes,
+    /// [`Self::load_within`] refuses what takes too much.
     ///
     /// # Errors
     /// Anything unsupported in `config.json` or the metadata, and any tensor that is missing, of the wrong shape,
@@ -91,16 +93,7 @@ impl<B: Backend> Transformer<B> {
         // The weights first: they know files that cannot be read at all.
         let weights = Weights::open(&path)?;
         let config = Config::load(&path)?;
-        let names = if weights.is_gguf() {
-            gguf::names(config.architecture)
-        } else {
-            config.architecture.names()
-        };
-        let prefix = names
-            .prefixes
-            .iter()
-            .find(|p| weights.contains(&format!("{p}{}.weight", names.embedding)))
-            .unwrap_or(&names.prefixes[0]);
+        let (names, prefix) = names(&weights, &config);
         let mut loader = Loader {
             weights,
             backend: &backend,
@@ -443,6 +436,18 @@ impl Scored {
     }
 }
 
+/// Where the tensors are, and what their names begin with.
+pub(super) fn names(weights: &Weights, config: &Config) -> (&'static Names, &'static str) {
+    let names = if weights.is_gguf() {
+        gguf::names(config.architecture)
+    } else {
+        config.architecture.names()
+    };
+    let there = |p: &&&str| weights.contains(&format!("{p}{}.weight", names.embedding));
+    let prefix = names.prefixes.iter().find(there);
+    (names, prefix.unwrap_or(&names.prefixes[0]))
+}
+
 /// Reads tensors and hands them to the backend.
 struct Loader<'a, B: Backend> {
     weights: Weights,
@@ -492,10 +497,10 @@ impl<B: Backend> Loader<'_, B> {
     /// A table of `rows` hidden states.
     fn table(&mut self, name: &str, rows: usize) -> Result<B::Buffer, Error> {
         let cols = self.config.hidden_size;
-        let host = self
-            .weights
-            .tensor(&format!("{name}.weight"), &[rows, cols])?;
-        self.upload(&host, rows, cols, Role::Matrix)
+        let (name, shape, weights) = (format!("{name}.weight"), [rows, cols], &mut self.weights);
+        self.backend.upload_rows(shape, Role::Matrix, &mut |rows| {
+            weights.rows(&name, shape, rows)
+        })
     }
 
     fn norm(&mut self, name: String, width: usize) -> Result<NormWeights<B::Buffer>, Error> {

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use crate::checkpoint::gguf::{Gguf, Value};
 use crate::error::Error;
 use crate::tokenizer::Bos;
+use crate::tokenizer::stages::guarded;
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TYPES: &str = "tokenizer.ggml.token_type";
@@ -114,8 +115,8 @@ pub(super) fn tokenizer(file: &Gguf) -> Result<(tokenizers::Tokenizer, Bos), Err
     json["version"] = json!("1.0");
     json["added_tokens"] = vocabulary.added();
     let bytes = serde_json::to_vec(&json).map_err(|e| Error::format(file.path(), e))?;
-    let tokenizer =
-        tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| Error::format(file.path(), e))?;
+    drop(json);
+    let tokenizer = guarded(file.path(), || tokenizers::Tokenizer::from_bytes(bytes))?;
     let bos = match file.get("tokenizer.ggml.bos_token_id") {
         None => None,
         Some(value) => {
@@ -175,8 +176,7 @@ fn byte_pairs(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Json, bool), 
 /// SentencePiece pairs: the tokenizer as JSON, and that it adds the token to begin with.
 fn sentence_pieces(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Json, bool), Error> {
     let scores: Vec<f64> = numbers(file, SCORES)?
-        .iter()
-        .filter_map(Value::as_f64)
+        .filter_map(|v| v.as_f64())
         .filter(|score| !score.is_nan())
         .collect();
     if scores.len() != vocabulary.tokens.len() {
@@ -191,6 +191,7 @@ fn sentence_pieces(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Json, bo
     // highest score first.
     let ordinary = |id: usize| matches!(vocabulary.kinds[id], NORMAL | USER_DEFINED);
     let mut found: Vec<(usize, &str, &str)> = Vec::new();
+    let mut merged = 0;
     for (id, token) in vocabulary
         .tokens
         .iter()
@@ -207,7 +208,12 @@ fn sentence_pieces(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Json, bo
             let part = |text: &str| vocabulary.ids.get(text).is_some_and(|&id| ordinary(id));
             if part(a) && part(b) {
                 found.push((id, a, b));
+                merged += token.len();
             }
+        }
+        if merged > MAX_MERGED_BYTES.max(64 * vocabulary.bytes) {
+            let message = format!("the merges of tokens up to {id} have {merged} bytes");
+            return Err(file.error(TOKENS, message));
         }
         found[first..].sort_by_key(|(_, a, b)| (vocabulary.ids.get(a), vocabulary.ids.get(b)));
     }
@@ -239,12 +245,18 @@ fn sentence_pieces(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Json, bo
     Ok((json, true))
 }
 
-/// Longest accepted token of a SentencePiece vocabulary: every cut of one is tried.
-const MAX_PIECE_BYTES: usize = 4096;
+/// Longest accepted token of a SentencePiece vocabulary: every cut of one is tried. Real ones have
+/// less than a hundred bytes.
+const MAX_PIECE_BYTES: usize = 1024;
+/// Merges take no more than this, or 64 times the tokens; those of real vocabularies take less than
+/// four times the tokens. Of `a`, `aa`, `aaa` and so on, every cut of each would be one.
+const MAX_MERGED_BYTES: usize = 1 << 20;
 
 /// Tokens with their kinds.
 struct Vocabulary<'a> {
     tokens: &'a [String],
+    /// Bytes of all tokens.
+    bytes: usize,
     kinds: Vec<u64>,
     ids: HashMap<&'a str, usize>,
 }
@@ -255,9 +267,8 @@ impl<'a> Vocabulary<'a> {
         let kinds: Vec<u64> = match file.get(TYPES) {
             None => vec![NORMAL; tokens.len()],
             Some(_) => numbers(file, TYPES)?
-                .iter()
                 .filter_map(|v| match v {
-                    Value::Unsigned(kind) => Some(*kind),
+                    Value::Unsigned(kind) => Some(kind),
                     _ => None,
                 })
                 .collect(),
@@ -273,7 +284,12 @@ impl<'a> Vocabulary<'a> {
                 return Err(file.error(TOKENS, message));
             }
         }
-        Ok(Self { tokens, kinds, ids })
+        Ok(Self {
+            tokens,
+            bytes: tokens.iter().map(String::len).sum(),
+            kinds,
+            ids,
+        })
     }
 
     /// Control tokens, which text never becomes here, and those that are found in a text whole.
@@ -305,9 +321,9 @@ fn texts<'a>(file: &'a Gguf, key: &str) -> Result<&'a [String], Error> {
     }
 }
 
-fn numbers(file: &Gguf, key: &str) -> Result<Vec<Value>, Error> {
+fn numbers<'a>(file: &'a Gguf, key: &str) -> Result<impl Iterator<Item = Value> + use<'a>, Error> {
     match file.get(key) {
-        Some(Value::Numbers(numbers)) => Ok(numbers.values().collect()),
+        Some(Value::Numbers(numbers)) => Ok(numbers.values()),
         Some(value) => Err(file.error(key, format!("{value} is no array of numbers"))),
         None => Err(file.error(key, "missing")),
     }

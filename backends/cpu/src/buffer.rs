@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use half::bf16;
-use relscale::backend::{Columns, Values};
+use half::{bf16, f16};
+use relscale::backend::{Columns, Precision, Values};
 
 use crate::parallel::Threads;
 use crate::simd::{Element, HalfLanes, LANES, Lanes};
@@ -193,24 +193,55 @@ impl Matrix {
         inputs: usize,
         threads: &Threads,
     ) -> Self {
-        let wide = |x: f32, lanes: &mut Lanes, i: usize| lanes.0[i] = x;
-        let panels = match values {
-            Values::F32(v) => Panels::F32(pack(v, outputs, inputs, Lanes::ZERO, threads, {
-                |lanes, i, x| wide(*x, lanes, i)
-            })),
-            Values::Bf16(v) => {
-                let set = |lanes: &mut HalfLanes, i: usize, x: &bf16| lanes.0[i] = x.to_bits();
-                Panels::Bf16(pack(v, outputs, inputs, HalfLanes::ZERO, threads, set))
-            }
-            Values::F16(v) => Panels::F32(pack(v, outputs, inputs, Lanes::ZERO, threads, {
-                |lanes, i, x| wide(x.to_f32(), lanes, i)
-            })),
+        let mut matrix = Self::zero(values.precision(), outputs, inputs);
+        matrix.fill(0, values, threads);
+        matrix
+    }
+
+    /// Of zeros, in panels for values of `precision`.
+    pub(crate) fn zero(precision: Precision, outputs: usize, inputs: usize) -> Self {
+        let len = outputs.div_ceil(LANES) * inputs;
+        let panels = match precision {
+            Precision::F32 | Precision::F16 => Panels::F32(vec![Lanes::ZERO; len]),
+            Precision::Bf16 => Panels::Bf16(vec![HalfLanes::ZERO; len]),
         };
         Self {
             outputs,
             inputs,
             panels,
         }
+    }
+
+    /// Bytes of the panels.
+    pub(crate) fn bytes(precision: Precision, outputs: usize, inputs: usize) -> u64 {
+        let lanes = match precision {
+            Precision::F32 | Precision::F16 => size_of::<Lanes>(),
+            Precision::Bf16 => size_of::<HalfLanes>(),
+        };
+        let panel = (inputs as u64).saturating_mul(lanes as u64);
+        panel.saturating_mul(outputs.div_ceil(LANES) as u64)
+    }
+
+    /// Sets whole rows, from `first` on, which is a multiple of sixteen. Whether the values are
+    /// of the panels' precision.
+    pub(crate) fn fill(&mut self, first: usize, values: &Values<'_>, threads: &Threads) -> bool {
+        let (inputs, start) = (self.inputs, first / LANES * self.inputs);
+        match (&mut self.panels, values) {
+            (Panels::F32(panels), Values::F32(v)) => {
+                let set = |lanes: &mut Lanes, i: usize, x: &f32| lanes.0[i] = *x;
+                pack(v, inputs, &mut panels[start..], threads, set);
+            }
+            (Panels::F32(panels), Values::F16(v)) => {
+                let set = |lanes: &mut Lanes, i: usize, x: &f16| lanes.0[i] = x.to_f32();
+                pack(v, inputs, &mut panels[start..], threads, set);
+            }
+            (Panels::Bf16(panels), Values::Bf16(v)) => {
+                let set = |lanes: &mut HalfLanes, i: usize, x: &bf16| lanes.0[i] = x.to_bits();
+                pack(v, inputs, &mut panels[start..], threads, set);
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// Writes row `row` (of `outputs`) to `to`.
@@ -224,15 +255,13 @@ impl Matrix {
 
 fn pack<T: Sync, L: Copy + Send>(
     values: &[T],
-    outputs: usize,
     inputs: usize,
-    zero: L,
+    panels: &mut [L],
     threads: &Threads,
     set: impl Fn(&mut L, usize, &T) + Send + Sync,
-) -> Vec<L> {
-    let mut panels = vec![zero; outputs.div_ceil(LANES) * inputs];
+) {
     if inputs == 0 {
-        return panels;
+        return;
     }
     let tasks = panels
         .chunks_exact_mut(inputs)
@@ -249,7 +278,6 @@ fn pack<T: Sync, L: Copy + Send>(
             }
         }
     });
-    panels
 }
 
 fn unpack<E: Element>(panels: &[E], row: usize, inputs: usize, to: &mut [f32]) {

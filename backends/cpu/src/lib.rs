@@ -25,12 +25,14 @@
 //! # Ok::<(), relscale::Error>(())
 //! ```
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use relscale::Error;
 use relscale::backend::reference::{check_attention, check_targets};
 use relscale::backend::{
-    Activation, Attention, Backend, Columns, Embed, Linear, LogProb, Norm, Role, Rope, Tensor,
+    Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, Precision,
+    Role, Rope, Tensor,
 };
 
 mod attention;
@@ -47,7 +49,7 @@ pub use buffer::Buffer;
 use buffer::{Dense, Kind, Matrix, Pool, View};
 use gemm::Rows;
 use parallel::Threads;
-use simd::Isa;
+use simd::{Isa, LANES};
 
 /// The backend.
 #[derive(Debug, Clone)]
@@ -224,6 +226,52 @@ impl Backend for Cpu {
                 &self.threads,
             ))),
         })
+    }
+
+    fn upload_rows(
+        &self,
+        [rows, cols]: [usize; 2],
+        role: Role,
+        read: &mut dyn FnMut(Range<usize>) -> Result<HostTensor, Error>,
+    ) -> Result<Buffer, Error> {
+        let upload = |host: &HostTensor, rows: usize| {
+            self.upload(&Tensor {
+                values: host.values(),
+                rows,
+                cols,
+                role,
+            })
+        };
+        // Panels of sixteen rows, a few megabytes of them.
+        let step = ((1 << 20) / cols.max(1)).next_multiple_of(LANES).max(LANES);
+        if role == Role::Dense || rows <= step {
+            return upload(&read(0..rows)?, rows);
+        }
+        let mut whole: Option<Matrix> = None;
+        for from in (0..rows).step_by(step) {
+            let to = rows.min(from + step);
+            let part = read(from..to)?;
+            let values = part.values();
+            if Some(values.len()) != (to - from).checked_mul(cols) {
+                let message = format!("{} values for {} × {cols}", values.len(), to - from);
+                return Err(fail(message));
+            }
+            let matrix = whole.get_or_insert_with(|| Matrix::zero(values.precision(), rows, cols));
+            if !matrix.fill(from, &values, &self.threads) {
+                return Err(fail(format!(
+                    "rows from {from} on are of another precision"
+                )));
+            }
+        }
+        let matrix = whole.ok_or_else(|| fail("a matrix without rows".to_owned()))?;
+        Ok(Buffer(Kind::Matrix(matrix)))
+    }
+
+    fn tensor_bytes(&self, [rows, cols]: [usize; 2], precision: Precision, role: Role) -> u64 {
+        match role {
+            Role::Dense => (rows as u64).saturating_mul(cols as u64).saturating_mul(4),
+            Role::Matrix => Matrix::bytes(precision, rows, cols),
+        }
     }
 
     fn read(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {

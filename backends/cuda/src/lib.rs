@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use relscale::Error;
 use relscale::backend::reference::{check_attention, check_targets};
 use relscale::backend::{
-    Activation, Attention, Backend, Columns, Embed, Linear, LogProb, Norm, NormKind, Role, Rope,
-    Segment, Tensor,
+    self, Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm,
+    NormKind, Role, Rope, Segment, Tensor,
 };
 
 mod buffer;
@@ -347,6 +348,32 @@ impl Backend for Cuda {
             len,
             matrix,
         })
+    }
+
+    fn upload_rows(
+        &self,
+        [rows, cols]: [usize; 2],
+        role: Role,
+        read: &mut dyn FnMut(Range<usize>) -> Result<HostTensor, Error>,
+    ) -> Result<Buffer, Error> {
+        // Host memory is not what is scarce beside a device.
+        let host = read(0..rows)?;
+        self.upload(&Tensor {
+            values: host.values(),
+            rows,
+            cols,
+            role,
+        })
+    }
+
+    fn tensor_bytes(&self, [rows, cols]: [usize; 2], _: backend::Precision, role: Role) -> u64 {
+        let format = match role {
+            Role::Dense => Format::F32,
+            Role::Matrix => self.format,
+        };
+        (rows as u64)
+            .saturating_mul(cols as u64)
+            .saturating_mul(format.bytes() as u64)
     }
 
     fn read(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {

@@ -1,0 +1,198 @@
+//! What a checkpoint takes in memory, from its headers alone.
+
+use std::path::Path;
+
+use crate::backend::{Backend, NormKind, Precision, Role};
+use crate::checkpoint::Weights;
+use crate::error::Error;
+use crate::model::config::{Config, NormPlacement, Positions, QkNorm};
+use crate::model::transformer::{Transformer, names};
+
+/// Bytes of memory that a checkpoint takes on a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryEstimate {
+    /// Weights in the backend's layout.
+    pub weights: u64,
+    /// Activations of a batch at their most.
+    pub activations: u64,
+}
+
+impl MemoryEstimate {
+    /// Both together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.weights.saturating_add(self.activations)
+    }
+}
+
+impl<B: Backend> Transformer<B> {
+    /// What a checkpoint takes in memory on `backend` with batches of `max_tokens` tokens
+    /// ([`Options::max_tokens`](crate::evaluate::Options::max_tokens)), from `config.json` and the
+    /// headers of its safetensors files, or that of a GGUF file. Nothing else is read.
+    ///
+    /// It covers the weights as the backend keeps them ([`Backend::tensor_bytes`]) and the
+    /// activations of a batch in which every token is scored. It does not cover the program, the
+    /// texts and their scores, nor the tokenizer. A sequence of more than `max_tokens` tokens is
+    /// computed alone, and its activations take more in proportion.
+    ///
+    /// With the CPU backend, the resident memory of a process that loads and scores stays below
+    /// the total and 15% plus 64 MB (`benches/NOTES.md` has measurements). On a GPU it is the
+    /// memory of the device; activations are counted as `f32`.
+    ///
+    /// # Errors
+    /// As [`Transformer::load`] of a configuration or a header.
+    pub fn memory_estimate(
+        path: impl AsRef<Path>,
+        backend: &B,
+        max_tokens: usize,
+    ) -> Result<MemoryEstimate, Error> {
+        let weights = Weights::open(&path)?;
+        let config = Config::load(&path)?;
+        let sizes = Sizes {
+            backend,
+            config: &config,
+            weights: &weights,
+        };
+        Ok(MemoryEstimate {
+            weights: sizes.weights(),
+            activations: sizes.activations(max_tokens),
+        })
+    }
+
+    /// [`Transformer::load`] of a checkpoint whose [`Transformer::memory_estimate`] at `max_tokens`
+    /// tokens is at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with the estimate and the limit, before any tensor is read, or whatever
+    /// [`Transformer::load`] refuses.
+    pub fn load_within(
+        path: impl AsRef<Path>,
+        backend: B,
+        max_tokens: usize,
+        limit: u64,
+    ) -> Result<Self, Error> {
+        let estimate = Self::memory_estimate(&path, &backend, max_tokens)?.total();
+        if estimate > limit {
+            return Err(Error::Memory {
+                path: path.as_ref().to_owned(),
+                estimate,
+                limit,
+            });
+        }
+        Self::load(path, backend)
+    }
+}
+
+struct Sizes<'a, B> {
+    backend: &'a B,
+    config: &'a Config,
+    weights: &'a Weights,
+}
+
+impl<B: Backend> Sizes<'_, B> {
+    fn widths(&self) -> (usize, usize) {
+        let config = self.config;
+        (
+            config.num_attention_heads * config.head_dim,
+            config.num_key_value_heads * config.head_dim,
+        )
+    }
+
+    fn dense(&self, len: usize) -> u64 {
+        self.backend
+            .tensor_bytes([1, len], Precision::F32, Role::Dense)
+    }
+
+    /// A matrix, in the precision of the tensors that it is made of.
+    fn matrix(&self, tensors: &[String], shape: [usize; 2]) -> u64 {
+        let precision = |name: &String| self.weights.precision(&format!("{name}.weight"));
+        let mut all = tensors
+            .iter()
+            .map(|name| precision(name).unwrap_or(Precision::F32));
+        let first = all.next().unwrap_or(Precision::F32);
+        // Those of different precision meet in `f32`.
+        let met = if all.all(|p| p == first) {
+            first
+        } else {
+            Precision::F32
+        };
+        self.backend.tensor_bytes(shape, met, Role::Matrix)
+    }
+
+    fn weights(&self) -> u64 {
+        let (config, (names, prefix)) = (self.config, names(self.weights, self.config));
+        let (hidden, mlp, (q, kv)) = (config.hidden_size, config.intermediate_size, self.widths());
+        let table = |name: String, rows| self.matrix(&[name], [rows, hidden]);
+        let mut outside = table(format!("{prefix}{}", names.embedding), config.vocab_size);
+        if config.positions == Positions::Learned {
+            let rows = config.max_position_embeddings;
+            outside = outside.saturating_add(table(format!("{prefix}{}", names.positions), rows));
+        }
+        if !config.tie_word_embeddings {
+            let there = |name: &&&str| self.weights.contains(&format!("{name}.weight"));
+            let name = names.heads.iter().find(there).unwrap_or(&names.heads[0]);
+            outside = outside.saturating_add(table((*name).to_owned(), config.vocab_size));
+        }
+        // Every block is like the first but for precision, which files do not mix in practice.
+        let at = |name: &&str| format!("{prefix}{}.0.{name}", names.layer);
+        let projection = |names: &[&str], outputs: usize, inputs: usize, bias: bool| {
+            let names: Vec<String> = names.iter().map(at).collect();
+            let bias = if bias { self.dense(outputs) } else { 0 };
+            self.matrix(&names, [outputs, inputs]).saturating_add(bias)
+        };
+        let gate_up = if config.gated_mlp { 2 * mlp } else { mlp };
+        let norms = if config.norm_placement == NormPlacement::Both {
+            4
+        } else {
+            2
+        };
+        let norm = |width| match config.norm {
+            NormKind::Rms => self.dense(width),
+            NormKind::Layer => 2 * self.dense(width),
+        };
+        let layer = [
+            projection(names.qkv, q + 2 * kv, hidden, config.qkv_bias),
+            projection(&[names.output], hidden, q, config.output_bias),
+            projection(names.gate_up, gate_up, hidden, config.mlp_bias),
+            projection(&[names.down], hidden, mlp, config.mlp_bias),
+            norms * norm(hidden),
+            match config.qk_norm {
+                QkNorm::None => 0,
+                QkNorm::Head => 2 * norm(config.head_dim),
+                QkNorm::Width => norm(q).saturating_add(norm(kv)),
+            },
+        ];
+        let layer = layer.into_iter().fold(0, u64::saturating_add);
+        (layer.saturating_mul(config.num_hidden_layers as u64))
+            .saturating_add(outside)
+            .saturating_add(norm(hidden))
+    }
+
+    /// Of one block at a time: what its attention holds at once, and its MLP. A backend keeps the
+    /// memory of the one for the next block while it computes the other.
+    fn activations(&self, tokens: usize) -> u64 {
+        let config = self.config;
+        let (hidden, mlp, (q, kv)) = (config.hidden_size, config.intermediate_size, self.widths());
+        let gate_up = if config.gated_mlp { 2 * mlp } else { mlp };
+        let rotary = config.positions != Positions::Learned;
+        // Of each token: the residual stream, under its norm, and again in the order of a product.
+        let stream = 3 * hidden;
+        let turned = usize::from(rotary) + usize::from(config.qk_norm != QkNorm::None);
+        // Keys and values once more in the order of attention, and its result.
+        let attention = q + 2 * kv + turned * (q + kv) + 2 * kv + q;
+        // Activated, and again in the order of a product.
+        let mlp = gate_up + 2 * mlp;
+        // Of each tile of the vocabulary, its largest logit and a sum.
+        let head = 2 * config.vocab_size.div_ceil(256);
+        let token = self.dense(stream + attention + mlp + head);
+        let positions = tokens.min(config.max_position_embeddings);
+        let tables = if rotary {
+            self.dense(config.head_dim)
+        } else {
+            0
+        };
+        (token.saturating_mul(tokens as u64))
+            .saturating_add(tables.saturating_mul(positions as u64))
+    }
+}

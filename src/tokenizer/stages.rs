@@ -1,0 +1,123 @@
+//! What a `tokenizer.json` may ask the `tokenizers` library to do: its stages are a small language,
+//! and a file of a few kilobytes in it can ask for more memory than there is.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::tokenizer::field_error;
+
+/// The stages of a file; vocabulary and merges are left to the library.
+#[derive(Deserialize)]
+struct Stages {
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    post_processor: Value,
+    model: Option<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    dropout: Option<f64>,
+}
+
+/// Most that normaliser and pre-tokenizer may lengthen a text, as a factor. Those of real
+/// tokenizers, which write a space as `▁` or a byte as a letter, have two to six.
+const MAX_LENGTHENING: f64 = 64.0;
+
+/// Refuses what no tokenizer of a supported model does and an attack would: stages that lengthen a
+/// text beyond measure, those whose data the library trusts, merges left out at random. Returns the
+/// token that the post-processor begins a text with.
+///
+/// # Errors
+/// Text that is not JSON, or the field that is refused.
+pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
+    let stages: Stages = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
+    let refuse = |field: &str, message: String| Err(field_error(path.to_owned(), field, message));
+    if let Some(dropout) = stages.model.and_then(|m| m.dropout).filter(|d| *d != 0.0) {
+        let message = format!("{dropout} would encode a text in another way each time");
+        return refuse("model.dropout", message);
+    }
+    let mut lengthening = 1.0;
+    for (field, stage) in [
+        ("normalizer", &stages.normalizer),
+        ("pre_tokenizer", &stages.pre_tokenizer),
+    ] {
+        lengthening *= longest(stage).map_err(|m| field_error(path.to_owned(), field, m))?;
+        if lengthening > MAX_LENGTHENING {
+            let message = format!("could make a text {lengthening:e} times as long");
+            return refuse(field, message);
+        }
+    }
+    Ok(begins_with(&stages.post_processor, None))
+}
+
+/// An upper bound on how many times as long a stage makes a text of many bytes. The library finds
+/// the kind of a stage by its fields where the type is missing or wrong, and so does this.
+fn longest(stage: &Value) -> Result<f64, String> {
+    if stage.get("precompiled_charsmap").is_some() {
+        return Err("a `Precompiled` normaliser is not supported".to_owned());
+    }
+    let mut factor = 1.0;
+    if stage["type"] == "ByteLevel" || stage.get("trim_offsets").is_some() {
+        // Bytes above 127 become letters of two.
+        factor *= 2.0;
+    }
+    if stage["type"] == "Metaspace" || stage.get("replacement").is_some() {
+        // A mark of up to four bytes before every piece.
+        factor *= 5.0;
+    }
+    if let (Some(pattern), Some(content)) = (stage.get("pattern"), stage["content"].as_str()) {
+        // An expression may match nothing, before every letter.
+        let fixed = pattern["String"].as_str().filter(|p| !p.is_empty());
+        factor *= match fixed {
+            Some(pattern) => (content.len() as f64 / pattern.len() as f64).max(1.0),
+            None => 1.0 + content.len() as f64,
+        };
+    }
+    for list in ["normalizers", "pretokenizers"] {
+        for stage in stage[list].as_array().into_iter().flatten() {
+            factor *= longest(stage)?;
+        }
+    }
+    Ok(factor)
+}
+
+/// The token that a text begins with after a post-processor, where it is `first` before it.
+fn begins_with(processor: &Value, first: Option<u32>) -> Option<u32> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    if let Some(processors) = processor["processors"].as_array() {
+        return processors.iter().fold(first, |f, p| begins_with(p, f));
+    }
+    if let Some(class) = processor["cls"].as_array() {
+        return class.get(1).and_then(id);
+    }
+    let Some(template) = processor["single"].as_array() else {
+        return first;
+    };
+    // Of the empty text, a sequence is what came before.
+    template.iter().find_map(|piece| {
+        let name = piece["SpecialToken"]["id"].as_str();
+        let Some(name) = name else {
+            return first;
+        };
+        id(&processor["special_tokens"][name]["ids"][0])
+    })
+}
+
+/// Calls the library, which panics on some files that it accepted.
+pub(super) fn guarded<T>(
+    path: &Path,
+    call: impl FnOnce() -> tokenizers::Result<T>,
+) -> Result<T, Error> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|e| Error::format(path, e)),
+        Err(_) => Err(Error::format(path, "the tokenizers library panicked on it")),
+    }
+}
