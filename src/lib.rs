@@ -114,6 +114,7 @@ pub mod isoflop;
 pub mod ladder;
 pub mod log;
 pub mod model;
+pub mod released;
 pub mod report;
 pub mod scorer;
 pub mod tokenizer;

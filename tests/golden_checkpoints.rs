@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use common::{score, sequences, worst};
 use relscale::backend::reference::Reference;
-use relscale::model::Transformer;
+use relscale::model::{Config, Transformer};
 use relscale_cpu::Cpu;
+use safetensors::SafeTensors;
 
 fn checkpoints() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = ["checkpoints", "architectures"]
@@ -17,8 +18,29 @@ fn checkpoints() -> Vec<PathBuf> {
         .map(|entry| entry.unwrap().path())
         .collect();
     found.sort();
-    assert!(found.len() >= 21, "{found:?}");
+    assert!(found.len() >= 23, "{found:?}");
     found
+}
+
+#[test]
+fn parameters_are_the_elements_of_the_tensors() {
+    for dir in checkpoints() {
+        let config = Config::load(&dir).unwrap();
+        let mut elements = 0;
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "safetensors") {
+                let bytes = std::fs::read(path).unwrap();
+                for (name, tensor) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
+                    // What old files carry without use.
+                    if !name.ends_with("attention.bias") && !name.ends_with("masked_bias") {
+                        elements += tensor.shape().iter().product::<usize>() as u64;
+                    }
+                }
+            }
+        }
+        assert_eq!(config.parameters(), elements, "{}", dir.display());
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fit", &["ladder"]),
     ("report", &["fit", "ladder"]),
     ("isoflop", &["fit", "ladder"]),
+    ("released", &["checkpoint", "model", "ladder", "isoflop"]),
     ("conformance", &["backend", "checkpoint", "model"]),
     ("error", &[]),
 ];

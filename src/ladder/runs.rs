@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::csv::{Row, malformed, open};
+use super::csv::{COLUMNS, Row, malformed, open};
 use super::{FlopConvention, LadderError, Run};
 
 /// The columns of the long table that a table of runs needs: those of a run, and `checkpoint`.
@@ -43,6 +43,63 @@ pub struct RunTable {
 }
 
 impl RunTable {
+    /// A table of `runs`.
+    ///
+    /// # Errors
+    ///
+    /// No runs, a run that comes twice, or one with a field outside its domain.
+    pub fn new(flop_convention: FlopConvention, runs: Vec<Trained>) -> Result<Self, LadderError> {
+        // It holds what makes a run a run.
+        let mut ladder = super::Ladder::builder();
+        for trained in &runs {
+            ladder.run(trained.run.clone())?;
+        }
+        if runs.is_empty() {
+            return Err(LadderError::Empty { what: "runs" });
+        }
+        Ok(Self {
+            flop_convention,
+            runs,
+        })
+    }
+
+    /// Writes the table that [`from_csv`](Self::from_csv) reads, paths of checkpoints in full.
+    ///
+    /// # Errors
+    ///
+    /// [`LadderError::Io`] where the file cannot be written.
+    pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<(), LadderError> {
+        let path = path.as_ref();
+        let io = |message: String| LadderError::Io {
+            message: format!("{}: {message}", path.display()),
+        };
+        let mut out = csv::Writer::from_path(path).map_err(|e| io(e.to_string()))?;
+        let columns = [0, 1, 2, 3, 4, 5, 6, 12, 13, 14, 15].map(|c| COLUMNS[c]);
+        out.write_record(columns).map_err(|e| io(e.to_string()))?;
+        for Trained { run, checkpoint } in &self.runs {
+            let checkpoint = std::path::absolute(checkpoint).map_err(|e| io(e.to_string()))?;
+            let Some(checkpoint) = checkpoint.to_str() else {
+                let message = format!("the path {} is not Unicode", checkpoint.display());
+                return Err(io(message));
+            };
+            out.write_record([
+                run.corpus.as_str(),
+                &run.id,
+                &format!("{:e}", run.budget),
+                &format!("{:e}", run.flops),
+                &run.params.to_string(),
+                &run.tokens.to_string(),
+                &run.seed.map_or_else(String::new, |s| s.to_string()),
+                run.trajectory.as_deref().unwrap_or(""),
+                self.flop_convention.as_str(),
+                if run.held_out { "true" } else { "" },
+                checkpoint,
+            ])
+            .map_err(|e| io(e.to_string()))?;
+        }
+        out.flush().map_err(|e| io(e.to_string()))
+    }
+
     /// Reads the columns `run,corpus,budget,flops,params,tokens,checkpoint` and, where they are
     /// there, `seed`, `trajectory`, `held_out` and `flop_convention`, with the meanings of
     /// [`Ladder::from_csv`](super::Ladder::from_csv). Others are ignored. A relative `checkpoint`
@@ -128,6 +185,38 @@ mod tests {
         assert_eq!(table.runs[0].run.seed, Some(3));
         assert_eq!(table.runs[1].run.id, "a");
         assert_eq!(table.runs[1].checkpoint, std::env::temp_dir().join("x/a"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let path =
+            std::env::temp_dir().join(format!("relscale-{}-written.csv", std::process::id()));
+        let run = Run::new("a, \"b\"", "web", 1e18, 2.5e18, 1e8 + 1.0, 1.5e9);
+        let run = run.with_seed(7).with_held_out().with_trajectory("t");
+        let checkpoint = PathBuf::from("/models/a, b");
+        let other = Run::new("c", "web", 1e18, 0.1, 1e7, 1e9);
+        let table = RunTable::new(
+            FlopConvention::SixNd,
+            vec![
+                Trained { run, checkpoint },
+                Trained {
+                    run: other,
+                    checkpoint: "here/c".into(),
+                },
+            ],
+        )
+        .unwrap();
+        table.write_csv(&path).unwrap();
+        let read = RunTable::from_csv(&path).unwrap();
+        assert_eq!(read.flop_convention, table.flop_convention);
+        assert_eq!(read.runs[0], table.runs[0]);
+        assert_eq!(read.runs[1].run, table.runs[1].run);
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(read.runs[1].checkpoint, here.join("here/c"));
+        std::fs::remove_file(&path).unwrap();
+
+        let error = RunTable::new(FlopConvention::SixNd, vec![table.runs[0].clone(); 2]);
+        assert!(error.unwrap_err().to_string().contains("was added twice"));
     }
 
     #[test]

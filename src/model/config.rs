@@ -244,6 +244,60 @@ impl Config {
         Ok(config)
     }
 
+    /// Number of parameters: embeddings (once where the LM head shares them), projections and their
+    /// biases, norms.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::path::Path;
+    /// use relscale::model::Config;
+    ///
+    /// // Pythia-70M.
+    /// let text = r#"{"architectures": ["GPTNeoXForCausalLM"], "vocab_size": 50304, "hidden_size": 512,
+    ///     "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 2048,
+    ///     "max_position_embeddings": 2048, "rotary_pct": 0.25, "use_parallel_residual": true,
+    ///     "hidden_act": "gelu", "tie_word_embeddings": false}"#;
+    /// let config = Config::parse(text, Path::new("config.json"))?;
+    /// assert_eq!(config.parameters(), 70_426_624);
+    /// # Ok::<(), relscale::Error>(())
+    /// ```
+    pub fn parameters(&self) -> u64 {
+        // No product of dimensions, each below 2^28, leaves 128 bits.
+        let wide = |n: usize| n as u128;
+        let (hidden, mlp) = (wide(self.hidden_size), wide(self.intermediate_size));
+        let q = wide(self.num_attention_heads) * wide(self.head_dim);
+        let kv = wide(self.num_key_value_heads) * wide(self.head_dim);
+        let bias = |there: bool, n: u128| if there { n } else { 0 };
+        let norm = |width: u128| match self.norm {
+            NormKind::Rms => width,
+            NormKind::Layer => 2 * width,
+        };
+        let norms = match self.norm_placement {
+            NormPlacement::Both => 4,
+            NormPlacement::Before | NormPlacement::After => 2,
+        };
+        let qk_norms = match self.qk_norm {
+            QkNorm::None => 0,
+            QkNorm::Head => 2 * norm(wide(self.head_dim)),
+            QkNorm::Width => norm(q) + norm(kv),
+        };
+        let up = if self.gated_mlp { 2 * mlp } else { mlp };
+        let attention = (q + 2 * kv) * hidden + q * hidden;
+        let biases = bias(self.qkv_bias, q + 2 * kv)
+            + bias(self.output_bias, hidden)
+            + bias(self.mlp_bias, up + hidden);
+        let layer = attention + (up + mlp) * hidden + biases + norms * norm(hidden) + qk_norms;
+        let tables = if self.tie_word_embeddings { 1 } else { 2 };
+        let positions = match self.positions {
+            Positions::Rotary { .. } => 0,
+            Positions::Learned => wide(self.max_position_embeddings),
+        };
+        let all = wide(self.num_hidden_layers) * layer
+            + (tables * wide(self.vocab_size) + positions) * hidden
+            + norm(hidden);
+        u64::try_from(all).unwrap_or(u64::MAX)
+    }
+
     /// Whether attention of the layer is confined to the window.
     pub fn is_sliding(&self, layer: usize) -> bool {
         self.sliding_window.is_some()
