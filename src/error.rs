@@ -80,6 +80,13 @@ pub enum Error {
         /// What went wrong.
         message: String,
     },
+    /// A unit of a plan could not be scored or is not as it should be.
+    Unit {
+        /// Name of the unit.
+        unit: String,
+        /// What went wrong with it.
+        source: Box<Error>,
+    },
     /// An option has a value that makes no sense.
     Option {
         /// Name of the option.
@@ -166,6 +173,7 @@ impl fmt::Display for Error {
             Self::Item { id, message } => write!(f, "item `{id}`: {message}"),
             Self::Batch { message } => write!(f, "batch: {message}"),
             Self::Backend { backend, message } => write!(f, "backend `{backend}`: {message}"),
+            Self::Unit { unit, source } => write!(f, "unit `{unit}`: {source}"),
             Self::Option { option, message } => write!(f, "option `{option}`: {message}"),
         }
     }
@@ -175,6 +183,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
+            Self::Unit { source, .. } => Some(source),
             _ => None,
         }
     }

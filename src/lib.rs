@@ -22,5 +22,6 @@ pub mod model;
 pub mod report;
 pub mod scorer;
 pub mod tokenizer;
+pub mod units;
 
 pub use error::Error;

@@ -1,7 +1,7 @@
 //! Scores for the estimator and for data frames: the long table of several logs.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Table;
 use crate::error::Error;
@@ -21,8 +21,7 @@ struct Row<'a> {
 fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>, Error> {
     let mut rows = Vec::new();
     for &(run, table) in logs {
-        let at = table.key.scorers.iter().position(|s| s == scorer);
-        let at = at.ok_or_else(|| table.no_scorer(scorer))?;
+        let at = table.place_of(scorer)?;
         rows.extend(table.records.iter().map(|(item, record)| Row {
             run,
             distribution: &table.key.distribution,
@@ -47,53 +46,88 @@ pub fn export_csv(
     scorer: &str,
     convention: FlopConvention,
 ) -> Result<(), Error> {
-    let path = path.as_ref();
-    let failed = |e: csv::Error| Error::format(path, e);
-    let rows = rows(logs, scorer)?;
-    let mut out = csv::Writer::from_path(path).map_err(failed)?;
-    out.write_record([
-        "corpus",
-        "run",
-        "budget",
-        "flops",
-        "params",
-        "tokens",
-        "seed",
-        "distribution",
-        "cluster",
-        "item",
-        "loss",
-        "weight",
-        "trajectory",
-        "flop_convention",
-        "held_out",
-    ])
-    .map_err(failed)?;
-    for row in rows {
-        let run = row.run;
+    for (_, table) in logs {
+        table.place_of(scorer)?;
+    }
+    let mut out = LongTable::create(path.as_ref(), convention)?;
+    for (run, table) in logs {
+        out.add(run, table, scorer)?;
+    }
+    out.finish()
+}
+
+/// The long CSV, written log by log.
+pub(crate) struct LongTable {
+    path: PathBuf,
+    out: csv::Writer<File>,
+    convention: FlopConvention,
+}
+
+impl LongTable {
+    pub(crate) fn create(path: &Path, convention: FlopConvention) -> Result<Self, Error> {
+        let failed = |e: csv::Error| Error::format(path, e);
+        let mut out = csv::Writer::from_path(path).map_err(failed)?;
         out.write_record([
-            run.corpus.as_str(),
-            &run.id,
-            &format!("{:e}", run.budget),
-            &format!("{:e}", run.flops),
-            &run.params.to_string(),
-            &run.tokens.to_string(),
-            &run.seed.map_or_else(String::new, |s| s.to_string()),
-            row.distribution,
-            row.cluster,
-            row.item,
-            &(row.score.loss / row.score.weight).to_string(),
-            &row.score.weight.to_string(),
-            run.trajectory.as_deref().unwrap_or(""),
-            convention.as_str(),
-            if run.held_out { "true" } else { "" },
+            "corpus",
+            "run",
+            "budget",
+            "flops",
+            "params",
+            "tokens",
+            "seed",
+            "distribution",
+            "cluster",
+            "item",
+            "loss",
+            "weight",
+            "trajectory",
+            "flop_convention",
+            "held_out",
         ])
         .map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            out,
+            convention,
+        })
     }
-    out.flush().map_err(|e| Error::io(path, e))?;
-    File::open(path)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| Error::io(path, e))
+
+    pub(crate) fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
+        for row in rows(&[(run, table)], scorer)? {
+            let run = row.run;
+            let fields = [
+                run.corpus.as_str(),
+                &run.id,
+                &format!("{:e}", run.budget),
+                &format!("{:e}", run.flops),
+                &run.params.to_string(),
+                &run.tokens.to_string(),
+                &run.seed.map_or_else(String::new, |s| s.to_string()),
+                row.distribution,
+                row.cluster,
+                row.item,
+                &(row.score.loss / row.score.weight).to_string(),
+                &row.score.weight.to_string(),
+                run.trajectory.as_deref().unwrap_or(""),
+                self.convention.as_str(),
+                if run.held_out { "true" } else { "" },
+            ];
+            let written = self.out.write_record(fields);
+            written.map_err(|e| Error::format(&self.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the table is on the disk.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        let Self { path, out, .. } = self;
+        let file = out.into_inner();
+        let file = file.map_err(|e| {
+            let e = e.error();
+            Error::io(&path, std::io::Error::new(e.kind(), e.to_string()))
+        })?;
+        file.sync_all().map_err(|e| Error::io(&path, e))
+    }
 }
 
 /// Writes the table of [`export_csv`] as a Parquet file, in its columns and not compressed; `seed`
