@@ -181,11 +181,11 @@ fn log_of(folder: &Path, unit: &Unit) -> PathBuf {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn any_split_on_any_machines_is_the_table_of_one(
-        exponent in 3.5..7.0f64,
+        exponent in 4.0..7.0f64,
         machines in 1..5usize,
         order in any::<u64>(),
         cuts in prop::collection::vec(any::<u32>(), 6),
@@ -535,6 +535,10 @@ fn plans_that_are_edited_wrongly_are_refused_by_unit() {
             with(json, units);
         },
         "one too many",
+    );
+    refused(
+        &|json| json["units"][1]["flops"] = (-1).into(),
+        "`flops` is -1",
     );
     refused(
         &|json| json["relscale_plan"] = 2.into(),
