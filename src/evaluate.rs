@@ -18,6 +18,8 @@
 mod forest;
 mod windows;
 
+use serde::{Deserialize, Serialize};
+
 use crate::distribution::Distribution;
 use crate::error::Error;
 use crate::model::Model;
@@ -30,7 +32,8 @@ use windows::{Path, Windows};
 ///
 /// None of it but `bos`, `context`, `stride` and `truncate` changes a result; a backend that is reproducible
 /// gives the same bits for every `max_tokens`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Most tokens computed at once. A single sequence that is longer is computed alone.
     pub max_tokens: usize,
@@ -64,7 +67,8 @@ impl Default for Options {
 /// Where a beginning-of-sequence token is put.
 ///
 /// A text that begins with the token already has it: it is never doubled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Bos {
     /// As the checkpoint's own tokenizer does with a text: [`Bos::EveryWindow`] with its token
     /// where it puts one, [`Bos::Never`] where it does not or where there is no tokenizer.

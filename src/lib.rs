@@ -118,6 +118,7 @@ pub mod released;
 pub mod report;
 pub mod scorer;
 pub mod tokenizer;
+pub mod units;
 
 pub use error::Error;
 

@@ -60,6 +60,7 @@ use crate::tokenizer::Tokenizer;
 pub use export::export_csv;
 #[cfg(feature = "parquet")]
 pub use export::export_parquet;
+pub(crate) use export::write_csv;
 pub use key::{Key, checkpoint_hash, distribution_hash};
 
 /// The lock of a writer, given back when it is dropped.
@@ -104,7 +105,7 @@ impl Table {
         crate::checkpoint::file_size(path)?;
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let (table, _) = scan(path, file)?;
-        table.ok_or_else(|| Error::format(path, "a score log whose first line is not whole"))
+        table.ok_or_else(|| not_whole(path))
     }
 
     /// What the records have in common.
@@ -119,23 +120,26 @@ impl Table {
         &self.records
     }
 
-    /// Whether every item of the distribution has a record.
+    /// Whether every item of the distribution, or of the key's range of it, has a record.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.records.len() == self.key.items
+        self.records.len() == self.key.places().len()
     }
 
     /// The scores of one scorer, in the order of the item ids; `None` where the log has no such
     /// scorer.
     #[must_use]
     pub fn scores(&self, scorer: &str) -> Option<Vec<ItemScore>> {
-        let at = self.key.scorers.iter().position(|s| s == scorer)?;
+        self.place_of(scorer).ok().map(|at| self.scores_at(at))
+    }
+
+    fn scores_at(&self, at: usize) -> Vec<ItemScore> {
         let scores = self.records.iter().map(|(id, record)| ItemScore {
             id: id.clone(),
             cluster: record.cluster.clone(),
             score: record.scores[at],
         });
-        Some(scores.collect())
+        scores.collect()
     }
 
     /// Adds the scores of `run` to a ladder, a row a cluster.
@@ -148,7 +152,8 @@ impl Table {
         run: &Run,
         scorer: &str,
     ) -> Result<(), Error> {
-        let scores = self.scores(scorer).ok_or_else(|| self.no_scorer(scorer))?;
+        let at = self.place_of(scorer)?;
+        let scores = self.scores_at(at);
         for (cluster, total) in cluster_totals(&scores) {
             let (name, loss) = (&self.key.distribution, total.loss / total.weight);
             builder
@@ -161,15 +166,30 @@ impl Table {
         Ok(())
     }
 
-    fn no_scorer(&self, scorer: &str) -> Error {
-        Error::Option {
+    /// The place of a scorer's scores in those of a record.
+    fn place_of(&self, scorer: &str) -> Result<usize, Error> {
+        let at = self.key.scorers.iter().position(|s| s == scorer);
+        at.ok_or_else(|| Error::Option {
             option: "scorer",
             message: format!(
                 "the log of `{}` has {}, not `{scorer}`",
                 self.key.distribution,
                 self.key.scorers.join(", ")
             ),
+        })
+    }
+
+    /// A table without records.
+    pub(crate) fn empty(key: Key) -> Self {
+        Self {
+            key,
+            records: BTreeMap::new(),
         }
+    }
+
+    /// Adds the records of a log of other items.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.records.extend(other.records);
     }
 }
 
@@ -231,10 +251,7 @@ impl Log {
             path: path.to_owned(),
             file,
             _lock: lock,
-            table: Table {
-                key: key.clone(),
-                records: BTreeMap::new(),
-            },
+            table: Table::empty(key.clone()),
             seed,
             len,
             broken: false,
@@ -288,7 +305,7 @@ impl Log {
         self.file.sync_data().map_err(|e| Error::io(&self.path, e))
     }
 
-    /// Scores the items that have no record, each appended as soon as its batch is computed: a
+    /// Scores the items that have no record (those of the key's range, where it has one), each appended as soon as its batch is computed: a
     /// process that is killed loses the batch in flight, and nothing that is recorded is computed
     /// again.
     ///
@@ -305,10 +322,16 @@ impl Log {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), Error> {
         let (checkpoint, backend) = (&self.table.key.checkpoint, &self.table.key.backend);
-        let key = Key::new(checkpoint, backend, distribution, scorers, options)?;
+        let mut key = Key::new(checkpoint, backend, distribution, scorers, options)?;
+        key.range.clone_from(&self.table.key.range);
         self.table.key.expect(&key, &self.path)?;
+        let places = key.places();
+        if places.end > distribution.len() {
+            let message = format!("the log is of the items {places:?}");
+            return Err(Error::format(&self.path, message));
+        }
         let mut open = Vec::new();
-        for index in 0..distribution.len() {
+        for index in places {
             if !self
                 .table
                 .records
@@ -353,13 +376,27 @@ impl Log {
     /// # Errors
     /// What the system refuses.
     pub fn compact(self) -> Result<(), Error> {
-        let io = |e| Error::io(&self.path, e);
-        let (header, seed) = header_line(&self.path, &self.table.key)?;
-        replace(&self.path, |file| {
+        self.compact_to(&self.path)
+    }
+
+    /// Closes the log as [`Log::compact`] does, at another path, where a file that is there is
+    /// replaced: what is found there is always whole.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub fn move_to(self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.compact_to(path.as_ref())?;
+        fs::remove_file(&self.path).map_err(|e| Error::io(&self.path, e))
+    }
+
+    fn compact_to(&self, path: &Path) -> Result<(), Error> {
+        let io = |e| Error::io(path, e);
+        let (header, seed) = header_line(path, &self.table.key)?;
+        replace(path, |file| {
             let mut out = BufWriter::new(file);
             out.write_all(header.as_bytes()).map_err(io)?;
             for (id, record) in &self.table.records {
-                let line = record_line(&self.path, id, record, &seed)?;
+                let line = record_line(path, id, record, &seed)?;
                 out.write_all(line.as_bytes()).map_err(io)?;
             }
             out.flush().map_err(io)
@@ -510,48 +547,20 @@ fn verified<'a>(line: &'a [u8], seed: &str) -> Option<&'a [u8]> {
 /// The records of a log and the length of its whole lines; no table where not even the first line
 /// is whole.
 fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Error> {
-    let io = |e| Error::io(path, e);
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut line = Vec::new();
-    let mut next = |line: &mut Vec<u8>, number: usize| -> Result<bool, Error> {
-        line.clear();
-        reader
-            .by_ref()
-            .take(MAX_LINE)
-            .read_until(b'\n', line)
-            .map_err(io)?;
-        if line.len() as u64 == MAX_LINE && line.last() != Some(&b'\n') {
-            return Err(damaged(path, number, "it is too long"));
-        }
-        Ok(reader.fill_buf().map_err(io)?.is_empty())
+    let last = next_line(path, &mut reader, &mut line, 1)?;
+    let Some((key, seed)) = header(path, &line, last)? else {
+        return Ok((None, 0));
     };
-
-    let last = next(&mut line, 1)?;
-    let begins = line.starts_with(MARKER) || MARKER.starts_with(&line);
-    if !begins {
-        return Err(Error::format(path, "is not a score log of this version"));
-    }
-    let header = line.strip_suffix(b"\n").and_then(|l| verified(l, ""));
-    let Some(seed) = header.and_then(|check| std::str::from_utf8(check).ok()) else {
-        if last {
-            return Ok((None, 0));
-        }
-        return Err(damaged(path, 1, "its checksum does not fit"));
-    };
-    let seed = seed.to_owned();
-    let header: Header =
-        serde_json::from_slice(&line).map_err(|e| damaged(path, 1, &e.to_string()))?;
-    let mut table = Table {
-        key: header.key,
-        records: BTreeMap::new(),
-    };
+    let mut table = Table::empty(key);
     let mut len = line.len() as u64;
     let mut lines: HashMap<String, usize> = HashMap::new();
     let mut done = last;
     let mut number = 1;
     while !done {
         number += 1;
-        done = next(&mut line, number)?;
+        done = next_line(path, &mut reader, &mut line, number)?;
         let whole = line
             .strip_suffix(b"\n")
             .filter(|l| verified(l, &seed).is_some());
@@ -582,6 +591,58 @@ fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Error> {
         len += line.len() as u64;
     }
     Ok((Some(table), len))
+}
+
+/// Reads a line with its line feed, and says whether it is the last.
+fn next_line(
+    path: &Path,
+    reader: &mut BufReader<File>,
+    line: &mut Vec<u8>,
+    number: usize,
+) -> Result<bool, Error> {
+    let io = |e| Error::io(path, e);
+    line.clear();
+    reader
+        .by_ref()
+        .take(MAX_LINE)
+        .read_until(b'\n', line)
+        .map_err(io)?;
+    if line.len() as u64 == MAX_LINE && line.last() != Some(&b'\n') {
+        return Err(damaged(path, number, "it is too long"));
+    }
+    Ok(reader.fill_buf().map_err(io)?.is_empty())
+}
+
+/// The key in the first line and the seed of the checksums of the others; none where it is not
+/// whole and the last.
+fn header(path: &Path, line: &[u8], last: bool) -> Result<Option<(Key, String)>, Error> {
+    let begins = line.starts_with(MARKER) || MARKER.starts_with(line);
+    if !begins {
+        return Err(Error::format(path, "is not a score log of this version"));
+    }
+    let whole = line.strip_suffix(b"\n").and_then(|l| verified(l, ""));
+    let Some(seed) = whole.and_then(|check| std::str::from_utf8(check).ok()) else {
+        if last {
+            return Ok(None);
+        }
+        return Err(damaged(path, 1, "its checksum does not fit"));
+    };
+    let header: Header =
+        serde_json::from_slice(line).map_err(|e| damaged(path, 1, &e.to_string()))?;
+    Ok(Some((header.key, seed.to_owned())))
+}
+
+fn read_key(path: &Path) -> Result<Key, Error> {
+    crate::checkpoint::file_size(path)?;
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut line = Vec::new();
+    let last = next_line(path, &mut BufReader::new(file), &mut line, 1)?;
+    let header = header(path, &line, last)?;
+    header.map_or_else(|| Err(not_whole(path)), |(key, _)| Ok(key))
+}
+
+fn not_whole(path: &Path) -> Error {
+    Error::format(path, "a score log whose first line is not whole")
 }
 
 fn damaged(path: &Path, line: usize, message: &str) -> Error {

@@ -195,6 +195,50 @@ pub fn chance_level(
     Ok((!distribution.is_empty()).then(|| sum / distribution.len() as f64))
 }
 
+/// The scorer with this [name](Scorer::name).
+///
+/// # Errors
+/// Another name, with those there are.
+///
+/// # Examples
+/// ```
+/// use relscale::scorer::named;
+///
+/// assert_eq!(named("error_rate_per_byte")?.name(), "error_rate_per_byte");
+/// assert!(named("accuracy").unwrap_err().to_string().contains("brier"));
+/// # Ok::<(), relscale::Error>(())
+/// ```
+pub fn named(name: &str) -> Result<Box<dyn Scorer>, Error> {
+    let mut all: Vec<Box<dyn Scorer>> = vec![
+        Box::new(BitsPerByte),
+        Box::new(NatsPerByte),
+        Box::new(NatsPerToken),
+        Box::new(ChoiceLogLoss),
+        Box::new(ChoiceProbNorm),
+        Box::new(Brier),
+    ];
+    for normalisation in [
+        Normalisation::Raw,
+        Normalisation::PerByte,
+        Normalisation::PerCharacter,
+        Normalisation::PerToken,
+        Normalisation::Unconditional,
+    ] {
+        all.push(Box::new(ErrorRate(normalisation)));
+        all.push(Box::new(MatchingProbability(normalisation)));
+    }
+    match all.iter().position(|scorer| scorer.name() == name) {
+        Some(found) => Ok(all.swap_remove(found)),
+        None => {
+            let names: Vec<&str> = all.iter().map(|scorer| scorer.name()).collect();
+            Err(Error::Option {
+                option: "scorer",
+                message: format!("`{name}` is none of {}", names.join(", ")),
+            })
+        }
+    }
+}
+
 /// `−log₂ p` of the text, or of the gold choice, per byte of UTF-8 that its tokens stand for.
 ///
 /// A choice's space counts where its tokens hold it, so that it does not matter on which side of

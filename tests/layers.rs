@@ -29,6 +29,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "ladder",
         ],
     ),
+    (
+        "units",
+        &[
+            "model",
+            "distribution",
+            "scorer",
+            "tokenizer",
+            "evaluate",
+            "ladder",
+            "log",
+        ],
+    ),
     ("fit", &["ladder"]),
     ("report", &["fit", "ladder"]),
     ("isoflop", &["fit", "ladder"]),

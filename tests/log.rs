@@ -514,7 +514,7 @@ fn child_that_scores() {
     };
     let items = texts(200);
     let model = Oracle {
-        pause: std::time::Duration::from_millis(2),
+        pause: std::time::Duration::from_millis(5),
         ..Oracle::default()
     };
     let mut log = Log::open(path, &key(&items)).unwrap();
@@ -550,7 +550,8 @@ fn a_process_killed_hard_loses_nothing() {
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         };
-        assert!(records() > before);
+        // On a busy machine the last child may have come to the end before it was killed.
+        assert!(records() > before || before == items.len());
         if status.success() {
             break;
         }

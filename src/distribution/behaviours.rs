@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::jsonl::each_line;
 use super::{Content, Item, Items, csv_error, entries, stem};
@@ -102,7 +102,8 @@ impl Default for Groups {
 }
 
 /// How questions are asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// What stands before the question.
     pub before: String,

@@ -11,6 +11,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Content, Item, Items, files, stem};
 use crate::error::Error;
 
@@ -129,7 +131,8 @@ impl Group {
 }
 
 /// What a question looks like and what is scored after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Prompt {
     /// The standard prompt, `question\nA. …\nB. …\nC. …\nD. …\nAnswer:`, and a letter with its
     /// text, `" A. …"`.
@@ -142,7 +145,8 @@ pub enum Prompt {
 }
 
 /// How questions are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// What a question looks like.
     pub prompt: Prompt,

@@ -9,6 +9,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::jsonl::{Seen, each_line, name};
@@ -16,7 +17,8 @@ use super::{Content, Item, Items, check, stem};
 use crate::error::Error;
 
 /// Names of the fields of a document, and how they make an item.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Fields {
     /// The context.
     pub query: String,

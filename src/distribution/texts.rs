@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::jsonl::{Seen, each_line, name};
@@ -13,7 +14,8 @@ use super::{Content, Item, Items, csv_error, entries, files, stem};
 use crate::error::Error;
 
 /// Names of the fields of a corpus in JSON lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Fields {
     /// The text.
     pub text: String,

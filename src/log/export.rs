@@ -1,5 +1,6 @@
 //! Scores for the estimator and for data frames: the long table of several logs.
 
+use std::fs::File;
 use std::path::Path;
 
 use super::{Table, replace};
@@ -20,8 +21,7 @@ struct Row<'a> {
 fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>, Error> {
     let mut rows = Vec::new();
     for &(run, table) in logs {
-        let at = table.key.scorers.iter().position(|s| s == scorer);
-        let at = at.ok_or_else(|| table.no_scorer(scorer))?;
+        let at = table.place_of(scorer)?;
         rows.extend(table.records.iter().map(|(item, record)| Row {
             run,
             distribution: &table.key.distribution,
@@ -47,15 +47,28 @@ pub fn export_csv(
     scorer: &str,
     convention: FlopConvention,
 ) -> Result<(), Error> {
-    let path = path.as_ref();
-    let failed = |e: csv::Error| match e.into_kind() {
-        csv::ErrorKind::Io(e) => Error::io(path, e),
-        kind => Error::format(path, format!("{kind:?}")),
-    };
-    let rows = rows(logs, scorer)?;
+    for (_, table) in logs {
+        table.place_of(scorer)?;
+    }
+    write_csv(path.as_ref(), convention, |table| {
+        let mut all = logs.iter();
+        all.try_for_each(|(run, log)| table.add(run, log, scorer))
+    })
+}
+
+/// Writes the long CSV of what `fill` adds, log by log; it takes the place of `path` once it is whole.
+pub(crate) fn write_csv(
+    path: &Path,
+    convention: FlopConvention,
+    fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
     replace(path, |file| {
-        let mut out = csv::Writer::from_writer(file);
-        out.write_record([
+        let mut table = LongTable {
+            path,
+            out: csv::Writer::from_writer(file),
+            convention,
+        };
+        table.row(&[
             "corpus",
             "run",
             "budget",
@@ -71,11 +84,25 @@ pub fn export_csv(
             "trajectory",
             "flop_convention",
             "held_out",
-        ])
-        .map_err(failed)?;
-        for row in rows {
+        ])?;
+        fill(&mut table)?;
+        table.out.flush().map_err(|e| Error::io(path, e))
+    })
+}
+
+/// The long CSV that is being written.
+pub(crate) struct LongTable<'a> {
+    path: &'a Path,
+    out: csv::Writer<&'a File>,
+    convention: FlopConvention,
+}
+
+impl LongTable<'_> {
+    /// Adds a row an item of `table`.
+    pub(crate) fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
+        for row in rows(&[(run, table)], scorer)? {
             let run = row.run;
-            out.write_record([
+            self.row(&[
                 run.corpus.as_str(),
                 &run.id,
                 &format!("{:e}", run.budget),
@@ -89,13 +116,20 @@ pub fn export_csv(
                 &(row.score.loss / row.score.weight).to_string(),
                 &row.score.weight.to_string(),
                 run.trajectory.as_deref().unwrap_or(""),
-                convention.as_str(),
+                self.convention.as_str(),
                 if run.held_out { "true" } else { "" },
-            ])
-            .map_err(failed)?;
+            ])?;
         }
-        out.flush().map_err(|e| Error::io(path, e))
-    })
+        Ok(())
+    }
+
+    fn row(&mut self, fields: &[&str; 15]) -> Result<(), Error> {
+        let written = self.out.write_record(fields);
+        written.map_err(|e| match e.into_kind() {
+            csv::ErrorKind::Io(e) => Error::io(self.path, e),
+            kind => Error::format(self.path, format!("{kind:?}")),
+        })
+    }
 }
 
 /// Writes the table of [`export_csv`] as a Parquet file, in its columns and not compressed; `seed`
@@ -111,7 +145,6 @@ pub fn export_parquet(
     scorer: &str,
     convention: FlopConvention,
 ) -> Result<(), Error> {
-    use std::fs::File;
     use std::sync::Arc;
 
     use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,10 @@ pub struct Key {
     pub backend: String,
     /// Version of this crate.
     pub version: String,
+    /// The items that the log is of, where it is of a part of the distribution: their places,
+    /// counted from 0, without the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<Range<usize>>,
 }
 
 impl Key {
@@ -55,12 +60,31 @@ impl Key {
         scorers: &[&dyn Scorer],
         options: &Options,
     ) -> Result<Self, Error> {
-        Ok(Self {
-            checkpoint: checkpoint.into(),
-            distribution: distribution.name().to_owned(),
-            distribution_hash: distribution_hash(distribution)?,
-            items: distribution.len(),
-            scorers: scorers.iter().map(|s| s.name().to_owned()).collect(),
+        let scorers = scorers.iter().map(|s| s.name().to_owned()).collect();
+        let hash = distribution_hash(distribution)?;
+        let (name, items) = (distribution.name(), distribution.len());
+        let (checkpoint, backend) = (checkpoint.into(), backend.into());
+        Ok(Self::of(
+            checkpoint, backend, name, hash, items, scorers, options,
+        ))
+    }
+
+    /// The key of a distribution of `items` items with the hash `hash`.
+    pub(crate) fn of(
+        checkpoint: String,
+        backend: String,
+        distribution: &str,
+        hash: String,
+        items: usize,
+        scorers: Vec<String>,
+        options: &Options,
+    ) -> Self {
+        Self {
+            checkpoint,
+            distribution: distribution.to_owned(),
+            distribution_hash: hash,
+            items,
+            scorers,
             bos: match options.bos {
                 Bos::ModelDefault => "model_default".to_owned(),
                 Bos::Never => "never".to_owned(),
@@ -70,32 +94,65 @@ impl Key {
             context: options.context,
             stride: options.stride,
             truncate: options.truncate,
-            backend: backend.into(),
+            backend,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-        })
+            range: None,
+        }
+    }
+
+    /// The key of a log of a part of the items: `range` are their places in the distribution.
+    ///
+    /// # Errors
+    /// A range without items, or with some that the distribution does not have.
+    pub fn with_range(mut self, range: Range<usize>) -> Result<Self, Error> {
+        if range.is_empty() || range.end > self.items {
+            return Err(Error::Option {
+                option: "range",
+                message: format!("{range:?} is not a part of {} items", self.items),
+            });
+        }
+        self.range = Some(range);
+        Ok(self)
+    }
+
+    /// The key of the log `path`, from its first line.
+    ///
+    /// # Errors
+    /// A file that is not a log, or whose first line is damaged or not whole.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        super::read_key(path.as_ref())
+    }
+
+    /// The places of the items that a log has a record of when it is complete.
+    pub(super) fn places(&self) -> Range<usize> {
+        self.range.clone().unwrap_or(0..self.items)
     }
 
     /// Refuses `self`, which the log `path` has, where `wanted` is another.
-    pub(super) fn expect(&self, wanted: &Self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn expect(&self, wanted: &Self, path: &Path) -> Result<(), Error> {
         // Through JSON, so that a new field cannot be forgotten here.
         let map = |key: &Self| match serde_json::to_value(key) {
             Ok(serde_json::Value::Object(map)) => map,
             _ => serde_json::Map::new(),
         };
         let (there, wanted) = (map(self), map(wanted));
-        match wanted
-            .iter()
-            .find(|(field, value)| there.get(*field) != Some(value))
-        {
+        // A field that is left out where it is empty is there in one of them only.
+        let mut fields = wanted.keys().chain(there.keys());
+        match fields.find(|field| there.get(*field) != wanted.get(*field)) {
             None => Ok(()),
-            Some((field, value)) => Err(Error::Key {
-                path: path.to_owned(),
-                field: field.clone(),
-                message: format!(
-                    "the log has {}, not {value}; score into another file",
-                    there.get(field).unwrap_or(&serde_json::Value::Null)
-                ),
-            }),
+            Some(field) => {
+                let value = |map: &serde_json::Map<_, _>| map.get(field).cloned();
+                let (there, wanted) = (value(&there), value(&wanted));
+                Err(Error::Key {
+                    path: path.to_owned(),
+                    field: field.clone(),
+                    message: format!(
+                        "the log has {}, not {}; score into another file",
+                        there.unwrap_or_default(),
+                        wanted.unwrap_or_default()
+                    ),
+                })
+            }
         }
     }
 }
