@@ -36,11 +36,12 @@
 //! everything behind the table.
 //!
 //! # From checkpoints
-//! A folder of checkpoints, two files of texts, and the crate `relscale-cpu`. A log a checkpoint and
-//! text: killed and started again, it goes on where it was.
+//! A folder of checkpoints, two files of texts ([`Items::from_jsonl`] has the format), and the crate
+//! `relscale-cpu`. A log a checkpoint and text: killed and started again, it goes on where it was.
+//! Build it with `--release`; without, the kernels are many times slower.
 //! ```no_run
-//! use relscale::evaluate;
 //! use relscale::distribution::Items;
+//! use relscale::evaluate;
 //! use relscale::fit::{Options, analyze};
 //! use relscale::ladder::{Ladder, Run};
 //! use relscale::log::{Key, Log, checkpoint_hash};
@@ -98,6 +99,7 @@
 //! returns [`Error`], tables [`ladder::LadderError`], the estimator [`fit::FitError`]: all three are
 //! [`std::error::Error`]s and convert with `?` into a `Box<dyn Error>`.
 //!
+//! [`Items::from_jsonl`]: distribution::Items::from_jsonl
 //! [`Ladder::from_csv`]: ladder::Ladder::from_csv
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

@@ -17,7 +17,10 @@ pub mod plot;
 impl fmt::Display for Analysis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = &self.options;
-        writeln!(f, "Relative scaling laws of {}", self.ladder)?;
+        match self.ladder.as_str() {
+            "" => writeln!(f, "Relative scaling laws")?,
+            name => writeln!(f, "Relative scaling laws of {name}")?,
+        }
         writeln!(
             f,
             "baseline {}; {:.0} % intervals; margin {} % per decade; items {:?}; specification {}",

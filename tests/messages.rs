@@ -1,0 +1,119 @@
+//! What a newcomer reads after a mistake: the message says what is there and what is wanted.
+
+use relscale::fit::{DesignChoice, Options, analyze};
+use relscale::ladder::Ladder;
+
+const HEADER: &str = "corpus,run,budget,flops,params,tokens,distribution,loss\n";
+
+/// Rungs of five budgets on two distributions.
+fn table() -> String {
+    let mut table = HEADER.to_owned();
+    for (i, budget) in [1e18_f64, 3e18, 1e19, 3e19, 1e20].iter().enumerate() {
+        for (name, beta) in [("web", 0.050), ("news", 0.062)] {
+            let loss = (1.0 + 0.002 * (i % 2) as f64) * (budget / 1e19).powf(-beta);
+            table += &format!("c,r{i},{budget},{budget},1e8,1e10,{name},{loss}\n");
+        }
+    }
+    table
+}
+
+#[test]
+fn a_table_that_cannot_be_read_says_why() {
+    let good = table();
+    let without_loss = good.replacen("loss", "Loss", 1);
+    let short = format!("{HEADER}c,r,1e18\n");
+    let comma = format!("{HEADER}c,r,1e18,1e18,1e8,1e10,web,3,5\n");
+    for (text, message) in [
+        (
+            without_loss.as_str(),
+            "t.csv: no column named \"loss\"; the first line has corpus, run, budget, flops, \
+             params, tokens, distribution, Loss",
+        ),
+        (
+            &HEADER.replace(',', ";"),
+            "t.csv: no column named \"corpus\"; the first line has \"corpus;run;budget;flops;\
+             params;tokens;distribution;loss\", which is not separated by commas",
+        ),
+        (
+            "",
+            "t.csv: no column named \"corpus\"; the first line has none",
+        ),
+        (HEADER, "the ladder has no runs"),
+        (&short, "t.csv, line 2: 3 fields, the first line has 8"),
+        (&comma, "t.csv, line 2: 9 fields, the first line has 8"),
+    ] {
+        let error = Ladder::from_csv(text.as_bytes(), "t.csv").unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+    let latin = [HEADER.as_bytes(), b"c,r\xfc,1,1,1,1,web,1\n"].concat();
+    let error = Ladder::from_csv(latin.as_slice(), "t.csv").unwrap_err();
+    assert_eq!(error.to_string(), "t.csv, line 2: field 2 is not UTF-8");
+
+    let error = Ladder::load_csv("no/such.csv").unwrap_err().to_string();
+    assert!(error.starts_with("no/such.csv: "), "{error}");
+}
+
+#[test]
+fn a_spreadsheet_may_begin_with_a_byte_order_mark() {
+    let text = format!("\u{feff}{}", table().replace('\n', "\r\n"));
+    let ladder = Ladder::from_csv(text.as_bytes(), "t.csv").unwrap();
+    assert_eq!(ladder.runs().len(), 5);
+}
+
+#[test]
+fn an_analysis_that_cannot_be_made_says_why() {
+    let ladder = Ladder::from_csv(table().as_bytes(), "t.csv").unwrap();
+    assert_eq!(
+        analyze(&ladder, &Options::new("wbe"))
+            .unwrap_err()
+            .to_string(),
+        "no distribution named \"wbe\" in the ladder, which has news, web"
+    );
+    let mut itself = Options::new("web");
+    itself.treatments = vec!["web".into()];
+    assert_eq!(
+        analyze(&ladder, &itself).unwrap_err().to_string(),
+        "\"web\" is the baseline and cannot be compared with itself"
+    );
+    let mut percent = Options::new("web");
+    percent.alpha = 95.0;
+    assert_eq!(
+        analyze(&ladder, &percent).unwrap_err().to_string(),
+        "alpha (0.05 for 95 % intervals, 0.5 at most) is 95, outside its domain"
+    );
+    let keep = |wanted: &str| {
+        let table = table();
+        let lines: Vec<&str> = table
+            .lines()
+            .enumerate()
+            .filter(|(i, line)| *i == 0 || line.contains(wanted))
+            .map(|(_, line)| line)
+            .collect();
+        Ladder::from_csv(lines.join("\n").as_bytes(), "t.csv").unwrap()
+    };
+    assert_eq!(
+        analyze(&keep(",web,"), &Options::new("web"))
+            .unwrap_err()
+            .to_string(),
+        "too few distributions besides the baseline and the aggregate: 0 found, 1 needed"
+    );
+    // Several sizes at one budget: what is missing is budgets, not a design.
+    let one = format!(
+        "{}c,s,1e18,1e18,2e8,5e9,web,3\nc,s,1e18,1e18,2e8,5e9,news,4\n",
+        table()
+            .lines()
+            .take(3)
+            .map(|l| format!("{l}\n"))
+            .collect::<String>()
+            .replace("1000000000000000000", "1e18")
+    );
+    let one = Ladder::from_csv(one.as_bytes(), "t.csv").unwrap();
+    for design in [DesignChoice::Auto, DesignChoice::Rungs] {
+        let mut options = Options::new("web");
+        options.design = design;
+        assert_eq!(
+            analyze(&one, &options).unwrap_err().to_string(),
+            "too few budgets of corpus \"c\": 1 found, 3 needed"
+        );
+    }
+}
