@@ -31,6 +31,10 @@ struct Model {
 /// tokenizers, which write a space as `▁` or a byte as a letter, have two to six.
 const MAX_LENGTHENING: f64 = 64.0;
 
+/// Most letters of all regular expressions together, what is repeated counted as often: a class of
+/// Unicode is five letters and tens of kilobytes compiled. Real tokenizers have less than 2000.
+const MAX_EXPRESSIONS: f64 = 16_384.0;
+
 /// Refuses what no tokenizer of a supported model does and an attack would: stages that lengthen a
 /// text beyond measure, those whose data the library trusts, merges left out at random. Returns the
 /// token that the post-processor begins a text with.
@@ -44,11 +48,16 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
         let message = format!("{dropout} would encode a text in another way each time");
         return refuse("model.dropout", message);
     }
-    let mut lengthening = 1.0;
+    let (mut lengthening, mut letters) = (1.0, 0.0);
     for (field, stage) in [
         ("normalizer", &stages.normalizer),
         ("pre_tokenizer", &stages.pre_tokenizer),
     ] {
+        letters += expressions(stage);
+        if letters > MAX_EXPRESSIONS {
+            let message = format!("expressions of {letters:e} letters, repetitions counted");
+            return refuse(field, message);
+        }
         lengthening *= longest(stage).map_err(|m| field_error(path.to_owned(), field, m))?;
         if lengthening > MAX_LENGTHENING {
             let message = format!("could make a text {lengthening:e} times as long");
@@ -87,6 +96,35 @@ fn longest(stage: &Value) -> Result<f64, String> {
         }
     }
     Ok(factor)
+}
+
+/// Letters of the regular expressions of a stage, each times all the numbers of repetition in it.
+fn expressions(stage: &Value) -> f64 {
+    let mut letters = match stage["pattern"]["Regex"].as_str() {
+        None => 0.0,
+        Some(expression) => {
+            let mut letters = expression.len() as f64;
+            let parts: Vec<&str> = expression.split('{').collect();
+            for pair in parts.windows(2) {
+                // `\x{4000}` is a letter.
+                let letter = ["\\x", "\\u", "\\U"].iter().any(|l| pair[0].ends_with(l));
+                let count = pair[1].split_once('}').map_or("", |(count, _)| count);
+                let counts = count
+                    .split(',')
+                    .filter_map(|n| n.trim().parse::<f64>().ok());
+                if !letter {
+                    letters *= counts.fold(1.0, f64::max);
+                }
+            }
+            letters
+        }
+    };
+    for list in ["normalizers", "pretokenizers"] {
+        for stage in stage[list].as_array().into_iter().flatten() {
+            letters += expressions(stage);
+        }
+    }
+    letters
 }
 
 /// The token that a text begins with after a post-processor, where it is `first` before it.
