@@ -30,7 +30,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 /// Bytes that may be allocated for a byte of a file: a number of JSON, `1,`, is two bytes in the
 /// file and thirty-two in memory, with the list of them copied as it grows. Weights take far less.
 const MULTIPLE: usize = 64;
-/// And for any file: buffers, and the trace of a panic that is caught.
+/// And for any file: buffers.
 const CONSTANT: usize = 4 << 20;
 
 /// One measurement at a time; everything is counted.
@@ -640,7 +640,7 @@ fn models_of_a_tokenizer() {
         (
             "a prefix longer than a token",
             with(&|model| model["continuing_subword_prefix"] = json!("abcdef")),
-            "tokenizer.json",
+            "field `model.continuing_subword_prefix`",
         ),
         (
             "an expression that is too large",

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -25,6 +26,8 @@ struct Stages {
 #[derive(Deserialize)]
 struct Model {
     dropout: Option<f64>,
+    continuing_subword_prefix: Option<String>,
+    merges: Option<IgnoredAny>,
 }
 
 /// Most that normaliser and pre-tokenizer may lengthen a text, as a factor. Those of real
@@ -44,9 +47,17 @@ const MAX_EXPRESSIONS: f64 = 16_384.0;
 pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
     let stages: Stages = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
     let refuse = |field: &str, message: String| Err(field_error(path.to_owned(), field, message));
-    if let Some(dropout) = stages.model.and_then(|m| m.dropout).filter(|d| *d != 0.0) {
-        let message = format!("{dropout} would encode a text in another way each time");
-        return refuse("model.dropout", message);
+    if let Some(model) = stages.model {
+        if let Some(dropout) = model.dropout.filter(|d| *d != 0.0) {
+            let message = format!("{dropout} would encode a text in another way each time");
+            return refuse("model.dropout", message);
+        }
+        let prefix = model.continuing_subword_prefix.unwrap_or_default();
+        if model.merges.is_some() && !prefix.is_empty() {
+            // The library cuts it off every token that is merged, whether it is there or not.
+            let message = format!("{prefix:?} is not supported with merges");
+            return refuse("model.continuing_subword_prefix", message);
+        }
     }
     let (mut lengthening, mut letters) = (1.0, 0.0);
     for (field, stage) in [
