@@ -30,7 +30,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 /// Bytes that may be allocated for a byte of a file: a number of JSON, `1,`, is two bytes in the
 /// file and thirty-two in memory, with the list of them copied as it grows. Weights take far less.
 const MULTIPLE: usize = 64;
-/// And for any file: buffers, and the trace of a panic that is caught.
+/// And for any file: buffers.
 const CONSTANT: usize = 4 << 20;
 
 /// One measurement at a time; everything is counted.
@@ -611,6 +611,10 @@ fn models_of_a_tokenizer() {
         change(&mut json["model"]);
         json
     };
+    let split = |expression: &str| {
+        json!({"type": "Split", "behavior": "Isolated", "invert": false,
+            "pattern": {"Regex": expression}})
+    };
     // An id is but a name: no table is as long as the largest.
     let huge = with(&|model| model["vocab"]["ab"] = json!(u32::MAX));
     assert_eq!(
@@ -636,15 +640,18 @@ fn models_of_a_tokenizer() {
         (
             "a prefix longer than a token",
             with(&|model| model["continuing_subword_prefix"] = json!("abcdef")),
-            "tokenizer.json",
+            "field `model.continuing_subword_prefix`",
         ),
         (
             "an expression that is too large",
-            tokenizer(
-                json!({"pre_tokenizer": {"type": "Split", "behavior": "Isolated",
-                "invert": false, "pattern": {"Regex": "((a{1000}){1000}){1000}"}}}),
-            ),
-            "tokenizer.json",
+            tokenizer(json!({"pre_tokenizer": split("((a{1000}){1000}){1000}")})),
+            "field `pre_tokenizer`",
+        ),
+        (
+            "expressions without end",
+            tokenizer(json!({"pre_tokenizer": {"type": "Sequence",
+                "pretokenizers": vec![split(r"\p{L}+|\p{N}{1,3}"); 1000]}})),
+            "field `pre_tokenizer`",
         ),
     ] {
         let error = encoded(&folder, what, &json).unwrap_err();
@@ -693,6 +700,35 @@ fn models_of_a_tokenizer() {
     }
 }
 
+/// The largest expressions that are accepted, and a text: not a multiple of the file, but bounded.
+#[test]
+fn what_a_tokenizer_takes_at_most() {
+    let _alone = alone();
+    let folder = Folder::new("most");
+    let peak = |run: &mut dyn FnMut()| {
+        let before = MEMORY.current_usage();
+        MEMORY.reset_peak_usage();
+        run();
+        MEMORY.peak_usage().saturating_sub(before)
+    };
+    let pattern = json!({"Regex": r"\p{L}".repeat(3000)});
+    let split = json!({"type": "Split", "pattern": pattern, "behavior": "Isolated",
+        "invert": false});
+    let file = tokenizer(json!({ "pre_tokenizer": split })).to_string();
+    folder.write("tokenizer.json", file);
+    let expressions = peak(&mut || drop(Tokenizer::load(&folder.0)));
+    folder.write("tokenizer.json", tokenizer(json!({})).to_string());
+    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    let text = "a".repeat(1 << 20);
+    let encoding = peak(&mut || drop(tokenizer.encode(&text).unwrap()));
+    println!(
+        "expressions {expressions} bytes, a text {} a byte",
+        encoding >> 20
+    );
+    assert!(expressions < 128 << 20, "{expressions}");
+    assert!(encoding < 1024 * text.len(), "{encoding}");
+}
+
 /// An expression that tries the same letters again and again is given up by the library.
 #[test]
 fn expressions_that_never_end() {
@@ -724,10 +760,12 @@ fn lines(path: &Path, what: &str) {
         }),
     ];
     for error in results.into_iter().filter_map(Result::err) {
-        assert!(
-            matches!(error, Error::Line { line: 1 | 2, .. }),
-            "{what}: {error}"
+        // Where nothing is read, nothing was there.
+        let named = matches!(
+            error,
+            Error::Line { line: 1 | 2, .. } | Error::Format { .. }
         );
+        assert!(named, "{what}: {error}");
     }
 }
 

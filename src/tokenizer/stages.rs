@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -25,11 +26,17 @@ struct Stages {
 #[derive(Deserialize)]
 struct Model {
     dropout: Option<f64>,
+    continuing_subword_prefix: Option<String>,
+    merges: Option<IgnoredAny>,
 }
 
 /// Most that normaliser and pre-tokenizer may lengthen a text, as a factor. Those of real
 /// tokenizers, which write a space as `▁` or a byte as a letter, have two to six.
 const MAX_LENGTHENING: f64 = 64.0;
+
+/// Most letters of all regular expressions together, what is repeated counted as often: a class of
+/// Unicode is five letters and tens of kilobytes compiled. Real tokenizers have less than 2000.
+const MAX_EXPRESSIONS: f64 = 16_384.0;
 
 /// Refuses what no tokenizer of a supported model does and an attack would: stages that lengthen a
 /// text beyond measure, those whose data the library trusts, merges left out at random. Returns the
@@ -40,15 +47,28 @@ const MAX_LENGTHENING: f64 = 64.0;
 pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
     let stages: Stages = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
     let refuse = |field: &str, message: String| Err(field_error(path.to_owned(), field, message));
-    if let Some(dropout) = stages.model.and_then(|m| m.dropout).filter(|d| *d != 0.0) {
-        let message = format!("{dropout} would encode a text in another way each time");
-        return refuse("model.dropout", message);
+    if let Some(model) = stages.model {
+        if let Some(dropout) = model.dropout.filter(|d| *d != 0.0) {
+            let message = format!("{dropout} would encode a text in another way each time");
+            return refuse("model.dropout", message);
+        }
+        let prefix = model.continuing_subword_prefix.unwrap_or_default();
+        if model.merges.is_some() && !prefix.is_empty() {
+            // The library cuts it off every token that is merged, whether it is there or not.
+            let message = format!("{prefix:?} is not supported with merges");
+            return refuse("model.continuing_subword_prefix", message);
+        }
     }
-    let mut lengthening = 1.0;
+    let (mut lengthening, mut letters) = (1.0, 0.0);
     for (field, stage) in [
         ("normalizer", &stages.normalizer),
         ("pre_tokenizer", &stages.pre_tokenizer),
     ] {
+        letters += expressions(stage);
+        if letters > MAX_EXPRESSIONS {
+            let message = format!("expressions of {letters:e} letters, repetitions counted");
+            return refuse(field, message);
+        }
         lengthening *= longest(stage).map_err(|m| field_error(path.to_owned(), field, m))?;
         if lengthening > MAX_LENGTHENING {
             let message = format!("could make a text {lengthening:e} times as long");
@@ -87,6 +107,35 @@ fn longest(stage: &Value) -> Result<f64, String> {
         }
     }
     Ok(factor)
+}
+
+/// Letters of the regular expressions of a stage, each times all the numbers of repetition in it.
+fn expressions(stage: &Value) -> f64 {
+    let mut letters = match stage["pattern"]["Regex"].as_str() {
+        None => 0.0,
+        Some(expression) => {
+            let mut letters = expression.len() as f64;
+            let parts: Vec<&str> = expression.split('{').collect();
+            for pair in parts.windows(2) {
+                // `\x{4000}` is a letter.
+                let letter = ["\\x", "\\u", "\\U"].iter().any(|l| pair[0].ends_with(l));
+                let count = pair[1].split_once('}').map_or("", |(count, _)| count);
+                let counts = count
+                    .split(',')
+                    .filter_map(|n| n.trim().parse::<f64>().ok());
+                if !letter {
+                    letters *= counts.fold(1.0, f64::max);
+                }
+            }
+            letters
+        }
+    };
+    for list in ["normalizers", "pretokenizers"] {
+        for stage in stage[list].as_array().into_iter().flatten() {
+            letters += expressions(stage);
+        }
+    }
+    letters
 }
 
 /// The token that a text begins with after a post-processor, where it is `first` before it.
