@@ -8,6 +8,8 @@
 //! - **Killed at any byte**, a log loses at most the line being written: the next [`Log::open`]
 //!   cuts a last line off that is not whole. A damaged line before it is an error that names it.
 //! - **Another key** is an error that names the field: stale results cannot be mixed in.
+//! - **A part** of the items may have a log of its own, whose key has their places
+//!   ([`Key::with_range`]); [`units`](crate::units) makes such logs and puts them together.
 //! - **One writer at a time**: an empty file `<log>.lock` beside the log is locked while it is open
 //!   for writing. It stays there. Readers need no lock.
 //! - **Durability**: [`Log::append`] hands the whole line to the system before it returns, so that

@@ -2,19 +2,35 @@
 # A study on a Ray cluster of two nodes on this machine, of which one is killed while it works: the
 # table has the bytes of one machine.
 #
-#     bash tests/cluster/ray.sh         # installs Ray in target/cluster/ray unless RAY_BIN has it
+#     bash tests/cluster/ray.sh         # as root; installs Ray in target/cluster/ray
 #
-# Everything listens on loopback, keeps its files in a folder of its own and is stopped.
+# Ray listens on every interface: all of it is in a network of its own that has none but loopback.
+# Its files are in a folder of their own, and it is stopped.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-bin=${RAY_BIN:-$root/target/cluster/ray/bin}
-if [ ! -x "$bin/ray" ]; then
-    step "Ray"
-    python3 -m venv "$root/target/cluster/ray"
-    "$bin/pip" install -q ray
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+bin=$root/target/cluster/ray/bin
+if [ "${1:-}" != inside ]; then
+    if [ ! -x "$bin/ray" ]; then
+        python3 -m venv "$root/target/cluster/ray"
+        "$bin/pip" install -q ray
+    fi
+    if [ -z "${UNITS:-}" ]; then (cd "$root" && cargo build --release --example units); fi
+    export UNITS=${UNITS:-$root/target/release/examples/units}
+    exec unshare --net bash "${BASH_SOURCE[0]}" inside
 fi
+python3 - <<'PY'
+# `ip link set lo up`, without the program.
+import fcntl, socket, struct
 
-groups=()
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 1))
+PY
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+sessions=()
+# A node is many processes, those of one session.
+of_session() { ps -o pid= --sid "$1" || true; }
+signal() { of_session "$2" | xargs -r kill "-$1" 2>/dev/null || true; }
 finish() {
     status=$?
     set +e
@@ -23,13 +39,12 @@ finish() {
             echo "-- $log" && tail -15 "$log"
         done >&2
     fi
-    # Ended as groups: a node is many processes.
-    for group in "${groups[@]}"; do
-        kill -TERM -- "-$group" 2>/dev/null
-    done
-    for group in "${groups[@]}"; do
-        for _ in 1 2 3 4 5 6 7 8; do kill -0 -- "-$group" 2>/dev/null && sleep 1; done
-        kill -KILL -- "-$group" 2>/dev/null
+    for session in "${sessions[@]}"; do
+        kill -TERM "$session" 2>/dev/null
+        for _ in 1 2 3 4 5 6 7 8; do
+            if [ -n "$(of_session "$session")" ]; then sleep 1; fi
+        done
+        signal KILL "$session"
     done
     rm -rf "$work"
     exit "$status"
@@ -46,7 +61,7 @@ node() {
     shift
     setsid "$bin/ray" start --block --num-cpus=1 --object-store-memory=100000000 \
         --temp-dir="$work/ray" --disable-usage-stats "$@" >"$work/$name.log" 2>&1 &
-    groups+=($!)
+    sessions+=($!)
 }
 node head --head --port="$port" --node-ip-address=127.0.0.1 --include-dashboard=false
 alive() {
@@ -72,7 +87,7 @@ both() { [ "$(find "$work/study/logs" -name '*.part' | wc -l)" -ge 2 ] && at_lea
 wait_for 120 "units on both nodes" both
 
 step "the second node is killed"
-kill -KILL -- "-$second"
+signal KILL "$second"
 [ "$(done_units)" -lt "$all_units" ] || fail "the study is too small for this machine"
 "$units" list "$work/study" --left | head -3
 wait "$driver" || fail "the driver failed"
