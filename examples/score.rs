@@ -6,25 +6,23 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
-use relscale::backend::reference::Reference;
 use relscale::distribution::{Content, Distribution, Items};
 use relscale::evaluate::{Bos, Options, Progress, log_likelihoods};
-use relscale::model::{Model, Transformer};
 use relscale::tokenizer::Tokenizer;
-use relscale_cpu::Cpu;
-use relscale_cuda::{Cuda, Precision};
+
+#[path = "common/mod.rs"]
+mod common;
+
+use common::{Engine, number};
 
 const USAGE: &str = "usage: score --checkpoint DIR --items FILE.jsonl --out FILE.jsonl
-  --backend cpu|cuda|reference   cpu by default; the reference computes in f64
-  --device N                number of the GPU of the cuda backend, 0 by default
-  --precision bf16|f16|f32|tf32  what the cuda backend stores, bf16 by default
   --max-tokens N            most tokens computed at once, 8192 by default
-  --threads N               threads of the cpu backend, one a core by default
   --bos never|ID            token put before every window of a text and every context; what the
                             checkpoint's tokenizer does by default
   --bos-first ID            the same, before the first window only
@@ -38,10 +36,7 @@ struct Arguments {
     checkpoint: String,
     items: String,
     out: String,
-    backend: String,
-    threads: Option<usize>,
-    device: usize,
-    precision: Precision,
+    engine: Engine,
     per_token: bool,
     repeat: usize,
     options: Options,
@@ -52,10 +47,7 @@ fn arguments() -> Result<Arguments, String> {
         checkpoint: String::new(),
         items: String::new(),
         out: String::new(),
-        backend: "cpu".to_owned(),
-        threads: None,
-        device: 0,
-        precision: Precision::default(),
+        engine: Engine::default(),
         per_token: false,
         repeat: 1,
         options: Options::default(),
@@ -67,26 +59,11 @@ fn arguments() -> Result<Arguments, String> {
                 .next()
                 .ok_or_else(|| format!("{option} needs a value"))
         };
-        let number = |text: String| {
-            text.parse::<usize>()
-                .map_err(|_| format!("{option}: `{text}` is not a number"))
-        };
+        let number = |text: String| number(&option, &text);
         match option.as_str() {
             "--checkpoint" => found.checkpoint = value()?,
             "--items" => found.items = value()?,
             "--out" => found.out = value()?,
-            "--backend" => found.backend = value()?,
-            "--threads" => found.threads = Some(number(value()?)?),
-            "--device" => found.device = number(value()?)?,
-            "--precision" => {
-                found.precision = match value()?.as_str() {
-                    "bf16" => Precision::Bf16,
-                    "f16" => Precision::F16,
-                    "f32" => Precision::F32,
-                    "tf32" => Precision::Tf32,
-                    other => return Err(format!("--precision: `{other}` is not known")),
-                };
-            }
             "--max-tokens" => found.options.max_tokens = number(value()?)?,
             "--context" => found.options.context = Some(number(value()?)?),
             "--stride" => found.options.stride = Some(number(value()?)?),
@@ -103,6 +80,7 @@ fn arguments() -> Result<Arguments, String> {
             "--truncate" => found.options.truncate = true,
             "--repeat" => found.repeat = number(value()?)?.max(1),
             "--per-token" => found.per_token = true,
+            _ if found.engine.take(&option, &mut value)? => {}
             _ => return Err(format!("unknown option {option}")),
         }
     }
@@ -118,34 +96,10 @@ fn arguments() -> Result<Arguments, String> {
     Ok(found)
 }
 
-fn load(arguments: &Arguments) -> Result<Box<dyn Model>, Error> {
-    let dir = &arguments.checkpoint;
-    Ok(match arguments.backend.as_str() {
-        "cpu" => {
-            let cpu = arguments
-                .threads
-                .map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
-            Box::new(Transformer::load(dir, cpu)?)
-        }
-        "cuda" => {
-            let cuda = Cuda::on_device(arguments.device, arguments.precision)?;
-            Box::new(Transformer::load(dir, cuda)?)
-        }
-        "reference" => Box::new(Transformer::load(dir, Reference::<f64>::new())?),
-        other => {
-            let message = format!("`{other}` is not one of cpu, cuda, reference");
-            return Err(Error::Option {
-                option: "--backend",
-                message,
-            });
-        }
-    })
-}
-
 fn run(arguments: &Arguments) -> Result<(), Error> {
     let start = Instant::now();
     let items = Items::from_jsonl(&arguments.items)?;
-    let model = load(arguments)?;
+    let model = arguments.engine.load(Path::new(&arguments.checkpoint))?;
     let text = |i| matches!(items.item(i), Ok(item) if matches!(item.content, Content::Text(_) | Content::Choices { .. }));
     let tokenizer = if (0..items.len()).any(text) {
         Some(Tokenizer::load(&arguments.checkpoint)?)
@@ -234,7 +188,7 @@ fn main() -> ExitCode {
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(message) => {
-            eprintln!("{message}\n{USAGE}");
+            eprintln!("{message}\n{USAGE}\n{}", Engine::USAGE);
             return ExitCode::from(2);
         }
     };
