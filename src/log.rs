@@ -289,12 +289,13 @@ impl Log {
     }
 
     /// Scores the items that have no record, each appended as soon as its batch is computed: a
-    /// process that is killed loses the batch in flight, and nothing that is recorded is computed
+    /// process that is killed loses the batch in flight (with [replicas](Model::replicas), those of all
+    /// and what waits for them), and nothing that is recorded is computed
     /// again.
     ///
     /// # Errors
-    /// A distribution, scorers or options other than those of the key, by field; whatever the
-    /// evaluation, a scorer or [`Log::append`] refuses.
+    /// A distribution, scorers, options or a tokenizer's way with special tokens other than those of
+    /// the key, by field; whatever the evaluation, a scorer or [`Log::append`] refuses.
     pub fn score(
         &mut self,
         model: &dyn Model,
@@ -305,7 +306,9 @@ impl Log {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), Error> {
         let (checkpoint, backend) = (&self.table.key.checkpoint, &self.table.key.backend);
+        let parsed = tokenizer.is_some_and(Tokenizer::parses_special_tokens);
         let key = Key::new(checkpoint, backend, distribution, scorers, options)?;
+        let key = key.with_special_tokens_parsed(parsed);
         self.table.key.expect(&key, &self.path)?;
         let mut open = Vec::new();
         for index in 0..distribution.len() {

@@ -37,6 +37,9 @@ pub struct Key {
     pub stride: Option<usize>,
     /// Whether the start of a context that is too long is dropped.
     pub truncate: bool,
+    /// Whether special tokens written in a text become their ids.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub special_tokens_parsed: bool,
     /// Backend and precision, as the caller names them (`"cpu f32"`).
     pub backend: String,
     /// Version of this crate.
@@ -44,7 +47,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of scoring `distribution` with `scorers` and `options` on `backend`.
+    /// The key of scoring `distribution` with `scorers` and `options` on `backend`, special tokens
+    /// written in texts being text.
     ///
     /// # Errors
     /// An item that cannot be read.
@@ -70,9 +74,18 @@ impl Key {
             context: options.context,
             stride: options.stride,
             truncate: options.truncate,
+            special_tokens_parsed: false,
             backend: backend.into(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         })
+    }
+
+    /// The same key for a tokenizer
+    /// [told to parse special tokens](crate::tokenizer::Tokenizer::with_special_tokens_parsed).
+    #[must_use]
+    pub fn with_special_tokens_parsed(mut self, parsed: bool) -> Self {
+        self.special_tokens_parsed = parsed;
+        self
     }
 
     /// Refuses `self`, which the log `path` has, where `wanted` is another.
@@ -83,19 +96,20 @@ impl Key {
             _ => serde_json::Map::new(),
         };
         let (there, wanted) = (map(self), map(wanted));
-        match wanted
-            .iter()
-            .find(|(field, value)| there.get(*field) != Some(value))
-        {
+        // A field that is left out is false.
+        let no = serde_json::Value::Bool(false);
+        let values = |field: &str| [&there, &wanted].map(|map| map.get(field).unwrap_or(&no));
+        let mut fields = wanted.keys().chain(there.keys());
+        match fields.find(|field| values(field)[0] != values(field)[1]) {
             None => Ok(()),
-            Some((field, value)) => Err(Error::Key {
-                path: path.to_owned(),
-                field: field.clone(),
-                message: format!(
-                    "the log has {}, not {value}; score into another file",
-                    there.get(field).unwrap_or(&serde_json::Value::Null)
-                ),
-            }),
+            Some(field) => {
+                let [there, wanted] = values(field);
+                Err(Error::Key {
+                    path: path.to_owned(),
+                    field: field.clone(),
+                    message: format!("the log has {there}, not {wanted}; score into another file"),
+                })
+            }
         }
     }
 }
