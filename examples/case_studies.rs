@@ -12,14 +12,12 @@
 //! (JSON), the picture of the ratios and that of the exponents (SVG), and the losses by item (CSV,
 //! for the `fit` example).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use relscale::distribution::behaviours::{self, Groups};
 use relscale::distribution::mmlu::{self, Mmlu, Prompt};
 use relscale::distribution::texts::{self, Fields};
@@ -27,14 +25,16 @@ use relscale::distribution::{Content, Distribution, Item, Items, matched};
 use relscale::evaluate::{Bos, Options as Scoring};
 use relscale::fit::{Analysis, Averaging, Flag, Options, analyze};
 use relscale::ladder::{Ladder, RunTable, Trained};
-use relscale::log::{Key, Log, Table, checkpoint_hash, export_csv};
-use relscale::model::Transformer;
+use relscale::log::export_csv;
 use relscale::report::plot;
 use relscale::scorer::{
     BitsPerByte, ChoiceLogLoss, ErrorRate, MatchingProbability, Normalisation, Scorer, chance_level,
 };
-use relscale::tokenizer::Tokenizer;
-use relscale_cpu::Cpu;
+
+#[path = "common/mod.rs"]
+mod common;
+
+use common::{Engine, Tables, Task, score};
 
 const USAGE: &str = "usage: case_studies --data DIR --out DIR
   --bytes N   most bytes of a distribution of running text, 12000 by default
@@ -326,84 +326,6 @@ fn sampled(groups: Vec<Items>, items: usize) -> Result<(Vec<Items>, usize), rels
     Ok((some, of))
 }
 
-/// Logs by run and distribution (`part/name`).
-type Tables = BTreeMap<(String, String), Table>;
-
-/// Something to score, under the name of its log.
-struct Task<'a> {
-    log: String,
-    items: &'a Items,
-    scorers: &'a [&'a dyn Scorer],
-}
-
-/// Scores what has no record yet; each worker a run at a time on one thread, as the models are too
-/// small to share one.
-fn score(
-    runs: &[Trained],
-    tasks: &[Task<'_>],
-    logs: &Path,
-) -> Result<(Tables, usize), Box<dyn Error + Send + Sync>> {
-    let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
-        ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
-    );
-    let mut order: Vec<&Trained> = runs.iter().collect();
-    order.sort_by(|a, b| b.run.params.total_cmp(&a.run.params));
-    let queue = Mutex::new(VecDeque::from(order));
-    let found = Mutex::new((Tables::new(), 0));
-    let work = || -> Result<(), Box<dyn Error + Send + Sync>> {
-        let cpu = Cpu::with_threads(1)?;
-        loop {
-            let next = queue.lock().map_err(|e| e.to_string())?.pop_front();
-            let Some(Trained { run, checkpoint }) = next else {
-                return Ok(());
-            };
-            bar.set_message(run.id.clone());
-            let hash = checkpoint_hash(checkpoint)?;
-            let model = Transformer::load(checkpoint, cpu.clone())?;
-            let tokenizer = Tokenizer::load(checkpoint)?;
-            for task in tasks {
-                let path = logs.join(&run.id).join(format!("{}.jsonl", task.log));
-                if let Some(folder) = path.parent() {
-                    fs::create_dir_all(folder)?;
-                }
-                let key = Key::new(&hash, "cpu f32", task.items, task.scorers, &scoring())?;
-                let mut log = Log::open(&path, &key).map_err(|e| match e {
-                    relscale::Error::Key { .. } => format!("{e} (with another --out)").into(),
-                    e => Box::<dyn Error + Send + Sync>::from(e),
-                })?;
-                let before = log.table().records().len();
-                log.score(
-                    &model,
-                    Some(&tokenizer),
-                    task.items,
-                    task.scorers,
-                    &scoring(),
-                    &mut |_| {},
-                )?;
-                let table = log.table().clone();
-                let mut found = found.lock().map_err(|e| e.to_string())?;
-                found.1 += table.records().len() - before;
-                found.0.insert((run.id.clone(), task.log.clone()), table);
-            }
-            bar.inc(run.params as u64);
-        }
-    };
-    let workers = std::thread::available_parallelism()?.get().min(runs.len());
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let all = threads.into_iter().map(|thread| match thread.join() {
-            Ok(result) => result,
-            Err(_) => Err("a worker panicked".into()),
-        });
-        // Every worker is waited for before the first error is returned.
-        all.collect::<Vec<_>>()
-            .into_iter()
-            .collect::<Result<(), _>>()
-    })?;
-    bar.finish_and_clear();
-    found.into_inner().map_err(|e| e.to_string().into())
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = match Arguments::parse() {
         Ok(arguments) => arguments,
@@ -447,7 +369,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Box<dyn Erro
         trained.runs.len(),
         arguments.out.join("logs").display()
     );
-    let (tables, scored) = score(&trained.runs, &tasks, &arguments.out.join("logs"))?;
+    // Each worker a run at a time on one thread: the models are too small to share one.
+    let engine = Engine {
+        threads: Some(1),
+        ..Engine::default()
+    };
+    let (tables, scored) = score(
+        &trained.runs,
+        &tasks,
+        &arguments.out.join("logs"),
+        &scoring(),
+        &engine,
+        std::thread::available_parallelism()?.get(),
+    )?;
 
     let mut text = String::new();
     for study in &studies {
@@ -497,6 +431,9 @@ fn fitted(
     for items in &part.distributions {
         if let Some(level) = chance_level(scorer, items)? {
             options.chance.insert(items.name().to_owned(), level);
+            if scorer.chance_either_side() {
+                options.chance_either_side.insert(items.name().to_owned());
+            }
         }
     }
     let analysis = match analyze(&ladder, &options) {

@@ -6,26 +6,23 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
-use relscale::backend::reference::Reference;
 use relscale::distribution::{Content, Distribution, Items};
 use relscale::evaluate::{Bos, Options, Progress, log_likelihoods};
-use relscale::model::{Model, Transformer};
 use relscale::tokenizer::Tokenizer;
-use relscale_cpu::Cpu;
-use relscale_cuda::{Cuda, Precision};
+
+#[path = "common/mod.rs"]
+mod common;
+
+use common::{Engine, number};
 
 const USAGE: &str = "usage: score --checkpoint DIR --items FILE.jsonl --out FILE.jsonl
-  --backend cpu|cuda|reference   cpu by default; the reference computes in f64
-  --device N                number of the GPU of the cuda backend, 0 by default
-  --precision bf16|f16|f32|tf32  what the cuda backend stores, bf16 by default
   --max-tokens N            most tokens computed at once, 8192 by default
-  --memory-limit BYTES      refuse a checkpoint that would take more, weights and activations
-  --threads N               threads of the cpu backend, one a core by default
   --bos never|ID            token put before every window of a text and every context; what the
                             checkpoint's tokenizer does by default
   --bos-first ID            the same, before the first window only
@@ -39,13 +36,9 @@ struct Arguments {
     checkpoint: String,
     items: String,
     out: String,
-    backend: String,
-    threads: Option<usize>,
-    device: usize,
-    precision: Precision,
+    engine: Engine,
     per_token: bool,
     repeat: usize,
-    memory_limit: u64,
     options: Options,
 }
 
@@ -54,13 +47,9 @@ fn arguments() -> Result<Arguments, String> {
         checkpoint: String::new(),
         items: String::new(),
         out: String::new(),
-        backend: "cpu".to_owned(),
-        threads: None,
-        device: 0,
-        precision: Precision::default(),
+        engine: Engine::default(),
         per_token: false,
         repeat: 1,
-        memory_limit: u64::MAX,
         options: Options::default(),
     };
     let mut words = std::env::args().skip(1);
@@ -70,27 +59,11 @@ fn arguments() -> Result<Arguments, String> {
                 .next()
                 .ok_or_else(|| format!("{option} needs a value"))
         };
-        let number = |text: String| {
-            text.parse::<usize>()
-                .map_err(|_| format!("{option}: `{text}` is not a number"))
-        };
+        let number = |text: String| number(&option, &text);
         match option.as_str() {
             "--checkpoint" => found.checkpoint = value()?,
             "--items" => found.items = value()?,
             "--out" => found.out = value()?,
-            "--backend" => found.backend = value()?,
-            "--threads" => found.threads = Some(number(value()?)?),
-            "--device" => found.device = number(value()?)?,
-            "--precision" => {
-                found.precision = match value()?.as_str() {
-                    "bf16" => Precision::Bf16,
-                    "f16" => Precision::F16,
-                    "f32" => Precision::F32,
-                    "tf32" => Precision::Tf32,
-                    other => return Err(format!("--precision: `{other}` is not known")),
-                };
-            }
-            "--memory-limit" => found.memory_limit = number(value()?)? as u64,
             "--max-tokens" => found.options.max_tokens = number(value()?)?,
             "--context" => found.options.context = Some(number(value()?)?),
             "--stride" => found.options.stride = Some(number(value()?)?),
@@ -107,6 +80,7 @@ fn arguments() -> Result<Arguments, String> {
             "--truncate" => found.options.truncate = true,
             "--repeat" => found.repeat = number(value()?)?.max(1),
             "--per-token" => found.per_token = true,
+            _ if found.engine.take(&option, &mut value)? => {}
             _ => return Err(format!("unknown option {option}")),
         }
     }
@@ -122,40 +96,13 @@ fn arguments() -> Result<Arguments, String> {
     Ok(found)
 }
 
-fn load(arguments: &Arguments) -> Result<Box<dyn Model>, Error> {
-    let dir = &arguments.checkpoint;
-    let (tokens, limit) = (arguments.options.max_tokens, arguments.memory_limit);
-    Ok(match arguments.backend.as_str() {
-        "cpu" => {
-            let cpu = arguments
-                .threads
-                .map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
-            Box::new(Transformer::load_within(dir, cpu, tokens, limit)?)
-        }
-        "cuda" => {
-            let cuda = Cuda::on_device(arguments.device, arguments.precision)?;
-            Box::new(Transformer::load_within(dir, cuda, tokens, limit)?)
-        }
-        "reference" => Box::new(Transformer::load_within(
-            dir,
-            Reference::<f64>::new(),
-            tokens,
-            limit,
-        )?),
-        other => {
-            let message = format!("`{other}` is not one of cpu, cuda, reference");
-            return Err(Error::Option {
-                option: "--backend",
-                message,
-            });
-        }
-    })
-}
-
 fn run(arguments: &Arguments) -> Result<(), Error> {
     let start = Instant::now();
     let items = Items::from_jsonl(&arguments.items)?;
-    let model = load(arguments)?;
+    let model = arguments.engine.load(
+        Path::new(&arguments.checkpoint),
+        arguments.options.max_tokens,
+    )?;
     let text = |i| matches!(items.item(i), Ok(item) if matches!(item.content, Content::Text(_) | Content::Choices { .. }));
     let tokenizer = if (0..items.len()).any(text) {
         Some(Tokenizer::load(&arguments.checkpoint)?)
@@ -244,7 +191,7 @@ fn main() -> ExitCode {
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(message) => {
-            eprintln!("{message}\n{USAGE}");
+            eprintln!("{message}\n{USAGE}\n{}", Engine::USAGE);
             return ExitCode::from(2);
         }
     };

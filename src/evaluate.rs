@@ -16,6 +16,7 @@
 //! - A context that is too long is an error unless [`Options::truncate`] is set.
 
 mod forest;
+mod replicas;
 mod windows;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,8 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::scorer::{ItemScore, Likelihoods, Scorer};
 use crate::tokenizer::Tokenizer;
-use forest::{Group, forest, order, pack};
+use forest::{Group, order, pack};
+use replicas::answers;
 use windows::{Path, Windows};
 
 /// How items are cut into sequences and packed into batches.
@@ -95,7 +97,8 @@ pub struct Progress {
 ///
 /// Items are computed in the order of their tokens, in batches of at most `options.max_tokens`; a
 /// prefix that paths of a batch share (few-shot examples, a question) is computed once.
-/// `progress` is called after every batch.
+/// `progress` is called after every batch. Where the model has [replicas](Model::replicas), each is
+/// given a batch as soon as it is free; the answers are the same.
 ///
 /// # Errors
 /// An item that needs a tokenizer where none is given, that holds no scorable token, or whose
@@ -129,7 +132,8 @@ pub fn log_likelihoods(
 /// Hands the log-likelihoods of the items `indices` to `sink`, each as soon as the batch that
 /// completes it is computed.
 ///
-/// The order is that of computing, the same at every call with the same arguments. An error of
+/// The order is that of computing, the same at every call with the same arguments and for any number
+/// of [replicas](Model::replicas), of which those that are ahead wait. An error of
 /// `sink` ends the evaluation and is returned. `progress` is called after the sinks of a batch.
 ///
 /// # Errors
@@ -158,19 +162,10 @@ pub fn log_likelihoods_each(
     let batches = pack(&groups, options.max_tokens);
     let total = batches.iter().map(|b| b.cost).sum();
     let mut tokens = 0;
-    for batch in batches {
-        let paths: Vec<&Path> = batch.groups.iter().flat_map(|g| &g.paths).collect();
-        let (batch_tokens, order) = forest(&paths)?;
-        let values = model.log_likelihoods(&batch_tokens)?;
-        if values.len() != batch_tokens.targets().len() {
-            return Err(Error::batch(format!(
-                "the model answered {} of {} targets",
-                values.len(),
-                batch_tokens.targets().len()
-            )));
-        }
+    answers(model, &batches, &mut |batch, order, values| {
+        let paths: Vec<&Path> = batch.paths().collect();
         let mut values = values.into_iter();
-        for &path in &order {
+        for path in order {
             let path = paths[path];
             let Some(answer) = &mut pending[path.item].1 else {
                 return Err(Error::batch("a path of an item that is complete"));
@@ -196,8 +191,8 @@ pub fn log_likelihoods_each(
         }
         tokens += batch.cost;
         progress(Progress { tokens, total });
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The scores of every item of a distribution, in its order.
@@ -229,7 +224,7 @@ pub fn evaluate(
 mod tests {
     use super::*;
     use crate::distribution::{Content, Item, Items};
-    use crate::model::Batch;
+    use crate::model::{Batch, Replicas};
     use crate::scorer::{BitsPerByte, NatsPerToken, Sequence, Warning};
 
     /// Answers with a hash of the whole path and the token, so that any slip in packing, sharing
@@ -461,6 +456,138 @@ mod tests {
         let computed = model.computed.into_inner();
         assert!(computed <= alone + batches * 2 * 40, "{computed}");
         assert_eq!((last.tokens, last.total), (last.total, computed));
+    }
+
+    /// A replica that is slow, or that fails its batch of this number.
+    struct Replica {
+        hash: Hash,
+        pause: std::time::Duration,
+        fails: Option<usize>,
+        batches: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    }
+
+    impl Model for Replica {
+        fn vocab_size(&self) -> usize {
+            self.hash.vocab_size()
+        }
+
+        fn context_len(&self) -> usize {
+            self.hash.context_len()
+        }
+
+        fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
+            let number = self
+                .batches
+                .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            std::thread::sleep(self.pause);
+            if self.fails.is_some_and(|fails| number >= fails) {
+                return Err(Error::backend("hash", "no memory"));
+            }
+            self.hash.log_likelihoods(batch)
+        }
+    }
+
+    type Counters = Vec<std::sync::Arc<std::sync::atomic::AtomicUsize>>;
+
+    /// Replicas of the pauses in microseconds, and the number of batches each was given.
+    fn replicas(of: &[(u64, Option<usize>)]) -> (Replicas, Counters) {
+        let mut counters = Counters::new();
+        let models = of.iter().map(|&(pause, fails)| {
+            let batches = std::sync::Arc::default();
+            counters.push(std::sync::Arc::clone(&batches));
+            let replica = Replica {
+                hash: Hash::new(64),
+                pause: std::time::Duration::from_micros(pause),
+                fails,
+                batches,
+            };
+            Box::new(replica) as Box<dyn Model>
+        });
+        let models = models.collect();
+        (Replicas::new(models).unwrap(), counters)
+    }
+
+    #[test]
+    fn replicas_share_the_batches_and_answer_as_one_model() {
+        let items = Items::new("test", few_shot(20)).unwrap();
+        let indices: Vec<usize> = (0..items.len()).collect();
+        let options = Options {
+            max_tokens: 150,
+            ..Options::default()
+        };
+        let follow = |model: &dyn Model| {
+            let (mut order, mut steps) = (Vec::new(), Vec::new());
+            let mut sink = |index: usize, answer: Likelihoods| {
+                order.push((index, answer));
+                Ok(())
+            };
+            let mut progress = |p: Progress| steps.push(p);
+            log_likelihoods_each(
+                model,
+                None,
+                &items,
+                &indices,
+                &options,
+                &mut sink,
+                &mut progress,
+            )
+            .unwrap();
+            (order, steps)
+        };
+        let whole = follow(&Hash::new(64));
+        assert!(whole.1.len() > 20);
+        // However fast each is, answers, their order and the progress are those of one model.
+        for pauses in [&[0][..], &[0, 0], &[2000, 0], &[0, 300, 900]] {
+            let pauses: Vec<_> = pauses.iter().map(|&p| (p, None)).collect();
+            let (model, given) = replicas(&pauses);
+            assert!(follow(&model) == whole);
+            let given: Vec<usize> = given
+                .iter()
+                .map(|c| c.load(std::sync::atomic::Ordering::SeqCst))
+                .collect();
+            assert_eq!(given.iter().sum::<usize>(), whole.1.len(), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_replica_ends_all_of_them_and_names_it() {
+        let items = Items::new("test", few_shot(20)).unwrap();
+        let options = Options {
+            max_tokens: 150,
+            ..Options::default()
+        };
+        let (model, given) = replicas(&[(200, None), (200, Some(3)), (200, None)]);
+        let error = log_likelihoods(&model, None, &items, &options, &mut |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "backend `hash`: replica 1: no memory");
+        assert_eq!(given[1].load(std::sync::atomic::Ordering::SeqCst), 4);
+
+        // What the caller refuses ends them too: no replica begins more than it can hand over.
+        let (model, given) = replicas(&[(0, None), (0, None)]);
+        let indices: Vec<usize> = (0..items.len()).collect();
+        let mut sink = |_, answer: Likelihoods| Err(Error::item(answer.id, "is not wanted"));
+        let error = log_likelihoods_each(
+            &model,
+            None,
+            &items,
+            &indices,
+            &options,
+            &mut sink,
+            &mut |_| {},
+        );
+        assert!(error.unwrap_err().to_string().contains("is not wanted"));
+        let given: usize = given
+            .iter()
+            .map(|c| c.load(std::sync::atomic::Ordering::SeqCst))
+            .sum();
+        assert!(given < 20, "{given}");
+
+        assert!(Replicas::new(Vec::new()).is_err());
+        let sizes: Vec<Box<dyn Model>> = vec![Box::new(Hash::new(64)), Box::new(Hash::new(32))];
+        let error = Replicas::new(sizes).unwrap_err().to_string();
+        assert!(
+            error.contains("replica 1 has vocabulary and context (1000, 32)"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -307,13 +307,15 @@ impl Log {
         self.file.sync_data().map_err(|e| Error::io(&self.path, e))
     }
 
-    /// Scores the items that have no record (those of the key's range, where it has one), each appended as soon as its batch is computed: a
-    /// process that is killed loses the batch in flight, and nothing that is recorded is computed
+    /// Scores the items that have no record (those of the key's range, where it has one), each
+    /// appended as soon as its batch is computed: a process that is killed loses the batch in flight
+    /// (with [replicas](Model::replicas), those of all and what waits for them), and nothing that is
+    /// recorded is computed
     /// again.
     ///
     /// # Errors
-    /// A distribution, scorers or options other than those of the key, by field; whatever the
-    /// evaluation, a scorer or [`Log::append`] refuses.
+    /// A distribution, scorers, options or a tokenizer's way with special tokens other than those of
+    /// the key, by field; whatever the evaluation, a scorer or [`Log::append`] refuses.
     pub fn score(
         &mut self,
         model: &dyn Model,
@@ -324,7 +326,9 @@ impl Log {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), Error> {
         let (checkpoint, backend) = (&self.table.key.checkpoint, &self.table.key.backend);
-        let mut key = Key::new(checkpoint, backend, distribution, scorers, options)?;
+        let parsed = tokenizer.is_some_and(Tokenizer::parses_special_tokens);
+        let key = Key::new(checkpoint, backend, distribution, scorers, options)?;
+        let mut key = key.with_special_tokens_parsed(parsed);
         key.range.clone_from(&self.table.key.range);
         self.table.key.expect(&key, &self.path)?;
         let places = key.places();

@@ -201,7 +201,7 @@ fn names(path: &Path) -> Result<(String, Option<String>), Error> {
     {
         return Ok((parent.to_owned(), Some(last.to_owned())));
     }
-    for mark in ["-step", "-stage"] {
+    for mark in ["-stage", "-step"] {
         if let Some(at) = last.find(mark).filter(|_| is_release(last)) {
             return Ok((last[..at].to_owned(), Some(last[at + 1..].to_owned())));
         }

@@ -147,6 +147,13 @@ pub trait Scorer: Send + Sync {
         let _ = choices;
         None
     }
+
+    /// Whether losses on either side of [`chance`](Self::chance) tell of something learned, as
+    /// [`fit::Options::chance_either_side`](crate::fit::Options) takes it. Of most scorers only
+    /// those below it do: what is above is worse than knowing nothing.
+    fn chance_either_side(&self) -> bool {
+        false
+    }
 }
 
 /// The chance level of a distribution: the mean over its items of the level of each, as
@@ -445,6 +452,11 @@ impl Scorer for MatchingProbability {
 
     fn chance(&self, choices: usize) -> Option<f64> {
         of_two(choices).map(|k| 1.0 / k)
+    }
+
+    /// A model may match the behaviour or avoid it.
+    fn chance_either_side(&self) -> bool {
+        true
     }
 }
 

@@ -279,6 +279,15 @@ impl Tokenizer {
         self
     }
 
+    /// Whether special tokens written in a text become their ids.
+    pub fn parses_special_tokens(&self) -> bool {
+        match &self.kind {
+            Kind::Bytes => false,
+            #[cfg(feature = "tokenizers")]
+            Kind::HuggingFace(inner) => !inner.get_encode_special_tokens(),
+        }
+    }
+
     /// Id of the beginning-of-sequence token of the checkpoint: `bos_token` of
     /// `tokenizer_config.json` or `special_tokens_map.json`, or `bos_token_id` of
     /// `tokenizer_config.json`, `config.json` or GGUF metadata, whichever comes first.

@@ -296,6 +296,10 @@ fn another_key_is_refused_by_field() {
     refused(&changed(&|k| k.checkpoint = "b".into()), "checkpoint");
     refused(&changed(&|k| k.backend = "cpu".into()), "backend");
     refused(&changed(&|k| k.version = "9".into()), "version");
+    refused(
+        &mine.clone().with_special_tokens_parsed(true),
+        "special_tokens_parsed",
+    );
     refused(&changed(&|k| k.scorers = vec!["brier".into()]), "scorers");
     refused(
         &scored(&Options {

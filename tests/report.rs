@@ -2,7 +2,7 @@
 //!
 //! `RELSCALE_PLOTS=DIR cargo test --test report` keeps the drawings for looking at.
 
-use relscale::fit::{Analysis, Options, analyze};
+use relscale::fit::{Analysis, Flag, Options, analyze};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
@@ -128,8 +128,8 @@ fn check(name: &str, svg: &str) {
 fn drawings_are_legible() {
     let analysis = analysis(9);
     let drawings = plot::all(&analysis).unwrap();
-    // Per corpus: profiles, forest and a ratio and a rule panel for each of eight regions.
-    assert_eq!(drawings.len(), 2 * (2 + 2 * 8));
+    // Per corpus: profiles, forest, ratios and a ratio and a rule panel for each of eight regions.
+    assert_eq!(drawings.len(), 2 * (3 + 2 * 8));
     if let Ok(folder) = std::env::var("RELSCALE_PLOTS") {
         std::fs::create_dir_all(&folder).unwrap();
         for (name, svg) in &drawings {
@@ -145,6 +145,71 @@ fn drawings_are_legible() {
         check(name, svg);
     }
     assert!(plot::forest(&analysis, "no such corpus").is_err());
+}
+
+#[test]
+fn a_few_panels_are_as_legible_as_many() {
+    for distributions in [2, 3, 4] {
+        let analysis = analysis(distributions);
+        let svg = plot::ratios(&analysis, "dclm").unwrap();
+        check(&format!("{distributions} panels"), &svg);
+        if let Ok(folder) = std::env::var("RELSCALE_PLOTS") {
+            std::fs::create_dir_all(&folder).unwrap();
+            let name = format!("few-{distributions}.svg");
+            std::fs::write(std::path::Path::new(&folder).join(name), &svg).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_law_at_chance_is_drawn_as_none() {
+    let mut options = Options::new("baseline");
+    options.aggregate = Some("aggregate".to_owned());
+    // No reading of this region is far below it; all of the other are.
+    options.chance.insert("region-02".to_owned(), 0.3);
+    options.chance.insert("region-03".to_owned(), 30.0);
+    let at_chance = |options: &Options| {
+        let analysis = analyze(&isoflop(3), options).unwrap();
+        let chosen: Vec<String> = (analysis.laws.iter())
+            .filter(|l| l.corpus == "dclm" && l.flags.contains(&Flag::PreOnset))
+            .map(|l| l.treatment.clone())
+            .collect();
+        (chosen, analysis)
+    };
+    let (chosen, analysis) = at_chance(&options);
+    assert_eq!(chosen, ["region-02"]);
+    let drawn = plot::ratios(&analysis, "dclm").unwrap();
+    assert_eq!(drawn.matches("at chance: no law").count(), 1);
+    assert_eq!(drawn.matches("Δβ = ").count(), 1);
+    check("ratios", &drawn);
+    let drawn = plot::forest(&analysis, "dclm").unwrap();
+    assert_eq!(drawn.matches("at chance").count(), 1);
+    check("forest", &drawn);
+    let law = analysis.laws.iter().find(|l| l.treatment == "region-02");
+    let drawn = plot::ratio(&analysis, law.unwrap()).unwrap();
+    assert_eq!(drawn.matches("at chance ·").count(), 1);
+
+    // A probability that has risen far above a guess has left it as well.
+    options.chance_either_side.insert("region-02".to_owned());
+    assert!(at_chance(&options).0.is_empty());
+    // About the guess it has not.
+    let errors = &analysis
+        .traditional
+        .iter()
+        .find(|t| t.distribution == "region-02");
+    let level = errors.unwrap().errors.iter().product::<f64>();
+    let count = errors.unwrap().errors.len() as f64;
+    options
+        .chance
+        .insert("region-02".to_owned(), level.powf(1.0 / count));
+    let (_, analysis) = at_chance(&options);
+    let law = analysis
+        .traditional
+        .iter()
+        .find(|t| t.distribution == "region-02")
+        .unwrap();
+    // Those on both sides count, and some are on each.
+    assert!(law.chance_distance.unwrap() < law.errors.len());
 }
 
 #[test]

@@ -63,6 +63,13 @@ pub(super) struct Packed<'a> {
     pub(super) cost: usize,
 }
 
+impl<'a> Packed<'a> {
+    /// The paths of its groups.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &'a Path> {
+        self.groups.iter().flat_map(|g| &g.paths)
+    }
+}
+
 /// Consecutive groups of at most `max_tokens` tokens.
 pub(super) fn pack(groups: &[Group], max_tokens: usize) -> Vec<Packed<'_>> {
     let mut batches = Vec::new();

@@ -697,7 +697,7 @@ fn single(
         curvature: diag::curvature(stage, &fitted.readings, options)?,
         errors: fitted.readings.iter().map(|f| diag::exp(*f)).collect(),
         floor: floor(view, &fitted.readings, options),
-        chance_distance: chance_distance(&fitted, options.chance.get(name)),
+        chance_distance: chance_distance(&fitted, name, options),
         surface: surface(view, errors, options),
     })
 }
@@ -808,17 +808,17 @@ fn floor(view: &View<'_>, readings: &[f64], options: &Options) -> Option<FloorRe
     })
 }
 
-/// How many readings lie below the chance level by more than three standard errors of `ln E`.
-fn chance_distance(fitted: &Fitted, chance: Option<&f64>) -> Option<usize> {
-    let level = libm::log(*chance?);
+/// How many readings have left the chance level by more than three standard errors of `ln E`.
+fn chance_distance(fitted: &Fitted, name: &str, options: &Options) -> Option<usize> {
+    let level = libm::log(*options.chance.get(name)?);
     let error = (fitted.sigma2 + fitted.item.level).sqrt();
-    Some(
-        fitted
-            .readings
-            .iter()
-            .filter(|f| level - **f > 3.0 * error)
-            .count(),
-    )
+    let either_side = options.chance_either_side.contains(name);
+    let distance = |f: &f64| match level - f {
+        above if either_side => above.abs(),
+        below => below,
+    };
+    let left = fitted.readings.iter().filter(|f| distance(f) > 3.0 * error);
+    Some(left.count())
 }
 
 /// Flags laws whose errors are still at chance, or already at their floor.

@@ -155,6 +155,10 @@ pub struct Options {
     pub tokens_per_param: Option<f64>,
     /// Loss of a model that knows nothing, by distribution (`ln k` nats for a choice of `k`).
     pub chance: BTreeMap<String, f64>,
+    /// Distributions whose chance level lies within what models do rather than at its worst (the
+    /// probability of the answer that matches a behaviour): they leave it upwards or downwards, all
+    /// others downwards only. Not for error rates.
+    pub chance_either_side: BTreeSet<String>,
     /// Distributions whose loss is an error rate: a share of items between zero and one, with the number
     /// of items as weight. Their laws come from counts ([`counts`](super::counts)) and stand in
     /// [`Analysis::counts`](super::Analysis::counts); `chance` is the rate of a guess, `1 − 1/k`.
@@ -258,6 +262,7 @@ impl Default for Options {
             alpha: 0.05,
             tokens_per_param: None,
             chance: BTreeMap::new(),
+            chance_either_side: BTreeSet::new(),
             error_rates: BTreeSet::new(),
             mixed_model: false,
             covariate: BTreeMap::new(),

@@ -633,7 +633,8 @@ pub struct TraditionalLaw {
     pub errors: Vec<f64>,
     /// The law with a floor, where it can be fitted.
     pub floor: Option<FloorReport>,
-    /// Readings below the chance level by more than three standard errors, where one was given.
+    /// Readings below the chance level by more than three standard errors, where one was given; on
+    /// either side of it for distributions of [`Options::chance_either_side`].
     pub chance_distance: Option<usize>,
     /// The surface over sizes and training lengths.
     #[serde(default)]

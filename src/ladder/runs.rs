@@ -1,6 +1,7 @@
 //! Tables of runs: what was trained and where the checkpoints are.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::csv::{COLUMNS, Row, malformed, open};
@@ -67,20 +68,16 @@ impl RunTable {
     ///
     /// # Errors
     ///
-    /// [`LadderError::Io`] where the file cannot be written.
-    pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<(), LadderError> {
-        let path = path.as_ref();
-        let io = |message: String| LadderError::Io {
-            message: format!("{}: {message}", path.display()),
-        };
-        let mut out = csv::Writer::from_path(path).map_err(|e| io(e.to_string()))?;
+    /// [`LadderError::Io`] where the writer fails or a path is not Unicode.
+    pub fn write_csv(&self, writer: impl Write) -> Result<(), LadderError> {
+        let io = |message: String| LadderError::Io { message };
+        let mut out = csv::Writer::from_writer(writer);
         let columns = [0, 1, 2, 3, 4, 5, 6, 12, 13, 14, 15].map(|c| COLUMNS[c]);
         out.write_record(columns).map_err(|e| io(e.to_string()))?;
         for Trained { run, checkpoint } in &self.runs {
             let checkpoint = std::path::absolute(checkpoint).map_err(|e| io(e.to_string()))?;
             let Some(checkpoint) = checkpoint.to_str() else {
-                let message = format!("the path {} is not Unicode", checkpoint.display());
-                return Err(io(message));
+                return Err(io(format!("the path {checkpoint:?} is not Unicode")));
             };
             out.write_record([
                 run.corpus.as_str(),
@@ -206,7 +203,7 @@ mod tests {
             ],
         )
         .unwrap();
-        table.write_csv(&path).unwrap();
+        table.write_csv(File::create(&path).unwrap()).unwrap();
         let read = RunTable::from_csv(&path).unwrap();
         assert_eq!(read.flop_convention, table.flop_convention);
         assert_eq!(read.runs[0], table.runs[0]);

@@ -38,6 +38,9 @@ pub struct Key {
     pub stride: Option<usize>,
     /// Whether the start of a context that is too long is dropped.
     pub truncate: bool,
+    /// Whether special tokens written in a text become their ids.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub special_tokens_parsed: bool,
     /// Backend and precision, as the caller names them (`"cpu f32"`).
     pub backend: String,
     /// Version of this crate.
@@ -49,7 +52,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of scoring `distribution` with `scorers` and `options` on `backend`.
+    /// The key of scoring `distribution` with `scorers` and `options` on `backend`, special tokens
+    /// written in texts being text.
     ///
     /// # Errors
     /// An item that cannot be read.
@@ -94,6 +98,7 @@ impl Key {
             context: options.context,
             stride: options.stride,
             truncate: options.truncate,
+            special_tokens_parsed: false,
             backend,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             range: None,
@@ -128,6 +133,14 @@ impl Key {
         self.range.clone().unwrap_or(0..self.items)
     }
 
+    /// The same key for a tokenizer
+    /// [told to parse special tokens](crate::tokenizer::Tokenizer::with_special_tokens_parsed).
+    #[must_use]
+    pub fn with_special_tokens_parsed(mut self, parsed: bool) -> Self {
+        self.special_tokens_parsed = parsed;
+        self
+    }
+
     /// Refuses `self`, which the log `path` has, where `wanted` is another.
     pub(crate) fn expect(&self, wanted: &Self, path: &Path) -> Result<(), Error> {
         // Through JSON, so that a new field cannot be forgotten here.
@@ -136,21 +149,21 @@ impl Key {
             _ => serde_json::Map::new(),
         };
         let (there, wanted) = (map(self), map(wanted));
-        // A field that is left out where it is empty is there in one of them only.
+        // A field that is left out where it says nothing is there in one of them only.
         let mut fields = wanted.keys().chain(there.keys());
         match fields.find(|field| there.get(*field) != wanted.get(*field)) {
             None => Ok(()),
             Some(field) => {
-                let value = |map: &serde_json::Map<_, _>| map.get(field).cloned();
+                let value = |map: &serde_json::Map<_, _>| match map.get(field) {
+                    Some(value) => value.clone(),
+                    None if field == "special_tokens_parsed" => false.into(),
+                    None => serde_json::Value::Null,
+                };
                 let (there, wanted) = (value(&there), value(&wanted));
                 Err(Error::Key {
                     path: path.to_owned(),
                     field: field.clone(),
-                    message: format!(
-                        "the log has {}, not {}; score into another file",
-                        there.unwrap_or_default(),
-                        wanted.unwrap_or_default()
-                    ),
+                    message: format!("the log has {there}, not {wanted}; score into another file"),
                 })
             }
         }

@@ -20,7 +20,9 @@ use plotters::style::{
 
 use super::{flag_name, interval_of, number, p_phrase, signed};
 use crate::fit::regression::LinearFit;
-use crate::fit::{Analysis, Axis, CorpusReport, Estimate, ProfilePoint, RelativeLaw, Verdict};
+use crate::fit::{
+    Analysis, Axis, CorpusReport, Estimate, Flag, ProfilePoint, RelativeLaw, Verdict,
+};
 
 /// Why a drawing was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl std::error::Error for PlotError {}
 type Drawn = Result<(), PlotError>;
 
 /// Every drawing that `analysis` allows, as (file name, SVG text): `ratio-…` and `rules-…` per law,
-/// `profiles-…` and `forest-…` per corpus.
+/// `ratios-…`, `profiles-…` and `forest-…` per corpus.
 ///
 /// # Errors
 /// [`PlotError::Backend`] when the drawing library fails.
@@ -71,6 +73,10 @@ pub fn all(analysis: &Analysis) -> Result<Vec<(String, String)>, PlotError> {
         add(
             &["forest", &corpus.corpus],
             forest(analysis, &corpus.corpus),
+        )?;
+        add(
+            &["ratios", &corpus.corpus],
+            ratios(analysis, &corpus.corpus),
         )?;
     }
     for law in &analysis.laws {
@@ -162,7 +168,7 @@ pub fn ratio(analysis: &Analysis, law: &RelativeLaw) -> Result<String, PlotError
     let mut notes = vec![
         format!(
             "{} · Δβ = {} {} per nat · {:+.2} % per decade",
-            verdict_name(law.verdict),
+            said(law),
             signed(d.value),
             interval_of(d.lower, d.upper),
             law.percent_per_decade.value,
@@ -299,19 +305,20 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
     // As wide as tall, up to what fits a page.
     let columns = (1..4).find(|n| n * n >= laws.len()).unwrap_or(4);
     let rows = laws.len().div_ceil(columns) as i32;
-    let notes = [
-        format!(
-            "G = E / E of {} against {}; line: G = γ·F^Δβ, shaded: its {:.0} % interval",
-            shorten(&first.baseline, 30),
-            axis_label(analysis.options.axis),
-            100.0 * (1.0 - analysis.options.alpha)
-        ),
-        "every panel spans the same factor of G; dotted: G = 1".to_owned(),
-    ];
-    let top = header_height(notes.len()) + 70;
     let width = (columns as i32 * STEP.0 + 60).max(1100);
+    let notes = format!(
+        "G = E / E of {} against {}; line: G = γ·F^Δβ, shaded: its {:.0} % interval; every panel \
+         spans the same factor of G; dotted: G = 1",
+        shorten(&first.baseline, 30),
+        axis_label(analysis.options.axis),
+        100.0 * (1.0 - analysis.options.alpha)
+    );
+    // Letters of a note are up to 14 pixels wide.
+    let notes = wrap(&notes, ((width - 80) / 14) as usize);
+    let top = header_height(notes.len()) + 70;
     drawing(width, top + rows * STEP.1 - 20, |c| {
-        c.header(&format!("{corpus}: how the gaps evolve"), &notes)?;
+        let title = shorten(&format!("{corpus}: how the gaps evolve"), 54);
+        c.header(&title, &notes)?;
         for (k, law) in laws.iter().enumerate() {
             let span = Span::of(law.readings.iter().map(|r| r.log_ratio));
             let middle = (span.low + span.high) / 2.0;
@@ -328,11 +335,15 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
                     high: middle + half,
                 },
             };
-            let (colour, marker) = verdict_style(law.verdict);
+            let at_chance = is_at_chance(law);
+            let (colour, marker) = verdict_style(shown(law));
             let name = shorten(&law.treatment, 24);
             c.text(&name, (left, top - 48), 24, HPos::Left, true)?;
-            let d = &law.delta_beta;
-            let note = format!("Δβ = {} · {}", signed(d.value), verdict_name(law.verdict));
+            // An exponent there would be read as a finding.
+            let note = match at_chance {
+                true => format!("{}: no law", said(law)),
+                false => format!("Δβ = {} · {}", signed(law.delta_beta.value), said(law)),
+            };
             c.text(&note, (left, top - 20), 20, HPos::Left, false)?;
             let mut area: Vec<(f64, f64)> = law
                 .band
@@ -346,12 +357,16 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
                     .map(|b| (b.scale.log10(), b.upper.ln())),
             );
             area.retain(|p| p.1.is_finite());
-            c.area(&frame.clipped(&area), colour, 0.25)?;
+            if !at_chance {
+                c.area(&frame.clipped(&area), colour, 0.25)?;
+            }
             if frame.y.holds(0.0) {
                 let parity = [(frame.x.low, 0.0), (frame.x.high, 0.0)];
                 c.dashed(&frame.path(&parity), BLACK, 2, 3, 7)?;
             }
-            if let [first, .., last] = law.band.as_slice() {
+            if let [first, .., last] = law.band.as_slice()
+                && !at_chance
+            {
                 let ends = [first, last].map(|b| (b.scale.log10(), b.ratio.ln()));
                 c.line(&frame.clipped(&ends), colour, 3)?;
             }
@@ -510,8 +525,11 @@ pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
             label: law.treatment.clone(),
             estimate: law.delta_beta,
             inner: Some(law.delta_beta_fixed_items),
-            verdict: law.verdict,
-            note: format!("{} · {}", verdict_name(law.verdict), p_phrase(law.holm_p)),
+            verdict: shown(law),
+            note: match is_at_chance(law) {
+                true => said(law).to_owned(),
+                false => format!("{} · {}", said(law), p_phrase(law.holm_p)),
+            },
             strong: false,
         })
         .collect();
@@ -607,7 +625,7 @@ pub fn covariate(analysis: &Analysis, corpus: &str, label: &str) -> Result<Strin
         // Labels, from the top: one that would touch its predecessor moves down.
         let mut labels: Vec<((i32, i32), &str)> = Vec::new();
         for (z, law) in &points {
-            let (colour, marker) = verdict_style(law.verdict);
+            let (colour, marker) = verdict_style(shown(law));
             let d = &law.delta_beta;
             let bar = frame.clipped(&[(*z, d.lower), (*z, d.upper)]);
             c.line(&bar, colour, 3)?;
@@ -854,6 +872,27 @@ fn verdict_style(verdict: Verdict) -> (RGBColor, Marker) {
         Verdict::CrossesParity => (PURPLE, Marker::Cross),
         Verdict::NoGap => (FRAME_GREY, Marker::Plus),
         Verdict::Inconclusive => (FRAME_GREY, Marker::Ring),
+    }
+}
+
+/// Whether an error of the law is no better than a guess: whatever was fitted, there is no law.
+fn is_at_chance(law: &RelativeLaw) -> bool {
+    law.flags.contains(&Flag::PreOnset)
+}
+
+/// The verdict whose colour and marker the law has.
+fn shown(law: &RelativeLaw) -> Verdict {
+    match is_at_chance(law) {
+        true => Verdict::Inconclusive,
+        false => law.verdict,
+    }
+}
+
+/// What a drawing says of the law.
+fn said(law: &RelativeLaw) -> &'static str {
+    match is_at_chance(law) {
+        true => "at chance",
+        false => verdict_name(law.verdict),
     }
 }
 
