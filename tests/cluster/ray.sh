@@ -52,7 +52,8 @@ finish() {
 trap finish EXIT
 
 step "two nodes"
-export RAY_USAGE_STATS_ENABLED=0 RAY_DEDUP_LOGS=0
+# Workers run at niceness 15 otherwise, and come to nothing on a busy machine.
+export RAY_worker_niceness=0 RAY_USAGE_STATS_ENABLED=0 RAY_DEDUP_LOGS=0
 port=$((20000 + RANDOM % 20000))
 # Sockets need a short path.
 mkdir "$work/ray"
