@@ -12,6 +12,8 @@ use crate::model::Model;
 
 /// The order in which the targets of a batch's paths were asked for, and the value of each.
 type Answer = (Vec<usize>, Vec<f64>);
+/// What is done with the answer of a batch.
+type Done<'a> = dyn FnMut(&Packed<'_>, Vec<usize>, Vec<f64>) -> Result<(), Error> + 'a;
 
 /// Hands the answer of each batch to `done`, in the order of the batches.
 ///
@@ -21,7 +23,7 @@ type Answer = (Vec<usize>, Vec<f64>);
 pub(super) fn answers(
     model: &dyn Model,
     batches: &[Packed<'_>],
-    done: &mut dyn FnMut(&Packed<'_>, Vec<usize>, Vec<f64>) -> Result<(), Error>,
+    done: &mut Done<'_>,
 ) -> Result<(), Error> {
     let replicas = model.replicas();
     if replicas.is_empty() {
