@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How long a unit takes to start: units of 1 to 64 items of 512 tokens, each in a process of its own,
-# with a random Qwen3-shaped checkpoint of 0.21 billion parameters in bf16 (428 MB, just written, so
+# How long a unit takes to start: units of 1 to 16 items of 512 tokens, each in a process of its own,
+# with a random Qwen3-shaped checkpoint of 0.27 billion parameters in bf16 (545 MB, just written, so
 # that it is read from memory where there is enough).
 #
 #     bash tests/cluster/startup.sh [THREADS]
@@ -57,7 +57,7 @@ with open(f"{work}/runs.csv", "w") as out:
     out.write(f"random,none,1e18,1e18,{parameters},1e9,checkpoint\n")
 rng = random.Random(1)
 sources = []
-for items in 1, 4, 16, 64:
+for items in 1, 4, 16:
     with open(f"{work}/items-{items}.jsonl", "w") as out:
         for i in range(items):
             tokens = [rng.randrange(vocab) for _ in range(512)]
@@ -70,5 +70,6 @@ PY
 "$units" plan "$work/study.json" "$work/study"
 "$units" list "$work/study" 2>/dev/null | while read -r _ flops name; do
     echo "$flops FLOPs:"
-    "$units" run "$work/study" "$name" --threads "${1:-2}"
+    TIMEFORMAT="  %U s of processor time and %S s in the system"
+    time "$units" run "$work/study" "$name" --threads "${1:-2}"
 done
