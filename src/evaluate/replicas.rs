@@ -21,13 +21,12 @@ type Answer = (Vec<usize>, Vec<f64>);
 pub(super) fn answers(
     model: &dyn Model,
     batches: &[Packed<'_>],
-    done: &mut dyn FnMut(&Packed<'_>, Vec<usize>, Vec<f64>) -> Result<(), Error>,
+    done: &mut dyn FnMut(&Packed<'_>, Answer) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let replicas = model.replicas();
     if replicas.is_empty() {
         for batch in batches {
-            let (order, values) = answer(model, batch)?;
-            done(batch, order, values)?;
+            done(batch, answer(model, batch)?)?;
         }
         return Ok(());
     }
@@ -64,8 +63,7 @@ pub(super) fn answers(
                     },
                 }
             };
-            let (order, values) = answer?;
-            done(batch, order, values)?;
+            done(batch, answer?)?;
         }
         Ok(())
     })
