@@ -162,7 +162,7 @@ pub fn log_likelihoods_each(
     let batches = pack(&groups, options.max_tokens);
     let total = batches.iter().map(|b| b.cost).sum();
     let mut tokens = 0;
-    answers(model, &batches, &mut |batch, order, values| {
+    answers(model, &batches, &mut |batch, (order, values)| {
         let paths: Vec<&Path> = batch.paths().collect();
         let mut values = values.into_iter();
         for path in order {

@@ -12,8 +12,6 @@ use crate::model::Model;
 
 /// The order in which the targets of a batch's paths were asked for, and the value of each.
 type Answer = (Vec<usize>, Vec<f64>);
-/// What is done with the answer of a batch.
-type Done<'a> = dyn FnMut(&Packed<'_>, Vec<usize>, Vec<f64>) -> Result<(), Error> + 'a;
 
 /// Hands the answer of each batch to `done`, in the order of the batches.
 ///
@@ -23,13 +21,12 @@ type Done<'a> = dyn FnMut(&Packed<'_>, Vec<usize>, Vec<f64>) -> Result<(), Error
 pub(super) fn answers(
     model: &dyn Model,
     batches: &[Packed<'_>],
-    done: &mut Done<'_>,
+    done: &mut dyn FnMut(&Packed<'_>, Answer) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let replicas = model.replicas();
     if replicas.is_empty() {
         for batch in batches {
-            let (order, values) = answer(model, batch)?;
-            done(batch, order, values)?;
+            done(batch, answer(model, batch)?)?;
         }
         return Ok(());
     }
@@ -66,8 +63,7 @@ pub(super) fn answers(
                     },
                 }
             };
-            let (order, values) = answer?;
-            done(batch, order, values)?;
+            done(batch, answer?)?;
         }
         Ok(())
     })
