@@ -1,6 +1,6 @@
 //! A relative scaling law from checkpoints to picture.
 //!
-//! Scores the ladder of small byte-level models in `suite/` on held-out texts, fits how the gap of
+//! Scores the small byte-level models around the frontier of `suite/` on held-out texts, fits how the gap of
 //! each text to English documentation evolves with training compute, prints the table and writes
 //! `quickstart.json` (the whole analysis), `quickstart.svg` and `quickstart.csv` (the losses, which
 //! the `fit` example reads).

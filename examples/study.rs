@@ -326,7 +326,7 @@ impl Study {
     ) -> Result<()> {
         writeln!(
             self.report,
-            "## Does the share of a language explain its exponent?\n\n\
+            "\n## Does the share of a language explain its exponent?\n\n\
              Covariate: log10 of the percentage of the training bytes. Languages without any \
              (Italian, Czech) have no logarithm and are left out. A negative slope says that \
              languages with a larger share improve faster.\n"
@@ -415,7 +415,8 @@ impl Study {
         writeln!(
             r,
             "\nMeta-regression of these differences on the difference of log10 share, over every \
-             distribution with a share in both (REML, Knapp–Hartung):\n"
+             distribution with a share in both (REML, Knapp–Hartung). Differences of one pair share the \
+             baseline, which moves all of them alike and with them the intercept, not the slope:\n"
         )?;
         writeln!(
             r,
