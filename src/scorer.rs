@@ -212,7 +212,7 @@ pub fn chance_level(
 /// use relscale::scorer::named;
 ///
 /// assert_eq!(named("error_rate_per_byte")?.name(), "error_rate_per_byte");
-/// assert!(named("accuracy").unwrap_err().to_string().contains("brier"));
+/// assert!(named("accuracy").err().unwrap().to_string().contains("brier"));
 /// # Ok::<(), relscale::Error>(())
 /// ```
 pub fn named(name: &str) -> Result<Box<dyn Scorer>, Error> {
