@@ -68,6 +68,10 @@ fn parse() -> Result<Arguments, Box<dyn Error>> {
     }
     let scores = scores.ok_or("--scores is needed")?;
     options.baseline = baseline.ok_or("--baseline is needed")?;
+    if options.treatments.contains(&options.baseline) {
+        let name = &options.baseline;
+        return Err(format!("{name:?} is the baseline, the ratio to itself is 1").into());
+    }
     Ok(Arguments {
         scores,
         options,

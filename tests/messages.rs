@@ -69,12 +69,6 @@ fn an_analysis_that_cannot_be_made_says_why() {
             .to_string(),
         "no distribution named \"wbe\" in the ladder, which has news, web"
     );
-    let mut itself = Options::new("web");
-    itself.treatments = vec!["web".into()];
-    assert_eq!(
-        analyze(&ladder, &itself).unwrap_err().to_string(),
-        "\"web\" is the baseline and cannot be compared with itself"
-    );
     let mut percent = Options::new("web");
     percent.alpha = 95.0;
     assert_eq!(

@@ -89,14 +89,6 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         found.dedup();
         found
     };
-    if treatments.contains(&baseline) {
-        return Err(FitError::Unsupported {
-            reason: format!(
-                "{:?} is the baseline and cannot be compared with itself",
-                options.baseline
-            ),
-        });
-    }
     if treatments.is_empty() {
         return Err(FitError::TooFew {
             what: "distributions besides the baseline and the aggregate".into(),
