@@ -255,7 +255,11 @@ impl Analysis {
             }
             table.row(vec![
                 name.to_owned(),
-                with(s.floor, s.floor_interval),
+                // At its lower bound the floor is nought in all but name.
+                match s.floor_interval {
+                    None if s.floor < 1e-9 => "0".to_owned(),
+                    ends => with(s.floor, ends),
+                },
                 number(s.alpha),
                 number(s.beta),
                 with(s.params_exponent, s.params_exponent_interval),
