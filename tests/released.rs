@@ -59,7 +59,7 @@ fn stand_ins() -> Vec<Vec<PathBuf>> {
 
 fn stand_in(budget: &str, size: &str) -> PathBuf {
     let start = format!("isoflop-{budget}-{size}-");
-    let mut found = fs::read_dir(suite("checkpoints/mixed"))
+    let mut found = fs::read_dir(suite("checkpoints/balanced"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| {
@@ -206,7 +206,7 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
     let table = run_table(&dir).unwrap();
     assert_eq!(
         (table.runs.len(), table.flop_convention),
-        (30, FlopConvention::Training)
+        (33, FlopConvention::Training)
     );
     for (name, plan) in &names {
         let trained = table
@@ -229,11 +229,11 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
         ..Arguments::default()
     })
     .unwrap();
-    assert_eq!(listed.lines().count(), 31);
+    assert_eq!(listed.lines().count(), 34);
     let (text, scored) = run(&arguments).unwrap();
-    assert_eq!(scored, 30 * 4 * DOCUMENTS);
+    assert_eq!(scored, 33 * 4 * DOCUMENTS);
     assert_eq!(fs::read_to_string(out.0.join("runs.csv")).unwrap(), listed);
-    assert!(text.contains("Corpus nemo: isoflop, 30 runs"), "{text}");
+    assert!(text.contains("Corpus nemo: isoflop, 33 runs"), "{text}");
     let first = analysis(&out.0);
     assert_eq!(first.flop_convention, FlopConvention::Training);
     let treatments: Vec<&str> = first.laws.iter().map(|l| l.treatment.as_str()).collect();
@@ -253,20 +253,20 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
     // What a data frame reads is what was fitted.
     let scores = fs::File::open(out.0.join("scores.csv")).unwrap();
     let ladder = Ladder::from_csv(scores, "scores.csv").unwrap();
-    assert_eq!((ladder.runs().len(), ladder.scores().len()), (30, 4));
+    assert_eq!((ladder.runs().len(), ladder.scores().len()), (33, 4));
 
     // The table that was written may be edited and passed back; what has a log is not scored again.
     let edited: Vec<&str> = listed
         .lines()
         .filter(|line| !line.contains(",6e19,"))
         .collect();
-    assert_eq!(edited.len(), 25);
+    assert_eq!(edited.len(), 27);
     let file = out.0.join("edited.csv");
     fs::write(&file, edited.join("\n")).unwrap();
     arguments.checkpoints = None;
     arguments.runs = Some(file);
     let (_, scored) = run(&arguments).unwrap();
-    assert_eq!((scored, analysis(&out.0).corpora[0].runs), (0, 24));
+    assert_eq!((scored, analysis(&out.0).corpora[0].runs), (0, 26));
     // Two of the logs are gone: the rest is not scored again either.
     let run_id = &table.runs[0].run.id;
     for text in ["aggregate", "german-help"] {
@@ -291,15 +291,15 @@ fn checkpoints_along_pythias_runs_are_a_grid() {
     );
     texts(&documents.0);
     let sizes = [
-        ("70m", "d16"),
-        ("160m", "d24"),
+        ("70m", "d24"),
+        ("160m", "d28"),
         ("410m", "d32"),
-        ("1b", "d48"),
+        ("1b", "d36"),
     ];
     let steps = [
-        ("2ep11", "step1000"),
+        ("3.6ep11", "step1000"),
         ("6ep11", "step3000"),
-        ("2ep12", "main"),
+        ("1.8ep12", "main"),
     ];
     for (k, (name, size)) in sizes.into_iter().enumerate() {
         for (j, (budget, step)) in steps.into_iter().enumerate() {
@@ -337,7 +337,7 @@ fn checkpoints_along_pythias_runs_are_a_grid() {
             assert_eq!(run.trajectory.as_deref(), Some(model.as_str()));
             assert_eq!(run.tokens, step * 2_097_152.0);
             // Those of the stand-in, as its config.json is what is there.
-            let config = Config::load(stand_in("2ep12", size)).unwrap();
+            let config = Config::load(stand_in("1.8ep12", size)).unwrap();
             assert_eq!(run.params, config.parameters() as f64, "{k}");
             assert_eq!(run.flops, 6.0 * run.params * run.tokens);
         }
@@ -366,7 +366,7 @@ fn checkpoints_along_pythias_runs_are_a_grid() {
 #[test]
 fn olmo_and_cerebras_are_read_from_their_names_too() {
     let models = Folder::new("others");
-    let from = stand_in("2ep11", "d16");
+    let from = stand_in("1.8ep11", "d16");
     for (model, revision) in [
         ("OLMo-2-0425-1B", "stage1-step140000-tokens294B"),
         ("OLMo-2-1124-7B", "stage1-step2150-tokens10B"),
@@ -417,7 +417,7 @@ fn olmo_and_cerebras_are_read_from_their_names_too() {
 
 #[test]
 fn what_cannot_be_known_is_refused_by_path() {
-    let from = stand_in("2ep11", "d16");
+    let from = stand_in("1.8ep11", "d16");
     let refused = |name: &str, make: &dyn Fn(&Path), expected: &[&str]| {
         let models = Folder::new(&format!("refused-{name}"));
         make(&models.0);

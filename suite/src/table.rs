@@ -175,10 +175,10 @@ pub fn write(suite: &Path, runs: &[Run]) -> Result<(), Box<dyn Error>> {
 
 /// The corpus whose checkpoints are in the repository, and how many on either side of the best one.
 const PUBLISHED: &str = "balanced";
-const NEIGHBOURS: usize = 2;
+const NEIGHBOURS: usize = 3;
 
 /// Writes `checkpoints/`, `ladder.csv` and `scores.csv`: of every budget the run with the least
-/// validation loss and its neighbours in size, five runs in all.
+/// validation loss and its neighbours in size, seven runs in all where there are as many.
 fn publish(suite: &Path, finished: &[Finished]) -> Result<(), Box<dyn Error>> {
     let mut of: Vec<&Finished> = finished.iter().collect();
     of.retain(|f| f.run.corpus == PUBLISHED && f.run.seed == 0);

@@ -28,6 +28,6 @@ macro_rules! stamp {
     };
 }
 
-stamp!(embed norm linear rope attention activate add gather log_prob
+stamp!(upload_rows embed norm linear rope attention activate add gather log_prob
     rows_alone attention_causality attention_sharing normalisation empty wrong_input
     model model_causality model_packing model_sharing model_repeatability model_normalisation);
