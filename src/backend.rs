@@ -382,7 +382,8 @@ pub struct LogProb<'a, B> {
 ///
 /// The provided kernels define what each operation means. An implementation may differ from them
 /// by rounding only; the crate's conformance kit (feature `conformance`) checks that it does.
-/// Wrong lengths, indices or shapes are errors, never undefined behaviour.
+/// Wrong lengths, indices or shapes are errors, never undefined behaviour. Every size may be zero:
+/// an operation on nothing gives nothing or an error, and does not panic.
 pub trait Backend: Send + Sync {
     /// Values on the device, in whatever layout the backend likes.
     type Buffer: Send + Sync;

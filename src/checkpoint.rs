@@ -138,6 +138,7 @@ impl Weights {
     /// that names a file outside the folder or a tensor that its file does not hold.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = path.as_ref();
+        fs::metadata(dir).map_err(|e| Error::io(dir, e))?;
         refuse_pickle(dir)?;
         if let Some(file) = gguf::find(dir)? {
             return Self::from_gguf(Gguf::open(file)?);
@@ -228,6 +229,7 @@ impl Weights {
             ));
         }
         file.read_exact(&mut prefix).map_err(io)?;
+        refuse_lfs_pointer(&path, &prefix)?;
         let header_len = u64::from_le_bytes(prefix);
         // Checked against the file before anything of that length is allocated.
         let data_start = header_len
@@ -451,7 +453,18 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Error> {
         let message = format!("{size} bytes are no plausible {}", name_of(path));
         return Err(Error::format(path, message));
     }
+    refuse_lfs_pointer(path, text.as_bytes())?;
     Ok(text)
+}
+
+/// Refuses what a clone without Git LFS leaves in the place of a large file. No file that is read
+/// here begins like this: as the length of a safetensors header it is above the limit.
+fn refuse_lfs_pointer(path: &Path, start: &[u8]) -> Result<(), Error> {
+    if start.starts_with(b"vers") {
+        let message = "is a Git LFS pointer, not the file itself; `git lfs pull` fetches it";
+        return Err(Error::format(path, message));
+    }
+    Ok(())
 }
 
 /// The name of a file, for messages.
@@ -471,7 +484,9 @@ fn refuse_pickle(path: &Path) -> Result<(), Error> {
         if !pickle(path) {
             return Ok(());
         }
-        path.parent().unwrap_or(path)
+        // A bare file name has the parent "".
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        parent.unwrap_or(Path::new("."))
     } else {
         if path.join(SINGLE).exists() || path.join(INDEX).exists() || !path.is_dir() {
             return Ok(());

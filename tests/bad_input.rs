@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use relscale::Error;
 use relscale::backend::reference::Reference;
 use relscale::model::{Batch, Model, Transformer};
+use relscale::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
 
 /// A copy of a fixture that a test may damage, gone when it is dropped.
@@ -198,6 +199,33 @@ fn files_that_are_not_there_or_not_files() {
     let folder = Folder::sharded();
     fs::remove_file(folder.path(SHARD_2)).unwrap();
     folder.io(SHARD_2);
+
+    let folder = Folder(std::env::temp_dir().join("relscale-bad-input-no-such-folder"));
+    folder.io("");
+}
+
+#[test]
+fn what_a_newcomer_names_instead_says_what_to_name_or_fetch() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    for file in [SINGLE, "config.json"] {
+        let folder = Folder::plain();
+        folder.write(file, pointer);
+        folder.format(file, "git lfs pull");
+    }
+    let folder = Folder::plain();
+    folder.write("tokenizer.json", pointer);
+    let error = Tokenizer::load(&folder.0).err().unwrap().to_string();
+    assert!(error.contains("git lfs pull"), "{error}");
+    folder.write("model.gguf", pointer);
+    for (file, what) in [
+        ("model.gguf", "git lfs pull"),
+        (SINGLE, "name the folder"),
+        ("config.json", "name the folder"),
+    ] {
+        let loaded = Transformer::load(folder.path(file), Reference::<f32>::new());
+        let error = loaded.err().unwrap().to_string();
+        assert!(error.contains(what), "{error}");
+    }
 }
 
 #[test]

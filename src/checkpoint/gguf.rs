@@ -10,7 +10,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::blocks::{GGML_TYPES, Storage, ggml_name};
-use crate::checkpoint::{INDEX, SINGLE, file_size};
+use crate::checkpoint::{INDEX, SINGLE, file_size, refuse_lfs_pointer};
 use crate::error::Error;
 
 /// A GGUF file with its header read.
@@ -133,9 +133,14 @@ impl Numbers {
 /// safetensors.
 ///
 /// # Errors
-/// A folder with several GGUF files and nothing else to load.
+/// A folder with several GGUF files and nothing else to load, a single file of a folder's.
 pub(crate) fn find(path: &Path) -> Result<Option<PathBuf>, Error> {
     if path.is_file() {
+        let extension = path.extension().and_then(|e| e.to_str());
+        if matches!(extension, Some("safetensors" | "json")) {
+            let message = "is one file of a checkpoint: name the folder it is in";
+            return Err(Error::format(path, message));
+        }
         return Ok(Some(path.to_owned()));
     }
     if path.join(SINGLE).exists() || path.join(INDEX).exists() {
@@ -269,7 +274,9 @@ impl Gguf {
             left: size.min(MAX_HEADER_BYTES),
             read: 0,
         };
-        if size < 24 || header.bytes(4, "magic number")? != MAGIC {
+        let magic = header.bytes(size.min(4), "magic number")?;
+        refuse_lfs_pointer(path, &magic)?;
+        if size < 24 || magic != MAGIC {
             return Err(Error::format(path, "is not a GGUF file"));
         }
         match header.u32("version")? {
