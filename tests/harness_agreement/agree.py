@@ -59,11 +59,11 @@ def documents():
 
 
 def byte_checkpoint(folder):
-    """The largest checkpoint of the suite, with its bytes as a tokenizer.json."""
-    source = max(
-        (ROOT / "suite/checkpoints").glob("*/*/model.safetensors"),
-        key=lambda p: p.stat().st_size,
-    ).parent
+    """The middle one of the suite's checkpoints by size, with its bytes as a tokenizer.json."""
+    found = (ROOT / "suite/checkpoints").glob("*/*/model.safetensors")
+    found = sorted(found, key=lambda p: (p.stat().st_size, str(p)))
+    source = found[len(found) // 2].parent
+    print(f"bytes: {source.name}")
     shutil.copytree(source, folder)
     config = json.loads((folder / "config.json").read_text())
     # The characters that byte-level tokenizers write bytes with, in the order of the bytes.
