@@ -139,6 +139,12 @@ mod tests {
         assert!((total as f64 / 5.66e14 - 1.0).abs() < 0.01, "{total:e}");
         for run in &runs {
             assert!((run.flops() as f64 / run.budget - 1.0).abs() < 0.01);
+            // A run that is read back is known again, so that it is not trained twice.
+            let json = serde_json::to_string(run).expect("serialisable");
+            assert_eq!(
+                serde_json::from_str::<Run>(&json).expect("as written"),
+                *run
+            );
             assert!(
                 run.schedule(0) < 0.1
                     && run.schedule(run.steps / 2) == 1.0
