@@ -348,16 +348,30 @@ impl Isa {
 mod tests {
     use super::*;
 
-    struct Exp<'a>(&'a [f32]);
+    #[derive(Clone, Copy)]
+    enum Function {
+        Exp,
+        Tanh,
+        NormalCdf,
+    }
 
-    impl Kernel for Exp<'_> {
+    /// A function of every value.
+    struct Each<'a>(Function, &'a [f32]);
+
+    impl Kernel for Each<'_> {
         type Output = Vec<f32>;
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Vec<f32> {
             let mut out = Vec::new();
-            for x in self.0.as_chunks::<LANES>().0 {
+            for x in self.1.as_chunks::<LANES>().0 {
+                let x = simd.load(x);
+                let value = match self.0 {
+                    Function::Exp => simd.exp(x),
+                    Function::Tanh => simd.tanh(x),
+                    Function::NormalCdf => simd.normal_cdf(x),
+                };
                 let mut y = [0.0; LANES];
-                simd.store(simd.exp(simd.load(x)), &mut y);
+                simd.store(value, &mut y);
                 out.extend(y);
             }
             out
@@ -368,7 +382,7 @@ mod tests {
     fn exp_is_accurate_and_the_same_on_every_instruction_set() {
         let mut x: Vec<f32> = (0..1 << 18).map(|i| -90.0 + i as f32 * 6.9e-4).collect();
         x[..6].copy_from_slice(&[0.0, -0.0, f32::NEG_INFINITY, -87.3, -87.4, 1e-30]);
-        let want = Isa::Scalar(Scalar).run(Exp(&x));
+        let want = Isa::Scalar(Scalar).run(Each(Function::Exp, &x));
         for (x, y) in x.iter().zip(&want) {
             let exact = f64::from(*x).exp();
             if *x < -87.3 {
@@ -381,23 +395,12 @@ mod tests {
         assert_eq!(want[..3], [1.0, 1.0, 0.0]);
         for isa in Isa::available() {
             let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&isa.run(Exp(&x))), bits(&want), "{}", isa.name());
-        }
-    }
-
-    struct Tanh<'a>(&'a [f32]);
-
-    impl Kernel for Tanh<'_> {
-        type Output = Vec<f32>;
-        #[inline(always)]
-        fn run<S: Simd>(self, simd: S) -> Vec<f32> {
-            let mut out = Vec::new();
-            for x in self.0.as_chunks::<LANES>().0 {
-                let mut y = [0.0; LANES];
-                simd.store(simd.tanh(simd.load(x)), &mut y);
-                out.extend(y);
-            }
-            out
+            assert_eq!(
+                bits(&isa.run(Each(Function::Exp, &x))),
+                bits(&want),
+                "{}",
+                isa.name()
+            );
         }
     }
 
@@ -407,7 +410,7 @@ mod tests {
             .map(|i| (i - (1 << 17)) as f32 * 1.5e-4)
             .collect();
         x[..6].copy_from_slice(&[-0.0, 1e-30, -1e-6, f32::INFINITY, f32::NEG_INFINITY, 1e30]);
-        let want = Isa::Scalar(Scalar).run(Tanh(&x));
+        let want = Isa::Scalar(Scalar).run(Each(Function::Tanh, &x));
         for (x, y) in x.iter().zip(&want) {
             let exact = libm::tanh(f64::from(*x));
             let error = (f64::from(*y) - exact).abs();
@@ -415,25 +418,14 @@ mod tests {
         }
         for isa in Isa::available() {
             let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&isa.run(Tanh(&x))), bits(&want), "{}", isa.name());
-            let unknown = isa.run(Tanh(&[f32::NAN; LANES]));
+            assert_eq!(
+                bits(&isa.run(Each(Function::Tanh, &x))),
+                bits(&want),
+                "{}",
+                isa.name()
+            );
+            let unknown = isa.run(Each(Function::Tanh, &[f32::NAN; LANES]));
             assert!(unknown.iter().all(|y| y.is_nan()));
-        }
-    }
-
-    struct NormalCdf<'a>(&'a [f32]);
-
-    impl Kernel for NormalCdf<'_> {
-        type Output = Vec<f32>;
-        #[inline(always)]
-        fn run<S: Simd>(self, simd: S) -> Vec<f32> {
-            let mut out = Vec::new();
-            for x in self.0.as_chunks::<LANES>().0 {
-                let mut y = [0.0; LANES];
-                simd.store(simd.normal_cdf(simd.load(x)), &mut y);
-                out.extend(y);
-            }
-            out
         }
     }
 
@@ -443,7 +435,7 @@ mod tests {
             .map(|i| (i - (1 << 17)) as f32 * 1.2e-4)
             .collect();
         x[..6].copy_from_slice(&[-0.0, 1e-30, -1e-6, f32::INFINITY, f32::NEG_INFINITY, 1e30]);
-        let want = Isa::Scalar(Scalar).run(NormalCdf(&x));
+        let want = Isa::Scalar(Scalar).run(Each(Function::NormalCdf, &x));
         for (x, y) in x.iter().zip(&want) {
             let exact = 0.5 * libm::erfc(-f64::from(*x) * std::f64::consts::FRAC_1_SQRT_2);
             let error = (f64::from(*y) - exact).abs();
@@ -454,8 +446,13 @@ mod tests {
         }
         for isa in Isa::available() {
             let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&isa.run(NormalCdf(&x))), bits(&want), "{}", isa.name());
-            let unknown = isa.run(NormalCdf(&[f32::NAN; LANES]));
+            assert_eq!(
+                bits(&isa.run(Each(Function::NormalCdf, &x))),
+                bits(&want),
+                "{}",
+                isa.name()
+            );
+            let unknown = isa.run(Each(Function::NormalCdf, &[f32::NAN; LANES]));
             assert!(unknown.iter().all(|y| y.is_nan()));
         }
     }
