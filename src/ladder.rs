@@ -73,6 +73,19 @@ impl Run {
         }
     }
 
+    /// Corpus, name, budget, FLOPs, parameters, tokens and seed as tables have them.
+    pub(crate) fn fields(&self) -> [String; 7] {
+        [
+            self.corpus.clone(),
+            self.id.clone(),
+            format!("{:e}", self.budget),
+            format!("{:e}", self.flops),
+            self.params.to_string(),
+            self.tokens.to_string(),
+            self.seed.map_or_else(String::new, |s| s.to_string()),
+        ]
+    }
+
     /// The same run with a seed.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {

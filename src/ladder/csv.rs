@@ -108,13 +108,32 @@ impl Row<'_> {
         }
     }
 
-    pub(super) fn convention(&self) -> Result<FlopConvention, LadderError> {
+    fn convention(&self) -> Result<FlopConvention, LadderError> {
         match self.text(13) {
             "" => Ok(FlopConvention::Unspecified),
             other => FlopConvention::from_name(other).ok_or_else(|| {
                 self.unexpected(13, "unspecified, training, forward_only, 6nd or other")
             }),
         }
+    }
+
+    /// The FLOP convention of the table, which must be that of the line that stated it `first`.
+    pub(super) fn convention_as(
+        &self,
+        first: &mut Option<(FlopConvention, u64)>,
+    ) -> Result<FlopConvention, LadderError> {
+        let stated = self.convention()?;
+        let (convention, line) = *first.get_or_insert((stated, self.line()));
+        if convention == stated {
+            return Ok(convention);
+        }
+        Err(LadderError::Conflict {
+            table: self.table.into(),
+            line: self.line(),
+            first: line,
+            run: self.text(1).into(),
+            column: COLUMNS[13],
+        })
     }
 
     pub(super) fn run(&self) -> Result<Run, LadderError> {
@@ -201,18 +220,7 @@ impl Ladder {
             let line = row.line();
             let in_row = |e| row.within(e);
 
-            let stated = row.convention()?;
-            let (convention, convention_line) = *convention.get_or_insert((stated, line));
-            if convention != stated {
-                return Err(LadderError::Conflict {
-                    table: name.into(),
-                    line,
-                    first: convention_line,
-                    run: row.text(1).into(),
-                    column: COLUMNS[13],
-                });
-            }
-            builder.flop_convention(convention);
+            builder.flop_convention(row.convention_as(&mut convention)?);
 
             let run = row.run()?;
             match runs.get(&run.id) {
@@ -315,14 +323,17 @@ impl Ladder {
         for (r, run) in self.runs.iter().enumerate() {
             for scores in &self.scores {
                 for cell in scores.run(r) {
+                    let fields = run.fields();
+                    let [corpus, id, budget, flops, params, tokens, seed] =
+                        fields.each_ref().map(String::as_str);
                     out.write_record([
-                        run.corpus.as_str(),
-                        &run.id,
-                        &format!("{:e}", run.budget),
-                        &format!("{:e}", run.flops),
-                        &format!("{}", run.params),
-                        &format!("{}", run.tokens),
-                        &run.seed.map_or_else(String::new, |s| s.to_string()),
+                        corpus,
+                        id,
+                        budget,
+                        flops,
+                        params,
+                        tokens,
+                        seed,
                         scores.name(),
                         &scores.clusters[cell.cluster],
                         &format!("{}", cell.loss / cell.weight),

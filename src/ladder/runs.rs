@@ -79,14 +79,17 @@ impl RunTable {
             let Some(checkpoint) = checkpoint.to_str() else {
                 return Err(io(format!("the path {checkpoint:?} is not Unicode")));
             };
+            let fields = run.fields();
+            let [corpus, id, budget, flops, params, tokens, seed] =
+                fields.each_ref().map(String::as_str);
             out.write_record([
-                run.corpus.as_str(),
-                &run.id,
-                &format!("{:e}", run.budget),
-                &format!("{:e}", run.flops),
-                &run.params.to_string(),
-                &run.tokens.to_string(),
-                &run.seed.map_or_else(String::new, |s| s.to_string()),
+                corpus,
+                id,
+                budget,
+                flops,
+                params,
+                tokens,
+                seed,
                 run.trajectory.as_deref().unwrap_or(""),
                 self.flop_convention.as_str(),
                 if run.held_out { "true" } else { "" },
@@ -129,17 +132,7 @@ impl RunTable {
                 record: &record,
             };
             let run = row.run()?;
-            let stated = row.convention()?;
-            let (convention, first) = *convention.get_or_insert((stated, row.line()));
-            if convention != stated {
-                return Err(LadderError::Conflict {
-                    table: name.clone(),
-                    line: row.line(),
-                    first,
-                    run: run.id,
-                    column: "flop_convention",
-                });
-            }
+            row.convention_as(&mut convention)?;
             ladder.run(run.clone()).map_err(|e| row.within(e))?;
             if row.text(15).is_empty() {
                 return Err(row.unexpected(15, "the path of a checkpoint"));

@@ -102,14 +102,17 @@ impl LongTable<'_> {
     pub(crate) fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
         for row in rows(&[(run, table)], scorer)? {
             let run = row.run;
+            let fields = run.fields();
+            let [corpus, id, budget, flops, params, tokens, seed] =
+                fields.each_ref().map(String::as_str);
             self.row(&[
-                run.corpus.as_str(),
-                &run.id,
-                &format!("{:e}", run.budget),
-                &format!("{:e}", run.flops),
-                &run.params.to_string(),
-                &run.tokens.to_string(),
-                &run.seed.map_or_else(String::new, |s| s.to_string()),
+                corpus,
+                id,
+                budget,
+                flops,
+                params,
+                tokens,
+                seed,
                 row.distribution,
                 row.cluster,
                 row.item,
