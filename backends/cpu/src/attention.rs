@@ -49,8 +49,13 @@ impl Layout {
         }
         for (panel, x) in value.chunks(LANES).enumerate() {
             let lanes = &mut values[panel * KEYS + place];
-            lanes[..x.len()].copy_from_slice(x);
-            lanes[x.len()..].fill(0.0);
+            match x.first_chunk() {
+                Some(whole) => *lanes = *whole,
+                None => {
+                    *lanes = [0.0; LANES];
+                    lanes[..x.len()].copy_from_slice(x);
+                }
+            }
         }
     }
 
@@ -259,6 +264,7 @@ impl Kernel for Task<'_> {
         let (scores, sums) = scratch.split_at_mut(queries.len() * KEYS);
         sums.fill(0.0);
         let mut state = vec![(f32::NEG_INFINITY, 0.0f32); queries.len()];
+        let scaling = Scaling::new(simd, op);
         for block in first..end.div_ceil(KEYS) {
             let keys = match self.packed(&path, block) {
                 Some(packed) => packed,
@@ -274,39 +280,36 @@ impl Kernel for Task<'_> {
             let scores = &mut scores[skip * KEYS..];
             let sums = &mut sums[skip * wide..];
             let state = &mut state[skip..];
-            for (i, tile) in queries.chunks(4).enumerate() {
-                let scores = &mut scores[i * 4 * KEYS..][..tile.len() * KEYS];
-                match tile {
-                    [a, b, c, d] => score(simd, [a, b, c, d], keys, scores),
-                    rest => {
-                        for (query, scores) in rest.iter().zip(scores.chunks_exact_mut(KEYS)) {
-                            score(simd, [query], keys, scores);
-                        }
-                    }
-                }
+            // The places that the last of some queries sees; the others see no more.
+            let seen = |queries: &[Query<'_>]| match queries.last() {
+                Some(last) => last.visible(block, op.window).end,
+                None => 0,
+            };
+            let tall = tall::<S>();
+            for (queries, scores) in queries.chunks(tall).zip(scores.chunks_mut(tall * KEYS)) {
+                let panels = seen(queries).div_ceil(LANES);
+                score(simd, queries, &keys[..panels * dim], scores);
             }
+            let rows = scores.as_chunks_mut::<LANES>().0;
+            let rows = rows.as_chunks_mut::<{ KEYS / LANES }>().0;
             for (i, query) in queries.iter().enumerate() {
-                let visible = query.visible(block, op.window);
-                let row = &mut scores[i * KEYS..][..KEYS];
                 soften(
                     simd,
-                    row,
-                    visible,
-                    op,
+                    &mut rows[i],
+                    query.visible(block, op.window),
+                    &scaling,
                     &mut state[i],
                     &mut sums[i * wide..][..wide],
                 );
             }
-            for (tile, sums) in scores.chunks(4 * KEYS).zip(sums.chunks_mut(4 * wide)) {
-                let rows = tile.as_chunks::<KEYS>().0;
-                match rows {
-                    [a, b, c, d] => weigh(simd, [a, b, c, d], values, sums),
-                    rest => {
-                        for (row, sums) in rest.iter().zip(sums.chunks_exact_mut(wide)) {
-                            weigh(simd, [row], values, sums);
-                        }
-                    }
-                }
+            let tall = taller::<S>(wide);
+            let rows = scores.as_chunks::<KEYS>().0.chunks(tall);
+            for ((rows, queries), sums) in rows
+                .zip(queries.chunks(tall))
+                .zip(sums.chunks_mut(tall * wide))
+            {
+                let seen = seen(queries).next_multiple_of(LANES);
+                weigh(simd, rows, values, seen, sums);
             }
         }
         for (i, query) in queries.iter().enumerate() {
@@ -338,105 +341,303 @@ impl Query<'_> {
     }
 }
 
-/// Products of `H` queries with the keys of a block, a row of 64 a query.
+/// Queries of a tile of scores: with every panel of a block, as many as the registers hold.
+fn tall<S: Simd>() -> usize {
+    match S::ACCUMULATORS {
+        24.. => 6,
+        6.. => 3,
+        _ => 2,
+    }
+}
+
+/// Rows of a tile of sums `wide` values wide: narrow ones need more rows to keep as many chains.
+fn taller<S: Simd>(wide: usize) -> usize {
+    match wide / LANES {
+        1 => 2 * tall::<S>(),
+        _ => tall::<S>(),
+    }
+}
+
+/// Calls a kernel with the height of its tile as a constant.
+macro_rules! by_height {
+    ($height:expr, [$($h:literal)*], $kernel:ident $arguments:tt) => {
+        match $height {
+            $($h => {
+                // A constant condition, so that what does not fit the registers is not compiled.
+                if const { $h <= S::ACCUMULATORS } {
+                    by_height!(@call $kernel $h $arguments);
+                } else {
+                    unreachable!("tiles have at most {} rows", S::ACCUMULATORS);
+                }
+            })*
+            height => unreachable!("a tile of {height} rows"),
+        }
+    };
+    (@call $kernel:ident $h:literal ($($argument:expr),*)) => {
+        $kernel::<S, $h>($($argument),*)
+    };
+}
+
+/// Products of queries with the keys of some panels, a row of 64 a query.
 #[inline(always)]
-fn score<S: Simd, const H: usize>(
+fn score<S: Simd>(simd: S, queries: &[Query<'_>], keys: &[Vector], scores: &mut [f32]) {
+    by_height!(queries.len(), [1 2 3 4 5 6], score_of(simd, queries, keys, scores));
+}
+
+#[inline(always)]
+fn score_of<S: Simd, const H: usize>(
     simd: S,
-    queries: [&Query<'_>; H],
+    queries: &[Query<'_>],
     keys: &[Vector],
     scores: &mut [f32],
 ) {
     let dim = queries[0].values.len();
-    let queries = queries.map(|q| &q.values[..dim]);
-    for (panel, keys) in keys.chunks_exact(dim).enumerate() {
-        let mut acc = [simd.splat(0.0); H];
-        for (i, keys) in keys.iter().enumerate() {
-            let keys = simd.load(keys);
-            for r in 0..H {
-                acc[r] = simd.fma(simd.splat(queries[r][i]), keys, acc[r]);
+    let queries: [&[f32]; H] = std::array::from_fn(|r| &queries[r].values[..dim]);
+    let scores = &mut scores.as_chunks_mut::<KEYS>().0[..H];
+    let panels = keys.len() / dim;
+    let mut next = 0;
+    while next < panels {
+        let keys = &keys[next * dim..];
+        let left = panels - next;
+        if const { 4 * H <= S::ACCUMULATORS } && left >= 4 {
+            score_tile::<S, H, 4>(simd, queries, keys, scores, next);
+            next += 4;
+        } else if const { 2 * H <= S::ACCUMULATORS } && left >= 2 {
+            score_tile::<S, H, 2>(simd, queries, keys, scores, next);
+            next += 2;
+        } else {
+            score_tile::<S, H, 1>(simd, queries, keys, scores, next);
+            next += 1;
+        }
+    }
+}
+
+/// Products of `H` queries with `W` panels of keys, the first of them panel `panel`.
+#[inline(always)]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "constant bounds keep the sums in registers; iterators here do not"
+)]
+fn score_tile<S: Simd, const H: usize, const W: usize>(
+    simd: S,
+    queries: [&[f32]; H],
+    keys: &[Vector],
+    scores: &mut [[f32; KEYS]],
+    panel: usize,
+) {
+    let dim = queries[0].len();
+    let queries = queries.map(|q| &q[..dim]);
+    let keys: [&[Vector]; W] = std::array::from_fn(|j| &keys[j * dim..][..dim]);
+    let mut acc = [[simd.splat(0.0); W]; H];
+    for i in 0..dim {
+        let mut lanes = [simd.splat(0.0); W];
+        for j in 0..W {
+            lanes[j] = simd.load(&keys[j][i]);
+        }
+        for r in 0..H {
+            let x = simd.splat(queries[r][i]);
+            for j in 0..W {
+                acc[r][j] = simd.fma(x, lanes[j], acc[r][j]);
             }
         }
-        for (r, acc) in acc.into_iter().enumerate() {
-            store(simd, acc, &mut scores[r * KEYS + panel * LANES..][..LANES]);
+    }
+    for r in 0..H {
+        let to = &mut scores[r].as_chunks_mut::<LANES>().0[panel..][..W];
+        for j in 0..W {
+            simd.store(acc[r][j], &mut to[j]);
+        }
+    }
+}
+
+/// What happens to a product on its way to a score, and which places stay.
+struct Scaling<V> {
+    scale: V,
+    cap: Option<SoftCap<V>>,
+    nothing: V,
+    /// Numbers of the places of a block.
+    places: [V; KEYS / LANES],
+}
+
+impl<V: Copy> Scaling<V> {
+    #[inline(always)]
+    fn new<S: Simd<V = V>>(simd: S, op: &Attention<'_>) -> Self {
+        let place = |panel: usize| std::array::from_fn(|i| (panel * LANES + i) as f32);
+        Self {
+            scale: simd.splat(op.scale as f32),
+            cap: op.soft_cap.map(|cap| SoftCap::new(simd, cap)),
+            nothing: simd.splat(f32::NEG_INFINITY),
+            places: std::array::from_fn(|panel| simd.load(&place(panel))),
         }
     }
 }
 
 /// Turns a row of products into weights relative to the largest score so far, and rescales what
-/// was summed before.
+/// was summed before. Panels that are not visible at all become zero unread.
 #[inline(always)]
 fn soften<S: Simd>(
     simd: S,
-    row: &mut [f32],
+    row: &mut [Vector; KEYS / LANES],
     visible: std::ops::Range<usize>,
-    op: &Attention<'_>,
+    scaling: &Scaling<S::V>,
     state: &mut (f32, f32),
     sums: &mut [f32],
 ) {
-    let scale = simd.splat(op.scale as f32);
-    let rows = row.as_chunks_mut::<LANES>().0;
-    let cap = op.soft_cap.map(|cap| SoftCap::new(simd, cap));
-    for lanes in rows.iter_mut() {
-        let mut x = simd.mul(simd.load(lanes), scale);
-        if let Some(cap) = &cap {
-            x = cap.apply(simd, x);
-        }
-        simd.store(x, lanes);
+    let panels = visible.end.div_ceil(LANES);
+    for lanes in row.iter_mut().skip(panels) {
+        *lanes = [0.0; LANES];
     }
-    rows.as_flattened_mut()[..visible.start].fill(f32::NEG_INFINITY);
-    rows.as_flattened_mut()[visible.end..].fill(f32::NEG_INFINITY);
-    let mut top = simd.splat(f32::NEG_INFINITY);
-    for lanes in rows.iter() {
-        top = simd.max(simd.load(lanes), top);
+    match panels {
+        0 => {}
+        1 => soften_panels::<S, 1>(simd, row, visible, scaling, state, sums),
+        2 => soften_panels::<S, 2>(simd, row, visible, scaling, state, sums),
+        3 => soften_panels::<S, 3>(simd, row, visible, scaling, state, sums),
+        _ => soften_panels::<S, 4>(simd, row, visible, scaling, state, sums),
+    }
+}
+
+/// As [`soften`], for the first `P` panels.
+#[inline(always)]
+fn soften_panels<S: Simd, const P: usize>(
+    simd: S,
+    row: &mut [Vector; KEYS / LANES],
+    visible: std::ops::Range<usize>,
+    scaling: &Scaling<S::V>,
+    state: &mut (f32, f32),
+    sums: &mut [f32],
+) {
+    let mut scores = [scaling.nothing; P];
+    for (score, lanes) in scores.iter_mut().zip(row.iter()) {
+        let x = simd.mul(simd.load(lanes), scaling.scale);
+        *score = match &scaling.cap {
+            Some(cap) => cap.apply(simd, x),
+            None => x,
+        };
+    }
+    if visible.start > 0 || visible.end < P * LANES {
+        let start = simd.splat(visible.start as f32);
+        let end = simd.splat(visible.end as f32);
+        for (score, &place) in scores.iter_mut().zip(&scaling.places) {
+            let x = simd.select_lt(place, end, *score, scaling.nothing);
+            *score = simd.select_lt(place, start, scaling.nothing, x);
+        }
+    }
+    let mut top = scaling.nothing;
+    for &score in &scores {
+        top = simd.max(score, top);
     }
     let (before, sum) = *state;
     let top = simd.top(top);
     let max = if top > before { top } else { before };
     if max == f32::NEG_INFINITY {
         // Nothing seen yet: a window that starts after this block.
-        rows.as_flattened_mut().fill(0.0);
+        row[..P].fill([0.0; LANES]);
         return;
     }
+    let center = simd.splat(max);
     let mut total = simd.splat(0.0);
-    for lanes in rows.iter_mut() {
-        let weight = simd.exp(simd.sub(simd.load(lanes), simd.splat(max)));
+    for (&score, lanes) in scores.iter().zip(row) {
+        let weight = simd.exp(simd.sub(score, center));
         total = simd.add(total, weight);
         simd.store(weight, lanes);
     }
+    let mut kept = sum;
     if max > before {
-        let mut one = [0.0; LANES];
-        simd.store(simd.exp(simd.splat(before - max)), &mut one);
-        let factor = one[0];
-        let factors = simd.splat(factor);
+        let factors = simd.exp(simd.sub(simd.splat(before), center));
         for lanes in sums.as_chunks_mut::<LANES>().0 {
             simd.store(simd.mul(simd.load(lanes), factors), lanes);
         }
-        *state = (max, sum * factor + simd.sum(total));
-    } else {
-        state.1 = sum + simd.sum(total);
+        let mut factor = [0.0; LANES];
+        simd.store(factors, &mut factor);
+        kept *= factor[0];
+    }
+    *state = (max, kept + simd.sum(total));
+}
+
+/// Adds the values of the first `seen` places of a block, weighted, to the sums of some rows. The
+/// weights beyond are zero.
+#[inline(always)]
+fn weigh<S: Simd>(
+    simd: S,
+    weights: &[[f32; KEYS]],
+    values: &[Vector],
+    seen: usize,
+    sums: &mut [f32],
+) {
+    by_height!(
+        weights.len(),
+        [1 2 3 4 5 6 7 8 9 10 11 12],
+        weigh_of(simd, weights, values, seen, sums)
+    );
+}
+
+#[inline(always)]
+fn weigh_of<S: Simd, const H: usize>(
+    simd: S,
+    weights: &[[f32; KEYS]],
+    values: &[Vector],
+    seen: usize,
+    sums: &mut [f32],
+) {
+    let weights: &[[f32; KEYS]; H] = weights.first_chunk().expect("the height was matched");
+    let panels = sums.len() / (H * LANES);
+    let sums = sums.as_chunks_mut::<LANES>().0;
+    let mut next = 0;
+    while next < panels {
+        let values = &values[next * KEYS..];
+        let left = panels - next;
+        if const { 4 * H <= S::ACCUMULATORS } && left >= 4 {
+            weigh_tile::<S, H, 4>(simd, weights, values, seen, sums, next);
+            next += 4;
+        } else if const { 2 * H <= S::ACCUMULATORS } && left >= 2 {
+            weigh_tile::<S, H, 2>(simd, weights, values, seen, sums, next);
+            next += 2;
+        } else {
+            weigh_tile::<S, H, 1>(simd, weights, values, seen, sums, next);
+            next += 1;
+        }
     }
 }
 
-/// Adds the values of a block, weighted, to the sums of `H` rows.
+/// The sums of `H` rows in `W` panels, the first of them panel `panel`.
 #[inline(always)]
-fn weigh<S: Simd, const H: usize>(
+#[allow(
+    clippy::needless_range_loop,
+    reason = "constant bounds keep the sums in registers; iterators here do not"
+)]
+fn weigh_tile<S: Simd, const H: usize, const W: usize>(
     simd: S,
-    weights: [&[f32; KEYS]; H],
+    weights: &[[f32; KEYS]; H],
     values: &[Vector],
-    sums: &mut [f32],
+    seen: usize,
+    sums: &mut [Vector],
+    panel: usize,
 ) {
-    let wide = sums.len() / H;
-    for (panel, values) in values.chunks_exact(KEYS).enumerate() {
-        let at = |r: usize| r * wide + panel * LANES..r * wide + (panel + 1) * LANES;
-        let mut acc: [S::V; H] = std::array::from_fn(|r| load(simd, &sums[at(r)]));
-        for (j, values) in values.iter().enumerate() {
-            let values = simd.load(values);
-            for r in 0..H {
-                acc[r] = simd.fma(simd.splat(weights[r][j]), values, acc[r]);
+    let panels = sums.len() / H;
+    let seen = seen.min(KEYS);
+    let values: [&[Vector]; W] = std::array::from_fn(|j| &values[j * KEYS..][..seen]);
+    let mut acc = [[simd.splat(0.0); W]; H];
+    for r in 0..H {
+        let from = &sums[r * panels + panel..][..W];
+        for j in 0..W {
+            acc[r][j] = simd.load(&from[j]);
+        }
+    }
+    for i in 0..seen {
+        let mut lanes = [simd.splat(0.0); W];
+        for j in 0..W {
+            lanes[j] = simd.load(&values[j][i]);
+        }
+        for r in 0..H {
+            let x = simd.splat(weights[r][i]);
+            for j in 0..W {
+                acc[r][j] = simd.fma(x, lanes[j], acc[r][j]);
             }
         }
-        for (r, acc) in acc.into_iter().enumerate() {
-            store(simd, acc, &mut sums[at(r)]);
+    }
+    for r in 0..H {
+        let to = &mut sums[r * panels + panel..][..W];
+        for j in 0..W {
+            simd.store(acc[r][j], &mut to[j]);
         }
     }
 }

@@ -7,10 +7,10 @@
 
 use crate::buffer::{Dense, Matrix, Panels, Pool, View};
 use crate::parallel::{Shared, Threads};
-use crate::simd::{Element, Isa, Kernel, LANES, Lanes, Simd};
+use crate::simd::{Element, Isa, Kernel, LANES, Lanes, Simd, transpose};
 
 /// Inputs of a block: a panel's block and a tile of rows stay in the first-level cache.
-const BLOCK: usize = 256;
+const BLOCK: usize = 384;
 /// Rows of a task: their block of inputs stays in the second-level cache.
 const TASK_ROWS: usize = 384;
 /// Most panels of a task: its results stay in the second-level cache from one block to the next.
@@ -39,10 +39,14 @@ impl Rows {
         let tile = rows.div_ceil(rows.div_ceil(tallest).max(1)).max(1);
         let mut values = pool.take(rows * inputs);
         if inputs > 0 {
-            let chunks = values.chunks_mut(tile * inputs).collect();
-            threads.for_each(rows * inputs, chunks, |t, packed: &mut [f32]| {
-                let height = packed.len() / inputs;
-                interleave(height, |r| x.row(t * tile + r, inputs), packed);
+            let tiles = threads.share(rows.div_ceil(tile), 1);
+            let chunks = values.chunks_mut(tiles * tile * inputs).collect();
+            threads.for_each(rows * inputs, chunks, |chunk, packed: &mut [f32]| {
+                for (t, packed) in packed.chunks_mut(tile * inputs).enumerate() {
+                    let first = (chunk * tiles + t) * tile;
+                    let height = packed.len() / inputs;
+                    interleave(height, |r| x.row(first + r, inputs), packed);
+                }
             });
         }
         Self {
@@ -71,14 +75,29 @@ impl Rows {
 
 /// Writes the rows of a tile input by input.
 fn interleave<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
-    // The height as a constant, so that the inner loop is unrolled.
+    // The height as a constant, so that the inner loops are unrolled.
     fn of<'a, const H: usize>(row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
         let packed = packed.as_chunks_mut::<H>().0;
         let rows: [&[f32]; H] = std::array::from_fn(|r| &row(r)[..packed.len()]);
-        for (i, packed) in packed.iter_mut().enumerate() {
-            for r in 0..H {
-                packed[r] = rows[r][i];
+        let quads = rows.map(|row| row.as_chunks::<4>().0);
+        let mut chunks = packed.chunks_exact_mut(4);
+        for (i, packed) in chunks.by_ref().enumerate() {
+            for r in (0..H / 4 * 4).step_by(4) {
+                let square = transpose(std::array::from_fn(|k| quads[r + k][i]));
+                for (packed, square) in packed.iter_mut().zip(square) {
+                    packed[r..r + 4].copy_from_slice(&square);
+                }
             }
+            for r in H / 4 * 4..H {
+                for (packed, x) in packed.iter_mut().zip(quads[r][i]) {
+                    packed[r] = x;
+                }
+            }
+        }
+        let rest = chunks.into_remainder();
+        let from = rows[0].len() - rest.len();
+        for (i, packed) in rest.iter_mut().enumerate() {
+            *packed = rows.map(|row| row[from + i]);
         }
     }
     macro_rules! heights {
@@ -177,8 +196,11 @@ impl<E: Element> Kernel for Product<'_, E> {
             first_row,
         } = self;
         let inputs = task.x.inputs;
-        for from in (0..inputs.max(1)).step_by(BLOCK) {
-            let to = (from + BLOCK).min(inputs);
+        let blocks = inputs.div_ceil(BLOCK).max(1);
+        // Blocks of like length.
+        let step = inputs.div_ceil(blocks).max(1);
+        for from in (0..inputs.max(1)).step_by(step) {
+            let to = (from + step).min(inputs);
             for panel in group_panels::<S>(&task) {
                 for t in task.tiles.clone() {
                     let (height, a) = task.x.tile(t, from, to);
@@ -234,9 +256,11 @@ fn group_panels<S: Simd>(task: &Task<'_>) -> impl Iterator<Item = std::ops::Rang
         _ => 4,
     };
     let (mut next, end) = (task.panels.start, task.panels.end);
+    // A panel that is not full stands alone.
+    let full = end.min(task.outputs / LANES);
     std::iter::from_fn(move || {
         let mut width = widest;
-        while width > 1 && next + width > end {
+        while width > 1 && next + width > full {
             width /= 2;
         }
         let group = next..next + width;
@@ -292,6 +316,8 @@ fn by_height<S: Simd, E: Element, const W: usize>(
 }
 
 /// One tile over one block of inputs, with its results loaded before and stored after.
+///
+/// Only a panel that stands alone (`W = 1`) may reach beyond the outputs.
 #[inline(always)]
 fn block<S: Simd, E: Element, const H: usize, const W: usize>(
     simd: S,
@@ -300,40 +326,43 @@ fn block<S: Simd, E: Element, const H: usize, const W: usize>(
     place: Place<'_>,
     ends: Ends<'_>,
 ) {
-    let mut acc = [[simd.splat(0.0); W]; H];
-    let columns = |j: usize| {
-        let start = (place.panel + j) * LANES;
-        (start, LANES.min(place.outputs - start))
+    let column = place.panel * LANES;
+    // A constant but for the last panel, so that loads and stores of whole vectors stay in
+    // registers.
+    let width = match W {
+        1 => LANES.min(place.outputs - column),
+        _ => W * LANES,
     };
+    let lanes = |j: usize| j * LANES..((j + 1) * LANES).min(width);
+    let row = |r: usize| {
+        let start = (place.row + r) * place.outputs + column;
+        // SAFETY: this task alone touches these rows and columns, see `linear`: row tasks and
+        // panel groups partition the output. One row is in use at a time.
+        unsafe { place.out.slice(start, width) }
+    };
+    let mut acc = [[simd.splat(0.0); W]; H];
     if !ends.first {
         for (r, acc) in acc.iter_mut().enumerate() {
+            let from = row(r);
             for (j, acc) in acc.iter_mut().enumerate() {
-                let (start, len) = columns(j);
-                // SAFETY: this task alone touches these rows and columns, see `linear`: row tasks
-                // and panel groups partition the output.
-                let from = unsafe {
-                    place
-                        .out
-                        .slice((place.row + r) * place.outputs + start, len)
-                };
-                *acc = load(simd, from);
+                *acc = load(simd, &from[lanes(j)]);
             }
         }
     }
     tile(simd, a, w, &mut acc);
-    for (r, acc) in acc.into_iter().enumerate() {
-        for (j, mut acc) in acc.into_iter().enumerate() {
-            let (start, len) = columns(j);
-            if let (true, Some(bias)) = (ends.last, ends.bias) {
-                acc = simd.add(acc, load(simd, &bias[start..start + len]));
+    if let (true, Some(bias)) = (ends.last, ends.bias) {
+        let bias = &bias[column..column + width];
+        for j in 0..W {
+            let bias = load(simd, &bias[lanes(j)]);
+            for acc in &mut acc {
+                acc[j] = simd.add(acc[j], bias);
             }
-            // SAFETY: as for the load above.
-            let to = unsafe {
-                place
-                    .out
-                    .slice((place.row + r) * place.outputs + start, len)
-            };
-            store(simd, acc, to);
+        }
+    }
+    for (r, acc) in acc.iter().enumerate() {
+        let to = row(r);
+        for (j, acc) in acc.iter().enumerate() {
+            store(simd, *acc, &mut to[lanes(j)]);
         }
     }
 }

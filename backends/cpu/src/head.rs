@@ -169,7 +169,8 @@ fn log_sum<S: Simd>(simd: S, row: &[f32]) -> [f32; 2] {
     let (whole, rest) = row.as_chunks::<LANES>();
     let mut last = [f32::NEG_INFINITY; LANES];
     last[..rest.len()].copy_from_slice(rest);
-    let mut top = simd.load(&last);
+    // `max` leaves out what is not a number.
+    let mut top = simd.max(simd.load(&last), simd.splat(f32::NEG_INFINITY));
     for lanes in whole {
         top = simd.max(simd.load(lanes), top);
     }

@@ -87,7 +87,8 @@ impl Cpu {
             }),
             1 => Ok(Self::on(Threads::One)),
             n => rayon::ThreadPoolBuilder::new()
-                .num_threads(n)
+                // The caller's own is the last.
+                .num_threads(n - 1)
                 .thread_name(|i| format!("relscale-cpu-{i}"))
                 .build()
                 .map(|pool| Self::on(Threads::Many(Arc::new(pool))))
@@ -144,8 +145,8 @@ impl Cpu {
     ) -> Dense {
         let mut out = self.pool.take(rows * width);
         if !out.is_empty() {
-            // A few thousand values a task.
-            let per_task = 4096usize.div_ceil(width);
+            // At least a few thousand values a task.
+            let per_task = self.threads.share(rows, 1).max(4096usize.div_ceil(width));
             let tasks = out.chunks_mut(per_task * width).collect();
             self.threads
                 .for_each(rows * width * 4, tasks, |t, chunk: &mut [f32]| {

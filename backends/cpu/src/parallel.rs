@@ -1,16 +1,14 @@
 //! Work over threads, in tasks whose results do not depend on who runs them.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
-
-use rayon::prelude::*;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The threads of a backend.
 #[derive(Debug, Clone)]
 pub(crate) enum Threads {
     /// The caller's own.
     One,
-    /// A pool.
+    /// The caller's own and those of a pool.
     Many(Arc<rayon::ThreadPool>),
 }
 
@@ -21,7 +19,7 @@ impl Threads {
     fn count(&self) -> usize {
         match self {
             Self::One => 1,
-            Self::Many(pool) => pool.current_num_threads(),
+            Self::Many(pool) => pool.current_num_threads() + 1,
         }
     }
 
@@ -49,15 +47,26 @@ impl Threads {
         tasks: Vec<T>,
         work: impl Fn(usize, T) + Send + Sync,
     ) {
+        let count = tasks.len();
+        let tasks = tasks.into_iter().enumerate();
         match self {
-            Self::Many(pool) if cost > WORTH_SHARING && tasks.len() > 1 => pool.install(|| {
-                tasks
-                    .into_par_iter()
-                    .enumerate()
-                    .with_max_len(1)
-                    .for_each(|(i, t)| work(i, t));
-            }),
-            _ => tasks.into_iter().enumerate().for_each(|(i, t)| work(i, t)),
+            Self::Many(pool) if cost > WORTH_SHARING && count > 1 => {
+                let left = Mutex::new(tasks);
+                let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let drain = || {
+                    while let Some((i, task)) = next() {
+                        work(i, task);
+                    }
+                };
+                // The caller works as well: it would only wait for the others to wake up.
+                pool.in_place_scope(|scope| {
+                    for _ in 1..self.count().min(count) {
+                        scope.spawn(|_| drain());
+                    }
+                    drain();
+                });
+            }
+            _ => tasks.for_each(|(i, task)| work(i, task)),
         }
     }
 }

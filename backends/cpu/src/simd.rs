@@ -64,6 +64,17 @@ fn widen(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
+/// Columns become rows.
+#[inline(always)]
+pub(crate) fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+    #[cfg(target_arch = "x86_64")]
+    {
+        crate::x86::transpose(rows)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::array::from_fn(|c| std::array::from_fn(|r| rows[r][c]))
+}
+
 /// The operations kernels are written in.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen lanes in registers.
@@ -105,13 +116,19 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         x[0]
     }
 
-    /// Largest lane.
+    /// Largest lane, by the same tree of [`max`](Self::max); of numbers only.
     #[inline(always)]
     fn top(self, v: Self::V) -> f32 {
         let mut x = [0.0; LANES];
         self.store(v, &mut x);
-        x.iter()
-            .fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
+        let mut n = LANES / 2;
+        while n > 0 {
+            for i in 0..n {
+                x[i] = if x[i] > x[i + n] { x[i] } else { x[i + n] };
+            }
+            n /= 2;
+        }
+        x[0]
     }
 
     /// `e^x`, relative error below 1.2e-7 (1 ulp), exactly 1 at 0, exactly 0 below −87.3.

@@ -4,6 +4,40 @@ use std::arch::x86_64::*;
 
 use crate::simd::{Kernel, LANES, Simd};
 
+/// Columns become rows, by the shuffles that every x86-64 has.
+#[inline(always)]
+pub(crate) fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+    // SAFETY: SSE is part of x86-64; a row is 4 readable floats, and the load needs no alignment.
+    let [mut a, mut b, mut c, mut d] = rows.map(|row| unsafe { _mm_loadu_ps(row.as_ptr()) });
+    // SAFETY: SSE is part of x86-64, and no memory but the four vectors is touched.
+    unsafe { _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d) };
+    [a, b, c, d].map(|column| {
+        let mut to = [0.0; 4];
+        // SAFETY: SSE is part of x86-64; `to` is 4 writable floats, and the store needs no
+        // alignment.
+        unsafe { _mm_storeu_ps(to.as_mut_ptr(), column) };
+        to
+    })
+}
+
+/// Sum of eight lanes, halves first: the last three steps of [`Simd::sum`].
+#[inline]
+#[target_feature(enable = "avx")]
+fn sum(v: __m256) -> f32 {
+    let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+    let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps::<1>(v, v)))
+}
+
+/// Largest of eight lanes: the last three steps of [`Simd::top`].
+#[inline]
+#[target_feature(enable = "avx")]
+fn top(v: __m256) -> f32 {
+    let v = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+    let v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+    _mm_cvtss_f32(_mm_max_ss(v, _mm_shuffle_ps::<1>(v, v)))
+}
+
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2(());
@@ -150,6 +184,16 @@ impl Simd for Avx2 {
             |a, b, x, y| intrinsic!(_mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)));
         (select(a.0, b.0, x.0, y.0), select(a.1, b.1, x.1, y.1))
     }
+
+    #[inline(always)]
+    fn sum(self, v: Self::V) -> f32 {
+        intrinsic!(sum(_mm256_add_ps(v.0, v.1)))
+    }
+
+    #[inline(always)]
+    fn top(self, v: Self::V) -> f32 {
+        intrinsic!(top(_mm256_max_ps(v.0, v.1)))
+    }
 }
 
 /// Proof that the processor has AVX-512 F.
@@ -254,5 +298,21 @@ impl Simd for Avx512 {
             y,
             x
         ))
+    }
+
+    #[inline(always)]
+    fn sum(self, v: Self::V) -> f32 {
+        let high = intrinsic!(_mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(
+            _mm512_castps_pd(v)
+        )));
+        intrinsic!(sum(_mm256_add_ps(_mm512_castps512_ps256(v), high)))
+    }
+
+    #[inline(always)]
+    fn top(self, v: Self::V) -> f32 {
+        let high = intrinsic!(_mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(
+            _mm512_castps_pd(v)
+        )));
+        intrinsic!(top(_mm256_max_ps(_mm512_castps512_ps256(v), high)))
     }
 }
