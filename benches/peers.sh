@@ -4,10 +4,10 @@
 #
 #   bash benches/peers.sh [--quick] [--rows ROW...] [--rounds N] [--questions N] [--fresh] ...
 #
-# Peers: transformers on running text, lm-evaluation-harness on multiple choice, the gemm crate.
-# They are installed into target/peers/venv, or found in the virtual environment PEERS_VENV. Each
-# row's result is kept in target/peers, so that an interrupted run goes on where it was; --fresh
-# measures again. `--help` lists the options.
+# Peers: transformers and candle on running text, lm-evaluation-harness on multiple choice, the gemm
+# crate. They are installed into target/peers, the Python ones into target/peers/venv if they are not
+# found in the virtual environment PEERS_VENV. Each row's result is kept in target/peers, so that an
+# interrupted run goes on where it was; --fresh measures again. `--help` lists the options.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
@@ -25,4 +25,7 @@ if ! "$venv/bin/python" -c 'import lm_eval' 2>/dev/null; then
         sacrebleu scikit-learn sqlitedict word2number zstandard dill jinja2 psutil
 fi
 cargo build --quiet --release --manifest-path "$root/Cargo.toml" --example score
+# For this processor, as candle's own instructions say.
+RUSTFLAGS='-C target-cpu=native' cargo build --quiet --release \
+    --manifest-path "$root/benches/peers/candle/Cargo.toml" --target-dir "$root/target/peers/candle"
 exec "$venv/bin/python" "$here/peers/compare.py" "$@"

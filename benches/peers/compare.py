@@ -23,11 +23,15 @@ MODELS = {
     "256x4": dict(hidden=256, layers=4, heads=4, mlp=768, vocab=512, seq=512, batch=8),
     "64x3": dict(hidden=64, layers=3, heads=4, mlp=192, vocab=260, seq=256, batch=8),
 }
+TEXTS = {
+    "768x12": "text, hidden 768 × 12, vocabulary 128,256, 1 × 512",
+    "512x6": "text, hidden 512 × 6, vocabulary 128,256, 1 × 512",
+    "256x4": "text, hidden 256 × 4, vocabulary 512, 8 × 512",
+    "64x3": "text, hidden 64 × 3, vocabulary 260, 8 × 256",
+}
 TITLES = {
-    "rolling-768x12": "text, hidden 768 × 12, vocabulary 128,256, 1 × 512",
-    "rolling-512x6": "text, hidden 512 × 6, vocabulary 128,256, 1 × 512",
-    "rolling-256x4": "text, hidden 256 × 4, vocabulary 512, 8 × 512",
-    "rolling-64x3": "text, hidden 64 × 3, vocabulary 260, 8 × 256",
+    **{f"transformers-{name}": title for name, title in TEXTS.items()},
+    **{f"candle-{name}": title for name, title in TEXTS.items()},
     "choices-text": "multiple choice, letter and text, hidden 512 × 6",
     "choices-letter": "multiple choice, single letter, hidden 512 × 6",
     "gemm": "products at 64 and 512 rows, geometric mean over shapes",
@@ -73,23 +77,28 @@ def worst(pairs):
     return max(abs(a - b) for a, b in pairs)
 
 
-def rolling(args, name, folder):
+def rolling(args, name, folder, peer):
     settings = MODELS[name]
-    theirs_out, ours_out = folder / "theirs.json", folder / "ours.jsonl"
+    theirs_out, ours_out = folder / f"{peer}.json", folder / "ours.jsonl"
     python = [sys.executable, HERE / "transformers_forward.py", "--dir", folder, *options(settings)]
     run([*python, "--make-only"])
+    command = {
+        "transformers": [*python, "--runs", args.runs, "--threads", args.threads, "--out", theirs_out],
+        "candle": [ROOT / "target/peers/candle/release/candle-forward", folder, args.runs, args.threads, theirs_out],
+    }[peer]
     theirs, mine, difference = [], [], 0.0
     for _ in range(args.rounds):
-        run([*python, "--runs", args.runs, "--threads", args.threads, "--out", theirs_out])
-        peer = json.loads(theirs_out.read_text())
+        run(command)
+        result = json.loads(theirs_out.read_text())
         seconds, loaded, peak, lines = ours(args, folder, folder / "items.jsonl", ours_out)
-        theirs += peer["seconds"]
+        theirs += result["seconds"]
         mine += seconds
-        pairs = [pair for line, row in zip(lines, peer["log_probs"]) for pair in zip(line["token_log_likelihoods"], row)]
-        if len(pairs) != peer["scored_tokens"]:
-            sys.exit(f"{name}: {len(pairs)} tokens compared of {peer['scored_tokens']}")
+        rows = zip(lines, result["log_probs"])
+        pairs = [pair for line, row in rows for pair in zip(line["token_log_likelihoods"], row)]
+        if len(pairs) != result["scored_tokens"]:
+            sys.exit(f"{name}: {len(pairs)} tokens compared of {result['scored_tokens']}")
         difference = max(difference, worst(pairs))
-    return dict(peer=peer["engine"], theirs=theirs, ours=mine, their_peak=peer["peak_rss_bytes"], our_peak=peak,
+    return dict(peer=result["engine"], theirs=theirs, ours=mine, their_peak=result["peak_rss_bytes"], our_peak=peak,
                 loaded=loaded, difference=difference)
 
 
@@ -149,7 +158,7 @@ def main():
     parser.add_argument("--dir", type=Path, default=ROOT / "target/peers")
     parser.add_argument("--rows", nargs="*", choices=list(TITLES), default=list(TITLES))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=3, help="timed runs of a text in one round")
+    parser.add_argument("--runs", type=int, default=10, help="timed runs of a text in one round")
     parser.add_argument("--questions", type=int, default=20)
     parser.add_argument("--batch", type=int, default=8, help="sequences the harness computes at once")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -168,8 +177,8 @@ def main():
         if args.fresh or known is None or known["settings"] != settings:
             print(f"{row} ...", file=sys.stderr, flush=True)
             what, _, name = row.partition("-")
-            if what == "rolling":
-                result = rolling(args, name, args.dir / name)
+            if what in ("transformers", "candle"):
+                result = rolling(args, name, args.dir / name, what)
             elif what == "choices":
                 result = choices(args, name, args.dir / "512x6")
             else:

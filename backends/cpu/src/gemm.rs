@@ -396,25 +396,17 @@ pub(crate) fn tile<S: Simd, E: Element, const H: usize, const W: usize>(
 /// Up to sixteen values, zero beyond.
 #[inline(always)]
 pub(crate) fn load<S: Simd>(simd: S, from: &[f32]) -> S::V {
-    match from.first_chunk::<LANES>() {
+    match from.first_chunk() {
         Some(whole) => simd.load(whole),
-        None => {
-            let mut padded = Lanes::ZERO;
-            padded.0[..from.len()].copy_from_slice(from);
-            simd.load(&padded.0)
-        }
+        None => simd.load_part(from),
     }
 }
 
 /// The first `to.len()` lanes, up to sixteen.
 #[inline(always)]
 pub(crate) fn store<S: Simd>(simd: S, v: S::V, to: &mut [f32]) {
-    match to.first_chunk_mut::<LANES>() {
+    match to.first_chunk_mut() {
         Some(whole) => simd.store(v, whole),
-        None => {
-            let mut padded = Lanes::ZERO;
-            simd.store(v, &mut padded.0);
-            to.copy_from_slice(&padded.0[..to.len()]);
-        }
+        None => simd.store_part(v, to),
     }
 }

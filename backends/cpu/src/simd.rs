@@ -86,6 +86,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn load(self, x: &[f32; LANES]) -> Self::V;
     fn load_bf16(self, x: &[u16; LANES]) -> Self::V;
     fn store(self, v: Self::V, to: &mut [f32; LANES]);
+    /// Up to sixteen values, zero beyond.
+    fn load_part(self, x: &[f32]) -> Self::V;
+    /// The first lanes, up to sixteen.
+    fn store_part(self, v: Self::V, to: &mut [f32]);
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
@@ -249,6 +253,18 @@ impl Simd for Scalar {
     #[inline(always)]
     fn store(self, v: Self::V, to: &mut [f32; LANES]) {
         *to = v;
+    }
+
+    #[inline(always)]
+    fn load_part(self, x: &[f32]) -> Self::V {
+        std::array::from_fn(|i| x.get(i).copied().unwrap_or(0.0))
+    }
+
+    #[inline(always)]
+    fn store_part(self, v: Self::V, to: &mut [f32]) {
+        for (to, v) in to.iter_mut().zip(v) {
+            *to = v;
+        }
     }
 
     #[inline(always)]
@@ -502,6 +518,13 @@ mod tests {
                 bits.extend(x.map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }));
             }
             bits.extend([simd.sum(c).to_bits(), simd.top(c).to_bits()]);
+            for len in 0..=LANES {
+                let mut x = [7.0; LANES];
+                simd.store_part(c, &mut x[..len]);
+                bits.extend(x.map(f32::to_bits));
+                simd.store(simd.load_part(&x[..len]), &mut x);
+                bits.extend(x.map(f32::to_bits));
+            }
             bits
         }
     }

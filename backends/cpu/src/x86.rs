@@ -20,6 +20,14 @@ pub(crate) fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     })
 }
 
+/// All bits of the first `count` lanes, up to eight.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn first(count: usize) -> __m256i {
+    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(count.min(8) as i32), lanes)
+}
+
 /// Sum of eight lanes, halves first: the last three steps of [`Simd::sum`].
 #[inline]
 #[target_feature(enable = "avx")]
@@ -114,6 +122,27 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn load_part(self, x: &[f32]) -> Self::V {
+        let (low, high) = x.split_at(x.len().min(8));
+        // SAFETY: AVX2 by the token; the mask has one lane for each float of `low`, and no other is
+        // read.
+        let a = unsafe { _mm256_maskload_ps(low.as_ptr(), first(low.len())) };
+        // SAFETY: as above, for `high`.
+        let b = unsafe { _mm256_maskload_ps(high.as_ptr(), first(high.len())) };
+        (a, b)
+    }
+
+    #[inline(always)]
+    fn store_part(self, v: Self::V, to: &mut [f32]) {
+        let (low, high) = to.split_at_mut(to.len().min(8));
+        // SAFETY: AVX2 by the token; the mask has one lane for each float of `low`, and no other is
+        // written.
+        unsafe { _mm256_maskstore_ps(low.as_mut_ptr(), first(low.len()), v.0) };
+        // SAFETY: as above, for `high`, whose lanes beyond the eighth the mask does not have.
+        unsafe { _mm256_maskstore_ps(high.as_mut_ptr(), first(high.len()), v.1) };
+    }
+
+    #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
         (
             intrinsic!(_mm256_add_ps(a.0, b.0)),
@@ -196,6 +225,12 @@ impl Simd for Avx2 {
     }
 }
 
+/// A bit for each of the first `count` lanes, up to sixteen.
+#[inline(always)]
+fn first_of_sixteen(count: usize) -> __mmask16 {
+    ((1u32 << count.min(LANES)) - 1) as __mmask16
+}
+
 /// Proof that the processor has AVX-512 F.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx512(());
@@ -246,6 +281,20 @@ impl Simd for Avx512 {
     fn store(self, v: Self::V, to: &mut [f32; LANES]) {
         // SAFETY: AVX-512 by the token; `to` is 16 writable floats, no alignment needed.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) };
+    }
+
+    #[inline(always)]
+    fn load_part(self, x: &[f32]) -> Self::V {
+        // SAFETY: AVX-512 by the token; the mask has one lane for each float of `x`, up to sixteen,
+        // and no other is read.
+        unsafe { _mm512_maskz_loadu_ps(first_of_sixteen(x.len()), x.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store_part(self, v: Self::V, to: &mut [f32]) {
+        // SAFETY: AVX-512 by the token; the mask has one lane for each float of `to`, up to
+        // sixteen, and no other is written.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_of_sixteen(to.len()), v) };
     }
 
     #[inline(always)]
