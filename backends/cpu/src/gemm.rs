@@ -7,7 +7,7 @@
 
 use crate::buffer::{Dense, Matrix, Panels, Pool, View};
 use crate::parallel::{Shared, Threads};
-use crate::simd::{Element, Isa, Kernel, LANES, Lanes, Simd, transpose};
+use crate::simd::{Element, Isa, Kernel, LANES, Simd, transpose};
 
 /// Inputs of a block: a panel's block and a tile of rows stay in the first-level cache.
 const BLOCK: usize = 384;

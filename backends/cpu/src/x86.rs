@@ -124,22 +124,24 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn load_part(self, x: &[f32]) -> Self::V {
         let (low, high) = x.split_at(x.len().min(8));
+        let (lows, highs) = (intrinsic!(first(low.len())), intrinsic!(first(high.len())));
         // SAFETY: AVX2 by the token; the mask has one lane for each float of `low`, and no other is
         // read.
-        let a = unsafe { _mm256_maskload_ps(low.as_ptr(), first(low.len())) };
+        let a = unsafe { _mm256_maskload_ps(low.as_ptr(), lows) };
         // SAFETY: as above, for `high`.
-        let b = unsafe { _mm256_maskload_ps(high.as_ptr(), first(high.len())) };
+        let b = unsafe { _mm256_maskload_ps(high.as_ptr(), highs) };
         (a, b)
     }
 
     #[inline(always)]
     fn store_part(self, v: Self::V, to: &mut [f32]) {
         let (low, high) = to.split_at_mut(to.len().min(8));
+        let (lows, highs) = (intrinsic!(first(low.len())), intrinsic!(first(high.len())));
         // SAFETY: AVX2 by the token; the mask has one lane for each float of `low`, and no other is
         // written.
-        unsafe { _mm256_maskstore_ps(low.as_mut_ptr(), first(low.len()), v.0) };
+        unsafe { _mm256_maskstore_ps(low.as_mut_ptr(), lows, v.0) };
         // SAFETY: as above, for `high`, whose lanes beyond the eighth the mask does not have.
-        unsafe { _mm256_maskstore_ps(high.as_mut_ptr(), first(high.len()), v.1) };
+        unsafe { _mm256_maskstore_ps(high.as_mut_ptr(), highs, v.1) };
     }
 
     #[inline(always)]
