@@ -96,8 +96,10 @@ pub struct Progress {
 /// The log-likelihoods of every item of a distribution, in its order.
 ///
 /// Items are computed in the order of their tokens, in batches of at most `options.max_tokens`; a
-/// prefix that paths of a batch share (few-shot examples, a question) is computed once.
-/// `progress` is called after every batch. Where the model has [replicas](Model::replicas), each is
+/// prefix that paths of a batch share (few-shot examples, a question) is computed once. Nothing is
+/// kept from one batch to the next, so that memory is bounded by `max_tokens` alone: a prefix of `p`
+/// tokens that all items share is computed again in every batch, `p / max_tokens` of the work at
+/// most. Where that is much, a larger `max_tokens` costs memory and saves it. `progress` is called after every batch. Where the model has [replicas](Model::replicas), each is
 /// given a batch as soon as it is free; the answers are the same.
 ///
 /// # Errors

@@ -111,3 +111,20 @@ fn an_analysis_that_cannot_be_made_says_why() {
         );
     }
 }
+
+#[test]
+fn a_model_of_the_hubs_cache_is_told_from_its_checkpoint() {
+    let dir = std::env::temp_dir().join(format!("relscale-messages-{}", std::process::id()));
+    let model = dir.join("models--a--b");
+    std::fs::create_dir_all(model.join("snapshots/0123")).unwrap();
+    let error = relscale::model::Config::load(&model).unwrap_err();
+    std::fs::remove_dir_all(&dir).unwrap();
+    let message = error.to_string();
+    assert!(
+        message.ends_with(
+            "models--a--b: is a model in the hub's cache; its checkpoints are the folders below \
+             `snapshots`"
+        ),
+        "{message}"
+    );
+}

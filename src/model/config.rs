@@ -220,7 +220,13 @@ impl Config {
         if let Some(file) = gguf::find(path.as_ref())? {
             return super::gguf::config(&Gguf::open(file)?);
         }
-        let path = path.as_ref().join("config.json");
+        let folder = path.as_ref();
+        let path = folder.join("config.json");
+        if !path.exists() && folder.join("snapshots").is_dir() {
+            let message = "is a model in the hub's cache; its checkpoints are the folders below \
+                           `snapshots`";
+            return Err(Error::format(folder, message));
+        }
         let text = read_text(&path, MAX_CONFIG_BYTES)?;
         Self::parse(&text, &path)
     }

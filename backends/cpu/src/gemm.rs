@@ -57,6 +57,15 @@ impl Rows {
         }
     }
 
+    /// Rows of a task: whole tiles, about `most` in all, and fewer where the `others` that divide the
+    /// work the other way leave threads without any.
+    pub(crate) fn task_rows(&self, most: usize, others: usize, threads: &Threads) -> usize {
+        let tiles = self.rows.div_ceil(self.tile);
+        let enough = threads.tasks().div_ceil(others);
+        let tasks = self.rows.div_ceil(most).max(enough).min(tiles);
+        tiles.div_ceil(tasks) * self.tile
+    }
+
     /// The pool of the packed values.
     pub(crate) fn pool(&self) -> &Pool {
         self.values.pool()
@@ -126,8 +135,7 @@ pub(crate) fn linear(
         return;
     }
     let panels = w.outputs.div_ceil(LANES);
-    // Whole tiles, so that a task's rows start at one.
-    let task_rows = TASK_ROWS / x.tile * x.tile;
+    let task_rows = x.task_rows(TASK_ROWS, panels.div_ceil(4), threads);
     let row_tasks = x.rows.div_ceil(task_rows);
     let group = threads.share(panels, row_tasks).min(TASK_PANELS);
     let groups = panels.div_ceil(group);

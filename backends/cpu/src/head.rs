@@ -28,7 +28,7 @@ pub(crate) fn log_prob(
     targets: &[Target],
 ) -> Vec<f64> {
     let tiles = w.outputs.div_ceil(TILE);
-    let task_rows = (TASK_ROWS / x.tile * x.tile).max(x.tile);
+    let task_rows = x.task_rows(TASK_ROWS, tiles, threads);
     let row_tasks = x.rows.div_ceil(task_rows);
     // Per row and tile: largest logit, then sum of exponentials.
     let mut partial = vec![0.0f32; x.rows * tiles * 2];
@@ -63,7 +63,19 @@ pub(crate) fn log_prob(
             }
         },
     );
-    let normalisers: Vec<f64> = partial.chunks_exact(2 * tiles).map(combine).collect();
+    // Rows in groups: a large vocabulary has many tiles to combine.
+    let mut normalisers = vec![0.0f64; x.rows];
+    let group = threads.share(x.rows, 1);
+    let tasks = normalisers
+        .chunks_mut(group)
+        .zip(partial.chunks(2 * tiles * group))
+        .collect();
+    let cost = 16 * x.rows * tiles;
+    threads.for_each(cost, tasks, |_, (to, rows): (&mut [f64], &[f32])| {
+        for (to, row) in to.iter_mut().zip(rows.chunks_exact(2 * tiles)) {
+            *to = combine(row);
+        }
+    });
     targets
         .iter()
         .zip(&logits)

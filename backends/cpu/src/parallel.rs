@@ -26,20 +26,22 @@ impl Threads {
         }
     }
 
-    /// Size of the groups in which `units` are handed out, beside `others` independent tasks:
-    /// about four tasks a thread, so that a slow core does not hold up the rest.
-    pub(crate) fn share(&self, units: usize, others: usize) -> usize {
+    /// How many tasks are enough: about four a thread, so that a slow core does not hold up the
+    /// rest.
+    pub(crate) fn tasks(&self) -> usize {
         match self {
-            Self::One => units.max(1),
-            Self::Many(_) => {
-                let tasks = (4 * self.count()).div_ceil(others.max(1));
-                // Groups of a multiple of four panels feed the widest kernel.
-                units
-                    .div_ceil(tasks.max(1))
-                    .next_multiple_of(4)
-                    .min(units.max(1))
-            }
+            Self::One => 1,
+            Self::Many(_) => 4 * self.count(),
         }
+    }
+
+    /// Size of the groups in which `units` are handed out, beside `others` independent tasks.
+    pub(crate) fn share(&self, units: usize, others: usize) -> usize {
+        // Groups of a multiple of four panels feed the widest kernel.
+        units
+            .div_ceil(self.tasks().div_ceil(others.max(1)))
+            .next_multiple_of(4)
+            .min(units.max(1))
     }
 
     /// Calls `work` with the number and the value of every task; `cost` is the total in simple

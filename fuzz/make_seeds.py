@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Write the seeds of the targets checkpoint, gguf and batch from the fixtures of the tests.
+
+    python3 fuzz/make_seeds.py        into fuzz/seeds/TARGET
+
+A fuzzer that starts from nothing stays at inputs of a few bytes: these show it what a configuration, a
+header and a forest look like. What the bytes mean is told at the top of each target.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+FUZZ = Path(__file__).resolve().parent
+FIXTURES = FUZZ.parent / "tests/fixtures"
+
+
+def write(target, name, data):
+    folder = FUZZ / "seeds" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def part(data):
+    return struct.pack("<H", len(data)) + data
+
+
+def checkpoints():
+    for folder in sorted([*(FIXTURES / "checkpoints").iterdir(), *(FIXTURES / "architectures").iterdir()]):
+        if not (folder / "config.json").exists():
+            continue
+        config = json.dumps(json.loads((folder / "config.json").read_text()), separators=(",", ":")).encode()
+        index = folder / "model.safetensors.index.json"
+        if index.exists():
+            index = json.dumps(json.loads(index.read_text()), separators=(",", ":")).encode()
+            write("checkpoint", f"{folder.name}-index", part(config) + part(index) + part(b""))
+            continue
+        file = (folder / "model.safetensors").read_bytes()
+        (length,) = struct.unpack("<Q", file[:8])
+        header = file[8 : 8 + length].rstrip()
+        # Without the data: the header is checked first, and the seeds stay small.
+        write("checkpoint", folder.name, part(config) + part(b"") + part(header))
+    plain = (FIXTURES / "checkpoints/llama-plain/config.json").read_bytes()
+    edits = b"".join(struct.pack("<IB", at, value) for at, value in [(9, 34), (700, 0), (30_000, 255)])
+    write("checkpoint", "edits", part(plain) + part(b"") + part(b"") + edits)
+
+
+def ggufs():
+    for kind in range(5):
+        edits = b"".join(struct.pack("<HB", at, value) for at, value in [(4, 3), (40, 7), (900, 255)])
+        write("gguf", f"edits-{kind}", bytes([kind]) + edits)
+        write("gguf", f"whole-{kind}", bytes([kind]))
+    write("gguf", "file", b"\xff" + (FIXTURES / "gguf/llama-q4_0.gguf").read_bytes())
+
+
+def batches():
+    def segment(parent, length, first):
+        """`parent` is the number of the segment, or None."""
+        return bytes([1 + 2 * (0 if parent is None else parent + 1), length, first])
+
+    def target(of, offset, token):
+        return bytes([2 * of, offset, token])
+
+    chain = segment(None, 70, 1) + segment(0, 60, 5) + segment(1, 3, 9)
+    chain += target(0, 69, 3) + target(1, 59, 4) + target(2, 2, 5)
+    star = segment(None, 40, 2) + b"".join(segment(0, 1 + i, i) for i in range(6))
+    star += b"".join(target(1 + i, i, 7 * i) for i in range(6))
+    roots = b"".join(segment(None, 16 * i + 1, i) for i in range(5))
+    roots += b"".join(target(i, 16 * i, i) for i in range(5))
+    wrong = segment(None, 4, 0) + segment(3, 4, 0) + segment(0, 0, 0) + target(2, 0, 0) + target(0, 9, 0) + target(0, 3, 255)
+    for name, forest in [("chain", chain), ("star", star), ("roots", roots), ("wrong", wrong)]:
+        for model in range(2):
+            write("batch", f"{name}-{model}", bytes([model]) + forest)
+
+
+if __name__ == "__main__":
+    checkpoints()
+    ggufs()
+    batches()
