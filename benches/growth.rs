@@ -145,7 +145,7 @@ fn main() {
         .iter()
         .map(|&n| (n, rate(&small, &options(512, n, vocab), 528 * n)));
     sweeps.push((
-        "options on a prefix of 512, unshared tokens",
+        "options after 512 shared tokens",
         points.collect(),
     ));
     let shapes: &[Shape] = &[
