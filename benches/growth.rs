@@ -144,10 +144,7 @@ fn main() {
     let points = counts
         .iter()
         .map(|&n| (n, rate(&small, &options(512, n, vocab), 528 * n)));
-    sweeps.push((
-        "options after 512 shared tokens",
-        points.collect(),
-    ));
+    sweeps.push(("options after 512 shared tokens", points.collect()));
     let shapes: &[Shape] = &[
         [64, 3, 4, 192, 512],
         [128, 4, 4, 384, 512],

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use relscale::distribution::behaviours::{self, Groups};
@@ -33,6 +34,8 @@ use relscale::scorer::{
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use common::{Engine, Tables, Task, score};
 
@@ -68,7 +71,7 @@ impl Arguments {
         }
     }
 
-    fn parse() -> Result<Self, Box<dyn Error>> {
+    fn parse() -> Result<Self, String> {
         let mut found = Self::new("", "");
         let mut words = std::env::args().skip(1);
         while let Some(option) = words.next() {
@@ -89,11 +92,11 @@ impl Arguments {
                 "--bytes" => found.bytes = number()?,
                 "--items" => found.items = number()?,
                 "--runs" => found.ladder = value.into(),
-                _ => return Err(format!("unknown option {option}\n{USAGE}").into()),
+                _ => return Err(format!("unknown option {option}")),
             }
         }
         if found.data.as_os_str().is_empty() || found.out.as_os_str().is_empty() {
-            return Err(format!("--data and --out are needed\n{USAGE}").into());
+            return Err("--data and --out are needed".to_owned());
         }
         Ok(found)
     }
@@ -326,23 +329,18 @@ fn sampled(groups: Vec<Items>, items: usize) -> Result<(Vec<Items>, usize), rels
     Ok((some, of))
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = match Arguments::parse() {
-        Ok(arguments) => arguments,
-        Err(message) => {
-            eprintln!("{message}");
-            std::process::exit(2);
-        }
-    };
-    let start = Instant::now();
-    let (text, scored) = run(&arguments).map_err(|e| -> Box<dyn Error> { e })?;
-    print!("{text}");
-    println!(
-        "\nScored {scored} items in {:.0} s; pictures, analyses and losses are in {}.",
-        start.elapsed().as_secs_f64(),
-        arguments.out.display()
-    );
-    Ok(())
+fn main() -> ExitCode {
+    program::start(Arguments::parse(), USAGE, |arguments| {
+        let start = Instant::now();
+        let (text, scored) = run(arguments)?;
+        print!("{text}");
+        println!(
+            "\nScored {scored} items in {:.0} s; pictures, analyses and losses are in {}.",
+            start.elapsed().as_secs_f64(),
+            arguments.out.display()
+        );
+        Ok::<_, Box<dyn Error + Send + Sync>>(())
+    })
 }
 
 /// The three tables, and how many items had to be scored for them.

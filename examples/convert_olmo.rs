@@ -13,8 +13,12 @@
 
 use std::error::Error;
 use std::fs::File;
+use std::process::ExitCode;
 
 use relscale::ladder::{FlopConvention, Ladder, Run};
+
+#[path = "common/program.rs"]
+mod program;
 
 /// Parameters of the 3B models without embeddings, as published with the ladder's code.
 const PARAMS_3B: f64 = 3_169_537_280.0;
@@ -88,11 +92,12 @@ pub(crate) fn convert(reader: impl std::io::Read) -> Result<Ladder, Box<dyn Erro
         reason = "the test of this ladder includes the file for `convert`"
     )
 )]
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [from, to] = arguments.as_slice() else {
-        return Err("usage: convert_olmo olmo-ladder.csv olmo-long.csv".into());
-    };
-    convert(File::open(from)?)?.write_csv(File::create(to)?)?;
-    Ok(())
+    let files = <[String; 2]>::try_from(arguments).map_err(|_| "two files are needed");
+    let usage = "usage: convert_olmo olmo-ladder.csv olmo-long.csv";
+    program::start(files, usage, |[from, to]| {
+        convert(File::open(from)?)?.write_csv(File::create(to)?)?;
+        Ok::<_, Box<dyn Error>>(())
+    })
 }

@@ -20,6 +20,9 @@ use relscale::fit::{self, DesignChoice, Options};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
+#[path = "common/program.rs"]
+mod program;
+
 const USAGE: &str = "usage: fit --scores FILE.csv --baseline NAME [--treatment NAME ...]
     [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
     [--error-rate NAME ...] [--surface-huber 1e-3] [--stratified NAME ...] [--crossed-bootstrap]
@@ -98,18 +101,5 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 fn main() -> ExitCode {
-    let arguments = match parse() {
-        Ok(arguments) => arguments,
-        Err(message) => {
-            eprintln!("{message}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::start(parse(), USAGE, run)
 }

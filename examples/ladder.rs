@@ -11,6 +11,7 @@
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use relscale::distribution::texts::{self, Fields};
 use relscale::distribution::{Distribution, Items};
@@ -24,6 +25,8 @@ use relscale::scorer::{BitsPerByte, Scorer};
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use common::{Engine, Task, number, score};
 
@@ -94,20 +97,19 @@ impl Arguments {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse().unwrap_or_else(|message| {
-        eprintln!("{message}\n{USAGE}\n{}", Engine::USAGE);
-        std::process::exit(2);
-    });
-    let (text, scored) = run(&arguments).map_err(|e| -> Box<dyn Error> { e })?;
-    print!("{text}");
-    if !arguments.list {
-        println!(
-            "\nScored {scored} documents; runs, losses, the analysis and the pictures are in {}.",
-            arguments.out.display()
-        );
-    }
-    Ok(())
+fn main() -> ExitCode {
+    let usage = format!("{USAGE}\n{}", Engine::USAGE);
+    program::start(Arguments::parse(), &usage, |arguments| {
+        let (text, scored) = run(arguments)?;
+        print!("{text}");
+        if !arguments.list {
+            println!(
+                "\nScored {scored} documents; runs, losses, the analysis and the pictures are in {}.",
+                arguments.out.display()
+            );
+        }
+        Ok::<_, Box<dyn Error + Send + Sync>>(())
+    })
 }
 
 /// The table of laws (or of runs), and how many documents had to be scored for it.

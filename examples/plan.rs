@@ -13,6 +13,9 @@ use std::process::ExitCode;
 use relscale::fit::planning::Plan;
 use relscale::isoflop::{Bracket, PlannedRun, Recipe, Widths, write_csv};
 
+#[path = "common/program.rs"]
+mod program;
+
 const USAGE: &str = "usage: plan [--preset relative-scaling-laws | --recipe FILE.json]
   --csv FILE             write the runs as CSV
   --json FILE            write recipe and runs as JSON; its `recipe` is what --recipe reads
@@ -261,18 +264,5 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 fn main() -> ExitCode {
-    let arguments = match arguments() {
-        Ok(arguments) => arguments,
-        Err(message) => {
-            eprintln!("{message}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::start(arguments(), USAGE, run)
 }

@@ -26,6 +26,9 @@ use relscale::scorer::{BitsPerByte, cluster_totals};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
 
+#[path = "common/program.rs"]
+mod program;
+
 const BASELINE: &str = "english-help";
 const AGGREGATE: &str = "aggregate";
 /// A language of the training mixture, one with a small share, one without any; a genre; code.
@@ -42,22 +45,16 @@ const BOS: u32 = 256;
 const WINDOW: usize = 256;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let out = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
+        [] => Ok(PathBuf::from(".")),
+        [option, dir] if option == "--out" => Ok(PathBuf::from(dir)),
+        _ => Err("--out DIR is the only option"),
+    };
+    program::start(out, "usage: quickstart [--out DIR]", run)
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let out = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
-        [] => PathBuf::from("."),
-        [option, dir] if option == "--out" => PathBuf::from(dir),
-        _ => return Err("usage: quickstart [--out DIR]".into()),
-    };
-    fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
+fn run(out: &PathBuf) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
     let start = Instant::now();
     let ladder = score(&Path::new(env!("CARGO_MANIFEST_DIR")).join("suite"))?;
     let scored = start.elapsed();

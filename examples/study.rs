@@ -16,11 +16,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use relscale::fit::meta::{Heterogeneity, meta_regression};
 use relscale::fit::{Analysis, Estimate, Flag, Options, RelativeLaw, Verdict, analyze};
 use relscale::ladder::Ladder;
 use relscale::report::plot::{self, PlotError};
+
+#[path = "common/program.rs"]
+mod program;
 
 const BASELINE: &str = "english-help";
 const AGGREGATE: &str = "aggregate";
@@ -670,24 +674,31 @@ fn regress(effects: &[f64], variances: &[f64], covariate: &[f64]) -> Result<[Str
     ])
 }
 
-fn main() -> Result<()> {
-    let mut out = PathBuf::from("study");
-    let mut suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite/study");
+/// Where the report goes, and where the suite's tables are.
+struct Arguments {
+    out: PathBuf,
+    suite: PathBuf,
+}
+
+fn arguments() -> std::result::Result<Arguments, String> {
+    let mut found = Arguments {
+        out: PathBuf::from("study"),
+        suite: Path::new(env!("CARGO_MANIFEST_DIR")).join("suite/study"),
+    };
     let mut words = std::env::args().skip(1);
     while let Some(option) = words.next() {
         let value = words.next().ok_or(format!("{option} needs a value"))?;
         match option.as_str() {
-            "--out" => out = value.into(),
-            "--suite" => suite = value.into(),
-            _ => {
-                return Err(format!(
-                    "unknown option {option}; usage: study [--out DIR] [--suite DIR]"
-                )
-                .into());
-            }
+            "--out" => found.out = value.into(),
+            "--suite" => found.suite = value.into(),
+            _ => return Err(format!("unknown option {option}")),
         }
     }
-    fs::create_dir_all(&out)?;
+    Ok(found)
+}
+
+fn run(Arguments { out, suite }: &Arguments) -> Result<()> {
+    fs::create_dir_all(out)?;
     let table = Table::read(&suite.join("scores.csv.gz"))?;
     let shares = read_shares(&suite.join("shares.csv"))?;
     let ladder = table.ladder(|_, _, seed| seed == "0")?;
@@ -712,4 +723,8 @@ fn main() -> Result<()> {
     println!("{}", analysis);
     println!("The report is in {}.", out.join("report.md").display());
     Ok(())
+}
+
+fn main() -> ExitCode {
+    program::start(arguments(), "usage: study [--out DIR] [--suite DIR]", run)
 }
