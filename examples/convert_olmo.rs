@@ -97,7 +97,12 @@ fn main() -> ExitCode {
     let files = <[String; 2]>::try_from(arguments).map_err(|_| "two files are needed");
     let usage = "usage: convert_olmo olmo-ladder.csv olmo-long.csv";
     program::start(files, usage, |[from, to]| {
-        convert(File::open(from)?)?.write_csv(File::create(to)?)?;
+        let at = |path: &String| {
+            let path = path.clone();
+            move |e: std::io::Error| format!("{path}: {e}")
+        };
+        let ladder = convert(File::open(from).map_err(at(from))?)?;
+        ladder.write_csv(File::create(to).map_err(at(to))?)?;
         Ok::<_, Box<dyn Error>>(())
     })
 }

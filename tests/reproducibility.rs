@@ -34,7 +34,7 @@ fn variants() -> &'static [Variants] {
     LOADED.get_or_init(|| {
         let load = |name: &str, cpu: Cpu| Transformer::load(common::fixture(name), cpu).unwrap();
         let mut backends = BTreeMap::new();
-        for threads in [1, 2, 3, 8] {
+        for threads in [1, 2, 3, 8, 61] {
             let cpu = Cpu::with_threads(threads).unwrap();
             backends.insert(format!("{threads} threads"), cpu);
         }
