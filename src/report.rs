@@ -223,8 +223,10 @@ impl Analysis {
             "N* at largest",
             "certificate",
         ]);
+        // The aggregate has its row, also where it is a distribution of the ladder.
+        let aggregate = self.options.aggregate.as_ref();
         let own = (self.traditional.iter())
-            .filter(|l| l.corpus == corpus.corpus)
+            .filter(|l| l.corpus == corpus.corpus && Some(&l.distribution) != aggregate)
             .map(|l| (l.distribution.as_str(), &l.surface));
         for (name, surface) in std::iter::once(("(aggregate)", &corpus.surface)).chain(own) {
             let Some(s) = surface.fitted() else {
