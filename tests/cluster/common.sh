@@ -27,6 +27,8 @@ at_least() { [ "$(done_units)" -ge "$1" ]; }
 step "the program"
 units=${UNITS:-$root/target/release/examples/units}
 if [ -z "${UNITS:-}" ]; then cargo build --release --example units; fi
+# Tasks start in other folders.
+units=$(realpath "$units")
 
 step "the table of one machine"
 # The six largest checkpoints: long enough to be interrupted.
