@@ -75,7 +75,7 @@ impl Cpu {
         Self::with_threads(cores).unwrap_or_else(|_| Self::on(Threads::One))
     }
 
-    /// With `threads` threads.
+    /// With `threads` threads: whoever calls a kernel, and `threads - 1` that help all callers.
     ///
     /// # Errors
     /// No threads, or a system that refuses to start them.
