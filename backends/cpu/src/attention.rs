@@ -378,6 +378,27 @@ macro_rules! by_height {
     };
 }
 
+/// Calls a kernel of `H` rows for all panels, as many at a time as the registers hold; the number of
+/// the first is its last argument.
+macro_rules! by_width {
+    ($panels:expr, $kernel:ident ($($argument:expr),*)) => {
+        let mut next = 0;
+        while next < $panels {
+            let left = $panels - next;
+            if const { 4 * H <= S::ACCUMULATORS } && left >= 4 {
+                $kernel::<S, H, 4>($($argument),*, next);
+                next += 4;
+            } else if const { 2 * H <= S::ACCUMULATORS } && left >= 2 {
+                $kernel::<S, H, 2>($($argument),*, next);
+                next += 2;
+            } else {
+                $kernel::<S, H, 1>($($argument),*, next);
+                next += 1;
+            }
+        }
+    };
+}
+
 /// Products of queries with the keys of some panels, a row of 64 a query.
 #[inline(always)]
 fn score<S: Simd>(simd: S, queries: &[Query<'_>], keys: &[Vector], scores: &mut [f32]) {
@@ -395,21 +416,7 @@ fn score_of<S: Simd, const H: usize>(
     let queries: [&[f32]; H] = std::array::from_fn(|r| &queries[r].values[..dim]);
     let scores = &mut scores.as_chunks_mut::<KEYS>().0[..H];
     let panels = keys.len() / dim;
-    let mut next = 0;
-    while next < panels {
-        let keys = &keys[next * dim..];
-        let left = panels - next;
-        if const { 4 * H <= S::ACCUMULATORS } && left >= 4 {
-            score_tile::<S, H, 4>(simd, queries, keys, scores, next);
-            next += 4;
-        } else if const { 2 * H <= S::ACCUMULATORS } && left >= 2 {
-            score_tile::<S, H, 2>(simd, queries, keys, scores, next);
-            next += 2;
-        } else {
-            score_tile::<S, H, 1>(simd, queries, keys, scores, next);
-            next += 1;
-        }
-    }
+    by_width!(panels, score_tile(simd, queries, keys, scores));
 }
 
 /// Products of `H` queries with `W` panels of keys, the first of them panel `panel`.
@@ -427,7 +434,7 @@ fn score_tile<S: Simd, const H: usize, const W: usize>(
 ) {
     let dim = queries[0].len();
     let queries = queries.map(|q| &q[..dim]);
-    let keys: [&[Vector]; W] = std::array::from_fn(|j| &keys[j * dim..][..dim]);
+    let keys: [&[Vector]; W] = std::array::from_fn(|j| &keys[(panel + j) * dim..][..dim]);
     let mut acc = [[simd.splat(0.0); W]; H];
     for i in 0..dim {
         let mut lanes = [simd.splat(0.0); W];
@@ -581,21 +588,7 @@ fn weigh_of<S: Simd, const H: usize>(
     let weights: &[[f32; KEYS]; H] = weights.first_chunk().expect("the height was matched");
     let panels = sums.len() / (H * LANES);
     let sums = sums.as_chunks_mut::<LANES>().0;
-    let mut next = 0;
-    while next < panels {
-        let values = &values[next * KEYS..];
-        let left = panels - next;
-        if const { 4 * H <= S::ACCUMULATORS } && left >= 4 {
-            weigh_tile::<S, H, 4>(simd, weights, values, seen, sums, next);
-            next += 4;
-        } else if const { 2 * H <= S::ACCUMULATORS } && left >= 2 {
-            weigh_tile::<S, H, 2>(simd, weights, values, seen, sums, next);
-            next += 2;
-        } else {
-            weigh_tile::<S, H, 1>(simd, weights, values, seen, sums, next);
-            next += 1;
-        }
-    }
+    by_width!(panels, weigh_tile(simd, weights, values, seen, sums));
 }
 
 /// The sums of `H` rows in `W` panels, the first of them panel `panel`.
@@ -614,7 +607,7 @@ fn weigh_tile<S: Simd, const H: usize, const W: usize>(
 ) {
     let panels = sums.len() / H;
     let seen = seen.min(KEYS);
-    let values: [&[Vector]; W] = std::array::from_fn(|j| &values[j * KEYS..][..seen]);
+    let values: [&[Vector]; W] = std::array::from_fn(|j| &values[(panel + j) * KEYS..][..seen]);
     let mut acc = [[simd.splat(0.0); W]; H];
     for r in 0..H {
         let from = &sums[r * panels + panel..][..W];
