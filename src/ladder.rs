@@ -73,7 +73,7 @@ impl Run {
         }
     }
 
-    /// Corpus, name, budget, FLOPs, parameters, tokens and seed as tables have them.
+    /// Corpus, name, budget, FLOPs, parameters, tokens and seed as tables have them, in front.
     pub(crate) fn fields(&self) -> [String; 7] {
         [
             self.corpus.clone(),
@@ -83,6 +83,15 @@ impl Run {
             self.params.to_string(),
             self.tokens.to_string(),
             self.seed.map_or_else(String::new, |s| s.to_string()),
+        ]
+    }
+
+    /// Trajectory, FLOP convention and whether it is held out, as tables have them behind.
+    pub(crate) fn last_fields(&self, convention: FlopConvention) -> [&str; 3] {
+        [
+            self.trajectory.as_deref().unwrap_or(""),
+            convention.as_str(),
+            if self.held_out { "true" } else { "" },
         ]
     }
 

@@ -324,24 +324,17 @@ impl Ladder {
             for scores in &self.scores {
                 for cell in scores.run(r) {
                     let fields = run.fields();
-                    let [corpus, id, budget, flops, params, tokens, seed] =
-                        fields.each_ref().map(String::as_str);
-                    out.write_record([
-                        corpus,
-                        id,
-                        budget,
-                        flops,
-                        params,
-                        tokens,
-                        seed,
-                        scores.name(),
-                        &scores.clusters[cell.cluster],
-                        &format!("{}", cell.loss / cell.weight),
-                        &format!("{}", cell.weight),
-                        run.trajectory.as_deref().unwrap_or(""),
-                        self.flop_convention.as_str(),
-                        if run.held_out { "true" } else { "" },
-                    ])
+                    let last = run.last_fields(self.flop_convention);
+                    out.write_record(
+                        (fields.iter().map(String::as_str))
+                            .chain([
+                                scores.name(),
+                                &scores.clusters[cell.cluster],
+                                &format!("{}", cell.loss / cell.weight),
+                                &format!("{}", cell.weight),
+                            ])
+                            .chain(last),
+                    )
                     .map_err(|e| io(e.to_string()))?;
                 }
             }

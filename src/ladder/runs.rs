@@ -80,21 +80,12 @@ impl RunTable {
                 return Err(io(format!("the path {checkpoint:?} is not Unicode")));
             };
             let fields = run.fields();
-            let [corpus, id, budget, flops, params, tokens, seed] =
-                fields.each_ref().map(String::as_str);
-            out.write_record([
-                corpus,
-                id,
-                budget,
-                flops,
-                params,
-                tokens,
-                seed,
-                run.trajectory.as_deref().unwrap_or(""),
-                self.flop_convention.as_str(),
-                if run.held_out { "true" } else { "" },
-                checkpoint,
-            ])
+            let last = run.last_fields(self.flop_convention);
+            out.write_record(
+                (fields.iter().map(String::as_str))
+                    .chain(last)
+                    .chain([checkpoint]),
+            )
             .map_err(|e| io(e.to_string()))?;
         }
         out.flush().map_err(|e| io(e.to_string()))

@@ -68,7 +68,7 @@ pub(crate) fn write_csv(
             out: csv::Writer::from_writer(file),
             convention,
         };
-        table.row(&[
+        table.row([
             "corpus",
             "run",
             "budget",
@@ -103,30 +103,23 @@ impl LongTable<'_> {
         for row in rows(&[(run, table)], scorer)? {
             let run = row.run;
             let fields = run.fields();
-            let [corpus, id, budget, flops, params, tokens, seed] =
-                fields.each_ref().map(String::as_str);
-            self.row(&[
-                corpus,
-                id,
-                budget,
-                flops,
-                params,
-                tokens,
-                seed,
-                row.distribution,
-                row.cluster,
-                row.item,
-                &(row.score.loss / row.score.weight).to_string(),
-                &row.score.weight.to_string(),
-                run.trajectory.as_deref().unwrap_or(""),
-                self.convention.as_str(),
-                if run.held_out { "true" } else { "" },
-            ])?;
+            let last = run.last_fields(self.convention);
+            self.row(
+                (fields.iter().map(String::as_str))
+                    .chain([
+                        row.distribution,
+                        row.cluster,
+                        row.item,
+                        &(row.score.loss / row.score.weight).to_string(),
+                        &row.score.weight.to_string(),
+                    ])
+                    .chain(last),
+            )?;
         }
         Ok(())
     }
 
-    fn row(&mut self, fields: &[&str; 15]) -> Result<(), Error> {
+    fn row<'f>(&mut self, fields: impl IntoIterator<Item = &'f str>) -> Result<(), Error> {
         let written = self.out.write_record(fields);
         written.map_err(|e| match e.into_kind() {
             csv::ErrorKind::Io(e) => Error::io(self.path, e),
