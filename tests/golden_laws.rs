@@ -307,7 +307,11 @@ fn every_law_of_an_isoflop_ladder_has_a_surface_and_rungs_say_why_not() {
     let mut named = options.clone();
     named.aggregate = Some("base".to_owned());
     let named = analyze(&ladder, &named).unwrap().to_string();
-    let rows = |text: &str| text.lines().filter(|l| l.trim_start().starts_with("base ")).count();
+    let rows = |text: &str| {
+        text.lines()
+            .filter(|l| l.trim_start().starts_with("base "))
+            .count()
+    };
     assert_eq!(rows(&named) + 1, rows(&text), "{named}");
     options.surface_huber = Some(1e-3);
     let robust = analyze(&ladder, &options).unwrap();
