@@ -505,8 +505,12 @@ pub trait Backend: Send + Sync {
     /// Causal softmax attention over the forest: the keys of a row are those of its segment up to
     /// itself and of all its segment's ancestors.
     ///
-    /// **Shapes**: queries `[rows, heads × head_dim]`, keys and values
-    /// `[rows, kv_heads × head_dim]` → `[rows, heads × head_dim]`.
+    /// The queries are those of the last rows. There are fewer than keys where a prefix was computed
+    /// before: then its keys and values stand in the first rows, and nobody asks for it.
+    ///
+    /// **Shapes**: queries `[queries, heads × head_dim]`, keys and values
+    /// `[rows, kv_heads × head_dim]` with `queries ≤ rows`, segments of `rows` rows
+    /// → `[queries, heads × head_dim]`.
     ///
     /// # Errors
     /// Lengths that do not fit, or segments that break the rules of [`Segment`].
@@ -571,6 +575,22 @@ pub trait Backend: Send + Sync {
         let host = self.read(x.buffer)?;
         let out = reference::gather(with(x, &host), rows).map_err(|m| fail(self, m))?;
         dense(self, &out, rows.len())
+    }
+
+    /// The rows of `x`, then those of `y`.
+    ///
+    /// **Shapes**: `[m, width]` and `[n, width]` → `[m + n, width]`.
+    ///
+    /// # Errors
+    /// Blocks of different widths, or that do not fit their buffers.
+    fn concat(
+        &self,
+        x: Columns<'_, Self::Buffer>,
+        y: Columns<'_, Self::Buffer>,
+    ) -> Result<Self::Buffer, Error> {
+        let (hx, hy) = (self.read(x.buffer)?, self.read(y.buffer)?);
+        let out = reference::concat(with(x, &hx), with(y, &hy)).map_err(|m| fail(self, m))?;
+        dense(self, &out, x.rows.saturating_add(y.rows))
     }
 
     /// Log-probability of each target under the softmax of its row's logits.

@@ -79,10 +79,11 @@ macro_rules! conformance_tests {
             #[allow(unused_imports, reason = "the backend may need nothing from outside")]
             use super::*;
             $crate::conformance_tests!(@tests [$make, $unit_roundoff, $promise]
-                upload_rows embed norm linear rope attention activate add gather log_prob
-                rows_alone attention_causality attention_sharing normalisation empty wrong_input
-                model model_causality model_packing model_sharing model_repeatability
-                model_normalisation);
+                upload_rows embed norm linear rope attention activate add gather concat log_prob
+                rows_alone attention_causality attention_sharing attention_prefix normalisation
+                empty wrong_input
+                model model_causality model_packing model_sharing model_prefix
+                model_repeatability model_normalisation);
         }
     };
     (@tests $kit:tt $($check:ident)*) => {
@@ -184,9 +185,10 @@ macro_rules! checks {
 }
 
 checks! {
-    upload_rows embed norm linear rope attention activate add gather log_prob
-    rows_alone attention_causality attention_sharing normalisation empty wrong_input
-    model model_causality model_packing model_sharing model_repeatability model_normalisation
+    upload_rows embed norm linear rope attention activate add gather concat log_prob
+    rows_alone attention_causality attention_sharing attention_prefix normalisation empty wrong_input
+    model model_causality model_packing model_sharing model_prefix model_repeatability
+    model_normalisation
 }
 
 /// Sizes around the widths of registers, tiles and blocks.
@@ -689,6 +691,25 @@ impl<B: Backend> Kit<B> {
         Ok(())
     }
 
+    /// Rows below rows.
+    ///
+    /// Bound: a copy, u·|x|.
+    pub fn concat(&self) -> Outcome {
+        let (backend, mut draw) = ((self.make)(), Draw(14));
+        for (i, &width) in SIZES.iter().enumerate() {
+            let (above, below) = (SIZES[(3 * i + 1) % 10], SIZES[(7 * i + 2) % 10]);
+            let x = Host::new(draw.awkward(above * width), above, (1, 3));
+            let y = Host::new(draw.awkward(below * width), below, (0, i));
+            let buffers = (x.upload(&backend)?, y.upload(&backend)?);
+            let got = backend.concat(x.columns(&buffers.0), y.columns(&buffers.1))?;
+            let want = [x.content(), y.content()].concat();
+            let what = format!("{above} rows of {width} and {below} below them");
+            let bound = scaled(&want, self.unit_roundoff);
+            close(what, &backend.read(&got)?, &want, &bound)?;
+        }
+        Ok(())
+    }
+
     /// Log-probabilities, with bias, soft cap, repeated and skipped rows.
     ///
     /// Bound, for V logits: each is wrong by at most δ = γ_{n+3}·max(Σ|x||w| + |b|) (+ γ₆·c under a
@@ -890,6 +911,34 @@ impl<B: Backend> Kit<B> {
         Ok(())
     }
 
+    /// The last rows get the same where the first ones have keys and values but no queries.
+    pub fn attention_prefix(&self) -> Outcome {
+        let (backend, mut draw) = ((self.make)(), Draw(15));
+        for (case, segments) in forests().into_iter().enumerate() {
+            for (window, dim) in [(None, 6), (Some(9), 16), (Some(70), 7)] {
+                let op = Attention {
+                    window,
+                    ..attention_op(&segments, 4, 2, dim)
+                };
+                let mut input = Qkv::new(&mut draw, &op, 2.0);
+                let whole = to_f64(&input.run(&backend, &op)?);
+                let rows = input.q.rows;
+                // At the start of a segment, as models have it, and within.
+                let starts = segments.iter().map(|s| s.start);
+                for past in starts.chain([1, rows / 2, rows - 1, rows]) {
+                    let asked: Vec<usize> = (past..rows).collect();
+                    let queries = input.q.pick(&asked);
+                    let all = std::mem::replace(&mut input.q, queries);
+                    let got = to_f64(&input.run(&backend, &op)?);
+                    input.q = all;
+                    let what = format!("forest {case}, window {window:?}, queries from row {past}");
+                    self.same(what, &whole[past * 4 * dim..], &got)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The probabilities of the whole vocabulary sum to 1.
     ///
     /// Bound: all share one normaliser; V exponentials of logits that are wrong by the bound β of
@@ -959,6 +1008,10 @@ impl<B: Backend> Kit<B> {
                 let op = attention_op(&[], 1, 1, 2);
                 let x = Columns::all(&x, 0, 2);
                 backend.attention(x, x, x, &op)
+            }),
+            nothing(0, 2, Role::Dense).and_then(|x| {
+                let x = Columns::all(&x, 0, 2);
+                backend.concat(x, x)
             }),
             nothing(0, 2, Role::Dense)
                 .and_then(|x| backend.activate(Columns::all(&x, 0, 2), None, Activation::Silu)),
@@ -1099,6 +1152,8 @@ impl<B: Backend> Kit<B> {
             refused.see(format!("rope, {what}"), backend.rope(x, &rope));
             let segments = forest(&[(None, rows.min(3))]);
             let op = attention_op(&segments, 1, 1, 6);
+            refused.see(format!("above, {what}"), backend.concat(x, good));
+            refused.see(format!("below, {what}"), backend.concat(good, x));
             refused.see(
                 format!("queries, {what}"),
                 backend.attention(x, good, good, &op),
@@ -1253,6 +1308,13 @@ impl<B: Backend> Kit<B> {
         refused.see("values of 1 row".into(), backend.attention(x, x, one, &op));
         let narrow = Columns::block(&twelve, 2, 6, 0, 3);
         refused.see("narrow values".into(), backend.attention(x, x, narrow, &op));
+        let short = forest(&[(None, 1)]);
+        let fewer = attention_op(&short, 1, 1, 6);
+        refused.see(
+            "2 queries of 1 row".into(),
+            backend.attention(x, one, one, &fewer),
+        );
+        refused.see("narrow rows below".into(), backend.concat(x, narrow));
         let blind = Attention {
             window: Some(0),
             ..op
@@ -1388,6 +1450,38 @@ impl<B: Backend> Kit<B> {
                     &[together],
                     &alone,
                 )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What follows a prefix gets the same where the prefix was computed before.
+    pub fn model_prefix(&self) -> Outcome {
+        for tiny in Tiny::all()? {
+            let model = self.load(&tiny)?;
+            for len in [1, 17, 64] {
+                let prefix = some_tokens(len, 20);
+                let after = model.after(&prefix)?;
+                // More than one batch: nothing of the first may stay.
+                for seed in [21, 22] {
+                    let (mut short, mut long) = (Batch::new(), Batch::new());
+                    let root = long.segment(None, &prefix)?;
+                    for (text, parent) in [(9, None), (50, None), (3, Some(1)), (5, Some(1))] {
+                        let tokens = some_tokens(text, seed + text);
+                        let here = short.segment(parent, &tokens)?;
+                        let there = long.segment(Some(parent.map_or(root, |p| p + 1)), &tokens)?;
+                        for offset in 0..text {
+                            let token = (offset * 5 % VOCAB) as u32;
+                            short.target(here, offset, token)?;
+                            long.target(there, offset, token)?;
+                        }
+                    }
+                    self.same(
+                        format!("{}: after {len} tokens", tiny.name),
+                        &model.log_likelihoods(&long)?,
+                        &after.log_likelihoods(&short)?,
+                    )?;
+                }
             }
         }
         Ok(())

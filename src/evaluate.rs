@@ -16,6 +16,7 @@
 //! - A context that is too long is an error unless [`Options::truncate`] is set.
 
 mod forest;
+mod packing;
 mod replicas;
 mod windows;
 
@@ -26,7 +27,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::scorer::{ItemScore, Likelihoods, Scorer};
 use crate::tokenizer::Tokenizer;
-use forest::{Group, order, pack};
+use packing::{Group, order, pack};
 use replicas::answers;
 use windows::{Path, Windows};
 
@@ -161,7 +162,7 @@ pub fn log_likelihoods_each(
         items.push(paths.into_iter().map(Group::new).collect());
     }
     let groups = order(items, options.max_tokens);
-    let batches = pack(&groups, options.max_tokens);
+    let batches = pack(&groups, options.max_tokens, model.prefix_cost());
     let total = batches.iter().map(|b| b.cost).sum();
     let mut tokens = 0;
     answers(model, &batches, &mut |batch, (order, values)| {
@@ -224,6 +225,11 @@ pub fn evaluate(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::distribution::{Content, Item, Items};
     use crate::model::{Batch, Replicas};
@@ -233,17 +239,34 @@ mod tests {
     /// or reordering changes an answer; counts the tokens it computed.
     struct Hash {
         context: usize,
-        computed: std::sync::atomic::AtomicUsize,
-        largest: std::sync::atomic::AtomicUsize,
+        prefix_cost: Option<f64>,
+        computed: AtomicUsize,
+        /// Tokens of the largest batch, with what is kept beside it.
+        largest: AtomicUsize,
     }
 
     impl Hash {
         fn new(context: usize) -> Self {
             Self {
                 context,
+                prefix_cost: None,
                 computed: 0.into(),
                 largest: 0.into(),
             }
+        }
+
+        fn keeping(context: usize, prefix_cost: f64) -> Self {
+            Self {
+                prefix_cost: Some(prefix_cost),
+                ..Self::new(context)
+            }
+        }
+
+        fn count(&self, tokens: usize, kept: usize) {
+            let kept = kept as f64 * self.prefix_cost.unwrap_or(0.0);
+            self.computed.fetch_add(tokens, Relaxed);
+            self.largest
+                .fetch_max(tokens + kept.ceil() as usize, Relaxed);
         }
 
         fn answer(path: &[u32], token: u32) -> f64 {
@@ -262,11 +285,25 @@ mod tests {
         }
 
         fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
-            use std::sync::atomic::Ordering::Relaxed;
+            self.answers_after(&[], batch)
+        }
+
+        fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+            assert!(!prefix.is_empty() && self.prefix_cost.is_some());
+            self.count(prefix.len(), 0);
+            Ok(Box::new(After(self, prefix.to_vec())))
+        }
+
+        fn prefix_cost(&self) -> Option<f64> {
+            self.prefix_cost
+        }
+    }
+
+    impl Hash {
+        fn answers_after(&self, prefix: &[u32], batch: &Batch) -> Result<Vec<f64>, Error> {
             crate::backend::check_segments(batch.segments(), batch.tokens().len()).unwrap();
-            assert!(batch.depth() <= self.context);
-            self.computed.fetch_add(batch.tokens().len(), Relaxed);
-            self.largest.fetch_max(batch.tokens().len(), Relaxed);
+            assert!(prefix.len() + batch.depth() <= self.context);
+            self.count(batch.tokens().len(), prefix.len());
             let path_to = |row: usize| {
                 let mut at = batch
                     .segments()
@@ -280,13 +317,30 @@ mod tests {
                     at = s.parent;
                     end = at.map_or(0, |p| batch.segments()[p].start + batch.segments()[p].len);
                 }
-                path
+                [prefix, &path].concat()
             };
             Ok(batch
                 .targets()
                 .iter()
                 .map(|t| Self::answer(&path_to(t.row), t.token))
                 .collect())
+        }
+    }
+
+    /// After a prefix.
+    struct After<'a>(&'a Hash, Vec<u32>);
+
+    impl Model for After<'_> {
+        fn vocab_size(&self) -> usize {
+            self.0.vocab_size()
+        }
+
+        fn context_len(&self) -> usize {
+            self.0.context - self.1.len()
+        }
+
+        fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
+            self.0.answers_after(&self.1, batch)
         }
     }
 
@@ -402,8 +456,19 @@ mod tests {
                 Hash::answer(&path(&[502, 504]), 505)
             ]
         );
-        // 30 of context, 1 for ⟨502⟩, 2 for ⟨502 504⟩.
-        assert_eq!(model.computed.into_inner(), 33);
+        // 30 of context, ⟨502⟩ once, and ⟨504⟩.
+        assert_eq!(model.computed.into_inner(), 32);
+    }
+
+    /// Inputs of an item's longest path.
+    fn longest(item: &Item) -> usize {
+        match &item.content {
+            Content::Tokens(tokens) => tokens.len() - 1,
+            Content::ChoicesTokens {
+                context, choices, ..
+            } => context.len() + choices[0].len() - 1,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Questions that share few-shot examples, and texts, in an order that separates neighbours.
@@ -458,6 +523,90 @@ mod tests {
         let computed = model.computed.into_inner();
         assert!(computed <= alone + batches * 2 * 40, "{computed}");
         assert_eq!((last.tokens, last.total), (last.total, computed));
+    }
+
+    #[test]
+    fn a_prefix_of_many_batches_is_computed_once() {
+        let items: Vec<Item> = few_shot(50)
+            .into_iter()
+            .filter(|i| i.cluster != "text")
+            .collect();
+        let options = Options {
+            max_tokens: 150,
+            ..Options::default()
+        };
+        let again = Hash::new(64);
+        let want = run(&again, items.clone(), &options);
+        let again = again.computed.into_inner();
+        for cost in [0.3, 1.0, 2.6] {
+            let model = Hash::keeping(64, cost);
+            assert!(run(&model, items.clone(), &options) == want);
+            // 40 of every question of a subject, but for the batches that hold two subjects.
+            let computed = model.computed.into_inner();
+            let once = items.len() * (15 + 8) + 3 * 3 * 40;
+            assert!(computed <= once && once < again, "{computed} of {again}");
+            assert!(model.largest.into_inner() <= 150);
+        }
+        // What would leave no room is computed again, as is what fits one batch, and what is short.
+        for (cost, max_tokens) in [(3.5, 150), (0.3, 20_000), (0.3, 1500)] {
+            let model = Hash::keeping(64, cost);
+            let options = Options {
+                max_tokens,
+                ..Options::default()
+            };
+            assert!(run(&model, items.clone(), &options) == want);
+            let without = Hash::new(64);
+            run(&without, items.clone(), &options);
+            let (with, without) = (model.computed.into_inner(), without.computed.into_inner());
+            assert_eq!(with, without, "{cost} {max_tokens}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+        #[test]
+        fn keeping_prefixes_changes_no_answer_and_no_bound(
+            shape in prop::collection::vec((0..4u32, 0..50usize, 0..30usize, 1..4usize), 1..60),
+            max_tokens in 1..400usize,
+            cost in 0.05..4.0f64,
+            scored in 1..9usize,
+        ) {
+            let items: Vec<Item> = shape
+                .iter()
+                .enumerate()
+                .map(|(i, &(subject, shared, own, choices))| {
+                    let mut context: Vec<u32> = (0..1 + shared as u32).map(|t| 4 * t + subject).collect();
+                    context.extend((0..own as u32).map(|t| (t * 37 + i as u32 * 11) % 1000));
+                    let content = if own == 7 {
+                        Content::Tokens([context, vec![1, 2]].concat())
+                    } else {
+                        Content::ChoicesTokens {
+                            context,
+                            choices: (0..choices).map(|c| vec![500 + c as u32; scored]).collect(),
+                            gold: 0,
+                            unconditional: (i % 5 == 0).then(|| vec![3, 4]),
+                        }
+                    };
+                    Item { id: i.to_string(), cluster: "c".to_owned(), content }
+                })
+                .collect();
+            let options = Options { max_tokens, ..Options::default() };
+            let (plain, keeping) = (Hash::new(128), Hash::keeping(128, cost));
+            let want = run(&plain, items.clone(), &options);
+            let items = Items::new("test", items).unwrap();
+            let mut last = Progress { tokens: 0, total: 0 };
+            let got = log_likelihoods(&keeping, None, &items, &options, &mut |p| last = p).unwrap();
+            prop_assert!(got == want);
+            let computed = keeping.computed.load(Relaxed);
+            // The estimate counts what an order of items separates.
+            prop_assert!(computed <= last.total && last.tokens == last.total);
+            // A path may be longer than a batch, and then is one.
+            let longest = (0..items.len()).map(|i| longest(&items.item(i).unwrap())).max().unwrap_or(0);
+            for model in [plain, keeping] {
+                prop_assert!(model.largest.into_inner() <= max_tokens.max(longest));
+            }
+        }
     }
 
     /// A replica that is slow, or that fails its batch of this number.

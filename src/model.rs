@@ -160,6 +160,43 @@ pub trait Model: Send + Sync {
     /// Tokens outside the vocabulary, sequences beyond the context, or a failing backend.
     fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error>;
 
+    /// The model after `prefix`: what continues it in any number of batches is computed without
+    /// computing it again. The model that is returned answers a batch as this one answers the same
+    /// batch with `prefix` before each of its roots, to the bit where that does not depend on how a
+    /// batch is cut, and its context is shorter by the prefix. Nothing of the prefix itself can be
+    /// asked for. A [`Transformer`] keeps its keys and values, in every block.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use relscale::backend::reference::Reference;
+    /// use relscale::model::{Batch, Model, Transformer};
+    ///
+    /// let model = Transformer::load("checkpoint", Reference::<f32>::new())?;
+    /// let instructions = model.after(&[1, 2, 3, 4])?;
+    /// for question in [[5, 6], [7, 8]] {
+    ///     let mut batch = Batch::new();
+    ///     let segment = batch.segment(None, &question)?;
+    ///     batch.target(segment, 1, 9)?;
+    ///     let nats = instructions.log_likelihoods(&batch)?;
+    /// }
+    /// # Ok::<(), relscale::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No tokens, tokens outside the vocabulary, as many as the context holds, or a failing backend.
+    /// A model that keeps nothing, as the provided method says, refuses every prefix.
+    fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+        let _ = prefix;
+        Err(Error::batch("this model keeps no prefix"))
+    }
+
+    /// Memory that a token of a prefix takes [after](Self::after) which the model is asked, as a
+    /// multiple of what a token of a batch takes; none where the model keeps no prefix. By it
+    /// [`evaluate`](crate::evaluate) decides when to keep one.
+    fn prefix_cost(&self) -> Option<f64> {
+        None
+    }
+
     /// Models that give the answers of this one and may be asked side by side; none where it is one
     /// by itself. See [`Replicas`].
     fn replicas(&self) -> &[Box<dyn Model>] {
@@ -224,6 +261,15 @@ impl Model for Replicas {
 
     fn context_len(&self) -> usize {
         self.0[0].context_len()
+    }
+
+    /// The answers of the first replica.
+    fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+        self.0[0].after(prefix)
+    }
+
+    fn prefix_cost(&self) -> Option<f64> {
+        self.0[0].prefix_cost()
     }
 
     /// The answers of the first replica.

@@ -805,5 +805,29 @@ fn batches_that_a_model_cannot_score() {
         batch.segment(Some(whole), &[1]).unwrap();
         let what = format!("{} tokens exceed the context of {context}", context + 1);
         batch_error(model.log_likelihoods(&batch), &what);
+
+        // A prefix that leaves no room, and what has no room after one.
+        for (prefix, message) in [
+            (vec![], "a prefix of 0 tokens".to_owned()),
+            (
+                vec![1; context],
+                format!("a prefix of {context} tokens in a context"),
+            ),
+            (vec![1, vocab], format!("token {vocab}")),
+        ] {
+            batch_error(model.after(&prefix).map(drop), &message);
+        }
+        let after = model.after(&vec![1; context - 1]).unwrap();
+        assert_eq!(after.context_len(), 1);
+        assert!(after.log_likelihoods(&Batch::new()).unwrap().is_empty());
+        let mut batch = Batch::new();
+        let last = batch.segment(None, &[1]).unwrap();
+        batch.target(last, 0, 0).unwrap();
+        assert!(after.log_likelihoods(&batch).unwrap()[0] < 0.0);
+        batch.segment(Some(last), &[1]).unwrap();
+        batch_error(after.log_likelihoods(&batch), &what);
+        // What is kept of one prefix is not kept of two.
+        batch_error(after.after(&[1]).map(drop), "keeps no prefix");
+        assert_eq!(after.prefix_cost(), None);
     }
 }

@@ -87,12 +87,14 @@ mod wrong {
         CapForgotten,
         LastTokenLeftOut,
         RoundsByBatchSize,
+        QueriesOfTheFirstRows,
+        PrefixBelow,
         Nothing,
     }
     use Fault::*;
 
     /// The kernels each fault must be noticed in; all other kernel checks must pass.
-    const FAULTS: [(Fault, &[&str]); 19] = [
+    const FAULTS: [(Fault, &[&str]); 21] = [
         (RopeInterleaved, &["rope", "model"]),
         (RopeRowAsPosition, &["rope", "model_sharing"]),
         (WindowIgnored, &["attention"]),
@@ -123,10 +125,12 @@ mod wrong {
         (LastTokenLeftOut, &["log_prob", "normalisation"]),
         // Within every bound, so that only the promise of equal bits is broken.
         (RoundsByBatchSize, &["rows_alone", "model_packing"]),
+        (QueriesOfTheFirstRows, &["attention_prefix", "model_prefix"]),
+        (PrefixBelow, &["concat", "model_prefix"]),
         (Nothing, &[]),
     ];
 
-    const KERNELS: [&str; 10] = [
+    const KERNELS: [&str; 11] = [
         "embed",
         "norm",
         "linear",
@@ -135,6 +139,7 @@ mod wrong {
         "activate",
         "add",
         "gather",
+        "concat",
         "log_prob",
         "wrong_input",
     ];
@@ -278,7 +283,7 @@ mod wrong {
             let right_answer = right().attention(q, k, v, op)?;
             let chain = [Segment {
                 start: 0,
-                len: q.rows,
+                len: k.rows,
                 parent: None,
                 position: 0,
             }];
@@ -296,7 +301,15 @@ mod wrong {
                     let window = op.window.map(|w| w + 1);
                     right().attention(q, k, v, &Attention { window, ..*op })
                 }
-                SiblingsSeeEachOther if q.rows > 0 => right().attention(
+                QueriesOfTheFirstRows if (1..k.rows).contains(&q.rows) => {
+                    let rows: Vec<usize> = (0..k.rows).map(|r| r % q.rows).collect();
+                    let repeated = right().gather(q, &rows)?;
+                    let q_all = Columns::all(&repeated, k.rows, q.width);
+                    let mut all = right().attention(q_all, k, v, op)?;
+                    all.truncate(q.rows * q.width);
+                    Ok(all)
+                }
+                SiblingsSeeEachOther if k.rows > 0 => right().attention(
                     q,
                     k,
                     v,
@@ -305,8 +318,8 @@ mod wrong {
                         ..*op
                     },
                 ),
-                CausalityOffByOne if q.rows > 0 => {
-                    let next: Vec<usize> = (0..q.rows).map(|r| (r + 1).min(q.rows - 1)).collect();
+                CausalityOffByOne if k.rows > 0 => {
+                    let next: Vec<usize> = (0..k.rows).map(|r| (r + 1).min(k.rows - 1)).collect();
                     let (next_k, next_v) = (right().gather(k, &next)?, right().gather(v, &next)?);
                     let k = Columns::all(&next_k, k.rows, k.width);
                     right().attention(q, k, Columns::all(&next_v, v.rows, v.width), op)
@@ -371,6 +384,13 @@ mod wrong {
                 _ => rows.to_vec(),
             };
             right().gather(x, &moved)
+        }
+
+        fn concat(&self, x: Columns<'_, Buffer>, y: Columns<'_, Buffer>) -> Result<Buffer, Error> {
+            match self.0 {
+                PrefixBelow => right().concat(y, x),
+                _ => right().concat(x, y),
+            }
         }
 
         fn log_prob(

@@ -5,14 +5,18 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use relscale::Error;
 use relscale::backend::Target;
+use relscale::distribution::{Content, Item, Items};
+use relscale::evaluate::{Options, log_likelihoods};
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cpu::Cpu;
 
-const CHECKPOINTS: [&str; 7] = [
+const CHECKPOINTS: [&str; 8] = [
     "checkpoints/llama-gqa-tied-bf16",
     "checkpoints/llama3-rope-sharded",
     "checkpoints/qwen3-gqa",
@@ -21,6 +25,8 @@ const CHECKPOINTS: [&str; 7] = [
     "architectures/mistral",
     "architectures/gemma2",
     "architectures/gpt-neox-parallel",
+    // Learned positions.
+    "architectures/gpt2",
 ];
 
 /// One checkpoint on the default backend and on others that must agree with it.
@@ -103,6 +109,24 @@ impl Shape {
     }
 }
 
+/// The batch with a prefix before all of its roots.
+fn preceded(batch: &Batch, prefix: &[u32]) -> Batch {
+    let mut whole = Batch::new();
+    let root = whole.segment(None, prefix).unwrap();
+    for s in batch.segments() {
+        let parent = s.parent.map_or(root, |p| p + 1);
+        let tokens = &batch.tokens()[s.start..s.start + s.len];
+        whole.segment(Some(parent), tokens).unwrap();
+    }
+    for target in batch.targets() {
+        let at = batch.segments().iter().rposition(|s| s.start <= target.row);
+        let at = at.unwrap();
+        let offset = target.row - batch.segments()[at].start;
+        whole.target(at + 1, offset, target.token).unwrap();
+    }
+    whole
+}
+
 /// The tokens up to and with the target's row.
 fn path(batch: &Batch, target: Target) -> Vec<u32> {
     let segments = batch.segments();
@@ -159,6 +183,25 @@ proptest! {
         let want = bits(&model.log_likelihoods(&batch).unwrap());
         for (name, other) in others {
             prop_assert_eq!(&bits(&other.log_likelihoods(&batch).unwrap()), &want, "{}", name);
+        }
+    }
+
+    #[test]
+    fn a_prefix_may_have_been_computed_before(
+        which in 0..CHECKPOINTS.len(),
+        shape in shapes(),
+        prefix in prop::collection::vec(any::<u16>(), 1..80),
+    ) {
+        let Variants { model, others } = &variants()[which];
+        let prefix: Vec<u32> = prefix.iter().map(|&t| u32::from(t) % model.vocab_size() as u32).collect();
+        let after = model.after(&prefix).unwrap();
+        let batch = shape.batch(&*after);
+        let got = bits(&after.log_likelihoods(&batch).unwrap());
+        let whole = preceded(&batch, &prefix);
+        prop_assert_eq!(&got, &bits(&model.log_likelihoods(&whole).unwrap()));
+        for (name, other) in others {
+            let after = other.after(&prefix).unwrap();
+            prop_assert_eq!(&bits(&after.log_likelihoods(&batch).unwrap()), &got, "{}", name);
         }
     }
 
@@ -233,5 +276,71 @@ proptest! {
         let sum: f64 = all.iter().map(|l| l.exp()).sum();
         // Rounding of logits cancels; what is left is that of the exponentials in `f32`.
         prop_assert!((sum - 1.0).abs() < 1e-6, "{}", sum);
+    }
+}
+
+/// A model, and how often it was asked after a prefix.
+struct Counting<'a>(&'a dyn Model, AtomicUsize);
+
+impl Model for Counting<'_> {
+    fn vocab_size(&self) -> usize {
+        self.0.vocab_size()
+    }
+
+    fn context_len(&self) -> usize {
+        self.0.context_len()
+    }
+
+    fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
+        self.0.log_likelihoods(batch)
+    }
+
+    fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.after(prefix)
+    }
+
+    fn prefix_cost(&self) -> Option<f64> {
+        self.0.prefix_cost()
+    }
+}
+
+#[test]
+fn questions_after_the_same_examples_get_the_same_in_any_batches() {
+    for Variants { model, .. } in variants() {
+        let vocab = model.vocab_size() as u32;
+        let items = (0..24).map(|question| {
+            let token = |t: u32| (t * 7 + 3) % vocab;
+            let own = (0..3 + question % 5).map(|t| (t * 11 + question) % vocab);
+            Item {
+                id: question.to_string(),
+                cluster: String::new(),
+                content: Content::ChoicesTokens {
+                    context: (0..70).map(token).chain(own).collect(),
+                    choices: vec![vec![1, 2, 3], vec![1, 4], vec![5]],
+                    gold: 0,
+                    unconditional: None,
+                },
+            }
+        });
+        let items = Items::new("questions", items.collect()).unwrap();
+        let score = |max_tokens, asked: &dyn Model| {
+            let options = Options {
+                max_tokens,
+                ..Options::default()
+            };
+            let all = log_likelihoods(asked, None, &items, &options, &mut |_| {}).unwrap();
+            let sequences = all.iter().flat_map(|item| &item.sequences);
+            let values: Vec<f64> = sequences.flat_map(|s| s.log_likelihoods.clone()).collect();
+            bits(&values)
+        };
+        let want = score(8192, model);
+        let mut kept = 0;
+        for max_tokens in [1, 90, 128, 200, 1000] {
+            let counting = Counting(model, AtomicUsize::new(0));
+            assert_eq!(score(max_tokens, &counting), want, "{max_tokens}");
+            kept += counting.1.into_inner();
+        }
+        assert!(kept > 0);
     }
 }

@@ -136,6 +136,10 @@ impl<T: Float + Send + Sync> Backend for Reference<T> {
         gather(x, rows).map_err(|m| Error::backend(self.name(), m))
     }
 
+    fn concat(&self, x: Columns<'_, Vec<T>>, y: Columns<'_, Vec<T>>) -> Result<Vec<T>, Error> {
+        concat(x, y).map_err(|m| Error::backend(self.name(), m))
+    }
+
     fn log_prob(
         &self,
         x: Columns<'_, Vec<T>>,
@@ -298,11 +302,13 @@ pub(crate) fn attention<T: Float>(
     let (dim, group) = (op.head_dim, op.heads / op.kv_heads);
     let scale: T = cast(op.scale);
     let mut out = vec![T::zero(); q.rows * q.width];
+    // The row of the first query.
+    let first = k.rows - q.rows;
     for segment in op.segments {
-        for r in segment.start..segment.start + segment.len {
+        for r in segment.start.max(first)..segment.start + segment.len {
             let keys = visible(op.segments, segment, r, op.window);
             for h in 0..op.heads {
-                let query = &row(&q, r)[h * dim..(h + 1) * dim];
+                let query = &row(&q, r - first)[h * dim..(h + 1) * dim];
                 let columns = (h / group) * dim..(h / group + 1) * dim;
                 let mut scores: Vec<T> = keys
                     .iter()
@@ -319,7 +325,7 @@ pub(crate) fn attention<T: Float>(
                     *s = (*s - max).exp();
                     sum = sum + *s;
                 }
-                let out = &mut out[r * q.width + h * dim..][..dim];
+                let out = &mut out[(r - first) * q.width + h * dim..][..dim];
                 for (&j, &p) in keys.iter().zip(&scores) {
                     for (o, &value) in out.iter_mut().zip(&row(&v, j)[columns.clone()]) {
                         *o = *o + p * value;
@@ -344,7 +350,7 @@ pub fn check_attention<B>(
     v: &Columns<'_, B>,
     op: &Attention<'_>,
 ) -> Result<(), String> {
-    check_segments(op.segments, q.rows)?;
+    check_segments(op.segments, k.rows)?;
     let width = |heads: usize| heads.checked_mul(op.head_dim);
     if op.heads == 0
         || op.kv_heads == 0
@@ -356,7 +362,8 @@ pub fn check_attention<B>(
             "{heads} heads over {kv} key heads of {dim} elements"
         ));
     }
-    if (k.rows, v.rows) != (q.rows, q.rows)
+    if k.rows != v.rows
+        || k.rows < q.rows
         || width(op.heads) != Some(q.width)
         || width(op.kv_heads) != Some(k.width)
         || k.width != v.width
@@ -438,6 +445,26 @@ pub(crate) fn add<T: Float>(x: &mut [T], y: &[T]) -> Result<(), String> {
         *x = *x + y;
     }
     Ok(())
+}
+
+/// See [`Backend::concat`].
+pub(crate) fn concat<T: Float>(
+    x: Columns<'_, Vec<T>>,
+    y: Columns<'_, Vec<T>>,
+) -> Result<Vec<T>, String> {
+    x.check(x.buffer.len())?;
+    y.check(y.buffer.len())?;
+    expect_len("row of the second block", y.width, x.width)?;
+    let mut out = Vec::new();
+    if x.width == 0 {
+        return Ok(out);
+    }
+    for block in [&x, &y] {
+        for r in 0..block.rows {
+            out.extend_from_slice(row(block, r));
+        }
+    }
+    Ok(out)
 }
 
 /// See [`Backend::gather`].

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use super::forest::{Packed, forest};
+use super::forest::forest;
+use super::packing::Packed;
 use super::windows::Path;
 use crate::error::Error;
 use crate::model::Model;
@@ -25,8 +26,9 @@ pub(super) fn answers(
 ) -> Result<(), Error> {
     let replicas = model.replicas();
     if replicas.is_empty() {
+        let mut asked = Asked::new(model);
         for batch in batches {
-            done(batch, answer(model, batch)?)?;
+            done(batch, asked.answer(batch)?)?;
         }
         return Ok(());
     }
@@ -37,12 +39,13 @@ pub(super) fn answers(
         for (number, replica) in replicas.iter().enumerate() {
             let (send, next) = (send.clone(), &next);
             scope.spawn(move || {
+                let mut asked = Asked::new(&**replica);
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(batch) = batches.get(at) else {
                         return;
                     };
-                    let answer = answer(&**replica, batch).map_err(|e| named(e, number));
+                    let answer = asked.answer(batch).map_err(|e| named(e, number));
                     let failed = answer.is_err();
                     if send.send((at, answer)).is_err() || failed {
                         return;
@@ -69,18 +72,44 @@ pub(super) fn answers(
     })
 }
 
-fn answer(model: &dyn Model, batch: &Packed<'_>) -> Result<Answer, Error> {
-    let paths: Vec<&Path> = batch.paths().collect();
-    let (batch, order) = forest(&paths)?;
-    let values = model.log_likelihoods(&batch)?;
-    if values.len() != batch.targets().len() {
-        return Err(Error::batch(format!(
-            "the model answered {} of {} targets",
-            values.len(),
-            batch.targets().len()
-        )));
+/// A model and the prefix that it was last asked after.
+struct Asked<'a> {
+    model: &'a dyn Model,
+    kept: Option<(&'a [u32], Box<dyn Model + 'a>)>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(model: &'a dyn Model) -> Self {
+        Self { model, kept: None }
     }
-    Ok((order, values))
+
+    fn answer(&mut self, packed: &Packed<'a>) -> Result<Answer, Error> {
+        let paths: Vec<&Path> = packed.paths().collect();
+        let (batch, order) = forest(&paths, packed.kept)?;
+        let values = self.after(packed.prefix())?.log_likelihoods(&batch)?;
+        if values.len() != batch.targets().len() {
+            return Err(Error::batch(format!(
+                "the model answered {} of {} targets",
+                values.len(),
+                batch.targets().len()
+            )));
+        }
+        Ok((order, values))
+    }
+
+    /// The model after a prefix. What was kept of another is given up first, so that there are never
+    /// two.
+    fn after(&mut self, prefix: &'a [u32]) -> Result<&dyn Model, Error> {
+        let kept = self.kept.take().filter(|(kept, _)| *kept == prefix);
+        if prefix.is_empty() {
+            return Ok(self.model);
+        }
+        let kept = match kept {
+            Some(kept) => kept,
+            None => (prefix, self.model.after(prefix)?),
+        };
+        Ok(&*self.kept.insert(kept).1)
+    }
 }
 
 /// The error of a backend with the number of its replica.

@@ -91,17 +91,8 @@ struct Sizes<'a, B> {
 }
 
 impl<B: Backend> Sizes<'_, B> {
-    fn widths(&self) -> (usize, usize) {
-        let config = self.config;
-        (
-            config.num_attention_heads * config.head_dim,
-            config.num_key_value_heads * config.head_dim,
-        )
-    }
-
     fn dense(&self, len: usize) -> u64 {
-        self.backend
-            .tensor_bytes([1, len], Precision::F32, Role::Dense)
+        dense(self.backend, len)
     }
 
     /// A matrix, in the precision of the tensors that it is made of.
@@ -122,7 +113,7 @@ impl<B: Backend> Sizes<'_, B> {
 
     fn weights(&self) -> u64 {
         let (config, (names, prefix)) = (self.config, names(self.weights, self.config));
-        let (hidden, mlp, (q, kv)) = (config.hidden_size, config.intermediate_size, self.widths());
+        let (hidden, mlp, (q, kv)) = (config.hidden_size, config.intermediate_size, widths(config));
         let table = |name: String, rows| self.matrix(&[name], [rows, hidden]);
         let mut outside = table(format!("{prefix}{}", names.embedding), config.vocab_size);
         if config.positions == Positions::Learned {
@@ -169,30 +160,52 @@ impl<B: Backend> Sizes<'_, B> {
             .saturating_add(norm(hidden))
     }
 
-    /// Of one block at a time: what its attention holds at once, and its MLP. A backend keeps the
-    /// memory of the one for the next block while it computes the other.
     fn activations(&self, tokens: usize) -> u64 {
-        let config = self.config;
-        let (hidden, mlp, (q, kv)) = (config.hidden_size, config.intermediate_size, self.widths());
-        let gate_up = if config.gated_mlp { 2 * mlp } else { mlp };
-        let rotary = config.positions != Positions::Learned;
-        // Of each token: the residual stream, under its norm, and again in the order of a product.
-        let stream = 3 * hidden;
-        let turned = usize::from(rotary) + usize::from(config.qk_norm != QkNorm::None);
-        // Keys and values once more in the order of attention, and its result.
-        let attention = q + 2 * kv + turned * (q + kv) + 2 * kv + q;
-        // Activated, and again in the order of a product.
-        let mlp = gate_up + 2 * mlp;
-        // Of each tile of the vocabulary, its largest logit and a sum.
-        let head = 2 * config.vocab_size.div_ceil(256);
-        let token = self.dense(stream + attention + mlp + head);
-        let positions = tokens.min(config.max_position_embeddings);
-        let tables = if rotary {
-            self.dense(config.head_dim)
-        } else {
+        let positions = tokens.min(self.config.max_position_embeddings);
+        let tables = if self.config.positions == Positions::Learned {
             0
+        } else {
+            self.dense(self.config.head_dim)
         };
-        (token.saturating_mul(tokens as u64))
+        (activations_of_a_token(self.backend, self.config).saturating_mul(tokens as u64))
             .saturating_add(tables.saturating_mul(positions as u64))
     }
+}
+
+/// Elements of the queries and of the keys of a token.
+fn widths(config: &Config) -> (usize, usize) {
+    (
+        config.num_attention_heads * config.head_dim,
+        config.num_key_value_heads * config.head_dim,
+    )
+}
+
+fn dense<B: Backend>(backend: &B, len: usize) -> u64 {
+    backend.tensor_bytes([1, len], Precision::F32, Role::Dense)
+}
+
+/// Of one block at a time: what its attention holds at once, and its MLP. A backend keeps the
+/// memory of the one for the next block while it computes the other.
+fn activations_of_a_token<B: Backend>(backend: &B, config: &Config) -> u64 {
+    let (hidden, mlp, (q, kv)) = (config.hidden_size, config.intermediate_size, widths(config));
+    let gate_up = if config.gated_mlp { 2 * mlp } else { mlp };
+    let rotary = config.positions != Positions::Learned;
+    // Of each token: the residual stream, under its norm, and again in the order of a product.
+    let stream = 3 * hidden;
+    let turned = usize::from(rotary) + usize::from(config.qk_norm != QkNorm::None);
+    // Keys and values once more in the order of attention, and its result.
+    let attention = q + 2 * kv + turned * (q + kv) + 2 * kv + q;
+    // Activated, and again in the order of a product.
+    let mlp = gate_up + 2 * mlp;
+    // Of each tile of the vocabulary, its largest logit and a sum.
+    let head = 2 * config.vocab_size.div_ceil(256);
+    dense(backend, stream + attention + mlp + head)
+}
+
+/// Keys and values of a token in every block, and while one block is computed once more beside
+/// those of the batch and in the order of attention: as a multiple of its activations.
+pub(super) fn prefix_cost<B: Backend>(backend: &B, config: &Config) -> f64 {
+    let (_, kv) = widths(config);
+    let kept = dense(backend, (config.num_hidden_layers + 2) * 2 * kv);
+    kept as f64 / activations_of_a_token(backend, config).max(1) as f64
 }

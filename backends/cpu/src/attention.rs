@@ -76,14 +76,15 @@ impl Layout {
 /// One vector in memory.
 type Vector = [f32; LANES];
 
-/// Computes attention into `out`, row-major with `heads × head_dim` columns. The arguments have
-/// been checked.
+/// Computes attention of the rows from `first` on into `out`, row-major with `heads × head_dim`
+/// columns. The arguments have been checked.
 pub(crate) fn attention(
     isa: Isa,
     threads: &Threads,
     pool: &Pool,
     [q, k, v]: [View<'_>; 3],
     op: &Attention<'_>,
+    first: usize,
     out: &mut [f32],
 ) {
     let rows = out.len() / (op.heads * op.head_dim);
@@ -93,7 +94,7 @@ pub(crate) fn attention(
     let tall = (QUERIES / group).max(1);
     let mut tasks = Vec::new();
     for (index, segment) in op.segments.iter().enumerate() {
-        for from in (0..segment.len).step_by(tall) {
+        for from in (first.saturating_sub(segment.start)..segment.len).step_by(tall) {
             for head in 0..op.kv_heads {
                 tasks.push((index, from, (from + tall).min(segment.len), head));
             }
@@ -110,6 +111,7 @@ pub(crate) fn attention(
             to,
             kv_head,
             op,
+            first,
             q,
             k,
             v,
@@ -175,6 +177,8 @@ struct Task<'a> {
     to: usize,
     kv_head: usize,
     op: &'a Attention<'a>,
+    /// Row of the first query.
+    first: usize,
     q: View<'a>,
     k: View<'a>,
     v: View<'a>,
@@ -246,10 +250,13 @@ impl Kernel for Task<'_> {
         let segment = &op.segments[self.segment];
         let queries: Vec<Query<'_>> = (self.from..self.to)
             .flat_map(|i| (0..group).map(move |h| (i, self.kv_head * group + h)))
-            .map(|(i, head)| Query {
-                position: segment.position + i,
-                values: self.q.head(segment.start + i, head, dim),
-                out: (segment.start + i) * op.heads * dim + head * dim,
+            .map(|(i, head)| {
+                let query = segment.start + i - self.first;
+                Query {
+                    position: segment.position + i,
+                    values: self.q.head(query, head, dim),
+                    out: (query * op.heads + head) * dim,
+                }
             })
             .collect();
         let end = segment.position + self.to;

@@ -386,7 +386,16 @@ impl Backend for Cpu {
             View::new(v, "values").map_err(fail)?,
         ];
         let mut out = self.pool.take(q.rows * q.width);
-        attention::attention(self.isa, &self.threads, &self.pool, views, op, &mut out);
+        let first = k.rows - q.rows;
+        attention::attention(
+            self.isa,
+            &self.threads,
+            &self.pool,
+            views,
+            op,
+            first,
+            &mut out,
+        );
         Ok(done(out))
     }
 
@@ -441,6 +450,21 @@ impl Backend for Cpu {
         }
         Ok(done(self.by_row(rows.len(), x.width, |r, out| {
             out.copy_from_slice(view.row(rows[r], x.width));
+        })))
+    }
+
+    fn concat(&self, x: Columns<'_, Buffer>, y: Columns<'_, Buffer>) -> Result<Buffer, Error> {
+        let above = View::new(x, "first block").map_err(fail)?;
+        let below = View::new(y, "second block").map_err(fail)?;
+        expect("row of the second block", y.width, x.width).map_err(fail)?;
+        // Of no columns there may be any number of rows.
+        let rows = x.rows.saturating_add(y.rows);
+        Ok(done(self.by_row(rows, x.width, |r, out| {
+            let row = match r.checked_sub(x.rows) {
+                None => above.row(r, x.width),
+                Some(r) => below.row(r, x.width),
+            };
+            out.copy_from_slice(row);
         })))
     }
 

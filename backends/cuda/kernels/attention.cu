@@ -2,24 +2,25 @@
 //
 // Keys come in blocks of 32 aligned to logical positions, one a lane, with the online softmax of
 // Milakov and Gimelshein (2018, arXiv 1805.02867); then the lanes turn to the elements of the
-// head. What a query gets does not depend on where its ancestors' rows lie.
+// head. What a query gets does not depend on where its ancestors' rows lie. The first `past` rows of
+// keys have no query.
 #include "common.cuh"
 
 // Shared memory: the query and the sum, `dim` values each.
 template <typename T>
 __device__ void attention(T *out, const T *q, const T *k, const T *v, const Segment *forest,
-                          const u32 *segments, u32 dim, u32 group, u32 q_stride, u32 k_stride,
-                          u32 v_stride, float scale, u32 window, float cap) {
+                          const u32 *segments, u32 past, u32 dim, u32 group, u32 q_stride,
+                          u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {
     extern __shared__ float shared[];
     __shared__ float weights[32];
     __shared__ u32 rows[32];
     float *query = shared, *sum = shared + dim;
-    const u32 row = blockIdx.x, head = blockIdx.y, lane = threadIdx.x;
+    const u32 row = past + blockIdx.x, head = blockIdx.y, lane = threadIdx.x;
     const u32 segment = segments[row];
     const u32 position = forest[segment].position + (row - forest[segment].start);
     const u32 low = position < window ? 0 : position - window + 1;
 
-    const T *from = q + (u64)row * q_stride + head * dim;
+    const T *from = q + (u64)blockIdx.x * q_stride + head * dim;
     for (u32 d = lane; d < dim; d += 32) {
         query[d] = widen(from[d]);
         sum[d] = 0.0f;
@@ -61,7 +62,7 @@ __device__ void attention(T *out, const T *q, const T *k, const T *v, const Segm
         }
         __syncthreads();
     }
-    T *to = out + ((u64)row * gridDim.y + head) * dim;
+    T *to = out + ((u64)blockIdx.x * gridDim.y + head) * dim;
     for (u32 d = lane; d < dim; d += 32) {
         narrow(sum[d] / total, to[d]);
     }
@@ -70,10 +71,10 @@ __device__ void attention(T *out, const T *q, const T *k, const T *v, const Segm
 #define ATTENTION(NAME, T)                                                                         \
     extern "C" __global__ void __launch_bounds__(32)                                               \
         attention_##NAME(T *out, const T *q, const T *k, const T *v, const Segment *forest,        \
-                         const u32 *segments, u32 dim, u32 group, u32 q_stride, u32 k_stride,      \
-                         u32 v_stride, float scale, u32 window, float cap) {                       \
-        attention<T>(out, q, k, v, forest, segments, dim, group, q_stride, k_stride, v_stride,     \
-                     scale, window, cap);                                                          \
+                         const u32 *segments, u32 past, u32 dim, u32 group, u32 q_stride,          \
+                         u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {         \
+        attention<T>(out, q, k, v, forest, segments, past, dim, group, q_stride, k_stride,         \
+                     v_stride, scale, window, cap);                                                \
     }
 
 ATTENTION(f32, float)

@@ -3,7 +3,8 @@
 // After FlashAttention-2 (Dao 2023, arXiv 2307.08691): a block of four warps holds 64 queries of
 // one segment, 16 a warp, in registers and streams over blocks of 64 keys. Values are on their way
 // while scores are computed, the next keys while values are summed. Blocks of keys are aligned to
-// logical positions, so that what a query gets does not depend on where its ancestors' rows lie.
+// logical positions, so that what a query gets does not depend on where its ancestors' rows lie. The
+// first `past` rows of keys have no query.
 //
 // Fragments as in the PTX manual for mma.m16n8k16: with g = lane / 4 and t = lane % 4 a lane holds
 // rows g and g + 8, columns 2t and 2t + 1 of each 16 x 8 result.
@@ -77,8 +78,8 @@ __device__ __forceinline__ void fetch(u32 to, const T *from, u32 stride, const u
 
 template <typename T, int D>
 __device__ void flash(T *out, const T *q, const T *k, const T *v, const Segment *forest,
-                      const uint2 *tiles, u32 group, u32 q_stride, u32 k_stride, u32 v_stride,
-                      float scale, u32 window, float cap) {
+                      const uint2 *tiles, u32 past, u32 group, u32 q_stride, u32 k_stride,
+                      u32 v_stride, float scale, u32 window, float cap) {
     __shared__ __align__(16) u16 keys[TILE * (D + 8)];
     __shared__ __align__(16) u16 values[TILE * (D + 8)];
     __shared__ u32 rows[2][TILE];
@@ -87,7 +88,7 @@ __device__ void flash(T *out, const T *q, const T *k, const T *v, const Segment 
     const Segment own = forest[tile.x];
     const u32 head = blockIdx.y;
     const u32 count = own.len - tile.y < TILE ? own.len - tile.y : TILE;
-    const u32 first_row = own.start + tile.y, first = own.position + tile.y;
+    const u32 first_row = own.start + tile.y - past, first = own.position + tile.y;
     const u32 last = first + count - 1;
     const u32 lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const u32 mine = threadIdx.x / 32 * 16 + g;
@@ -253,9 +254,9 @@ __device__ void flash(T *out, const T *q, const T *k, const T *v, const Segment 
 #define FLASH(NAME, T, D)                                                                          \
     extern "C" __global__ void __launch_bounds__(THREADS, 2)                                        \
         flash_##NAME##_##D(T *out, const T *q, const T *k, const T *v, const Segment *forest,      \
-                           const uint2 *tiles, u32 group, u32 q_stride, u32 k_stride,              \
+                           const uint2 *tiles, u32 past, u32 group, u32 q_stride, u32 k_stride,    \
                            u32 v_stride, float scale, u32 window, float cap) {                     \
-        flash<T, D>(out, q, k, v, forest, tiles, group, q_stride, k_stride, v_stride, scale,       \
+        flash<T, D>(out, q, k, v, forest, tiles, past, group, q_stride, k_stride, v_stride, scale, \
                     window, cap);                                                                  \
     }
 

@@ -51,20 +51,25 @@ pub(crate) struct Forest {
     pub(crate) segments: Memory,
     /// Segment of each row.
     pub(crate) segment_of: Memory,
-    /// Segment and offset in it of each tile of queries.
+    /// Segment and offset in it of each tile of queries, those of the rows from the first query on.
     pub(crate) tiles: Memory,
     pub(crate) tile_count: u32,
 }
 
 impl Forest {
-    /// Uploads segments that have been checked and whose rows are fewer than 2³¹.
-    pub(crate) fn new(device: &Arc<Device>, segments: &[Segment]) -> Result<Self, CudaError> {
+    /// Uploads segments that have been checked and whose rows are fewer than 2³¹; the first `past`
+    /// of them have no query.
+    pub(crate) fn new(
+        device: &Arc<Device>,
+        segments: &[Segment],
+        past: usize,
+    ) -> Result<Self, CudaError> {
         let (mut words, mut segment_of, mut tiles) = (Vec::new(), Vec::new(), Vec::new());
         for (index, s) in segments.iter().enumerate() {
             let parent = s.parent.unwrap_or(index);
             words.extend([s.start, s.len, parent, s.position].map(|x| x as u32));
             segment_of.extend(std::iter::repeat_n(index as u32, s.len));
-            for offset in (0..s.len).step_by(TILE) {
+            for offset in (past.saturating_sub(s.start)..s.len).step_by(TILE) {
                 tiles.extend([index as u32, offset as u32]);
             }
         }

@@ -54,8 +54,9 @@ pub struct Cuda {
     gemm: Gemm,
     format: Format,
     rotations: Recent<RotationKey, Memory>,
-    positions: Recent<Vec<u32>, Memory>,
-    forests: Recent<Vec<Segment>, Forest>,
+    /// Positions and rows, as every layer asks for them again.
+    lists: Recent<Vec<u32>, Memory>,
+    forests: Recent<(Vec<Segment>, u32), Forest>,
 }
 
 /// Frequencies, scale and number of positions of a table of rotations.
@@ -90,7 +91,7 @@ impl Cuda {
                 Precision::F32 | Precision::Tf32 => Format::F32,
             },
             rotations: Recent::default(),
-            positions: Recent::default(),
+            lists: Recent::default(),
             forests: Recent::default(),
         })
     }
@@ -194,21 +195,36 @@ impl Cuda {
     ) -> Result<Buffer, Error> {
         let count = small("rows", ids.len()).map_err(fail)?;
         let out = self.result(count, width)?;
-        if out.len == 0 {
-            return Ok(out);
+        if out.len > 0 {
+            let ids = self.device.upload(ids)?;
+            let to = out.memory.pointer();
+            self.copy_rows(to, table, (width, stride), (&ids, count), scale)?;
         }
-        let ids = self.device.upload(ids)?;
+        Ok(out)
+    }
+
+    /// [`Self::rows`] into memory at `out`; there are `count` ids, at least one.
+    fn copy_rows(
+        &self,
+        out: u64,
+        table: u64,
+        (width, stride): (u32, u32),
+        (ids, count): (&Memory, u32),
+        scale: f32,
+    ) -> Result<(), Error> {
         let lane = (16 / self.format.bytes()) as u32;
-        let wide =
-            table.is_multiple_of(16) && width.is_multiple_of(lane) && stride.is_multiple_of(lane);
+        let wide = [out, table].iter().all(|p| p.is_multiple_of(16))
+            && width.is_multiple_of(lane)
+            && stride.is_multiple_of(lane);
         let mut arguments = Arguments::new()
-            .long(out.memory.pointer())
+            .long(out)
             .long(table)
             .long(ids.pointer())
             .words([width, stride])
             .float(scale);
         // SAFETY: (out, table, ids, width, stride, scale) of `gather`; the callers have checked the
-        // ids against the rows of the table, and the wide kernel's addresses are aligned.
+        // ids against the rows of the table and made room for the results, and the wide kernel's
+        // addresses are aligned.
         unsafe {
             self.device.launch(
                 &self.kernel("gather", wide),
@@ -218,7 +234,15 @@ impl Cuda {
                 &mut arguments,
             )
         }?;
-        Ok(out)
+        Ok(())
+    }
+
+    /// Numbers on the device, kept from layer to layer.
+    fn list(&self, values: &[u32]) -> Result<Arc<Memory>, CudaError> {
+        self.lists.find(
+            |list| list == values,
+            || Ok((values.to_vec(), self.device.upload(values)?)),
+        )
     }
 
     /// `x·Wᵀ` without bias, into `out`, for a weight at `weight` that has been checked.
@@ -273,11 +297,7 @@ impl Cuda {
                 Ok((key, self.device.upload(&table)?))
             },
         )?;
-        let entries = self.positions.find(
-            |positions| positions == op.positions,
-            || Ok((op.positions.to_vec(), self.device.upload(op.positions)?)),
-        )?;
-        Ok((table, entries))
+        Ok((table, self.list(op.positions)?))
     }
 }
 
@@ -525,12 +545,14 @@ impl Backend for Cuda {
         if out.len == 0 {
             return Ok(out);
         }
+        // Rows are fewer than 2³¹, and queries no more than keys.
+        let past = k.rows - q.rows;
         let forest = self.forests.find(
-            |segments| segments == op.segments,
+            |(segments, before)| segments == op.segments && *before == past,
             || {
                 Ok((
-                    op.segments.to_vec(),
-                    Forest::new(&self.device, op.segments)?,
+                    (op.segments.to_vec(), past),
+                    Forest::new(&self.device, op.segments, past as usize)?,
                 ))
             },
         )?;
@@ -562,10 +584,11 @@ impl Backend for Cuda {
                 .float(op.soft_cap.unwrap_or(0.0) as f32)
         };
         if fast {
-            let mut arguments = rest(arguments.long(forest.tiles.pointer()));
-            // SAFETY: (out, q, k, v, forest, tiles, group, strides, scale, window, cap) of `flash`;
-            // the views were checked against their buffers and each other, the segments cover the
-            // rows, and every address is aligned to 16 bytes.
+            let mut arguments = rest(arguments.long(forest.tiles.pointer()).words([past]));
+            // SAFETY: (out, q, k, v, forest, tiles, past, group, strides, scale, window, cap) of
+            // `flash`; the views were checked against their buffers and each other, the segments
+            // cover the rows of keys, the tiles those from `past` on, and every address is aligned
+            // to 16 bytes.
             unsafe {
                 self.device.launch(
                     &format!("flash_{}_{dim}", self.format.name()),
@@ -580,10 +603,15 @@ impl Backend for Cuda {
             if shared + 256 > SHARED {
                 return Err(fail(format!("heads of {dim} elements are too wide")));
             }
-            let mut arguments = rest(arguments.long(forest.segment_of.pointer()).words([dim]));
-            // SAFETY: (out, q, k, v, forest, segments, dim, group, strides, scale, window, cap) of
-            // `attention`; the views were checked against their buffers and each other, the
-            // segments cover the rows, and the shared memory holds two heads.
+            let mut arguments = rest(
+                arguments
+                    .long(forest.segment_of.pointer())
+                    .words([past, dim]),
+            );
+            // SAFETY: (out, q, k, v, forest, segments, past, dim, group, strides, scale, window,
+            // cap) of `attention`; the views were checked against their buffers and each other, the
+            // segments cover the rows of keys, `past` of which come before the first of the queries,
+            // and the shared memory holds two heads.
             unsafe {
                 self.device.launch(
                     &self.kernel("attention", false),
@@ -693,6 +721,29 @@ impl Backend for Cuda {
         }
         let ids: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
         self.rows(view.pointer, (view.width, view.stride), &ids, 1.0)
+    }
+
+    fn concat(&self, x: Columns<'_, Buffer>, y: Columns<'_, Buffer>) -> Result<Buffer, Error> {
+        self.device.bind()?;
+        expect("row of the second block", y.width, x.width).map_err(fail)?;
+        let rows = small("rows", x.rows.saturating_add(y.rows)).map_err(fail)?;
+        let (x, y) = (self.view(x)?, self.view(y)?);
+        let out = self.result(rows, x.width)?;
+        if out.len == 0 {
+            return Ok(out);
+        }
+        let mut to = out.memory.pointer();
+        for block in [&x, &y] {
+            if block.rows > 0 {
+                let ids: Vec<u32> = (0..block.rows).collect();
+                let columns = (block.width, block.stride);
+                let ids = (&*self.list(&ids)?, block.rows);
+                self.copy_rows(to, block.pointer, columns, ids, 1.0)?;
+                let copied = block.rows as usize * block.width as usize * self.format.bytes();
+                to += copied as u64;
+            }
+        }
+        Ok(out)
     }
 
     fn log_prob(

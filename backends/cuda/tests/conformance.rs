@@ -28,6 +28,7 @@ macro_rules! stamp {
     };
 }
 
-stamp!(upload_rows embed norm linear rope attention activate add gather log_prob
-    rows_alone attention_causality attention_sharing normalisation empty wrong_input
-    model model_causality model_packing model_sharing model_repeatability model_normalisation);
+stamp!(upload_rows embed norm linear rope attention activate add gather concat log_prob
+    rows_alone attention_causality attention_sharing attention_prefix normalisation empty wrong_input
+    model model_causality model_packing model_sharing model_prefix model_repeatability
+    model_normalisation);

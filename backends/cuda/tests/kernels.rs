@@ -153,7 +153,7 @@ fn in_every_precision(name: &str, seed: u64, test: impl Fn(&mut Bench)) {
 }
 
 #[test]
-fn embed_and_gather() {
+fn embed_gather_and_concat() {
     in_every_precision("embed", 1, |b| {
         for (rows, width, scale) in [(5, 7, 1.0), (3, 64, 1.0), (17, 24, 8.5), (9, 520, 0.3)] {
             let table = b.matrix(rows, width, 4.0, Role::Matrix);
@@ -179,6 +179,11 @@ fn embed_and_gather() {
             let got = b.cuda.gather(on_cuda, &asked).unwrap();
             let want = b.oracle.gather(on_host, &asked).unwrap();
             b.close("gather", &got, &want, |_| 0.0);
+            let y = b.matrix(4, width, 4.0, Role::Dense);
+            let below = y.all();
+            let got = b.cuda.concat(on_cuda, below.0).unwrap();
+            let want = b.oracle.concat(on_host, below.1).unwrap();
+            b.close("concat", &got, &want, |_| 0.0);
         }
     });
 }
@@ -417,19 +422,21 @@ fn add() {
     });
 }
 
-/// One attention call against the oracle.
+/// One attention call against the oracle, with queries for the rows from `past` on.
 ///
 /// Loss: a score is wrong by δ = γ_{d+6}·scale·Σ|q||k| (+ γ₈·c under a cap c), a weight by a factor
 /// within η = e^{2δ + 4u·range} − 1 of 1 and for being stored by r, the sums by γ_{4n+16}:
 /// (r + η + γ)·Σp|v|, weights of f16 below 2⁻¹⁴ by 2⁻²⁵ each besides.
-fn attention(b: &mut Bench, op: &Attention<'_>, offset: usize, size: f32) {
+fn attention_from(b: &mut Bench, past: usize, op: &Attention<'_>, offset: usize, size: f32) {
     let rows = op.segments.iter().map(|s| s.len).sum();
     let (q_width, kv_width) = (op.heads * op.head_dim, op.kv_heads * op.head_dim);
     // A row length that 16 bytes divide, whatever the offset.
     let cols = (offset + q_width + 2 * kv_width).next_multiple_of(8);
     let x = b.matrix(rows, cols, size, Role::Dense);
+    let asked: Vec<f32> = x.host[past * cols..].iter().map(|&x| x as f32).collect();
+    let asked = b.given(&asked, rows - past, cols, Role::Dense);
     let blocks = [
-        x.block(offset, q_width),
+        asked.block(offset, q_width),
         x.block(offset + q_width, kv_width),
         x.block(offset + q_width + kv_width, kv_width),
     ];
@@ -455,12 +462,17 @@ fn attention(b: &mut Bench, op: &Attention<'_>, offset: usize, size: f32) {
     };
     let loss = 1.01 * (r + eta + gamma(4 * rows + 16));
     let what = format!(
-        "attention of {rows} rows, {}/{} heads of {}, window {:?}, cap {:?}",
+        "attention of {rows} rows from row {past} on, {}/{} heads of {}, window {:?}, cap {:?}",
         op.heads, op.kv_heads, op.head_dim, op.window, op.soft_cap
     );
     b.close(&what, &got, &want, |i| {
         loss * weighted[i] + 1.01 * r * want[i].abs() + tiny
     });
+}
+
+/// [`attention_from`] the first row on.
+fn attention(b: &mut Bench, op: &Attention<'_>, offset: usize, size: f32) {
+    attention_from(b, 0, op, offset, size);
 }
 
 fn attention_op(segments: &[Segment], heads: usize, kv_heads: usize, dim: usize) -> Attention<'_> {
@@ -527,6 +539,27 @@ fn attention_of_forests() {
         ] {
             let segments = forest(shape);
             attention(b, &attention_op(&segments, 2, 1, 64), 0, 2.0);
+        }
+    });
+}
+
+#[test]
+fn attention_after_a_prefix() {
+    in_every_precision("prefix", 12, |b| {
+        let segments = forest(&[(None, 67), (Some(0), 70), (Some(0), 3), (Some(1), 2)]);
+        for (past, window, dim) in [
+            (67, None, 64),
+            (67, Some(20), 64),
+            (100, None, 64),
+            (137, None, 96),
+            (141, None, 128),
+            (67, None, 6),
+        ] {
+            let op = Attention {
+                window,
+                ..attention_op(&segments, 2, 1, dim)
+            };
+            attention_from(b, past, &op, 0, 2.0);
         }
     });
 }

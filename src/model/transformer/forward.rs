@@ -1,0 +1,487 @@
+//! The forward pass over a batch, and over what follows a prefix that was computed before.
+
+use std::borrow::Cow;
+
+use super::{Layer, NormWeights, Projection, Transformer};
+use crate::backend::{
+    Attention, Backend, Columns, Embed, Linear, LogProb, Norm, Rope, Segment, Target,
+};
+use crate::error::Error;
+use crate::model::{Batch, Model, memory};
+
+/// Keys and values of a block, of rows that were computed before.
+type KeysValues<T> = [T; 2];
+
+/// Rows that are computed together.
+struct Pass<'a, T> {
+    tokens: &'a [u32],
+    /// Logical position of each.
+    positions: Vec<u32>,
+    /// The forest of all rows, those computed before among them.
+    segments: Cow<'a, [Segment]>,
+    /// Number of rows computed before.
+    past: usize,
+    /// Their keys and values, a pair a block.
+    kept: &'a [KeysValues<T>],
+}
+
+/// Queries, keys and values of some rows.
+struct Heads<T> {
+    /// As they were projected.
+    projected: T,
+    /// Queries and keys after what was done to them, if anything was.
+    turned: Option<[T; 2]>,
+    rows: usize,
+    stride: usize,
+    q_width: usize,
+    kv_width: usize,
+}
+
+impl<T> Heads<T> {
+    fn q(&self) -> Columns<'_, T> {
+        match &self.turned {
+            None => Columns::block(&self.projected, self.rows, self.stride, 0, self.q_width),
+            Some([q, _]) => Columns::all(q, self.rows, self.q_width),
+        }
+    }
+
+    fn k(&self) -> Columns<'_, T> {
+        let (rows, start, width) = (self.rows, self.q_width, self.kv_width);
+        match &self.turned {
+            None => Columns::block(&self.projected, rows, self.stride, start, width),
+            Some([_, k]) => Columns::all(k, rows, width),
+        }
+    }
+
+    fn v(&self) -> Columns<'_, T> {
+        let start = self.q_width + self.kv_width;
+        Columns::block(
+            &self.projected,
+            self.rows,
+            self.stride,
+            start,
+            self.kv_width,
+        )
+    }
+}
+
+impl<B: Backend> Transformer<B> {
+    /// Checks a batch whose roots stand after `past` tokens.
+    fn check(&self, batch: &Batch, past: usize) -> Result<(), Error> {
+        let (depth, limit) = (batch.depth().saturating_add(past), self.context_len());
+        if depth > limit {
+            return Err(Error::batch(format!(
+                "{depth} tokens exceed the context of {limit}"
+            )));
+        }
+        let targets = batch.targets().iter().map(|t| t.token);
+        self.check_tokens(batch.tokens().iter().copied().chain(targets))
+    }
+
+    fn check_tokens(&self, mut tokens: impl Iterator<Item = u32>) -> Result<(), Error> {
+        let vocab = self.config.vocab_size;
+        match tokens.find(|&t| t as usize >= vocab) {
+            Some(t) => Err(Error::batch(format!(
+                "token {t} is outside the vocabulary of {vocab}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn norm(
+        &self,
+        x: Columns<'_, B::Buffer>,
+        norm: &NormWeights<B::Buffer>,
+    ) -> Result<B::Buffer, Error> {
+        let op = Norm {
+            kind: self.config.norm,
+            epsilon: self.config.norm_eps,
+            width: norm.width,
+            weight: &norm.weight,
+            bias: norm.bias.as_ref(),
+        };
+        self.backend.norm(x, &op)
+    }
+
+    /// `x` under the norm, where there is one.
+    fn norm_if_any(
+        &self,
+        x: B::Buffer,
+        rows: usize,
+        norm: Option<&NormWeights<B::Buffer>>,
+    ) -> Result<B::Buffer, Error> {
+        match norm {
+            Some(norm) => self.norm(Columns::all(&x, rows, norm.width), norm),
+            None => Ok(x),
+        }
+    }
+
+    /// Runs `next` on `x` under the norm, where there is one.
+    fn with_norm<T>(
+        &self,
+        x: &B::Buffer,
+        rows: usize,
+        norm: Option<&NormWeights<B::Buffer>>,
+        next: impl FnOnce(&B::Buffer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match norm {
+            Some(norm) => next(&self.norm(Columns::all(x, rows, norm.width), norm)?),
+            None => next(x),
+        }
+    }
+
+    fn project(
+        &self,
+        x: &B::Buffer,
+        rows: usize,
+        to: &Projection<B::Buffer>,
+    ) -> Result<B::Buffer, Error> {
+        let op = Linear {
+            weight: &to.weight,
+            bias: to.bias.as_ref(),
+            inputs: to.inputs,
+            outputs: to.outputs,
+        };
+        self.backend.linear(Columns::all(x, rows, to.inputs), &op)
+    }
+
+    /// Hidden states before the first block.
+    fn embed(&self, tokens: &[u32], positions: &[u32]) -> Result<B::Buffer, Error> {
+        let (config, backend, width) = (&self.config, &self.backend, self.config.hidden_size);
+        let op = Embed {
+            tokens,
+            vocab: config.vocab_size,
+            width,
+            scale: config.embedding_scale,
+        };
+        let x = backend.embed(&self.embedding, &op)?;
+        let Some(table) = &self.positions else {
+            return Ok(x);
+        };
+        let op = Embed {
+            tokens: positions,
+            vocab: config.max_position_embeddings,
+            width,
+            scale: 1.0,
+        };
+        backend.add(x, &backend.embed(table, &op)?)
+    }
+
+    /// Queries, keys and values of block `index`.
+    fn heads(
+        &self,
+        index: usize,
+        x: &B::Buffer,
+        positions: &[u32],
+    ) -> Result<Heads<B::Buffer>, Error> {
+        let (config, backend, rows) = (&self.config, &self.backend, positions.len());
+        let layer = &self.layers[index];
+        let dim = config.head_dim;
+        let mut heads = Heads {
+            projected: self.project(x, rows, &layer.qkv)?,
+            turned: None,
+            rows,
+            stride: layer.qkv.outputs,
+            q_width: config.num_attention_heads * dim,
+            kv_width: config.num_key_value_heads * dim,
+        };
+        if let Some([q, k]) = &layer.qk_norm {
+            heads.turned = Some([self.norm(heads.q(), q)?, self.norm(heads.k(), k)?]);
+        }
+        if let Some(frequencies) = &self.frequencies {
+            let rope = Rope {
+                positions,
+                head_dim: dim,
+                frequencies: &frequencies[usize::from(config.is_sliding(index))],
+                scale: 1.0,
+            };
+            heads.turned = Some([
+                backend.rope(heads.q(), &rope)?,
+                backend.rope(heads.k(), &rope)?,
+            ]);
+        }
+        Ok(heads)
+    }
+
+    /// Self-attention of block `index` before its output projection.
+    fn attend(
+        &self,
+        index: usize,
+        heads: &Heads<B::Buffer>,
+        pass: &Pass<'_, B::Buffer>,
+    ) -> Result<B::Buffer, Error> {
+        let (config, backend) = (&self.config, &self.backend);
+        let op = Attention {
+            segments: &pass.segments,
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+            scale: config.attention_scale,
+            window: config.sliding_window.filter(|_| config.is_sliding(index)),
+            soft_cap: config.attn_logit_softcapping,
+        };
+        let (q, k, v) = (heads.q(), heads.k(), heads.v());
+        let Some([keys, values]) = pass.kept.get(index) else {
+            return backend.attention(q, k, v, &op);
+        };
+        let (rows, width) = (pass.past + heads.rows, heads.kv_width);
+        let before = |kept| Columns::all(kept, pass.past, width);
+        let keys = backend.concat(before(keys), k)?;
+        let values = backend.concat(before(values), v)?;
+        let all = |buffer| Columns::all(buffer, rows, width);
+        backend.attention(q, all(&keys), all(&values), &op)
+    }
+
+    fn mlp(
+        &self,
+        layer: &Layer<B::Buffer>,
+        x: &B::Buffer,
+        rows: usize,
+    ) -> Result<B::Buffer, Error> {
+        let width = self.config.intermediate_size;
+        let gate_up = self.project(x, rows, &layer.gate_up)?;
+        let stride = layer.gate_up.outputs;
+        // Without a gate the first and only block is activated.
+        let up = self
+            .config
+            .gated_mlp
+            .then(|| Columns::block(&gate_up, rows, stride, width, width));
+        let hidden = self.backend.activate(
+            Columns::block(&gate_up, rows, stride, 0, width),
+            up,
+            self.config.activation,
+        )?;
+        self.project(&hidden, rows, &layer.down)
+    }
+
+    /// The rest of a block after its attention: hidden states `x` to the next ones.
+    fn finish(
+        &self,
+        layer: &Layer<B::Buffer>,
+        x: B::Buffer,
+        attended: &B::Buffer,
+        rows: usize,
+    ) -> Result<B::Buffer, Error> {
+        let backend = &self.backend;
+        let attended = self.project(attended, rows, &layer.output)?;
+        let attended = self.norm_if_any(attended, rows, layer.after_attention.as_ref())?;
+        let mlp = |x: &B::Buffer| {
+            let out = self.with_norm(x, rows, layer.before_mlp.as_ref(), |x| {
+                self.mlp(layer, x, rows)
+            })?;
+            self.norm_if_any(out, rows, layer.after_mlp.as_ref())
+        };
+        if self.config.parallel_residual {
+            let added = mlp(&x)?;
+            backend.add(backend.add(x, &attended)?, &added)
+        } else {
+            let x = backend.add(x, &attended)?;
+            drop(attended);
+            let added = mlp(&x)?;
+            backend.add(x, &added)
+        }
+    }
+
+    /// The log-probability of each target.
+    fn score(&self, targets: &[Target], pass: &Pass<'_, B::Buffer>) -> Result<Vec<f64>, Error> {
+        let (backend, width) = (&self.backend, self.config.hidden_size);
+        let scored = Scored::new(targets);
+        let mut rows = pass.tokens.len();
+        let mut x = self.embed(pass.tokens, &pass.positions)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let mut attended = self.with_norm(&x, rows, layer.before_attention.as_ref(), |x| {
+                self.attend(index, &self.heads(index, x, &pass.positions)?, pass)
+            })?;
+            // After the last attention nothing but the scored rows is needed.
+            if index + 1 == self.layers.len() && scored.rows.len() < rows {
+                let heads = layer.output.inputs;
+                attended = backend.gather(Columns::all(&attended, rows, heads), &scored.rows)?;
+                x = backend.gather(Columns::all(&x, rows, width), &scored.rows)?;
+                rows = scored.rows.len();
+            }
+            x = self.finish(layer, x, &attended, rows)?;
+        }
+        let x = self.norm(Columns::all(&x, rows, width), &self.norm)?;
+        let op = LogProb {
+            weight: self.head.as_ref().unwrap_or(&self.embedding),
+            bias: None,
+            inputs: width,
+            vocab: self.config.vocab_size,
+            soft_cap: self.config.final_logit_softcapping,
+            targets: &scored.targets,
+        };
+        Ok(scored.restore(backend.log_prob(Columns::all(&x, rows, width), &op)?))
+    }
+
+    /// Keys and values of every block for a sequence that nothing precedes.
+    fn keep(&self, tokens: &[u32]) -> Result<Vec<KeysValues<B::Buffer>>, Error> {
+        let rows = tokens.len();
+        let whole = Segment {
+            start: 0,
+            len: rows,
+            parent: None,
+            position: 0,
+        };
+        let pass = Pass {
+            tokens,
+            positions: (0..rows as u32).collect(),
+            segments: Cow::Owned(vec![whole]),
+            past: 0,
+            kept: &[],
+        };
+        let all: Vec<usize> = (0..rows).collect();
+        let mut kept = Vec::with_capacity(self.layers.len());
+        let mut x = self.embed(tokens, &pass.positions)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let heads = self.with_norm(&x, rows, layer.before_attention.as_ref(), |x| {
+                self.heads(index, x, &pass.positions)
+            })?;
+            kept.push([
+                self.backend.gather(heads.k(), &all)?,
+                self.backend.gather(heads.v(), &all)?,
+            ]);
+            // What the last block makes of it nobody asks for.
+            if index + 1 < self.layers.len() {
+                let attended = self.attend(index, &heads, &pass)?;
+                drop(heads);
+                x = self.finish(layer, x, &attended, rows)?;
+            }
+        }
+        Ok(kept)
+    }
+}
+
+impl<B: Backend> Model for Transformer<B> {
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn context_len(&self) -> usize {
+        self.config.max_position_embeddings
+    }
+
+    fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
+        self.check(batch, 0)?;
+        if batch.targets().is_empty() {
+            return Ok(Vec::new());
+        }
+        let pass = Pass {
+            tokens: batch.tokens(),
+            positions: batch.positions(),
+            segments: Cow::Borrowed(batch.segments()),
+            past: 0,
+            kept: &[],
+        };
+        self.score(batch.targets(), &pass)
+    }
+
+    fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+        let (len, limit) = (prefix.len(), self.context_len());
+        if len == 0 || len >= limit {
+            return Err(Error::batch(format!(
+                "a prefix of {len} tokens in a context of {limit}"
+            )));
+        }
+        self.check_tokens(prefix.iter().copied())?;
+        Ok(Box::new(After {
+            model: self,
+            past: len,
+            kept: self.keep(prefix)?,
+        }))
+    }
+
+    fn prefix_cost(&self) -> Option<f64> {
+        Some(memory::prefix_cost(&self.backend, &self.config))
+    }
+}
+
+/// A transformer after a prefix.
+struct After<'a, B: Backend> {
+    model: &'a Transformer<B>,
+    /// Length of the prefix.
+    past: usize,
+    kept: Vec<KeysValues<B::Buffer>>,
+}
+
+impl<B: Backend> Model for After<'_, B> {
+    fn vocab_size(&self) -> usize {
+        self.model.vocab_size()
+    }
+
+    fn context_len(&self) -> usize {
+        self.model.context_len() - self.past
+    }
+
+    fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
+        let past = self.past;
+        self.model.check(batch, past)?;
+        if batch.targets().is_empty() {
+            return Ok(Vec::new());
+        }
+        // The prefix as a segment before all others, which every root continues.
+        let mut segments = vec![Segment {
+            start: 0,
+            len: past,
+            parent: None,
+            position: 0,
+        }];
+        segments.extend(batch.segments().iter().map(|s| Segment {
+            start: s.start + past,
+            parent: Some(s.parent.map_or(0, |parent| parent + 1)),
+            position: s.position + past,
+            ..*s
+        }));
+        let positions = batch.positions().into_iter().map(|p| p + past as u32);
+        let pass = Pass {
+            tokens: batch.tokens(),
+            positions: positions.collect(),
+            segments: Cow::Owned(segments),
+            past,
+            kept: &self.kept,
+        };
+        self.model.score(batch.targets(), &pass)
+    }
+}
+
+/// Targets ordered by row, over the scored rows only, and the way back to the order asked for.
+struct Scored {
+    /// Rows of the batch that are scored, rising.
+    rows: Vec<usize>,
+    /// Targets in terms of `rows`, rising.
+    targets: Vec<Target>,
+    /// `targets[i]` was asked for as number `order[i]`.
+    order: Vec<usize>,
+}
+
+impl Scored {
+    fn new(asked: &[Target]) -> Self {
+        let mut order: Vec<usize> = (0..asked.len()).collect();
+        order.sort_by_key(|&i| asked[i].row);
+        let mut rows: Vec<usize> = order.iter().map(|&i| asked[i].row).collect();
+        rows.dedup();
+        let mut targets = Vec::with_capacity(asked.len());
+        let mut at = 0;
+        for &i in &order {
+            while rows[at] != asked[i].row {
+                at += 1;
+            }
+            targets.push(Target {
+                row: at,
+                token: asked[i].token,
+            });
+        }
+        Self {
+            rows,
+            targets,
+            order,
+        }
+    }
+
+    fn restore(&self, values: Vec<f64>) -> Vec<f64> {
+        let mut out = vec![0.0; values.len()];
+        for (&i, value) in self.order.iter().zip(values) {
+            out[i] = value;
+        }
+        out
+    }
+}
