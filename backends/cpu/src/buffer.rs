@@ -72,12 +72,14 @@ impl<'a> View<'a> {
     }
 }
 
-/// Dense values; their memory goes back to the pool they came from.
+/// Dense values.
 pub(crate) struct Dense {
     /// Whole cache lines: vectors that straddle two would cost twice.
     values: Vec<Lanes>,
     len: usize,
     pool: Pool,
+    /// Whether their memory goes back to the pool.
+    lent: bool,
 }
 
 impl Dense {
@@ -111,7 +113,9 @@ fn flat(lanes: &[Lanes]) -> &[f32] {
 
 impl Drop for Dense {
     fn drop(&mut self) {
-        self.pool.put(std::mem::take(&mut self.values));
+        if self.lent {
+            self.pool.put(std::mem::take(&mut self.values));
+        }
     }
 }
 
@@ -139,17 +143,38 @@ impl Pool {
             .filter(|&i| fits(&free[i]))
             .min_by_key(|&i| free[i].len());
         let values = best.map(|i| free.swap_remove(i));
+        if values.is_none() {
+            // One that is a little too small served a smaller batch: it makes room for the new one.
+            let outgrown = |v: &Vec<Lanes>| v.len() < lanes && v.len() >= lanes / 2;
+            let largest = (0..free.len())
+                .filter(|&i| outgrown(&free[i]))
+                .max_by_key(|&i| free[i].len());
+            if let Some(largest) = largest {
+                free.swap_remove(largest);
+            }
+        }
         drop(free);
         Dense {
             values: values.unwrap_or_else(|| vec![Lanes::ZERO; lanes]),
             len,
             pool: self.clone(),
+            lent: true,
         }
     }
 
-    /// The values of `source`.
+    /// `len` zeros in memory of their own, no more than they need: for what may be kept for long.
+    pub(crate) fn own(&self, len: usize) -> Dense {
+        Dense {
+            values: vec![Lanes::ZERO; len.div_ceil(LANES)],
+            len,
+            pool: self.clone(),
+            lent: false,
+        }
+    }
+
+    /// The values of `source`, in memory of their own.
     pub(crate) fn copy(&self, source: &[f32]) -> Dense {
-        let mut dense = self.take(source.len());
+        let mut dense = self.own(source.len());
         dense.copy_from_slice(source);
         dense
     }

@@ -136,7 +136,7 @@ impl Cpu {
         self.isa.name()
     }
 
-    /// Runs one kernel a row, writing rows of `width` values.
+    /// Runs one kernel a row, for rows of `width` values.
     fn by_row(
         &self,
         rows: usize,
@@ -144,6 +144,18 @@ impl Cpu {
         row: impl Fn(usize, &mut [f32]) + Send + Sync,
     ) -> Dense {
         let mut out = self.pool.take(rows * width);
+        self.fill(&mut out, rows, width, row);
+        out
+    }
+
+    /// Runs one kernel a row, writing rows of `width` values to `out`.
+    fn fill(
+        &self,
+        out: &mut [f32],
+        rows: usize,
+        width: usize,
+        row: impl Fn(usize, &mut [f32]) + Send + Sync,
+    ) {
         if !out.is_empty() {
             // At least a few thousand values a task.
             let per_task = self.threads.share(rows, 1).max(4096usize.div_ceil(width));
@@ -155,7 +167,6 @@ impl Cpu {
                     }
                 });
         }
-        out
     }
 
     fn pack(&self, x: Columns<'_, Buffer>, inputs: usize) -> Result<Rows, String> {
@@ -448,9 +459,12 @@ impl Backend for Cpu {
         if let Some(row) = rows.iter().find(|&&r| r >= x.rows) {
             return Err(fail(format!("row {row} of {} was asked for", x.rows)));
         }
-        Ok(done(self.by_row(rows.len(), x.width, |r, out| {
+        // It may be kept for long, as the keys of a prefix are.
+        let mut out = self.pool.own(rows.len() * x.width);
+        self.fill(&mut out, rows.len(), x.width, |r, out| {
             out.copy_from_slice(view.row(rows[r], x.width));
-        })))
+        });
+        Ok(done(out))
     }
 
     fn concat(&self, x: Columns<'_, Buffer>, y: Columns<'_, Buffer>) -> Result<Buffer, Error> {
