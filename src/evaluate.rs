@@ -153,15 +153,24 @@ pub fn log_likelihoods_each(
 ) -> Result<(), Error> {
     let windows = Windows::new(model, tokenizer, options)?;
     let mut pending = Vec::with_capacity(indices.len());
-    let mut items = Vec::with_capacity(indices.len());
+    // Choices without their question, and everything else: few tokens, which come first, so that they
+    // do not stand between questions that share a prefix and items are complete early.
+    let (mut unconditional, mut items) = (Vec::new(), Vec::with_capacity(indices.len()));
     for (place, &index) in indices.iter().enumerate() {
         let item = distribution.item(index)?;
         let (answer, paths) = windows.prepare(&item, tokenizer, place)?;
         let left: usize = paths.iter().map(Vec::len).sum();
+        let asked = answer.sequences.len();
         pending.push((left, Some(answer)));
-        items.push(paths.into_iter().map(Group::new).collect());
+        let (asked, without): (Vec<Group>, Vec<Group>) = paths
+            .into_iter()
+            .map(Group::new)
+            .partition(|group| group.paths.iter().all(|path| path.sequence < asked));
+        unconditional.push(without);
+        items.push(asked);
     }
-    let groups = order(items, options.max_tokens);
+    let mut groups = order(unconditional, options.max_tokens);
+    groups.extend(order(items, options.max_tokens));
     let batches = pack(&groups, options.max_tokens, model.prefix_cost());
     let total = batches.iter().map(|b| b.cost).sum();
     let mut tokens = 0;
@@ -547,6 +556,35 @@ mod tests {
             assert!(computed <= once && once < again, "{computed} of {again}");
             assert!(model.largest.into_inner() <= 150);
         }
+        // Choices that are scored without their question as well do not come between.
+        let unconditional = items.iter().cloned().map(|mut item| {
+            if let Content::ChoicesTokens { unconditional, .. } = &mut item.content {
+                *unconditional = Some(vec![998, 999]);
+            }
+            item
+        });
+        let unconditional = Items::new("test", unconditional.collect()).unwrap();
+        let model = Hash::keeping(64, 1.0);
+        let mut done = Vec::new();
+        log_likelihoods_each(
+            &model,
+            None,
+            &unconditional,
+            &(0..items.len()).collect::<Vec<_>>(),
+            &options,
+            &mut |index, answer| {
+                assert_eq!(answer.sequences, want[index].sequences);
+                done.push(model.computed.load(Relaxed));
+                Ok(())
+            },
+            &mut |_| {},
+        )
+        .unwrap();
+        // ⟨998 999⟩ and of each choice two tokens once a batch at most.
+        let computed = model.computed.into_inner();
+        let without = items.len() * (2 + 4 * 2);
+        assert!(computed <= items.len() * (15 + 8) + 3 * 3 * 40 + without);
+        assert!(done[done.len() / 2] < computed / 4 * 3, "{done:?}");
         // What would leave no room is computed again, as is what fits one batch, and what is short.
         for (cost, max_tokens) in [(3.5, 150), (0.3, 20_000), (0.3, 1500)] {
             let model = Hash::keeping(64, cost);
