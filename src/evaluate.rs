@@ -38,7 +38,8 @@ use windows::{Path, Windows};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Most tokens computed at once. A single sequence that is longer is computed alone.
+    /// Most tokens computed at once, less what a prefix takes that is kept beside them (see
+    /// [`log_likelihoods`]). A single sequence that is longer is computed alone.
     pub max_tokens: usize,
     /// Whether and where a beginning-of-sequence token is put.
     pub bos: Bos,
@@ -88,7 +89,7 @@ pub enum Bos {
 /// How far an evaluation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Input tokens done, a prefix shared within a batch counted once.
+    /// Input tokens done, a prefix shared within a batch, or kept for several, counted once.
     pub tokens: usize,
     /// Input tokens in all.
     pub total: usize,
@@ -97,11 +98,17 @@ pub struct Progress {
 /// The log-likelihoods of every item of a distribution, in its order.
 ///
 /// Items are computed in the order of their tokens, in batches of at most `options.max_tokens`; a
-/// prefix that paths of a batch share (few-shot examples, a question) is computed once. Nothing is
-/// kept from one batch to the next, so that memory is bounded by `max_tokens` alone: a prefix of `p`
-/// tokens that all items share is computed again in every batch, `p / max_tokens` of the work at
-/// most. Where that is much, a larger `max_tokens` costs memory and saves it. `progress` is called after every batch. Where the model has [replicas](Model::replicas), each is
-/// given a batch as soon as it is free; the answers are the same.
+/// prefix that paths of a batch share (few-shot examples, a question) is computed once. `progress` is
+/// called after every batch. Where the model has [replicas](Model::replicas), each is given a batch as
+/// soon as it is free; the answers are the same.
+///
+/// # A prefix of many batches
+/// A prefix that a full batch shares with the item after it is computed once for all the batches that
+/// have it, where the model can keep one ([`Model::after`]) and it is at least a 32nd of `max_tokens`.
+/// One is kept at a time (by each replica). What it takes in memory counts as tokens of the batches
+/// beside it ([`Model::prefix_cost`]), so that `max_tokens` bounds the memory of both; a prefix that
+/// would leave them less than an eighth of it is computed again in every batch, as is one of a model
+/// that keeps none.
 ///
 /// # Errors
 /// An item that needs a tokenizer where none is given, that holds no scorable token, or whose

@@ -190,9 +190,9 @@ pub trait Model: Send + Sync {
         Err(Error::batch("this model keeps no prefix"))
     }
 
-    /// Memory that a token of a prefix takes [after](Self::after) which the model is asked, as a
-    /// multiple of what a token of a batch takes; none where the model keeps no prefix. By it
-    /// [`evaluate`](crate::evaluate) decides when to keep one.
+    /// Memory that a token of a prefix takes while [`after`](Self::after) keeps it, as a multiple of
+    /// what a token of a batch takes while it is computed; none where the model keeps no prefix.
+    /// [`evaluate`](crate::evaluate::log_likelihoods) decides by it when to keep one.
     fn prefix_cost(&self) -> Option<f64> {
         None
     }

@@ -1,5 +1,6 @@
 //! Any bytes as a forest of segments with targets: the CPU backend does not panic, and gives every
-//! target, bit for bit, what it gives the target's path alone.
+//! target, bit for bit, what it gives the target's path alone, and the part of it after a prefix that
+//! was computed before.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -84,5 +85,23 @@ fuzz_target!(|bytes: &[u8]| {
         let alone = model.log_likelihoods(&alone).unwrap()[0];
         assert!(score.is_finite());
         assert_eq!(score.to_bits(), alone.to_bits(), "{path:?} then {token}");
+        // Some place to cut, which differs from path to path.
+        let cut = (7 * path.len() + *token as usize) % path.len();
+        if cut > 0 {
+            let (prefix, rest) = path.split_at(cut);
+            let mut after = Batch::new();
+            let segment = after.segment(None, rest).unwrap();
+            after.target(segment, rest.len() - 1, *token).unwrap();
+            let after = model
+                .after(prefix)
+                .unwrap()
+                .log_likelihoods(&after)
+                .unwrap()[0];
+            assert_eq!(
+                score.to_bits(),
+                after.to_bits(),
+                "{prefix:?} before {rest:?}"
+            );
+        }
     }
 });

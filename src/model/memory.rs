@@ -33,8 +33,10 @@ impl<B: Backend> Transformer<B> {
     ///
     /// It covers the weights as the backend keeps them ([`Backend::tensor_bytes`]) and the
     /// activations of a batch in which every token is scored. It does not cover the program, the
-    /// texts and their scores, nor the tokenizer. A sequence of more than `max_tokens` tokens is
-    /// computed alone, and its activations take more in proportion.
+    /// texts and their scores, nor the tokenizer. A prefix that
+    /// [`evaluate`](crate::evaluate::log_likelihoods) keeps takes its place among these tokens. A
+    /// sequence of more than `max_tokens` tokens is computed alone, and its activations take more in
+    /// proportion.
     ///
     /// With the CPU backend, the resident memory of a process that loads and scores stays below
     /// the total and 15% plus 64 MB (`benches/NOTES.md` has measurements). On a GPU it is the
