@@ -44,7 +44,7 @@ fn variants() -> &'static [Variants] {
             let cpu = Cpu::with_threads(threads).unwrap();
             backends.insert(format!("{threads} threads"), cpu);
         }
-        for name in ["scalar", "avx2", "avx512"] {
+        for name in ["scalar", "avx2", "avx512", "neon"] {
             match Cpu::with_threads(2).unwrap().with_instructions(name) {
                 Ok(cpu) => drop(backends.insert(name.to_owned(), cpu)),
                 Err(error) => println!("skipped: {error}"),
@@ -238,7 +238,7 @@ proptest! {
     #[test]
     fn what_follows_changes_nothing(
         which in 0..CHECKPOINTS.len(),
-        tokens in prop::collection::vec(any::<u16>(), 2..140),
+        tokens in prop::collection::vec(any::<u16>(), 2..90),
         other in prop::collection::vec(any::<u16>(), 0..70),
         cut in any::<Index>(),
     ) {

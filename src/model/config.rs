@@ -174,9 +174,9 @@ impl RopeConfig {
     /// position: `theta^(−2i/rotary_dim)`, scaled.
     pub fn frequencies(&self, head_dim: usize) -> Vec<f64> {
         let dim = self.rotary_dim(head_dim);
-        (0..dim / 2)
-            .map(|i| self.scale(self.theta.powf(-2.0 * i as f64 / dim as f64)))
-            .collect()
+        // Not that of the system, which differs from one to the next.
+        let power = |i: usize| libm::pow(self.theta, -2.0 * i as f64 / dim as f64);
+        (0..dim / 2).map(|i| self.scale(power(i))).collect()
     }
 
     fn scale(&self, frequency: f64) -> f64 {

@@ -1,8 +1,8 @@
 //! SIMD CPU backend of [relscale].
 //!
 //! [`Cpu`] is a [`Backend`]: weights are packed once at load, products run on register tiles,
-//! attention streams over blocks of keys, and the LM head never stores its logits. AVX-512 or
-//! AVX2 with FMA is used where the processor has it, portable code elsewhere.
+//! attention streams over blocks of keys, and the LM head never stores its logits. AVX-512, AVX2
+//! with FMA, or NEON is used where the processor has it, portable code elsewhere.
 //!
 //! # Reproducibility
 //! The same item on the same checkpoint gives the same bits, whatever else is in the batch,
@@ -39,6 +39,8 @@ mod attention;
 mod buffer;
 mod gemm;
 mod head;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod parallel;
 mod rows;
 mod simd;
@@ -106,7 +108,8 @@ impl Cpu {
         }
     }
 
-    /// The same backend with another instruction set: `"avx512"`, `"avx2"` or `"scalar"`.
+    /// The same backend with another instruction set: `"avx512"`, `"avx2"`, `"neon"` or
+    /// `"scalar"`.
     ///
     /// # Errors
     /// A name that is unknown, or that this processor does not have.

@@ -7,6 +7,18 @@
 //! A value of a token type can only be made where the processor has the instructions: holding one
 //! is the proof that its methods may be called.
 
+/// Calls one intrinsic of a token's instruction set.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! intrinsic {
+    ($call:expr) => {
+        // SAFETY: the token `self` exists only where the processor has the instruction; the
+        // intrinsics called through this macro touch no memory.
+        unsafe { $call }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) use intrinsic;
+
 /// Lanes of a vector.
 pub(crate) const LANES: usize = 16;
 
@@ -328,6 +340,8 @@ pub(crate) enum Isa {
     Avx2(crate::x86::Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(crate::x86::Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(crate::neon::Neon),
 }
 
 impl Isa {
@@ -339,6 +353,8 @@ impl Isa {
             found.extend(crate::x86::Avx512::new().map(Self::Avx512));
             found.extend(crate::x86::Avx2::new().map(Self::Avx2));
         }
+        #[cfg(target_arch = "aarch64")]
+        found.extend(crate::neon::Neon::new().map(Self::Neon));
         found.push(Self::Scalar(Scalar));
         found
     }
@@ -350,6 +366,8 @@ impl Isa {
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
         }
     }
 
@@ -361,6 +379,8 @@ impl Isa {
             Self::Avx2(_) => 6,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => 12,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => 6,
         }
     }
 
@@ -373,6 +393,8 @@ impl Isa {
             Self::Avx2(token) => token.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(token) => token.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(token) => token.run(kernel),
         }
     }
 }

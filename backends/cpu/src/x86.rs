@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::simd::{Kernel, LANES, Simd};
+use crate::simd::{Kernel, LANES, Simd, intrinsic};
 
 /// Columns become rows, by the shuffles that every x86-64 has.
 #[inline(always)]
@@ -66,15 +66,6 @@ impl Avx2 {
         // SAFETY: `self` exists only where `new` found AVX2 and FMA.
         unsafe { with(kernel, self) }
     }
-}
-
-/// Calls one intrinsic of the token's instruction set.
-macro_rules! intrinsic {
-    ($call:expr) => {
-        // SAFETY: the token `self` exists only where the processor has the instruction; the
-        // intrinsics called through this macro touch no memory.
-        unsafe { $call }
-    };
 }
 
 impl Simd for Avx2 {
