@@ -13,7 +13,7 @@ pub(super) fn shared(a: &[u32], b: &[u32]) -> usize {
 /// order of the paths in which their targets were asked for.
 pub(super) fn forest(paths: &[&Path], kept: usize) -> Result<(Batch, Vec<usize>), Error> {
     let mut order: Vec<usize> = (0..paths.len()).collect();
-    order.sort_by(|&a, &b| paths[a].inputs.cmp(&paths[b].inputs));
+    order.sort_by_key(|&path| &paths[path].inputs[kept..]);
     let inputs = |i: usize| &paths[order[i]].inputs[kept..];
     let mut batch = Batch::new();
     // Where each path (by place in `order`) ends.
@@ -25,9 +25,9 @@ pub(super) fn forest(paths: &[&Path], kept: usize) -> Result<(Batch, Vec<usize>)
         // what the first and the last of a run share, all of it share.
         let mut start = range.start;
         while start < range.end {
-            let next = |&i: &usize| shared(inputs(start), inputs(i)) > depth;
-            let end = start + 1 + (start + 1..range.end).take_while(next).count();
             let first = inputs(start);
+            let same = |&i: &usize| inputs(i).get(depth) == first.get(depth);
+            let end = start + (start..range.end).take_while(same).count();
             let common = shared(first, inputs(end - 1));
             let segment = batch.segment(parent, &first[depth..common])?;
             let ended = (start..end)
