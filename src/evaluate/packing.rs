@@ -21,6 +21,11 @@ impl Group {
         Self { paths, cost }
     }
 
+    /// The inputs of the first path.
+    fn first(&self) -> &[u32] {
+        self.paths.first().map_or(&[], |p| &p.inputs)
+    }
+
     /// How many tokens all its paths begin with before any of them is scored.
     fn unscored(&self) -> usize {
         let before = |path: &Path| path.inputs.len() - path.targets.len();
@@ -39,7 +44,11 @@ impl Group {
 /// that do not fit a batch are broken into paths.
 pub(super) fn order(mut items: Vec<Vec<Group>>, max_tokens: usize) -> Vec<Group> {
     // Stable, so that the order is that of the caller among equals.
-    items.sort_by(|a, b| first(a).cmp(first(b)));
+    items.sort_by(|a, b| {
+        a.first()
+            .map(Group::first)
+            .cmp(&b.first().map(Group::first))
+    });
     let mut groups = Vec::with_capacity(items.len());
     for group in items.into_iter().flatten() {
         if group.cost > max_tokens {
@@ -49,14 +58,6 @@ pub(super) fn order(mut items: Vec<Vec<Group>>, max_tokens: usize) -> Vec<Group>
         }
     }
     groups
-}
-
-/// The inputs of the first path.
-fn first(groups: &[Group]) -> &[u32] {
-    groups
-        .first()
-        .and_then(|g| g.paths.first())
-        .map_or(&[], |p| &p.inputs)
 }
 
 /// Groups that are computed together.
@@ -78,7 +79,8 @@ impl<'a> Packed<'a> {
 
     /// The prefix that is kept from batch to batch.
     pub(super) fn prefix(&self) -> &'a [u32] {
-        &first(self.groups)[..self.kept]
+        // `pack` makes none without groups.
+        &self.groups[0].first()[..self.kept]
     }
 }
 
@@ -143,7 +145,7 @@ fn fill(groups: &[Group], budget: usize, kept: usize) -> (usize, usize) {
 /// this with the last of them.
 fn common(before: &Group, group: &Group) -> usize {
     let last = before.paths.last().map_or(&[][..], |p| &p.inputs);
-    shared(last, first(std::slice::from_ref(group)))
+    shared(last, group.first())
 }
 
 /// A prefix that is computed once for the batches of several groups.

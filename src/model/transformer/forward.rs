@@ -25,6 +25,19 @@ struct Pass<'a, T> {
     kept: &'a [KeysValues<T>],
 }
 
+impl<'a, T> Pass<'a, T> {
+    /// A batch that nothing was computed for before.
+    fn of(batch: &'a Batch) -> Self {
+        Self {
+            tokens: batch.tokens(),
+            positions: batch.positions(),
+            segments: Cow::Borrowed(batch.segments()),
+            past: 0,
+            kept: &[],
+        }
+    }
+}
+
 /// Queries, keys and values of some rows.
 struct Heads<T> {
     /// As they were projected.
@@ -284,6 +297,9 @@ impl<B: Backend> Transformer<B> {
 
     /// The log-probability of each target.
     fn score(&self, targets: &[Target], pass: &Pass<'_, B::Buffer>) -> Result<Vec<f64>, Error> {
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
         let (backend, width) = (&self.backend, self.config.hidden_size);
         let scored = Scored::new(targets);
         let mut rows = pass.tokens.len();
@@ -316,19 +332,9 @@ impl<B: Backend> Transformer<B> {
     /// Keys and values of every block for a sequence that nothing precedes.
     fn keep(&self, tokens: &[u32]) -> Result<Vec<KeysValues<B::Buffer>>, Error> {
         let rows = tokens.len();
-        let whole = Segment {
-            start: 0,
-            len: rows,
-            parent: None,
-            position: 0,
-        };
-        let pass = Pass {
-            tokens,
-            positions: (0..rows as u32).collect(),
-            segments: Cow::Owned(vec![whole]),
-            past: 0,
-            kept: &[],
-        };
+        let mut whole = Batch::new();
+        whole.segment(None, tokens)?;
+        let pass = Pass::of(&whole);
         let all: Vec<usize> = (0..rows).collect();
         let mut kept = Vec::with_capacity(self.layers.len());
         let mut x = self.embed(tokens, &pass.positions)?;
@@ -362,17 +368,7 @@ impl<B: Backend> Model for Transformer<B> {
 
     fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
         self.check(batch, 0)?;
-        if batch.targets().is_empty() {
-            return Ok(Vec::new());
-        }
-        let pass = Pass {
-            tokens: batch.tokens(),
-            positions: batch.positions(),
-            segments: Cow::Borrowed(batch.segments()),
-            past: 0,
-            kept: &[],
-        };
-        self.score(batch.targets(), &pass)
+        self.score(batch.targets(), &Pass::of(batch))
     }
 
     fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
@@ -415,9 +411,6 @@ impl<B: Backend> Model for After<'_, B> {
     fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
         let past = self.past;
         self.model.check(batch, past)?;
-        if batch.targets().is_empty() {
-            return Ok(Vec::new());
-        }
         // The prefix as a segment before all others, which every root continues.
         let mut segments = vec![Segment {
             start: 0,
