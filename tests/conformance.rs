@@ -1,7 +1,7 @@
 //! The conformance kit on every backend in the tree, and proof that it notices wrong ones.
 
 use relscale::backend::reference::Reference;
-use relscale::conformance::{Promise, UNIT_ROUNDOFF_F32, UNIT_ROUNDOFF_F64};
+use relscale::conformance::{Determinism, UNIT_ROUNDOFF_F32, UNIT_ROUNDOFF_F64};
 use relscale::conformance_tests;
 use relscale_cpu::Cpu;
 
@@ -9,44 +9,44 @@ conformance_tests!(
     reference_f32,
     || Reference::<f32>::new(),
     UNIT_ROUNDOFF_F32,
-    Promise::Bitwise
+    Determinism::Bitwise
 );
 conformance_tests!(
     reference_f64,
     || Reference::<f64>::new(),
     UNIT_ROUNDOFF_F64,
-    Promise::Bitwise
+    Determinism::Bitwise
 );
-conformance_tests!(cpu, Cpu::new, UNIT_ROUNDOFF_F32, Promise::Bitwise);
+conformance_tests!(cpu, Cpu::new, UNIT_ROUNDOFF_F32, Determinism::Bitwise);
 conformance_tests!(
     cpu_one_thread,
     || Cpu::with_threads(1).unwrap(),
     UNIT_ROUNDOFF_F32,
-    Promise::Bitwise
+    Determinism::Bitwise
 );
 conformance_tests!(
     cpu_three_threads,
     || Cpu::with_threads(3).unwrap(),
     UNIT_ROUNDOFF_F32,
-    Promise::Bitwise
+    Determinism::Bitwise
 );
 conformance_tests!(
     cpu_scalar,
     || instructions("scalar"),
     UNIT_ROUNDOFF_F32,
-    Promise::Bitwise
+    Determinism::Bitwise
 );
 conformance_tests!(
     cpu_avx2,
     || instructions("avx2"),
     UNIT_ROUNDOFF_F32,
-    Promise::Bitwise
+    Determinism::Bitwise
 );
 conformance_tests!(
     cpu_avx512,
     || instructions("avx512"),
     UNIT_ROUNDOFF_F32,
-    Promise::Bitwise
+    Determinism::Bitwise
 );
 
 /// The CPU backend on one instruction set; on the best there is where the processor lacks it.
@@ -170,7 +170,7 @@ mod wrong {
     #[test]
     fn a_promise_of_bounds_does_not_ask_for_equal_bits() {
         let make = || Wrong(RoundsByBatchSize);
-        let kit = Kit::new(make, UNIT_ROUNDOFF_F32, Promise::WithinBound);
+        let kit = Kit::new(make, UNIT_ROUNDOFF_F32, Determinism::UpToRounding);
         for (name, check) in Kit::checks() {
             if let Err(failure) = check(&kit) {
                 panic!("{name}: {failure}");
@@ -180,7 +180,11 @@ mod wrong {
 
     /// Names of the checks that fail.
     fn failing(fault: Fault) -> Vec<&'static str> {
-        let kit = Kit::new(move || Wrong(fault), UNIT_ROUNDOFF_F32, Promise::Bitwise);
+        let kit = Kit::new(
+            move || Wrong(fault),
+            UNIT_ROUNDOFF_F32,
+            Determinism::Bitwise,
+        );
         let checks = Kit::checks().into_iter();
         checks
             .filter(|(_, check)| check(&kit).is_err())

@@ -4,7 +4,7 @@
 mod common;
 
 use relscale::backend::{Backend, Tensor, reference::Reference};
-use relscale::conformance::{Promise, UNIT_ROUNDOFF_F32};
+use relscale::conformance::{Determinism, UNIT_ROUNDOFF_F32};
 use relscale::model::{Batch, Model, Transformer};
 use relscale::{Error, conformance_tests};
 
@@ -38,7 +38,7 @@ impl Backend for Plain {
     }
 }
 
-conformance_tests!(plain, || Plain, UNIT_ROUNDOFF_F32, Promise::Bitwise);
+conformance_tests!(plain, || Plain, UNIT_ROUNDOFF_F32, Determinism::Bitwise);
 
 #[test]
 fn it_scores_a_checkpoint_as_the_reference_does() {
