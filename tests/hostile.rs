@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use peak_alloc::PeakAlloc;
 use relscale::Error;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::distribution::{Items, matched, multiple_choice, texts};
 use relscale::evaluate::Options;
 use relscale::ladder::harness::{Measure, Samples};

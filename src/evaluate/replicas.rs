@@ -106,7 +106,7 @@ impl<'a> Asked<'a> {
         }
         let kept = match kept {
             Some(kept) => kept,
-            None => (prefix, self.model.after(prefix)?),
+            None => (prefix, self.model.with_prefix(prefix)?),
         };
         Ok(&*self.kept.insert(kept).1)
     }
