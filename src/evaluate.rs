@@ -754,7 +754,7 @@ mod tests {
         };
         let (model, given) = replicas(&[(200, None), (200, Some(3)), (200, None)]);
         let error = log_likelihoods(&model, None, &items, &options, &mut |_| {}).unwrap_err();
-        assert_eq!(error.to_string(), "backend `hash`: replica 1: no memory");
+        assert_eq!(error.to_string(), "backend `hash, replica 1`: no memory");
         assert_eq!(given[1].load(std::sync::atomic::Ordering::SeqCst), 4);
 
         // What the caller refuses ends them too: no replica begins more than it can hand over.
