@@ -4,7 +4,7 @@
 //!
 //! ```
 //! # mod tests {
-//! use relscale::backend::reference::Reference;
+//! use relscale::backend::Reference;
 //! use relscale::conformance::{Determinism, UNIT_ROUNDOFF_F32};
 //!
 //! relscale::conformance_tests!(
@@ -18,7 +18,7 @@
 //!
 //! # How a kernel is judged
 //! Every kernel runs on awkward sizes and values, and its results are compared with those of the
-//! [`Reference`](crate::backend::reference::Reference) backend in `f64` on the same inputs. The
+//! [`Reference`](crate::backend::Reference) backend in `f64` on the same inputs. The
 //! allowed difference is an a-priori forward-error bound. With u the unit roundoff of the backend
 //! and
 //!

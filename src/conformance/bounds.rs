@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::inputs::to_f64;
 use super::kit::{Failure, Kit};
-use crate::backend::reference::Reference;
+use crate::backend::Reference;
 
 /// Unit roundoff of a backend that computes in `f32`: 2⁻²⁴.
 pub const UNIT_ROUNDOFF_F32: f64 = f32::EPSILON as f64 / 2.0;

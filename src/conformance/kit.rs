@@ -72,7 +72,7 @@ impl From<Error> for Failure {
 ///
 /// # Examples
 /// ```
-/// use relscale::backend::reference::Reference;
+/// use relscale::backend::Reference;
 /// use relscale::conformance::{Determinism, Kit, UNIT_ROUNDOFF_F64};
 ///
 /// let make = || Reference::<f64>::new();

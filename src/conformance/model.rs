@@ -166,7 +166,7 @@ impl<B: Backend> Kit<B> {
             let model = self.load(&tiny)?;
             for len in [1, 17, 64] {
                 let prefix = some_tokens(len, 20);
-                let after = model.after(&prefix)?;
+                let after = model.with_prefix(&prefix)?;
                 // Two batches: nothing of the first may stay in the kept prefix.
                 for seed in [21, 22] {
                     let [short, long] = with_and_without(&prefix, seed)?;

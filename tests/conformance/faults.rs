@@ -1,7 +1,7 @@
 //! The kit must notice: each backend here is the reference with one thing wrong.
 
 use relscale::Error;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::backend::{
     Activation, Attention, Backend, Columns, Linear, LogProb, Norm, NormKind, Rope, Segment, Tensor,
 };

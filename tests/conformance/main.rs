@@ -2,7 +2,7 @@
 
 mod faults;
 
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::conformance::{Determinism, UNIT_ROUNDOFF_F32, UNIT_ROUNDOFF_F64};
 use relscale::conformance_tests;
 use relscale_cpu::Cpu;

@@ -1,7 +1,7 @@
 //! One precision under test, and comparison with the oracle.
 
 use half::{bf16, f16};
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::backend::{Backend, Columns, Role, Tensor, Values};
 use relscale::conformance::UNIT_ROUNDOFF_F32;
 use relscale::conformance::inputs::SplitMix64;
