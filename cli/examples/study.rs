@@ -7,7 +7,7 @@
 //! Writes `report.md`, the figures and `study.json`.
 //!
 //! ```sh
-//! cargo run --release --example study -- --out study/ [--suite suite/study]
+//! cargo run --release -p relscale-cli --example study -- --out study/ [--suite suite/study]
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
