@@ -1,13 +1,12 @@
 """Scores a planned study on a Ray cluster.
 
-    relscale units plan study.json /shared/study
+    relscale study plan study.json /shared/study
     python ray_score.py /shared/study --relscale /shared/bin/relscale
-    relscale units merge /shared/study --out scores.csv
+    relscale study merge /shared/study --out scores.csv
 
-Every task runs `relscale units run` on some units of one checkpoint. A task whose node is lost is run
-again on another. Finished units are not scored again, and neither are items that a killed task had
-recorded. Started again, the driver does what is left. It exits with 1 if units failed, and names
-each.
+Every task runs `relscale study run` on some units of one checkpoint. A task whose node is lost is run again
+on another; what is finished is not scored again, and neither is what a killed task had recorded.
+Started again, the driver does what is left. It exits with 1 where units failed, each named.
 """
 
 import argparse
@@ -21,7 +20,7 @@ import ray
 
 def listed(relscale, folder, *options):
     """Name and FLOPs of the units of a folder."""
-    command = [relscale, "units", "list", folder, *options]
+    command = [relscale, "study", "list", folder, *options]
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     fields = [line.split(None, 3) for line in lines.splitlines()]
     return [(name, float(flops)) for _, flops, name, *_ in fields]
@@ -82,8 +81,7 @@ def main():
     )
     running = {}
     for names, cost in work:
-        command = [options.relscale, "units", "run", options.folder, *names]
-        command += ["--threads", str(options.cpus)]
+        command = [options.relscale, "study", "run", options.folder, *names, "--threads", str(options.cpus)]
         running[task.remote(command, options.attempts, options.pause)] = (names, cost)
     total, done, failed = sum(cost for _, cost in work), 0.0, 0
     print(f"{len(work)} tasks", flush=True)
@@ -103,7 +101,7 @@ def main():
             left = len(running)
             print(f"{100 * done / total:.0f}% of the FLOPs done, {left} tasks left", flush=True)
     if failed:
-        sys.exit(f"{failed} tasks failed; `{options.relscale} units list {options.folder} --left` says why")
+        sys.exit(f"{failed} tasks failed; `{options.relscale} study list {options.folder} --left` says why")
 
 
 if __name__ == "__main__":

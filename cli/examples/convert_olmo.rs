@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p relscale-cli --example convert_olmo -- olmo-ladder.csv olmo-long.csv
-//! relscale fit --scores olmo-long.csv --baseline c4_en --aggregate pile
+//! cargo run --release --example fit -- --scores olmo-long.csv --baseline c4_en --aggregate pile
 //! ```
 //!
 //! The source is the last logged value of every run in `src/scripts/paper/data/ladder-runs/*.csv` of

@@ -1,8 +1,8 @@
 # Sourced by the cluster tests: builds the program, makes a study of committed checkpoints and texts,
 # scores it on one machine without cutting it, and plans it in many units.
 #
-# Gives: $root, $work (a folder that is removed), $relscale (the program), $work/one.csv (the table
-# of one machine), $work/study (the plan).
+# Gives: $root, $work (a folder that is removed), $relscale (the program), $work/one.csv (the table of
+# one machine), $work/study (the plan).
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 work=$(mktemp -d /tmp/relscale-cluster.XXXXXX)
 cd "$root"
@@ -46,16 +46,16 @@ JSON
 }
 study 1e30 >"$work/whole.json"
 study 6e8 >"$work/study.json"
-"$relscale" units plan "$work/whole.json" "$work/whole"
-"$relscale" units run "$work/whole" --shard 0/1 >"$work/whole.out"
-"$relscale" units merge "$work/whole" --out "$work/one.csv"
-"$relscale" units plan "$work/study.json" "$work/study"
-all_units=$("$relscale" units list "$work/study" 2>/dev/null | wc -l)
+"$relscale" study plan "$work/whole.json" "$work/whole"
+"$relscale" study run "$work/whole" --shard 0/1 >"$work/whole.out"
+"$relscale" study merge "$work/whole" --out "$work/one.csv"
+"$relscale" study plan "$work/study.json" "$work/study"
+all_units=$("$relscale" study list "$work/study" 2>/dev/null | wc -l)
 
 # The last word of a test: everything done, and the same bytes.
 compare() {
-    "$relscale" units list "$work/study" --left
-    "$relscale" units merge "$work/study" --out "$work/many.csv"
+    "$relscale" study list "$work/study" --left
+    "$relscale" study merge "$work/study" --out "$work/many.csv"
     cmp "$work/one.csv" "$work/many.csv" || fail "the tables differ"
     sha256sum "$work/one.csv" "$work/many.csv"
 }

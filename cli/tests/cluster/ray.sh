@@ -90,7 +90,7 @@ wait_for 120 "units on both nodes" both
 step "the second node is killed"
 signal KILL "$second"
 [ "$(done_units)" -lt "$all_units" ] || fail "the study is too small for this machine"
-"$relscale" units list "$work/study" --left | head -3
+"$relscale" study list "$work/study" --left | head -3
 wait "$driver" || fail "the driver failed"
 grep -E "tasks$|% of the FLOPs" "$work/driver.out" | tail -3
 

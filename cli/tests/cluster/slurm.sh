@@ -111,5 +111,5 @@ job=$(cd "$work" && RELSCALE=$relscale PAUSE=0 sbatch --parsable --array=0-3 --e
 wait_for 240 "the end of the failing job" gone
 grep -h "error: unit" "$work"/failing-*.out | head -2
 grep -qh 'error: unit `.*/rust-code/.*gone.jsonl' "$work"/failing-*.out || fail "no unit is named"
-"$relscale" units list "$work/study" --left | tail -1 | grep "failed .*gone.jsonl" || fail "list is silent"
+"$relscale" study list "$work/study" --left | tail -1 | grep "failed .*gone.jsonl" || fail "list is silent"
 step "done"

@@ -67,9 +67,9 @@ study = dict(runs="runs.csv", unit_flops=1e30, distributions=sources)
 json.dump(study, open(f"{work}/study.json", "w"))
 print(f"{parameters} parameters, {at / 1e6:.0f} MB")
 PY
-"$relscale" units plan "$work/study.json" "$work/study"
-"$relscale" units list "$work/study" 2>/dev/null | while read -r _ flops name; do
+"$relscale" study plan "$work/study.json" "$work/study"
+"$relscale" study list "$work/study" 2>/dev/null | while read -r _ flops name; do
     echo "$flops FLOPs:"
     TIMEFORMAT="  %U s of processor time and %S s in the system"
-    time "$relscale" units run "$work/study" "$name" --threads "${1:-2}"
+    time "$relscale" study run "$work/study" "$name" --threads "${1:-2}"
 done
