@@ -62,7 +62,7 @@ use crate::tokenizer::Tokenizer;
 pub use export::export_csv;
 #[cfg(feature = "parquet")]
 pub use export::export_parquet;
-pub(crate) use export::write_csv;
+pub use export::{LongTable, write_csv};
 pub use key::{Key, checkpoint_hash, distribution_hash};
 
 /// The lock of a writer, given back when it is dropped.
@@ -182,7 +182,7 @@ impl Table {
     }
 
     /// A table without records.
-    pub(crate) fn empty(key: Key) -> Self {
+    pub fn empty(key: Key) -> Self {
         Self {
             key,
             records: BTreeMap::new(),
@@ -190,7 +190,7 @@ impl Table {
     }
 
     /// Adds the records of a log of other items.
-    pub(crate) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         self.records.extend(other.records);
     }
 }
