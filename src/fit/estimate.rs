@@ -141,15 +141,6 @@ impl<T> PerCoefficient<T> {
             slope: f(Coefficient::Slope),
         }
     }
-
-    pub(crate) fn try_from_fn<E>(
-        mut f: impl FnMut(Coefficient) -> Result<T, E>,
-    ) -> Result<Self, E> {
-        Ok(Self {
-            level: f(Coefficient::Level)?,
-            slope: f(Coefficient::Slope)?,
-        })
-    }
 }
 
 impl<T> Index<Coefficient> for PerCoefficient<T> {

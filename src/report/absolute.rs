@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::format::{Table, interval_of, number, open_interval};
-use crate::fit::{Analysis, ConfidenceSet, CorpusReport, TraditionalLaw};
+use crate::fit::{AbsoluteLaw, Analysis, ConfidenceSet, CorpusReport};
 
 pub(super) fn table(
     f: &mut fmt::Formatter<'_>,
@@ -19,7 +19,7 @@ pub(super) fn table(
         "curved",
         "κ",
     ]);
-    let laws = analysis.traditional.iter();
+    let laws = analysis.absolute_laws.iter();
     for law in laws.filter(|l| l.corpus == corpus.corpus) {
         let floor = law.floor.as_ref().map_or("-".to_owned(), |floor| {
             format!(
@@ -42,10 +42,10 @@ pub(super) fn table(
 }
 
 /// κ of a distribution against the baseline, with its set.
-fn kappa(analysis: &Analysis, law: &TraditionalLaw) -> String {
+fn kappa(analysis: &Analysis, law: &AbsoluteLaw) -> String {
     let found = (analysis.laws.iter())
         .find(|l| l.corpus == law.corpus && l.treatment == law.distribution)
-        .and_then(|l| l.loss_to_loss);
+        .and_then(|l| l.alternatives.loss_to_loss);
     let Some((kappa, set)) = found.and_then(|l| Some((l.kappa?, l.set))) else {
         return String::new();
     };
