@@ -135,9 +135,9 @@ proptest! {
         let ladder = b.build().unwrap();
         let mut o = options(&["domain", "base"]);
         o.treatments = vec!["domain".into()];
-        let within = law(&analyze(&ladder, &o).unwrap(), "domain").variance.item;
+        let within = law(&analyze(&ladder, &o).unwrap(), "domain").diagnostics.variance.item;
         o.stratified.clear();
-        let plain = law(&analyze(&ladder, &o).unwrap(), "domain").variance.item;
+        let plain = law(&analyze(&ladder, &o).unwrap(), "domain").diagnostics.variance.item;
         prop_assert!(within < 1e-3 * plain, "{within} and {plain}");
     }
 }
