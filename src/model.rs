@@ -8,7 +8,8 @@ use crate::error::Error;
 
 mod architecture;
 mod config;
-mod gguf;
+mod config_gguf;
+mod config_json;
 mod memory;
 mod transformer;
 
