@@ -4,7 +4,7 @@
 //!
 //! ```
 //! # mod tests {
-//! use relscale::backend::reference::Reference;
+//! use relscale::backend::Reference;
 //! use relscale::conformance::{Promise, UNIT_ROUNDOFF_F32};
 //!
 //! relscale::conformance_tests!(
@@ -47,7 +47,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::backend::reference::{self, Reference};
 use crate::backend::{
     Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, NormKind,
-    Precision, Role, Rope, Segment, Target, Tensor, Values,
+    Precision, Role, Rope, Segment, ShapeError, Target, Tensor, Values,
 };
 use crate::error::Error;
 use crate::model::{Batch, Model, Transformer};
@@ -132,6 +132,12 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<ShapeError> for Failure {
+    fn from(misfit: ShapeError) -> Self {
+        Self(misfit.to_string())
+    }
+}
+
 impl From<String> for Failure {
     fn from(message: String) -> Self {
         Self(message)
@@ -145,7 +151,7 @@ pub type Outcome = Result<(), Failure>;
 ///
 /// # Examples
 /// ```
-/// use relscale::backend::reference::Reference;
+/// use relscale::backend::Reference;
 /// use relscale::conformance::{Kit, Promise, UNIT_ROUNDOFF_F64};
 ///
 /// let kit = Kit::new(|| Reference::<f64>::new(), UNIT_ROUNDOFF_F64, Promise::Bitwise);
@@ -1461,7 +1467,7 @@ impl<B: Backend> Kit<B> {
             let model = self.load(&tiny)?;
             for len in [1, 17, 64] {
                 let prefix = some_tokens(len, 20);
-                let after = model.after(&prefix)?;
+                let after = model.with_prefix(&prefix)?;
                 // More than one batch: nothing of the first may stay.
                 for seed in [21, 22] {
                     let (mut short, mut long) = (Batch::new(), Batch::new());
