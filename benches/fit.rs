@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use relscale::conformance::inputs::SplitMix64;
-use relscale::fit::{Options, CovarianceType, analyze};
+use relscale::fit::{CovarianceType, Options, analyze};
 use relscale::ladder::{Ladder, LadderBuilder, Run};
 
 const CORPORA: [&str; 3] = ["comma", "dclm", "nemotron"];
