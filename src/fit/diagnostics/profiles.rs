@@ -98,7 +98,7 @@ pub(crate) fn next_power(corpus: &Corpus<'_>, readout: &Readout, y: &[f64]) -> O
     }
     let explained: f64 = powers.values().map(|(ez, zz)| ez * ez / zz).sum();
     let (k, left) = (powers.len(), rss - explained);
-    // What rounding leaves of values without noise is no noise.
+    // Values without noise leave rounding, which is no noise.
     if k == 0 || df <= k || left.is_nan() || left <= 1e-20 * size {
         return None;
     }
