@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use relscale::conformance::inputs::SplitMix64;
-use relscale::fit::{Options, VarianceForm, analyze};
+use relscale::fit::{CovarianceType, Options, analyze};
 use relscale::ladder::{Ladder, LadderBuilder, Run};
 
 const CORPORA: [&str; 3] = ["comma", "dclm", "nemotron"];
@@ -145,7 +145,7 @@ fn export(folder: &Path, configs: &[Config], losses: &[f64], ladder: &Ladder) {
     let analysis = analyze(ladder, &options()).expect("the analysis succeeds");
     let seconds = start.elapsed().as_secs_f64();
     let mut robust = options();
-    robust.variance = VarianceForm::Hc3;
+    robust.covariance = CovarianceType::Hc3;
     let robust = analyze(ladder, &robust).expect("the analysis succeeds");
     let mut out = file("ours.csv");
     writeln!(out, "# {seconds}").expect("written");
@@ -154,7 +154,11 @@ fn export(folder: &Path, configs: &[Config], losses: &[f64], ladder: &Ladder) {
         writeln!(
             out,
             "{},{},{},{},{}",
-            law.corpus, law.treatment, law.delta_beta.value, law.variance.run, hc3.variance.run
+            law.corpus,
+            law.treatment,
+            law.delta_beta.value,
+            law.diagnostics.variance.run,
+            hc3.diagnostics.variance.run
         )
         .expect("written");
     }

@@ -32,8 +32,8 @@
 //! # std::fs::remove_file(&path)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! With the feature `plot`, `report::plot::all` draws it; `serde_json::to_string(&analysis)` holds
-//! everything behind the table.
+//! With the feature `plot`, `report::plot::all` draws it; `analysis.summary()` is what one quotes and
+//! `analysis` everything behind it, both for `serde_json`.
 //!
 //! # From checkpoints
 //! A folder of checkpoints, two files of texts ([`Items::from_jsonl`] has the format), and the crate

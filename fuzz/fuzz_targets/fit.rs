@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use relscale::fit::{Analysis, DesignChoice, Items, OptimumRule, Options, VarianceForm, analyze};
+use relscale::fit::{Analysis, DesignChoice, ItemSampling, OptimumRule, Options, CovarianceType, analyze};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
@@ -25,15 +25,15 @@ fn options(choice: u8, switches: u8, names: &[String]) -> Options {
     } else {
         OptimumRule::Smoothed
     };
-    options.variance = if on(3) {
-        VarianceForm::Hc2
+    options.covariance = if on(3) {
+        CovarianceType::Hc2
     } else {
-        VarianceForm::Ols
+        CovarianceType::Ols
     };
     options.items = if on(4) {
-        Items::Fixed
+        ItemSampling::Fixed
     } else {
-        Items::Population
+        ItemSampling::Population
     };
     options.moderation = on(5);
     if on(6) {
