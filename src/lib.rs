@@ -104,24 +104,32 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "scoring")]
 pub mod backend;
+#[cfg(feature = "scoring")]
 pub mod checkpoint;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "scoring")]
 pub mod distribution;
+#[cfg(feature = "scoring")]
 mod error;
+#[cfg(feature = "scoring")]
 pub mod evaluate;
 pub mod fit;
 pub mod isoflop;
 pub mod ladder;
+#[cfg(feature = "scoring")]
 pub mod log;
+#[cfg(feature = "scoring")]
 pub mod model;
-pub mod released;
 pub mod report;
+#[cfg(feature = "scoring")]
 pub mod scorer;
+#[cfg(feature = "scoring")]
 pub mod tokenizer;
-pub mod units;
 
+#[cfg(feature = "scoring")]
 pub use error::Error;
 
 /// The examples of the README are tested.

@@ -59,8 +59,8 @@ use crate::scorer::Likelihoods;
 use file::{Lock, replace, sync_folder};
 use format::{check, header_line, record_line, scan};
 
-pub use export::export_csv;
-pub(crate) use export::write_csv;
+pub use export::{LongTable, export_csv};
+
 pub use hash::{checkpoint_hash, distribution_hash};
 pub use key::Key;
 #[cfg(feature = "parquet")]

@@ -57,7 +57,7 @@ pub fn export_csv(
 }
 
 /// Writes the long CSV of what `fill` adds, log by log; it takes the place of `path` once it is whole.
-pub(crate) fn write_csv(
+pub fn write_csv(
     path: &Path,
     convention: FlopConvention,
     fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), Error>,
@@ -91,7 +91,8 @@ pub(crate) fn write_csv(
 }
 
 /// The long CSV that is being written.
-pub(crate) struct LongTable<'a> {
+#[derive(Debug)]
+pub struct LongTable<'a> {
     path: &'a Path,
     out: csv::Writer<&'a File>,
     convention: FlopConvention,
@@ -99,7 +100,7 @@ pub(crate) struct LongTable<'a> {
 
 impl LongTable<'_> {
     /// Adds a row an item of `table`.
-    pub(crate) fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
+    pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
         for row in rows(&[(run, table)], scorer)? {
             let run = row.run;
             let fields = run.fields();
