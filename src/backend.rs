@@ -2,7 +2,7 @@
 //!
 //! A [`Backend`] owns buffers and computes on them. Three methods are required ([`Backend::name`],
 //! [`Backend::upload`], [`Backend::read`]); every kernel has a provided implementation that reads
-//! its inputs, runs the [`mod@reference`] kernel and uploads the result. A new backend therefore works
+//! its inputs, runs the kernel of [`Reference`] and uploads the result. A new backend therefore works
 //! from its first line and overrides what it can make fast.
 //!
 //! All matrices are row-major. An activation has one row a token of the batch.
@@ -13,7 +13,9 @@ use half::{bf16, f16};
 
 use crate::error::Error;
 
-pub mod reference;
+pub(crate) mod reference;
+
+pub use reference::{Reference, check_attention, check_targets};
 
 /// What a tensor will be used for, so that a backend can choose its layout once, at upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //!
 //! ```
 //! # mod tests {
-//! use relscale::backend::reference::Reference;
+//! use relscale::backend::Reference;
 //! use relscale::conformance::{Promise, UNIT_ROUNDOFF_F32};
 //!
 //! relscale::conformance_tests!(
@@ -145,7 +145,7 @@ pub type Outcome = Result<(), Failure>;
 ///
 /// # Examples
 /// ```
-/// use relscale::backend::reference::Reference;
+/// use relscale::backend::Reference;
 /// use relscale::conformance::{Kit, Promise, UNIT_ROUNDOFF_F64};
 ///
 /// let kit = Kit::new(|| Reference::<f64>::new(), UNIT_ROUNDOFF_F64, Promise::Bitwise);
@@ -1461,7 +1461,7 @@ impl<B: Backend> Kit<B> {
             let model = self.load(&tiny)?;
             for len in [1, 17, 64] {
                 let prefix = some_tokens(len, 20);
-                let after = model.after(&prefix)?;
+                let after = model.with_prefix(&prefix)?;
                 // More than one batch: nothing of the first may stay.
                 for seed in [21, 22] {
                     let (mut short, mut long) = (Batch::new(), Batch::new());

@@ -81,7 +81,7 @@ pub enum Error {
         message: String,
     },
     /// A checkpoint takes more memory than is allowed.
-    Memory {
+    MemoryLimit {
         /// The checkpoint.
         path: PathBuf,
         /// Bytes it would take.
@@ -182,7 +182,7 @@ impl fmt::Display for Error {
             Self::Item { id, message } => write!(f, "item `{id}`: {message}"),
             Self::Batch { message } => write!(f, "batch: {message}"),
             Self::Backend { backend, message } => write!(f, "backend `{backend}`: {message}"),
-            Self::Memory {
+            Self::MemoryLimit {
                 path,
                 estimate,
                 limit,

@@ -64,7 +64,7 @@ pub struct Progress {
 ///
 /// # Prefixes shared by many batches
 /// A prefix that fills one batch and continues in the next is cached and computed once for all of
-/// them, if the model can keep one ([`Model::after`]) and the prefix is at least 1/32 of
+/// them, if the model can keep one ([`Model::with_prefix`]) and the prefix is at least 1/32 of
 /// `batch_tokens`. One prefix is cached at a time, by each replica. Its memory counts towards
 /// `batch_tokens` ([`Model::prefix_cost`]), so the budget bounds both. A prefix that would leave the
 /// batches less than 1/8 of the budget is computed again in every batch.

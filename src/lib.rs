@@ -50,7 +50,7 @@
 //! use relscale::tokenizer::Tokenizer;
 //! # mod relscale_cpu {
 //! #     pub struct Cpu;
-//! #     impl Cpu { pub fn new() -> relscale::backend::reference::Reference<f32> { Default::default() } }
+//! #     impl Cpu { pub fn new() -> relscale::backend::Reference<f32> { Default::default() } }
 //! # }
 //! use relscale_cpu::Cpu;
 //!

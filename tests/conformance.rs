@@ -1,6 +1,6 @@
 //! The conformance kit on every backend in the tree, and proof that it notices wrong ones.
 
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::conformance::{Promise, UNIT_ROUNDOFF_F32, UNIT_ROUNDOFF_F64};
 use relscale::conformance_tests;
 use relscale_cpu::Cpu;

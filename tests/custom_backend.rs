@@ -3,7 +3,7 @@
 
 mod common;
 
-use relscale::backend::{Backend, Tensor, reference::Reference};
+use relscale::backend::{Backend, Reference, Tensor};
 use relscale::conformance::{Promise, UNIT_ROUNDOFF_F32};
 use relscale::model::{Batch, Model, Transformer};
 use relscale::{Error, conformance_tests};

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use bounded::{MEMORY, alone, bounded, repeated};
 use relscale::Error;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::distribution::Items;
 use relscale::evaluate::Options;
 use relscale::ladder::Ladder;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::distribution::Items;
 use relscale::evaluate::Options;
 use relscale::ladder::Trained;
@@ -100,14 +100,16 @@ impl Engine {
                 let cpu = self
                     .threads
                     .map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
-                let model = Transformer::load_within(checkpoint, cpu, max_tokens, limit)?;
+                let model =
+                    Transformer::load_with_memory_limit(checkpoint, cpu, max_tokens, limit)?;
                 Box::new(model)
             }
             "cuda" => {
                 let mut models: Vec<Box<dyn Model>> = Vec::new();
                 for &device in &self.devices {
                     let cuda = Cuda::on_device(device, self.precision)?;
-                    let model = Transformer::load_within(checkpoint, cuda, max_tokens, limit)?;
+                    let model =
+                        Transformer::load_with_memory_limit(checkpoint, cuda, max_tokens, limit)?;
                     models.push(Box::new(model));
                 }
                 match (models.len(), models.pop()) {
@@ -120,7 +122,8 @@ impl Engine {
             }
             "reference" => {
                 let reference = Reference::<f64>::new();
-                let model = Transformer::load_within(checkpoint, reference, max_tokens, limit)?;
+                let model =
+                    Transformer::load_with_memory_limit(checkpoint, reference, max_tokens, limit)?;
                 Box::new(model)
             }
             other => {

@@ -93,7 +93,7 @@ fuzz_target!(|bytes: &[u8]| {
             let segment = after.segment(None, rest).unwrap();
             after.target(segment, rest.len() - 1, *token).unwrap();
             let after = model
-                .after(prefix)
+                .with_prefix(prefix)
                 .unwrap()
                 .log_likelihoods(&after)
                 .unwrap()[0];

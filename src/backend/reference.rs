@@ -20,7 +20,7 @@ use crate::error::Error;
 ///
 /// # Examples
 /// ```
-/// use relscale::backend::{Backend, Columns, Activation, Role, Tensor, Values, reference::Reference};
+/// use relscale::backend::{Backend, Columns, Activation, Role, Tensor, Values, Reference};
 ///
 /// let backend = Reference::<f64>::new();
 /// let x = Tensor { values: Values::F32(&[1.0, 2.0]), rows: 1, cols: 2, role: Role::Dense };

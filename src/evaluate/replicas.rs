@@ -138,7 +138,7 @@ impl<'a> Asked<'a> {
         }
         let cached = match cached {
             Some(cached) => cached,
-            None => (prefix, self.model.after(prefix)?),
+            None => (prefix, self.model.with_prefix(prefix)?),
         };
         Ok(&*self.cached.insert(cached).1)
     }

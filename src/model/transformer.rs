@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::backend::{Backend, NormKind, Role, Tensor};
-use crate::checkpoint::{HostTensor, Weights};
+use crate::backend::{Backend, HostTensor, NormKind, Role, Tensor};
+use crate::checkpoint::Weights;
 use crate::error::Error;
 use crate::model::architecture::Names;
 use crate::model::config::{Config, NormPlacement, Positions, QkNorm};
@@ -15,7 +15,7 @@ mod forward;
 ///
 /// # Examples
 /// ```no_run
-/// use relscale::backend::reference::Reference;
+/// use relscale::backend::Reference;
 /// use relscale::model::{Batch, Model, Transformer};
 ///
 /// let model = Transformer::load("checkpoint", Reference::<f64>::new())?;
@@ -84,7 +84,7 @@ impl<B: Backend> Transformer<B> {
     /// Tensors are read one after the other; beside the backend's copy at most one projection
     /// of a block stands in host memory, twice for a moment where the file orders it in another
     /// way. [`Self::memory_estimate`] says beforehand what it takes,
-    /// [`Self::load_within`] refuses what takes too much.
+    /// [`Self::load_with_memory_limit`] refuses what takes too much.
     ///
     /// # Errors
     /// Anything unsupported in `config.json` or the metadata, and any tensor that is missing, of the wrong shape,

@@ -29,10 +29,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use relscale::Error;
-use relscale::backend::reference::{check_attention, check_targets};
 use relscale::backend::{
     Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, Precision,
-    Role, Rope, Tensor,
+    Role, Rope, Tensor, check_attention, check_targets,
 };
 
 mod attention;

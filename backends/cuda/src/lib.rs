@@ -4,10 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use relscale::Error;
-use relscale::backend::reference::{check_attention, check_targets};
 use relscale::backend::{
     self, Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm,
-    NormKind, Role, Rope, Segment, Tensor,
+    NormKind, Role, Rope, Segment, Tensor, check_attention, check_targets,
 };
 
 mod buffer;

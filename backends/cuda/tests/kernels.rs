@@ -9,7 +9,7 @@ mod common;
 
 use common::{Draw, device, forest, on_device};
 use half::{bf16, f16};
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::backend::{
     Activation, Attention, Backend, Columns, Embed, Linear, LogProb, Norm, NormKind, Role, Rope,
     Segment, Target, Tensor, Values,

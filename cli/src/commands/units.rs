@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::units::{Plan, State, Study, Unit, Worker};
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error as Failure;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::model::{Model, Transformer};
 use relscale_cpu::Cpu;
 use relscale_cuda::{Cuda, Precision};

@@ -371,7 +371,7 @@ impl<B: Backend> Model for Transformer<B> {
         self.score(batch.targets(), &Pass::of(batch))
     }
 
-    fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+    fn with_prefix(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
         let (len, limit) = (prefix.len(), self.context_len());
         if len == 0 || len >= limit {
             return Err(Error::batch(format!(
