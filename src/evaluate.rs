@@ -144,10 +144,11 @@ impl<'a> Evaluation<'a> {
     ///
     /// let first = Transformer::load("checkpoint", Cuda::on_device(0)?)?;
     /// let second = Transformer::load("checkpoint", Cuda::on_device(1)?)?;
-    /// let evaluation = Evaluation::new(&first).replicas(&[&second]);
+    /// let evaluation = Evaluation::new(&first).replicas([&second]);
     /// # Ok::<(), relscale::Error>(())
     /// ```
-    pub fn replicas(mut self, copies: &[&'a dyn Model]) -> Self {
+    pub fn replicas<M: Model + 'a>(mut self, copies: impl IntoIterator<Item = &'a M>) -> Self {
+        let copies = copies.into_iter().map(|copy| copy as &dyn Model);
         self.models.extend(copies);
         self
     }

@@ -121,7 +121,7 @@ impl Log {
         };
         match table {
             Some(table) => {
-                table.key().expect(key, path)?;
+                table.key().ensure_equals(key, path)?;
                 log.table = table;
                 if log.file.metadata().map_err(io)?.len() > len {
                     log.file.set_len(len).map_err(io)?;
@@ -240,7 +240,7 @@ impl Log {
         let key = Key::new(checkpoint, backend, distribution, scorers, settings)?;
         let mut key = key.with_special_tokens_parsed(parsed);
         key.range.clone_from(&mine.range);
-        mine.expect(&key, &self.path)
+        mine.ensure_equals(&key, &self.path)
     }
 
     /// Places of the items that the log is of and that have no record.
@@ -311,4 +311,3 @@ impl Log {
         Ok(())
     }
 }
-

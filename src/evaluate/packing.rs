@@ -191,7 +191,10 @@ impl Cached {
                 budget,
             };
             let saved = |cached: &Self| cached.len * cached.groups;
-            if best.as_ref().is_none_or(|best| saved(best) <= saved(&cached)) {
+            if best
+                .as_ref()
+                .is_none_or(|best| saved(best) <= saved(&cached))
+            {
                 best = Some(cached);
             }
         }

@@ -77,7 +77,9 @@ impl<'a> Choices<'a> {
                 let pair = pair.map_err(|e| Error::item(&answer.id, e))?;
                 if warn && pair.spanned > 0 {
                     let bytes = pair.spanned;
-                    answer.warnings.push(Warning::TokenSpansCut { choice, bytes });
+                    answer
+                        .warnings
+                        .push(Warning::TokenSpansCut { choice, bytes });
                 }
                 encoded.push(Choice {
                     context: Cow::Owned(pair.context),
@@ -98,7 +100,11 @@ impl<'a> Choices<'a> {
     }
 
     /// Choices in token ids.
-    fn borrow(context: &'a [u32], choices: &'a [Vec<u32>], unconditional: Option<&'a [u32]>) -> Self {
+    fn borrow(
+        context: &'a [u32],
+        choices: &'a [Vec<u32>],
+        unconditional: Option<&'a [u32]>,
+    ) -> Self {
         let after = |context: &'a [u32]| {
             let choice = |tokens: &'a Vec<u32>| Choice {
                 context: Cow::Borrowed(context),

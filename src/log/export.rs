@@ -1,30 +1,31 @@
-//! Scores for the estimator and for data frames: the long table of several logs.
+//! The long table of several logs as CSV, for the estimator.
 
 use std::fs::File;
 use std::path::Path;
 
-use super::{Table, replace};
+use super::file::replace;
+use super::table::Table;
 use crate::error::Error;
 use crate::ladder::{FlopConvention, Run};
 use crate::scorer::Score;
 
-/// One line of the long table.
-struct Row<'a> {
-    run: &'a Run,
-    distribution: &'a str,
-    cluster: &'a str,
-    item: &'a str,
-    score: Score,
+/// One row of the long table.
+pub(super) struct Row<'a> {
+    pub(super) run: &'a Run,
+    pub(super) distribution: &'a str,
+    pub(super) cluster: &'a str,
+    pub(super) item: &'a str,
+    pub(super) score: Score,
 }
 
-/// The rows of every log, in the order given and by item.
-fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>, Error> {
+/// The rows of every log, in the order given, those of a log by item.
+pub(super) fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>, Error> {
     let mut rows = Vec::new();
     for &(run, table) in logs {
-        let at = table.place_of(scorer)?;
-        rows.extend(table.records.iter().map(|(item, record)| Row {
+        let at = table.column(scorer)?;
+        rows.extend(table.records().iter().map(|(item, record)| Row {
             run,
-            distribution: &table.key.distribution,
+            distribution: &table.key().distribution,
             cluster: &record.cluster,
             item,
             score: record.scores[at],
@@ -33,11 +34,11 @@ fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>,
     Ok(rows)
 }
 
-/// Writes the long CSV that [`Ladder::from_csv`](crate::ladder::Ladder::from_csv) reads, a row an
-/// item: what `scorer` gave in the log of every run.
+/// Writes the long CSV that [`Ladder::from_csv`](crate::ladder::Ladder::from_csv) reads, one row per
+/// item: the scores by `scorer` in the log of every run.
 ///
-/// `loss` is the item's mean loss per unit of weight, as everywhere in that form. The table takes
-/// the place of `path` at once or not at all, whenever the process or the disk ends.
+/// The column `loss` is the item's mean loss per unit of weight, as everywhere in that form. The file
+/// replaces `path` at once or not at all, whenever the process or the disk fails.
 ///
 /// # Errors
 /// A log without the scorer, or a failing write.
@@ -47,50 +48,18 @@ pub fn export_csv(
     scorer: &str,
     convention: FlopConvention,
 ) -> Result<(), Error> {
+    // Before a long file is written in vain.
     for (_, table) in logs {
-        table.place_of(scorer)?;
+        table.column(scorer)?;
     }
-    write_csv(path.as_ref(), convention, |table| {
+    LongTable::write(path, convention, |table| {
         let mut all = logs.iter();
         all.try_for_each(|(run, log)| table.add(run, log, scorer))
     })
 }
 
-/// Writes the long CSV of what `fill` adds, log by log; it takes the place of `path` once it is whole.
-pub fn write_csv(
-    path: &Path,
-    convention: FlopConvention,
-    fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    replace(path, |file| {
-        let mut table = LongTable {
-            path,
-            out: csv::Writer::from_writer(file),
-            convention,
-        };
-        table.row([
-            "corpus",
-            "run",
-            "budget",
-            "flops",
-            "params",
-            "tokens",
-            "seed",
-            "distribution",
-            "cluster",
-            "item",
-            "loss",
-            "weight",
-            "trajectory",
-            "flop_convention",
-            "held_out",
-        ])?;
-        fill(&mut table)?;
-        table.out.flush().map_err(|e| Error::io(path, e))
-    })
-}
-
-/// The long CSV that is being written.
+/// The long CSV of [`export_csv`] while it is written, log by log: for tables whose logs do not fit
+/// into memory together.
 #[derive(Debug)]
 pub struct LongTable<'a> {
     path: &'a Path,
@@ -99,7 +68,48 @@ pub struct LongTable<'a> {
 }
 
 impl LongTable<'_> {
-    /// Adds a row an item of `table`.
+    /// Writes the rows that `fill` adds. The file replaces `path` at once or not at all.
+    ///
+    /// # Errors
+    /// Whatever `fill` returns, or a failing write.
+    pub fn write(
+        path: impl AsRef<Path>,
+        convention: FlopConvention,
+        fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let path = path.as_ref();
+        replace(path, |file| {
+            let mut table = LongTable {
+                path,
+                out: csv::Writer::from_writer(file),
+                convention,
+            };
+            table.row([
+                "corpus",
+                "run",
+                "budget",
+                "flops",
+                "params",
+                "tokens",
+                "seed",
+                "distribution",
+                "cluster",
+                "item",
+                "loss",
+                "weight",
+                "trajectory",
+                "flop_convention",
+                "held_out",
+            ])?;
+            fill(&mut table)?;
+            table.out.flush().map_err(|e| Error::io(path, e))
+        })
+    }
+
+    /// Adds one row per item of `table`.
+    ///
+    /// # Errors
+    /// A log without the scorer, or a failing write.
     pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
         for row in rows(&[(run, table)], scorer)? {
             let run = row.run;

@@ -30,8 +30,8 @@ const DIGITS: usize = 16;
 struct Header {
     relscale_score_log: u32,
     key: Key,
-    #[serde(skip_serializing)]
-    check: IgnoredAny,
+    #[serde(rename = "check", skip_serializing)]
+    _check: IgnoredAny,
 }
 
 /// Every further line.
@@ -44,8 +44,8 @@ struct Line<'a> {
     scores: Vec<(f64, f64)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Cow<'a, str>>,
-    #[serde(skip_serializing)]
-    check: IgnoredAny,
+    #[serde(rename = "check", skip_serializing)]
+    _check: IgnoredAny,
 }
 
 /// The first line of a log, and its checksum, which seeds those of the other lines.
@@ -53,7 +53,7 @@ pub(super) fn header_line(path: &Path, key: &Key) -> Result<(String, String), Er
     let header = Header {
         relscale_score_log: 1,
         key: key.clone(),
-        check: IgnoredAny,
+        _check: IgnoredAny,
     };
     let body = serde_json::to_string(&header).map_err(|e| Error::format(path, e))?;
     let line = seal(body, "");
@@ -73,7 +73,7 @@ pub(super) fn record_line(
         cluster: record.cluster.as_str().into(),
         scores: record.scores.iter().map(|s| (s.loss, s.weight)).collect(),
         warnings: record.warnings.iter().map(|w| w.as_str().into()).collect(),
-        check: IgnoredAny,
+        _check: IgnoredAny,
     };
     let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
     Ok(seal(body, seed))

@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use crate::distribution::{Content, Distribution, Item};
 use crate::error::Error;
 
-/// SHA-256 over what a checkpoint computes with: of a folder `config.json`, `tokenizer.json`,
-/// `tokenizer_config.json`, `special_tokens_map.json` and every `.safetensors` file with their index or
-/// `.gguf` file, of a file its bytes.
+/// SHA-256 of a checkpoint, 64 hexadecimal digits.
 ///
-/// 64 hexadecimal digits. Files are streamed.
+/// For a folder it covers the names and bytes of the files that determine scores: `config.json`,
+/// `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`, every `.safetensors` file
+/// with their index, and every `.gguf` file. For a file it covers its bytes. Files are streamed.
 ///
 /// # Errors
 /// A folder without weights, or a file that cannot be read.
@@ -59,9 +59,8 @@ fn is_weights(name: &str) -> bool {
     name.ends_with(".safetensors") || name.ends_with(".gguf")
 }
 
-/// SHA-256 over the ids, clusters and contents of the items, in their order.
-///
-/// 64 hexadecimal digits.
+/// SHA-256 of the ids, clusters and contents of a distribution's items in their order, 64 hexadecimal
+/// digits.
 ///
 /// # Errors
 /// An item that cannot be read.
@@ -83,52 +82,56 @@ fn is_weights(name: &str) -> bool {
 pub fn distribution_hash(distribution: &dyn Distribution) -> Result<String, Error> {
     let mut hash = Sha256::new();
     for index in 0..distribution.len() {
-        let item = distribution.item(index)?;
-        add(&mut hash, item.id.as_bytes());
-        add(&mut hash, item.cluster.as_bytes());
-        match &item.content {
-            Content::Text(text) => {
-                hash.update([0]);
-                add(&mut hash, text.as_bytes());
-            }
-            Content::Tokens(tokens) => {
-                hash.update([1]);
-                add_tokens(&mut hash, tokens);
-            }
-            Content::Choices {
-                context,
-                choices,
-                gold,
-                unconditional,
-            } => {
-                hash.update([2]);
-                add_number(&mut hash, *gold);
-                add(&mut hash, context.as_bytes());
-                add_number(&mut hash, choices.len());
-                choices.iter().for_each(|c| add(&mut hash, c.as_bytes()));
-                hash.update([u8::from(unconditional.is_some())]);
-                add(&mut hash, unconditional.as_deref().unwrap_or("").as_bytes());
-            }
-            Content::ChoicesTokens {
-                context,
-                choices,
-                gold,
-                unconditional,
-            } => {
-                hash.update([3]);
-                add_number(&mut hash, *gold);
-                add_tokens(&mut hash, context);
-                add_number(&mut hash, choices.len());
-                choices.iter().for_each(|c| add_tokens(&mut hash, c));
-                hash.update([u8::from(unconditional.is_some())]);
-                add_tokens(&mut hash, unconditional.as_deref().unwrap_or(&[]));
-            }
-        }
+        add_item(&mut hash, &*distribution.item(index)?);
     }
     Ok(hex(&hash.finalize()))
 }
 
-// Every field is preceded by its length, so that no two sequences of fields have the same bytes.
+fn add_item(hash: &mut Sha256, item: &Item) {
+    add(hash, item.id.as_bytes());
+    add(hash, item.cluster.as_bytes());
+    // The first byte says which content it is.
+    match &item.content {
+        Content::Text(text) => {
+            hash.update([0]);
+            add(hash, text.as_bytes());
+        }
+        Content::Tokens(tokens) => {
+            hash.update([1]);
+            add_tokens(hash, tokens);
+        }
+        Content::Choices {
+            context,
+            choices,
+            gold,
+            unconditional,
+        } => {
+            hash.update([2]);
+            add_number(hash, *gold);
+            add(hash, context.as_bytes());
+            add_number(hash, choices.len());
+            choices.iter().for_each(|c| add(hash, c.as_bytes()));
+            hash.update([u8::from(unconditional.is_some())]);
+            add(hash, unconditional.as_deref().unwrap_or("").as_bytes());
+        }
+        Content::ChoicesTokens {
+            context,
+            choices,
+            gold,
+            unconditional,
+        } => {
+            hash.update([3]);
+            add_number(hash, *gold);
+            add_tokens(hash, context);
+            add_number(hash, choices.len());
+            choices.iter().for_each(|c| add_tokens(hash, c));
+            hash.update([u8::from(unconditional.is_some())]);
+            add_tokens(hash, unconditional.as_deref().unwrap_or(&[]));
+        }
+    }
+}
+
+// Every field is preceded by its length: without it, "ab" + "c" and "a" + "bc" would hash alike.
 
 fn add_number(hash: &mut Sha256, number: usize) {
     hash.update((number as u64).to_le_bytes());
@@ -145,7 +148,7 @@ fn add_tokens(hash: &mut Sha256, tokens: &[u32]) {
 }
 
 fn add_file(hash: &mut Sha256, path: &Path) -> Result<(), Error> {
-    // Opening a pipe would wait for a writer.
+    // Refuses a pipe before it is opened: opening would wait for a writer.
     let size = crate::checkpoint::file_size(path)?;
     hash.update(size.to_le_bytes());
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;

@@ -43,7 +43,8 @@ impl Table {
     }
 
     /// A table without records.
-    pub(crate) fn empty(key: Key) -> Self {
+    #[must_use]
+    pub fn empty(key: Key) -> Self {
         Self {
             key,
             records: BTreeMap::new(),
@@ -123,8 +124,8 @@ impl Table {
         self.records.insert(id, record);
     }
 
-    /// Adds the records of a log of other items.
-    pub(crate) fn join(&mut self, other: Self) {
+    /// Adds the records of another table; those of items that have one already replace it.
+    pub fn join(&mut self, other: Self) {
         self.records.extend(other.records);
     }
 }

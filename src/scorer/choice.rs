@@ -38,10 +38,7 @@ impl Normalisation {
 /// # Errors
 /// An item without choices, or without the lengths, tokens or unconditional context that the
 /// normalisation needs.
-pub(super) fn choices(
-    item: &Likelihoods,
-    by: Normalisation,
-) -> Result<(usize, Vec<f64>), Error> {
+pub(super) fn choices(item: &Likelihoods, by: Normalisation) -> Result<(usize, Vec<f64>), Error> {
     let error = |message: &str| Error::item(&item.id, message);
     let gold = item.gold.filter(|gold| *gold < item.sequences.len());
     let gold = gold.ok_or_else(|| error("it has no choices"))?;
