@@ -47,7 +47,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::backend::reference::{self, Reference};
 use crate::backend::{
     Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, NormKind,
-    Precision, Role, Rope, Segment, Target, Tensor, Values,
+    Precision, Role, Rope, Segment, ShapeError, Target, Tensor, Values,
 };
 use crate::error::Error;
 use crate::model::{Batch, Model, Transformer};
@@ -129,6 +129,12 @@ impl std::error::Error for Failure {}
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self(error.to_string())
+    }
+}
+
+impl From<ShapeError> for Failure {
+    fn from(misfit: ShapeError) -> Self {
+        Self(misfit.to_string())
     }
 }
 

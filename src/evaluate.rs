@@ -135,7 +135,7 @@ impl<'a> Evaluation<'a> {
     ///
     /// # Examples
     /// ```no_run
-    /// # use relscale::backend::reference::Reference;
+    /// # use relscale::backend::Reference;
     /// # use relscale::distribution::Items;
     /// # struct Cuda;
     /// # impl Cuda { fn on_device(_: usize) -> Result<Reference<f32>, relscale::Error> { Ok(Reference::new()) } }

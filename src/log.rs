@@ -180,7 +180,7 @@ impl Log {
     ///
     /// # Examples
     /// ```no_run
-    /// # use relscale::backend::reference::Reference;
+    /// # use relscale::backend::Reference;
     /// use relscale::distribution::Items;
     /// use relscale::evaluate::{Evaluation, Settings};
     /// use relscale::log::{Key, Log, checkpoint_hash};

@@ -97,7 +97,7 @@ fn the_error_of_a_replica_ends_all_of_them_and_names_it() {
     let items = Items::new("test", few_shot(20)).unwrap();
     let (models, given) = copies(&[(200, None), (200, Some(3)), (200, None)]);
     let error = evaluation(&models).log_likelihoods(&items).unwrap_err();
-    assert_eq!(error.to_string(), "backend `hash`: replica 1: no memory");
+    assert_eq!(error.to_string(), "backend `hash, replica 1`: no memory");
     assert_eq!(given[1].load(Ordering::SeqCst), 4);
 
     // An error of the sink ends them too: no replica begins more than it can hand over.
