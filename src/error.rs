@@ -104,13 +104,6 @@ pub enum Error {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// A unit of a plan could not be scored or is not as it should be.
-    Unit {
-        /// Name of the unit.
-        unit: String,
-        /// The cause.
-        source: Box<Error>,
-    },
     /// An option has a value that makes no sense.
     Option {
         /// Name of the option.
@@ -230,7 +223,6 @@ impl fmt::Display for Error {
                     "{path}: takes {estimate} bytes of memory, the limit is {limit}"
                 )
             }
-            Self::Unit { unit, source } => write!(f, "unit `{unit}`: {source}"),
             Self::Option { option, message } => write!(f, "option `{option}`: {message}"),
         }
     }
@@ -241,7 +233,6 @@ impl std::error::Error for Error {
         match self {
             Self::Io { source, .. } => Some(source),
             Self::Backend { source, .. } | Self::OutOfMemory { source, .. } => Some(&**source),
-            Self::Unit { source, .. } => Some(source),
             _ => None,
         }
     }

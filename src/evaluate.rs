@@ -7,7 +7,7 @@
 //! # Agreement with lm-evaluation-harness
 //! With [`Bos::First`] and the harness's prefix token, [`truncate`](Evaluation::truncate), and a
 //! whole window as stride, log-likelihoods are those of the harness's `hf` model up to rounding
-//! (`tests/harness_agreement/`). The differences are deliberate:
+//! (`cli/tests/harness_agreement/`). The differences are deliberate:
 //! - **First token of a text.** The harness puts a token before a rolling text whatever the
 //!   checkpoint's tokenizer does, and puts it twice if the tokenizer adds it too.
 //!   [`Bos::ModelDefault`] does what the tokenizer does.

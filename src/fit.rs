@@ -33,26 +33,19 @@
 
 mod budget_effects;
 mod contrast;
-pub mod counts;
 mod design;
 mod diagnostics;
 pub mod error;
 mod error_rates;
 mod frontier;
 mod inference;
-pub mod laws;
 mod loss_to_loss;
-pub mod meta;
-pub mod mixed;
-pub mod multiplicity;
 mod options;
 pub mod planning;
-pub mod quantile;
-pub mod regression;
-pub mod resample;
 mod result;
 pub mod simulate;
 mod simultaneous;
+mod stats;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod surface;
@@ -67,6 +60,7 @@ pub use options::{
     Averaging, Axis, DesignChoice, Items, OptimumRule, Options, VarianceForm, Weighting,
 };
 pub use result::*;
+pub use stats::{counts, laws, meta, mixed, multiplicity, quantile, regression, resample};
 
 #[cfg(doc)]
 use crate::ladder::Ladder;

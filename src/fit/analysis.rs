@@ -13,16 +13,16 @@ use super::error_rates::{self, Rates};
 use super::frontier::Profile;
 use super::inference::Estimate;
 use super::joint;
-use super::laws::{compare_laws, fit_floor_law, fit_surface};
 use super::loss_to_loss::loss_to_loss;
-use super::meta::moderate_variances;
-use super::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
 use super::options::{Items, Options};
 use super::result::{
     Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport,
     ProfilePoint, Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
 use super::simultaneous::Family;
+use super::stats::laws::{compare_laws, fit_floor_law, fit_surface};
+use super::stats::meta::moderate_variances;
+use super::stats::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
 use super::surface::surface;
 use super::verdict::{Evidence, Flag, Verdict, decide};
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::contrast::View;
 use super::design::Design;
 use super::inference::Estimate;
-use super::mixed::random_effects;
 use super::options::Options;
 use super::result::MixedReport;
+use super::stats::mixed::random_effects;
 
 /// Fewest budgets whose variance is worth estimating.
 const BUDGETS: usize = 10;

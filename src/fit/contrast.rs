@@ -11,7 +11,7 @@ use super::design::{Corpus, Design, Losses, Plan, Readout, stratum_sizes};
 use super::error::FitError;
 use super::inference::{Cov, Estimate, Stage};
 use super::options::{Items, Options};
-use super::regression::{LinearFit, dot};
+use super::stats::regression::{LinearFit, dot};
 
 /// How one distribution's clusters move level and exponent, for one plan.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use super::error::FitError;
 use super::frontier::{Bowl, NARROW, Profile, WIDE, argmin, bowl};
 use super::inference::Stage;
 use super::options::{Averaging, Axis, DesignChoice, OptimumRule, Options, Weighting};
-use super::regression::Line;
+use super::stats::regression::Line;
 
 /// The design that a corpus was fitted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

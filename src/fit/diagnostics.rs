@@ -7,15 +7,15 @@ use super::design::{Corpus, Design, Plan, Readout};
 use super::error::FitError;
 use super::inference::{Cov, Estimate, Interval, Stage};
 use super::options::{Items, Options};
-use super::quantile::{f_quantile, f_sf, t_critical};
-use super::regression::{ConfidenceSet, Errors, Line, LinearFit, dot, fieller, rank_trend};
-use super::resample::{
-    CrossedBootstrap, autocorrelation, crossed_bootstrap, pairs_bootstrap, permutation_test,
-    wild_test,
-};
 use super::result::{
     Backtest, BandPoint, Curvature, DifferenceLaw, Holdout, LackOfFit, LeaveOneOut, NextPower,
     Parity, Prediction, Resampling, RuleResult, SemiLog,
+};
+use super::stats::quantile::{f_quantile, f_sf, t_critical};
+use super::stats::regression::{ConfidenceSet, Errors, Line, LinearFit, dot, fieller, rank_trend};
+use super::stats::resample::{
+    CrossedBootstrap, autocorrelation, crossed_bootstrap, pairs_bootstrap, permutation_test,
+    wild_test,
 };
 use super::verdict::{Evidence, Verdict, decide};
 

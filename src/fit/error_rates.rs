@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 use nalgebra::DMatrix;
 
 use super::contrast::{fit_readings, frontier_variance};
-use super::counts::{CountsFit, fit_counts};
 use super::design::{self, Corpus, Design, Plan, Readout, complete_clusters};
 use super::diagnostics as diag;
 use super::error::FitError;
 use super::inference::Estimate;
-use super::multiplicity::{Correction, adjust};
 use super::options::{Items, Options};
-use super::regression::LinearFit;
 use super::result::{CountsLaw, Equivalence, RateLaw};
+use super::stats::counts::{CountsFit, fit_counts};
+use super::stats::multiplicity::{Correction, adjust};
+use super::stats::regression::LinearFit;
 use super::verdict::{Evidence, Verdict, decide};
 
 /// The laws of all corpora so far.

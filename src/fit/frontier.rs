@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::FitError;
-use super::regression::LinearFit;
+use super::stats::regression::LinearFit;
 
 /// Window of sizes around the best one, in `ln N`, for the default cubic.
 pub(crate) const WIDE: f64 = 2.079_441_541_679_835_7; // ln 8

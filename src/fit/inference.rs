@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::FitError;
 use super::options::{Options, VarianceForm};
-use super::regression::{self, Errors, LinearFit, dot};
+use super::stats::regression::{self, Errors, LinearFit, dot};
 
 /// A point estimate with its interval and two-sided test of zero.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

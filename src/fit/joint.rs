@@ -5,11 +5,11 @@ use super::contrast::{self, Fitted, Influence, Part, View};
 use super::design::Design;
 use super::error::FitError;
 use super::inference::{Estimate, Stage};
-use super::meta;
-use super::multiplicity::{Correction, adjust};
 use super::options::Options;
-use super::regression::dot;
 use super::result::{ContrastLaw, CovariateSlope, Heterogeneity};
+use super::stats::meta;
+use super::stats::multiplicity::{Correction, adjust};
+use super::stats::regression::dot;
 
 /// The distributions of a view that all of its runs have.
 fn complete(view: &View<'_>, distributions: &[usize]) -> Vec<usize> {

@@ -3,9 +3,9 @@
 use super::contrast::{self, Fitted, Part, View};
 use super::error::FitError;
 use super::options::{Items, Options};
-use super::quantile::t_critical;
-use super::regression::fieller;
 use super::result::LossToLoss;
+use super::stats::quantile::t_critical;
+use super::stats::regression::fieller;
 
 /// `κ = β_t/β_b` with Fieller's set; `ratio` is the fitted contrast `ln E_t − ln E_b`.
 ///

@@ -270,7 +270,7 @@ impl Default for Options {
             predict_at: Vec::new(),
             crossed_bootstrap: false,
             max_t: false,
-            seed: super::resample::DEFAULT_SEED,
+            seed: super::stats::resample::DEFAULT_SEED,
         }
     }
 }

@@ -10,8 +10,8 @@ pub use super::design::Design;
 pub use super::frontier::Profile;
 pub use super::inference::{Estimate, Interval};
 use super::options::Options;
-pub use super::regression::ConfidenceSet;
-pub use super::resample::{CrossedBootstrap, SimulatedQuantile};
+pub use super::stats::regression::ConfidenceSet;
+pub use super::stats::resample::{CrossedBootstrap, SimulatedQuantile};
 pub use super::verdict::{Flag, Verdict};
 
 /// The result of [`analyze`](super::analyze).
@@ -675,7 +675,7 @@ impl SurfaceFit {
 }
 
 /// A fitted surface; an interval is `None` where its parameter is at a bound or the data do not
-/// determine it ([`SurfaceIntervals`](super::laws::SurfaceIntervals) says how they are made).
+/// determine it ([`SurfaceIntervals`](super::stats::laws::SurfaceIntervals) says how they are made).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SurfaceReport {

@@ -3,10 +3,10 @@
 use super::contrast::{Influence, View};
 use super::error::FitError;
 use super::options::{Items, Options};
-use super::quantile::t_cdf;
-use super::regression::dot;
-use super::resample::max_t_critical;
 use super::result::{MaxT, RelativeLaw};
+use super::stats::quantile::t_cdf;
+use super::stats::regression::dot;
+use super::stats::resample::max_t_critical;
 
 /// The laws of an analysis and what their errors have in common.
 #[derive(Debug, Default)]

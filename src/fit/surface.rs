@@ -3,9 +3,9 @@
 use super::contrast::View;
 use super::error::FitError;
 use super::inference::Interval;
-use super::laws::{Allocation, SurfaceIntervals, check_surface_design, fit_surface};
 use super::options::{Axis, Options};
 use super::result::{SurfaceAllocation, SurfaceFit, SurfaceReport};
+use super::stats::laws::{Allocation, SurfaceIntervals, check_surface_design, fit_surface};
 
 /// The surface through the log errors `log_errors` (by position in the corpus) of the runs of `view`.
 pub(crate) fn surface(view: &View<'_>, log_errors: &[f64], options: &Options) -> SurfaceFit {

@@ -72,11 +72,11 @@ impl LongTable<'_> {
     ///
     /// # Errors
     /// Whatever `fill` returns, or a failing write.
-    pub fn write(
+    pub fn write<E: From<Error>>(
         path: impl AsRef<Path>,
         convention: FlopConvention,
-        fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let path = path.as_ref();
         replace(path, |file| {
             let mut table = LongTable {
@@ -102,7 +102,7 @@ impl LongTable<'_> {
                 "held_out",
             ])?;
             fill(&mut table)?;
-            table.out.flush().map_err(|e| Error::io(path, e))
+            table.out.flush().map_err(|e| Error::io(path, e).into())
         })
     }
 

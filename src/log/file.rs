@@ -54,10 +54,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Writes a file beside `path` that takes its place once it is whole and on the disk. An existing
 /// `path` that is no regular file, such as a pipe, is written to directly.
-pub(super) fn replace(
+pub(super) fn replace<E: From<Error>>(
     path: &Path,
-    write: impl FnOnce(&File) -> Result<(), Error>,
-) -> Result<(), Error> {
+    write: impl FnOnce(&File) -> Result<(), E>,
+) -> Result<(), E> {
     // The caller means the file a link points to, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if target.exists() && !target.is_file() {
@@ -69,7 +69,7 @@ pub(super) fn replace(
     let file = File::create(&temporary).map_err(io)?;
     let done = write(&file).and_then(|()| {
         file.sync_all().map_err(io)?;
-        fs::rename(&temporary, &target).map_err(|e| Error::io(path, e))
+        fs::rename(&temporary, &target).map_err(|e| Error::io(path, e).into())
     });
     if done.is_ok() {
         sync_folder(&target);

@@ -18,11 +18,11 @@ mod surface;
 use nalgebra::{SMatrix, SVector, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 
-use super::error::FitError;
 use super::quantile::{f_quantile, f_sf, t_critical};
 use super::regression::{
     Line, check_count, check_finite, check_length, check_probability, compensated_sum,
 };
+use crate::fit::error::FitError;
 
 pub use surface::{Allocation, Surface, SurfaceIntervals, check_surface_design, fit_surface};
 

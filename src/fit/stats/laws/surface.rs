@@ -9,14 +9,14 @@
 use nalgebra::{SMatrix, SVector};
 use serde::{Deserialize, Serialize};
 
-use super::super::error::FitError;
-use super::super::inference::Interval;
 use super::super::quantile::t_critical;
 use super::super::regression::{check_count, check_finite, check_length, check_probability};
 use super::{
     Certificate, Points, Problem, check_huber, condition, linearise, ln_add_exp, non_negative,
     polish,
 };
+use crate::fit::error::FitError;
+use crate::fit::inference::Interval;
 
 /// Exponents tried along each axis of the surface, and their range.
 const SURFACE_GRID: usize = 64;

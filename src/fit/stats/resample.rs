@@ -16,11 +16,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::error::FitError;
 use super::quantile::{chi2_quantile, normal_cdf, normal_quantile};
 use super::regression::{
     Errors, Line, check_count, check_finite, check_length, check_probability, compensated_sum, dot,
 };
+use crate::fit::error::FitError;
 
 /// The seed that is used when none is given.
 pub const DEFAULT_SEED: u64 = 0x0005_EED2_5102_4626;

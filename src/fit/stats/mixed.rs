@@ -11,8 +11,8 @@
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use super::error::FitError;
 use super::regression::{Estimate, check_count, check_finite, check_length};
+use crate::fit::error::FitError;
 
 /// A fitted mixed model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

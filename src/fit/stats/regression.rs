@@ -17,8 +17,8 @@
 use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 
-use super::error::FitError;
 use super::quantile::{f_quantile, t_cdf, t_critical, t_sf, t_two_sided};
+use crate::fit::error::FitError;
 
 /// An observation whose 1 − hᵢ is below this determines a coefficient alone: its residual is zero
 /// whatever it says, so no residual-based variance can see it.

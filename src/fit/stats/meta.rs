@@ -17,12 +17,12 @@
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use super::error::FitError;
 use super::quantile::{chi2_sf, f_sf, t_critical};
 use super::regression::{
     Errors, Estimate, LinearFit, check_count, check_finite, check_length, compensated_sum, dot,
 };
 use super::resample::{ResamplingTest, permutation};
+use crate::fit::error::FitError;
 
 /// How the variance τ² between effects is estimated. All estimates are truncated at zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

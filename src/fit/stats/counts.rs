@@ -10,8 +10,8 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::error::FitError;
 use super::regression::{Estimate, check_count, check_length, compensated_sum};
+use crate::fit::error::FitError;
 
 /// A fitted regression of counts.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,8 +9,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::FitError;
 use super::regression::check_probability;
+use crate::fit::error::FitError;
 
 /// A way to adjust p-values for the size of their family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
