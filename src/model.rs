@@ -195,7 +195,7 @@ pub trait Model: Send + Sync {
 
     /// Memory that a token of a prefix takes while [`after`](Self::with_prefix) keeps it, as a multiple of
     /// what a token of a batch takes while it is computed; none where the model keeps no prefix.
-    /// [`evaluate`](crate::evaluate::log_likelihoods) decides by it when to keep one.
+    /// [`evaluate`](crate::evaluate::Evaluation) decides by it when to keep one.
     fn prefix_cost(&self) -> Option<f64> {
         None
     }
@@ -246,7 +246,7 @@ model_behind!(&T, Box<T>, Arc<T>);
 /// each replica a batch as soon as it is free. Batches are those that one model would get, and answers
 /// are handed on in their order: everything is as with one model, to the bit where the replicas give
 /// the same bits. There is no gain unless there are several batches a replica: see
-/// [`Options::max_tokens`](crate::evaluate::Options::max_tokens).
+/// [`Settings::batch_tokens`](crate::evaluate::Settings::batch_tokens).
 ///
 /// # Examples
 /// ```no_run

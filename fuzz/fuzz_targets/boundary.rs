@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 use relscale::Error;
 use relscale::distribution::{Content, Item, Items};
-use relscale::evaluate::{Bos, Options, log_likelihoods};
+use relscale::evaluate::{Bos, Evaluation, Settings};
 use relscale::model::{Batch, Model};
 use relscale::tokenizer::Tokenizer;
 use serde_json::{Value, json};
@@ -166,12 +166,12 @@ fuzz_target!(|bytes: &[u8]| {
         1 => Bos::First(END),
         _ => Bos::EveryWindow(END),
     };
-    let options = Options {
+    let settings = Settings {
         bos,
         stride: Some(1 + usize::from(stride) % model.0),
-        max_tokens: 1 + usize::from(flags / 3) % 40,
+        batch_tokens: 1 + usize::from(flags / 3) % 40,
         truncate: flags & 128 != 0,
-        ..Options::default()
+        ..Settings::default()
     };
     let mut items = vec![Content::Text(whole.clone())];
     if !continuation.is_empty() {
@@ -191,7 +191,10 @@ fuzz_target!(|bytes: &[u8]| {
         let Ok(items) = Items::new("fuzz", vec![item]) else {
             return;
         };
-        match log_likelihoods(&model, Some(tokenizer), &items, &options, &mut |_| {}) {
+        let evaluation = Evaluation::new(&model)
+            .tokenizer(tokenizer)
+            .settings(settings);
+        match evaluation.log_likelihoods(&items) {
             Ok(answers) => {
                 let answer = &answers[0];
                 // Each target was answered: no place is left at zero.

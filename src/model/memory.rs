@@ -27,15 +27,15 @@ impl MemoryEstimate {
 }
 
 impl<B: Backend> Transformer<B> {
-    /// What a checkpoint takes in memory on `backend` with batches of `max_tokens` tokens
-    /// ([`Options::max_tokens`](crate::evaluate::Options::max_tokens)), from `config.json` and the
+    /// What a checkpoint takes in memory on `backend` with batches of `batch_tokens` tokens
+    /// ([`Settings::batch_tokens`](crate::evaluate::Settings::batch_tokens)), from `config.json` and the
     /// headers of its safetensors files, or that of a GGUF file. Nothing else is read.
     ///
     /// It covers the weights as the backend keeps them ([`Backend::tensor_bytes`]) and the
     /// activations of a batch in which every token is scored. It does not cover the program, the
     /// texts and their scores, nor the tokenizer. A prefix that
-    /// [`evaluate`](crate::evaluate::log_likelihoods) keeps takes its place among these tokens. A
-    /// sequence of more than `max_tokens` tokens is computed alone, and its activations take more in
+    /// [`evaluate`](crate::evaluate::Evaluation) keeps takes its place among these tokens. A
+    /// sequence of more than `batch_tokens` tokens is computed alone, and its activations take more in
     /// proportion.
     ///
     /// With the CPU backend, the resident memory of a process that loads and scores stays below
@@ -47,7 +47,7 @@ impl<B: Backend> Transformer<B> {
     pub fn memory_estimate(
         path: impl AsRef<Path>,
         backend: &B,
-        max_tokens: usize,
+        batch_tokens: usize,
     ) -> Result<MemoryEstimate, Error> {
         let weights = Weights::open(&path)?;
         let config = Config::load(&path)?;
@@ -58,11 +58,11 @@ impl<B: Backend> Transformer<B> {
         };
         Ok(MemoryEstimate {
             weights: sizes.weights(),
-            activations: sizes.activations(max_tokens),
+            activations: sizes.activations(batch_tokens),
         })
     }
 
-    /// [`Transformer::load`] of a checkpoint whose [`Transformer::memory_estimate`] at `max_tokens`
+    /// [`Transformer::load`] of a checkpoint whose [`Transformer::memory_estimate`] at `batch_tokens`
     /// tokens is at most `limit` bytes.
     ///
     /// # Errors
@@ -71,10 +71,10 @@ impl<B: Backend> Transformer<B> {
     pub fn load_with_memory_limit(
         path: impl AsRef<Path>,
         backend: B,
-        max_tokens: usize,
+        batch_tokens: usize,
         limit: u64,
     ) -> Result<Self, Error> {
-        let estimate = Self::memory_estimate(&path, &backend, max_tokens)?.total();
+        let estimate = Self::memory_estimate(&path, &backend, batch_tokens)?.total();
         if estimate > limit {
             return Err(Error::MemoryLimit {
                 path: path.as_ref().to_owned(),
