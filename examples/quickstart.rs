@@ -135,7 +135,10 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
 fn print_table(analysis: &Analysis) {
     let corpus = &analysis.corpora[0];
     let ends = |name: &str| {
-        let law = analysis.traditional.iter().find(|t| t.distribution == name);
+        let law = analysis
+            .absolute_laws
+            .iter()
+            .find(|t| t.distribution == name);
         let errors = law.map(|t| t.errors.as_slice()).unwrap_or_default();
         (
             errors.first().copied().unwrap_or(f64::NAN),

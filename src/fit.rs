@@ -31,17 +31,29 @@
 //!
 //! Held, Hall, Liang & Yang (2025), *Relative Scaling Laws for LLMs*, arXiv:2510.24626.
 
+mod absolute_law;
+mod alternatives;
+mod analyze;
 mod budget_effects;
+mod comparison;
 mod contrast;
+mod corpus;
+mod corpus_report;
 mod design;
 mod diagnostics;
 pub mod error;
 mod error_rates;
-mod frontier;
-mod inference;
+mod estimate;
+mod families;
+mod flags;
+mod joint;
+mod logarithm;
 mod loss_to_loss;
 mod options;
 pub mod planning;
+mod question;
+mod readings;
+mod relative_law;
 mod result;
 pub mod simulate;
 mod simultaneous;
@@ -50,14 +62,12 @@ mod stats;
 pub mod strategies;
 mod surface;
 mod verdict;
+mod view;
 
-mod analysis;
-mod joint;
-
-pub use analysis::analyze;
+pub use analyze::analyze;
 pub use error::FitError;
 pub use options::{
-    Averaging, Axis, DesignChoice, Items, OptimumRule, Options, VarianceForm, Weighting,
+    Averaging, Axis, CovarianceType, DesignChoice, ItemSampling, OptimumRule, Options, Weighting,
 };
 pub use result::*;
 pub use stats::{counts, laws, meta, mixed, multiplicity, quantile, regression, resample};

@@ -458,7 +458,10 @@ fn fitted(
 
 fn table(part: &Part, analysis: &Analysis) -> String {
     let ends = |name: &str| {
-        let law = analysis.traditional.iter().find(|t| t.distribution == name);
+        let law = analysis
+            .absolute_laws
+            .iter()
+            .find(|t| t.distribution == name);
         let errors = law.map_or(&[][..], |t| &t.errors);
         let of = |e: Option<&f64>| e.map_or("-".to_owned(), |e| format!("{e:.3}"));
         (of(errors.first()), of(errors.last()))

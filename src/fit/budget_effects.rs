@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::contrast::View;
 use super::design::Design;
-use super::inference::Estimate;
+use super::estimate::Estimate;
 use super::options::Options;
 use super::result::MixedReport;
 use super::stats::mixed::random_effects;
+use super::view::CorpusView;
 
 /// Fewest budgets whose variance is worth estimating.
 const BUDGETS: usize = 10;
@@ -15,7 +15,11 @@ const BUDGETS: usize = 10;
 /// A second opinion on the exponent of `y`: random effects of budgets and runs. `None` where it was
 /// not asked for, where there are fewer than ten budgets or no seed replicates, and where runs are
 /// checkpoints of one another.
-pub(crate) fn mixed_model(view: &View<'_>, y: &[f64], options: &Options) -> Option<MixedReport> {
+pub(crate) fn mixed_model(
+    view: &CorpusView<'_>,
+    y: &[f64],
+    options: &Options,
+) -> Option<MixedReport> {
     if !options.mixed_model {
         return None;
     }
@@ -48,14 +52,14 @@ pub(crate) fn mixed_model(view: &View<'_>, y: &[f64], options: &Options) -> Opti
         }
         Design::Isoflop => {
             let main = plan.main();
-            let width = 2 + 3 * main.bowls.len();
-            for (j, bowl) in main.bowls.iter().enumerate() {
-                let degree = match &bowl.poly {
+            let width = 2 + 3 * main.profiles.len();
+            for (j, profile) in main.profiles.iter().enumerate() {
+                let degree = match &profile.poly {
                     Some(poly) => poly.terms() - 1,
                     None => return None,
                 };
-                let scale = (bowl.high - bowl.low).max(1e-9);
-                for &m in &bowl.members {
+                let scale = profile.width();
+                for &m in &profile.members {
                     let mut row = vec![0.0; width];
                     (row[0], row[1]) = (1.0, plan.x[j]);
                     let z = (corpus.size[m] - main.read_at[j]) / scale;

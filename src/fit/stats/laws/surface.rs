@@ -16,7 +16,7 @@ use super::{
     polish,
 };
 use crate::fit::error::FitError;
-use crate::fit::inference::Interval;
+use crate::fit::estimate::Interval;
 
 /// Exponents tried along each axis of the surface, and their range.
 const SURFACE_GRID: usize = 64;
