@@ -1,4 +1,4 @@
-//! What distributions and corpora say together: baseline-free exponents, differences between corpora,
+//! Results across distributions and corpora: baseline-free exponents, differences between corpora,
 //! heterogeneity, and the slope on a covariate.
 
 use super::contrast::{self, FittedContrast, Influence, Part};
@@ -147,7 +147,7 @@ pub(crate) fn between(
     ))
 }
 
-/// Tests whether all exponents of a corpus are equal and estimates their spread.
+/// Test that all exponents of a corpus are equal, and their spread.
 pub(crate) fn heterogeneity(
     view: &CorpusView<'_>,
     fits: &[(usize, FittedContrast)],
