@@ -16,8 +16,10 @@ use crate::error::Error;
 mod kernels;
 
 use kernels::cast;
+#[cfg(feature = "conformance")]
+pub(crate) use kernels::visible;
 pub(crate) use kernels::{
-    activate, add, attention, concat, embed, gather, linear, log_prob, norm, rope, visible,
+    activate, add, attention, concat, embed, gather, linear, log_prob, norm, rope,
 };
 
 /// A backend of plain loops that computes in `T`.
