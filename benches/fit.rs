@@ -14,9 +14,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use relscale::fit::resample::Stream;
 use relscale::fit::{Options, VarianceForm, analyze};
 use relscale::ladder::{Ladder, LadderBuilder, Run};
+
+#[path = "../tests/common/random.rs"]
+mod random;
+
+use random::Stream;
 
 const CORPORA: [&str; 3] = ["comma", "dclm", "nemotron"];
 const BUDGETS: [f64; 7] = [1e18, 3e18, 6e18, 1e19, 3e19, 6e19, 1e20];

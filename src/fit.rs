@@ -17,10 +17,10 @@
 //!    of every run at once.
 //!
 //! Beside it stand, per distribution, the power law, the law with a floor and the surface
-//! `L(N, D) = E + A/N^α + B/D^β` with its compute-optimal allocation ([`laws`]; where sizes and
-//! training lengths identify it); per treatment the loss-to-loss exponent `κ = β_t/β_b` with
+//! `L(N, D) = E + A/N^α + B/D^β` with its compute-optimal allocation (where sizes and training
+//! lengths identify it); per treatment the loss-to-loss exponent `κ = β_t/β_b` with
 //! Fieller's set. An error rate (`1 − accuracy`), declared in [`Options::error_rates`], is fitted to
-//! counts with a logarithmic link instead ([`counts`]), so that runs without an error are data.
+//! counts with a logarithmic link instead, so that runs without an error are data.
 //!
 //! Strata of items ([`Options::stratified`]), a bootstrap of runs crossed with items
 //! ([`Options::crossed_bootstrap`]) and intervals for all laws at once ([`Options::max_t`]) are asked for.
@@ -31,36 +31,41 @@
 //!
 //! Held, Hall, Liang & Yang (2025), *Relative Scaling Laws for LLMs*, arXiv:2510.24626.
 
-mod budget_effects;
+mod between;
 mod contrast;
 mod design;
 mod diagnostics;
 pub mod error;
 mod error_rates;
+mod exponents;
 mod frontier;
 mod inference;
 mod loss_to_loss;
+mod max_t;
+mod mixed_model;
 mod options;
 pub mod planning;
 mod result;
 pub mod simulate;
-mod simultaneous;
 mod stats;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod surface;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 mod analysis;
-mod joint;
 
 pub use analysis::analyze;
 pub use error::FitError;
+pub use exponents::{MetaRegression, meta_regression};
 pub use options::{
     Averaging, Axis, DesignChoice, Items, OptimumRule, Options, VarianceForm, Weighting,
 };
 pub use result::*;
-pub use stats::{counts, laws, meta, mixed, multiplicity, quantile, regression, resample};
+#[cfg(feature = "plot")]
+pub(crate) use stats::regression::LinearFit;
 
 #[cfg(doc)]
 use crate::ladder::Ladder;

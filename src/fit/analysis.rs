@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 
 use crate::ladder::Ladder;
 
-use super::budget_effects::mixed_model;
+use super::between;
 use super::contrast::{self, Fitted, Part, View, fit_readout};
 use super::design::{Corpus, Design, mean_log, position, read_by, stratum_sizes};
 use super::diagnostics::{self as diag, Target};
 use super::error::FitError;
 use super::error_rates::{self, Rates};
+use super::exponents;
 use super::frontier::Profile;
 use super::inference::Estimate;
-use super::joint;
 use super::loss_to_loss::loss_to_loss;
+use super::max_t::Family;
+use super::mixed_model::mixed_model;
 use super::options::{Items, Options};
 use super::result::{
     Analysis, ClusterRange, CorpusReport, Equivalence, FloorReport, FrontierReport, ItemReport,
     ProfilePoint, Reading, Refused, RelativeLaw, TraditionalLaw, Variance,
 };
-use super::simultaneous::Family;
 use super::stats::laws::{compare_laws, fit_floor_law, fit_surface};
 use super::stats::meta::moderate_variances;
 use super::stats::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
@@ -186,13 +187,13 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
                 traditional.push(l);
             }
         }
-        let fits = joint::centred(&view, &compared, options)?;
+        let fits = exponents::centred(&view, &compared, options)?;
         if fits.len() >= 2 {
-            centred.extend(joint::centred_laws(&view, &fits, options)?);
-            heterogeneity.extend(joint::heterogeneity(&view, &fits, options).ok());
+            centred.extend(exponents::centred_laws(&view, &fits, options)?);
+            heterogeneity.extend(exponents::heterogeneity(&view, &fits, options).ok());
         }
         if !options.covariate.is_empty() {
-            match joint::covariate(&view, &fits, options) {
+            match exponents::covariate(&view, &fits, options) {
                 Ok(slope) => covariate.push(slope),
                 Err(e) => refuse(corpus.name, None, e),
             }
@@ -210,14 +211,14 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     for (i, one) in widest.iter().enumerate() {
         for two in &widest[i + 1..] {
             for &t in &treatments {
-                match joint::between(one, two, t, baseline, options) {
+                match between::between(one, two, t, baseline, options) {
                     Ok(l) => cross_corpus.push(l),
                     Err(e) => refuse(one.corpus.name, Some(t), e),
                 }
             }
         }
     }
-    joint::finish(&mut cross_corpus)?;
+    between::adjust_family(&mut cross_corpus)?;
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
     flag_floors(&mut laws, &traditional, options);
     let mut max_t = None;
@@ -768,7 +769,7 @@ fn competing(
         );
     }
     let x: Vec<f64> = seen.iter().map(|&i| plan.x[i]).collect();
-    let law = fit_floor_law(&x, &errors, None, 1.0 - options.alpha).ok()?;
+    let law = fit_floor_law(&x, &errors, 1.0 - options.alpha).ok()?;
     Some(targets.iter().map(|t| law.ln_error(t.x)).collect())
 }
 
@@ -791,7 +792,7 @@ fn floor(view: &View<'_>, readings: &[f64], options: &Options) -> Option<FloorRe
         exponent: c.floor.exponent,
         exponent_interval: both(c.floor.exponent_interval),
         floor_share: share,
-        aicc_difference: c.floor_aicc.zip(c.power.aicc).map(|(f, p)| f - p),
+        aicc_difference: c.aicc_difference,
         p_value: if c.floor_p_value.is_finite() {
             c.floor_p_value
         } else {

@@ -11,7 +11,8 @@ use super::design::{Corpus, Design, Losses, Plan, Readout, stratum_sizes};
 use super::error::FitError;
 use super::inference::{Cov, Estimate, Stage};
 use super::options::{Items, Options};
-use super::stats::regression::{LinearFit, dot};
+use super::stats::regression::LinearFit;
+use super::stats::sums::dot;
 
 /// How one distribution's clusters move level and exponent, for one plan.
 #[derive(Debug, Clone)]

@@ -12,11 +12,12 @@ use super::result::{
     Parity, Prediction, Resampling, RuleResult, SemiLog,
 };
 use super::stats::quantile::{f_quantile, f_sf, t_critical};
-use super::stats::regression::{ConfidenceSet, Errors, Line, LinearFit, dot, fieller, rank_trend};
+use super::stats::regression::{ConfidenceSet, Errors, Line, LinearFit, fieller, rank_trend};
 use super::stats::resample::{
     CrossedBootstrap, autocorrelation, crossed_bootstrap, pairs_bootstrap, permutation_test,
     wild_test,
 };
+use super::stats::sums::dot;
 use super::verdict::{Evidence, Verdict, decide};
 
 /// `exp` that stays finite and positive: results are written as JSON, which has no infinity.
@@ -458,7 +459,7 @@ pub(crate) fn resampling(
         bootstrap_bca: bootstrap.as_ref().map(|b| around(b.bca)),
         exact: permutation.exact,
         autocorrelation: Some(series.lag_one),
-        autocorrelation_p: Some(series.test.p_value),
+        autocorrelation_p: Some(series.p_value),
     })
 }
 

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::FitError;
 use super::options::{Options, VarianceForm};
-use super::stats::regression::{self, Errors, LinearFit, dot};
+use super::stats::regression::{Errors, LinearFit, TEstimate};
+use super::stats::sums::dot;
 
 /// A point estimate with its interval and two-sided test of zero.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub struct Estimate {
 
 impl Estimate {
     pub(crate) fn new(value: f64, variance: f64, df: f64, alpha: f64) -> Self {
-        let bare = regression::Estimate {
+        let bare = TEstimate {
             value,
             standard_error: variance.max(0.0).sqrt(),
             df,
@@ -58,8 +59,8 @@ impl Estimate {
         self.bare().equivalence_p(margin)
     }
 
-    fn bare(&self) -> regression::Estimate {
-        regression::Estimate {
+    fn bare(&self) -> TEstimate {
+        TEstimate {
             value: self.value,
             standard_error: self.standard_error,
             df: self.df,

@@ -160,8 +160,8 @@ pub struct Options {
     /// others downwards only. Not for error rates.
     pub chance_either_side: BTreeSet<String>,
     /// Distributions whose loss is an error rate: a share of items between zero and one, with the number
-    /// of items as weight. Their laws come from counts ([`counts`](super::counts)) and stand in
-    /// [`Analysis::counts`](super::Analysis::counts); `chance` is the rate of a guess, `1 − 1/k`.
+    /// of items as weight. Their laws come from a quasi-binomial regression of counts with a logarithmic
+    /// link and stand in [`Analysis::counts`](super::Analysis::counts); `chance` is the rate of a guess, `1 − 1/k`.
     pub error_rates: BTreeSet<String>,
     /// Whether a mixed model with a random effect of the budget is fitted beside each law, where ten
     /// budgets or more and seed replicates allow it.
@@ -270,7 +270,7 @@ impl Default for Options {
             predict_at: Vec::new(),
             crossed_bootstrap: false,
             max_t: false,
-            seed: super::stats::resample::DEFAULT_SEED,
+            seed: super::stats::random::DEFAULT_SEED,
         }
     }
 }

@@ -675,7 +675,12 @@ impl SurfaceFit {
 }
 
 /// A fitted surface; an interval is `None` where its parameter is at a bound or the data do not
-/// determine it ([`SurfaceIntervals`](super::stats::laws::SurfaceIntervals) says how they are made).
+/// determine it.
+///
+/// Intervals are linearised (delta method), E, A, B, N* and D* in logarithms, the exponents as they
+/// are, with Student's t. Their covariance is the classical one, the sandwich with Huber's loss
+/// ([`Options::surface_huber`]), and the sandwich clustered by training run where runs are
+/// checkpoints. A parameter at its bound is held there: the others' intervals are conditional on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SurfaceReport {

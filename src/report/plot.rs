@@ -19,7 +19,7 @@ use plotters::style::{
 };
 
 use super::{flag_name, interval_of, number, p_phrase, signed};
-use crate::fit::regression::LinearFit;
+use crate::fit::LinearFit;
 use crate::fit::{
     Analysis, Axis, CorpusReport, Estimate, Flag, ProfilePoint, RelativeLaw, Verdict,
 };
