@@ -235,7 +235,7 @@ fn default_alpha() -> f64 {
 }
 
 fn default_seed() -> u64 {
-    super::stats::resample::DEFAULT_SEED
+    super::stats::random::DEFAULT_SEED
 }
 
 impl Options {

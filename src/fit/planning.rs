@@ -10,8 +10,8 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::error::FitError;
+use super::stats::checks::check_probability;
 use super::stats::quantile::{chi_mean, nct_cdf, nct_sf, normal_cdf, t_critical, t_quantile};
-use super::stats::regression::check_probability;
 
 /// Probability that the two-sided t test at level `alpha` rejects δ = 0 when the truth is `delta`.
 ///
@@ -464,8 +464,8 @@ mod tests {
         let (delta, margin) = (0.3, 4.0);
         let mut hits = 0;
         for replicate in 0..20_000 {
-            let mut stream = super::super::stats::resample::Stream::new(9, "tost", replicate);
-            let estimate = super::super::stats::regression::Estimate {
+            let mut stream = super::super::stats::random::Stream::new(9, "tost", replicate);
+            let estimate = super::super::stats::regression::TEstimate {
                 value: delta + stream.normal(),
                 standard_error: (stream.chi2(5.0) / 5.0).sqrt(),
                 df: 5.0,

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::{FlopConvention, Ladder, LadderError, Run};
 
 use super::error::FitError;
+use super::stats::random::Stream;
 use super::stats::regression::Line;
-use super::stats::resample::Stream;
 
 /// Laws of one distribution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
