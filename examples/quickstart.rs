@@ -26,9 +26,6 @@ use relscale::scorer::{BitsPerByte, cluster_totals};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
 
-#[path = "common/program.rs"]
-mod program;
-
 const BASELINE: &str = "english-help";
 const AGGREGATE: &str = "aggregate";
 /// A language of the training mixture, one with a small share, one without any; a genre; code.
@@ -48,12 +45,19 @@ fn main() -> ExitCode {
     let out = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
         [] => Ok(PathBuf::from(".")),
         [option, dir] if option == "--out" => Ok(PathBuf::from(dir)),
-        _ => Err("--out DIR is the only option"),
+        _ => Err("usage: quickstart [--out DIR]".to_owned()),
     };
-    program::start(out, "usage: quickstart [--out DIR]", run)
+    let result = out.and_then(|out| run(&out).map_err(|e| e.to_string()));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn run(out: &PathBuf) -> Result<(), Box<dyn Error>> {
+fn run(out: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
     let start = Instant::now();
     let ladder = score(&Path::new(env!("CARGO_MANIFEST_DIR")).join("suite"))?;
@@ -138,7 +142,10 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
 fn print_table(analysis: &Analysis) {
     let corpus = &analysis.corpora[0];
     let ends = |name: &str| {
-        let law = analysis.traditional.iter().find(|t| t.distribution == name);
+        let law = analysis
+            .absolute_laws
+            .iter()
+            .find(|t| t.distribution == name);
         let errors = law.map(|t| t.errors.as_slice()).unwrap_or_default();
         (
             errors.first().copied().unwrap_or(f64::NAN),

@@ -12,13 +12,11 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Deserialize;
 
-use crate::backend::Precision;
+use crate::backend::{HostTensor, Precision};
 use crate::error::Error;
 use blocks::Storage;
 use entries::Entries;
 use gguf::Gguf;
-
-pub use crate::backend::HostTensor;
 
 mod blocks;
 mod entries;

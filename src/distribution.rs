@@ -7,17 +7,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::Error;
 
-pub mod behaviours;
-mod jsonl;
-pub mod matched;
-pub mod mmlu;
-pub mod multiple_choice;
-pub mod texts;
+pub mod jsonl;
 
 /// A finite sample of items with stable ids and cluster ids.
 ///
@@ -50,6 +44,16 @@ pub struct Item {
     pub cluster: String,
     /// What is scored.
     pub content: Content,
+}
+
+impl Item {
+    /// Checks that there is something to score.
+    ///
+    /// # Errors
+    /// An [`Error::Item`]: an empty text or choice, or a gold index without a choice.
+    pub fn check(&self) -> Result<(), Error> {
+        check(&self.content).map_err(|message| Error::item(&self.id, message))
+    }
 }
 
 /// What is scored of an item.
@@ -110,7 +114,7 @@ impl Items {
     pub fn new(name: impl Into<String>, items: Vec<Item>) -> Result<Self, Error> {
         let mut seen = HashMap::new();
         for item in &items {
-            check(item).map_err(|m| Error::item(&item.id, m))?;
+            item.check()?;
             if seen.insert(item.id.as_str(), ()).is_some() {
                 return Err(Error::item(&item.id, "another item has the same id"));
             }
@@ -189,8 +193,13 @@ impl Distribution for Items {
     }
 }
 
-/// Checks that there is something to score.
-fn check(item: &Item) -> Result<(), String> {
+/// The name of a file without its folder and extension.
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .map_or_else(String::new, |s| s.to_string_lossy().into_owned())
+}
+
+fn check(content: &Content) -> Result<(), String> {
     let count = |gold: usize, choices: usize, empty: Option<usize>| {
         if gold >= choices {
             Err(format!("gold is {gold} of {choices} choices"))
@@ -200,7 +209,7 @@ fn check(item: &Item) -> Result<(), String> {
             Ok(())
         }
     };
-    match &item.content {
+    match content {
         Content::Text(text) if text.is_empty() => Err("the text is empty".to_owned()),
         Content::Tokens(tokens) if tokens.is_empty() => Err("there are no tokens".to_owned()),
         Content::Text(_) | Content::Tokens(_) => Ok(()),
@@ -212,47 +221,5 @@ fn check(item: &Item) -> Result<(), String> {
         Content::ChoicesTokens { choices, gold, .. } => {
             count(*gold, choices.len(), choices.iter().position(Vec::is_empty))
         }
-    }
-}
-
-/// The name of a file without its folder and extension.
-fn stem(path: &Path) -> String {
-    path.file_stem()
-        .map_or_else(String::new, |s| s.to_string_lossy().into_owned())
-}
-
-/// The files of `dir` whose names end in `extension`, in the order of their names.
-fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
-    let mut found = entries(dir)?;
-    found.retain(|path| path.is_file() && path.extension().is_some_and(|e| e == extension));
-    Ok(found)
-}
-
-/// The entries of `dir` that are not hidden, in the order of their names.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|e| Error::io(dir, e))? {
-        let path = entry.map_err(|e| Error::io(dir, e))?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if !hidden {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// What the `csv` reader found wrong with a table, by line where it says so.
-fn csv_error(path: &Path, error: &csv::Error) -> Error {
-    match (error.kind(), error.position()) {
-        (csv::ErrorKind::Io(e), _) => Error::io(path, std::io::Error::new(e.kind(), e.to_string())),
-        (_, Some(position)) => Error::Line {
-            path: path.to_owned(),
-            line: position.line() as usize,
-            message: error.to_string(),
-        },
-        _ => Error::format(path, error),
     }
 }

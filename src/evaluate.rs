@@ -3,7 +3,7 @@
 //! # Agreement with lm-evaluation-harness
 //! With [`Bos::First`] and the harness's prefix token, `truncate`, and a whole window as stride,
 //! log-likelihoods are those of the harness's `hf` model up to rounding
-//! (`tests/harness_agreement/`). What differs, on purpose:
+//! (`cli/tests/harness_agreement/`). What differs, on purpose:
 //! - Whether the first token of a text is scored. The harness puts a token before a rolling text
 //!   whatever the checkpoint's tokenizer does, and twice where that does it too;
 //!   [`Bos::ModelDefault`] does what the tokenizer does.
@@ -104,7 +104,7 @@ pub struct Progress {
 ///
 /// # A prefix of many batches
 /// A prefix that a full batch shares with the item after it is computed once for all the batches that
-/// have it, where the model can keep one ([`Model::after`]) and it is at least a 32nd of `max_tokens`.
+/// have it, where the model can keep one ([`Model::with_prefix`]) and it is at least a 32nd of `max_tokens`.
 /// One is kept at a time (by each replica). What it takes in memory counts as tokens of the batches
 /// beside it ([`Model::prefix_cost`]), so that `max_tokens` bounds the memory of both; a prefix that
 /// would leave them less than an eighth of it is computed again in every batch, as is one of a model
@@ -304,7 +304,7 @@ mod tests {
             self.answers_after(&[], batch)
         }
 
-        fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+        fn with_prefix(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
             assert!(!prefix.is_empty() && self.prefix_cost.is_some());
             self.count(prefix.len(), 0);
             Ok(Box::new(After(self, prefix.to_vec())))
@@ -754,7 +754,7 @@ mod tests {
         };
         let (model, given) = replicas(&[(200, None), (200, Some(3)), (200, None)]);
         let error = log_likelihoods(&model, None, &items, &options, &mut |_| {}).unwrap_err();
-        assert_eq!(error.to_string(), "backend `hash`: replica 1: no memory");
+        assert_eq!(error.to_string(), "backend `hash, replica 1`: no memory");
         assert_eq!(given[1].load(std::sync::atomic::Ordering::SeqCst), 4);
 
         // What the caller refuses ends them too: no replica begins more than it can hand over.

@@ -31,20 +31,31 @@
 //!
 //! Held, Hall, Liang & Yang (2025), *Relative Scaling Laws for LLMs*, arXiv:2510.24626.
 
+mod absolute_law;
+mod alternatives;
+mod analyze;
 mod between;
+mod comparison;
 mod contrast;
+mod corpus;
+mod corpus_report;
 mod design;
 mod diagnostics;
 pub mod error;
 mod error_rates;
+mod estimate;
 mod exponents;
-mod frontier;
-mod inference;
+mod families;
+mod flags;
+mod logarithm;
 mod loss_to_loss;
 mod max_t;
 mod mixed_model;
 mod options;
 pub mod planning;
+mod question;
+mod readings;
+mod relative_law;
 mod result;
 pub mod simulate;
 mod stats;
@@ -54,14 +65,13 @@ mod surface;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod view;
 
-mod analysis;
-
-pub use analysis::analyze;
+pub use analyze::analyze;
 pub use error::FitError;
 pub use exponents::{MetaRegression, meta_regression};
 pub use options::{
-    Averaging, Axis, DesignChoice, Items, OptimumRule, Options, VarianceForm, Weighting,
+    Averaging, Axis, CovarianceType, DesignChoice, ItemSampling, OptimumRule, Options, Weighting,
 };
 pub use result::*;
 #[cfg(feature = "plot")]

@@ -4,14 +4,13 @@
 //! (run, distribution, cluster of items), two sums: `Σ loss·weight` and `Σ weight`. The error of a
 //! run on a distribution is their ratio, `E = Σ loss·weight / Σ weight`. Nothing here knows how the
 //! losses were made: they come from this crate's scorer, from a long CSV ([`Ladder::from_csv`]) or
-//! from lm-evaluation-harness sample files ([`harness`]).
+//! from any other evaluation.
 //!
 //! Order never matters: runs, distributions and clusters are sorted by name, and the sums are
 //! carried in double-double arithmetic, so that rows in another order give the same ladder.
 
 mod csv;
 mod error;
-pub mod harness;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -8,7 +8,7 @@
 //!
 //! # From losses
 //! A CSV file of losses, of your own evaluation or of any other ([`Ladder::from_csv`] has the
-//! columns, [`ladder::harness`] reads what lm-evaluation-harness logs):
+//! columns):
 //! ```
 //! use relscale::fit::{Options, analyze};
 //! use relscale::ladder::Ladder;
@@ -50,7 +50,7 @@
 //! use relscale::tokenizer::Tokenizer;
 //! # mod relscale_cpu {
 //! #     pub struct Cpu;
-//! #     impl Cpu { pub fn new() -> relscale::backend::reference::Reference<f32> { Default::default() } }
+//! #     impl Cpu { pub fn new() -> relscale::backend::Reference<f32> { Default::default() } }
 //! # }
 //! use relscale_cpu::Cpu;
 //!
@@ -104,24 +104,32 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "scoring")]
 pub mod backend;
+#[cfg(feature = "scoring")]
 pub mod checkpoint;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "scoring")]
 pub mod distribution;
+#[cfg(feature = "scoring")]
 mod error;
+#[cfg(feature = "scoring")]
 pub mod evaluate;
 pub mod fit;
 pub mod isoflop;
 pub mod ladder;
+#[cfg(feature = "scoring")]
 pub mod log;
+#[cfg(feature = "scoring")]
 pub mod model;
-pub mod released;
 pub mod report;
+#[cfg(feature = "scoring")]
 pub mod scorer;
+#[cfg(feature = "scoring")]
 pub mod tokenizer;
-pub mod units;
 
+#[cfg(feature = "scoring")]
 pub use error::Error;
 
 /// The examples of the README are tested.

@@ -62,7 +62,7 @@ use crate::tokenizer::Tokenizer;
 pub use export::export_csv;
 #[cfg(feature = "parquet")]
 pub use export::export_parquet;
-pub(crate) use export::write_csv;
+pub use export::{LongTable, write_csv};
 pub use key::{Key, checkpoint_hash, distribution_hash};
 
 /// The lock of a writer, given back when it is dropped.
@@ -182,7 +182,7 @@ impl Table {
     }
 
     /// A table without records.
-    pub(crate) fn empty(key: Key) -> Self {
+    pub fn empty(key: Key) -> Self {
         Self {
             key,
             records: BTreeMap::new(),
@@ -190,7 +190,7 @@ impl Table {
     }
 
     /// Adds the records of a log of other items.
-    pub(crate) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         self.records.extend(other.records);
     }
 }
@@ -449,7 +449,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Writes a file beside `path` that takes its place once it is whole and on the disk. What is there
 /// and is no file, such as a pipe, is written to as it is.
-fn replace(path: &Path, write: impl FnOnce(&File) -> Result<(), Error>) -> Result<(), Error> {
+fn replace<E: From<Error>>(
+    path: &Path,
+    write: impl FnOnce(&File) -> Result<(), E>,
+) -> Result<(), E> {
     // The file a link points to is what the caller means, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if target.exists() && !target.is_file() {
@@ -461,7 +464,7 @@ fn replace(path: &Path, write: impl FnOnce(&File) -> Result<(), Error>) -> Resul
     let file = File::create(&temporary).map_err(io)?;
     let done = write(&file).and_then(|()| {
         file.sync_all().map_err(io)?;
-        fs::rename(&temporary, &target).map_err(|e| Error::io(path, e))
+        fs::rename(&temporary, &target).map_err(|e| Error::io(path, e).into())
     });
     if done.is_ok() {
         sync_folder(&target);

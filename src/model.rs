@@ -1,18 +1,22 @@
 //! What can be scored: a batch of token segments, and the [`Model`] that assigns it probabilities.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::backend::{Segment, Target};
 use crate::error::Error;
 
-pub mod architecture;
-pub mod config;
-mod gguf;
+mod architecture;
+mod config;
+mod config_gguf;
+mod config_json;
 mod memory;
-pub mod transformer;
+mod transformer;
 
 pub use architecture::Architecture;
-pub use config::Config;
+pub use config::{
+    Config, NormPlacement, Positions, QkNorm, RopeConfig, RopeScaling, SlidingLayers,
+};
 pub use memory::MemoryEstimate;
 pub use transformer::Transformer;
 
@@ -168,11 +172,11 @@ pub trait Model: Send + Sync {
     ///
     /// # Examples
     /// ```no_run
-    /// # use relscale::backend::reference::Reference;
+    /// # use relscale::backend::Reference;
     /// use relscale::model::{Batch, Model, Transformer};
     ///
     /// let model = Transformer::load("checkpoint", Reference::<f32>::new())?;
-    /// let instructions = model.after(&[1, 2, 3, 4])?;
+    /// let instructions = model.with_prefix(&[1, 2, 3, 4])?;
     /// for question in [[5, 6], [7, 8]] {
     ///     let mut batch = Batch::new();
     ///     let segment = batch.segment(None, &question)?;
@@ -185,12 +189,12 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// No tokens, tokens outside the vocabulary, as many as the context holds, or a failing backend.
     /// A model that keeps nothing, as the provided method says, refuses every prefix.
-    fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+    fn with_prefix(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
         let _ = prefix;
         Err(Error::batch("this model keeps no prefix"))
     }
 
-    /// Memory that a token of a prefix takes while [`after`](Self::after) keeps it, as a multiple of
+    /// Memory that a token of a prefix takes while [`after`](Self::with_prefix) keeps it, as a multiple of
     /// what a token of a batch takes while it is computed; none where the model keeps no prefix.
     /// [`evaluate`](crate::evaluate::log_likelihoods) decides by it when to keep one.
     fn prefix_cost(&self) -> Option<f64> {
@@ -204,6 +208,39 @@ pub trait Model: Send + Sync {
     }
 }
 
+/// Implements [`Model`] for pointers to one, so that a model can be borrowed, boxed or shared.
+macro_rules! model_behind {
+    ($($pointer:ty),*) => {$(
+        impl<T: Model + ?Sized> Model for $pointer {
+            fn vocab_size(&self) -> usize {
+                (**self).vocab_size()
+            }
+
+            fn context_len(&self) -> usize {
+                (**self).context_len()
+            }
+
+            fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
+                (**self).log_likelihoods(batch)
+            }
+
+            fn with_prefix(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+                (**self).with_prefix(prefix)
+            }
+
+            fn prefix_cost(&self) -> Option<f64> {
+                (**self).prefix_cost()
+            }
+
+            fn replicas(&self) -> &[Box<dyn Model>] {
+                (**self).replicas()
+            }
+        }
+    )*};
+}
+
+model_behind!(&T, Box<T>, Arc<T>);
+
 /// One checkpoint loaded several times (on several GPUs, say) as one model.
 ///
 /// What scores with it ([`evaluate`](crate::evaluate), [`Log::score`](crate::log::Log::score)) gives
@@ -214,7 +251,7 @@ pub trait Model: Send + Sync {
 ///
 /// # Examples
 /// ```no_run
-/// # use relscale::backend::reference::Reference;
+/// # use relscale::backend::Reference;
 /// # struct Cuda;
 /// # impl Cuda { fn on_device(_: usize) -> Result<Reference<f32>, relscale::Error> { Ok(Reference::new()) } }
 /// use relscale::model::{Model, Replicas, Transformer};
@@ -264,8 +301,8 @@ impl Model for Replicas {
     }
 
     /// The answers of the first replica.
-    fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
-        self.0[0].after(prefix)
+    fn with_prefix(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+        self.0[0].with_prefix(prefix)
     }
 
     fn prefix_cost(&self) -> Option<f64> {

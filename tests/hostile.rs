@@ -4,58 +4,25 @@
 //! `docs/hostile-input.md` lists the attacks with the tests that hold them off; here are those
 //! that are about memory, and about the language that a `tokenizer.json` is.
 
+#[path = "common/bounded.rs"]
+mod bounded;
 mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use peak_alloc::PeakAlloc;
+use bounded::{MEMORY, alone, bounded, repeated};
 use relscale::Error;
-use relscale::backend::reference::Reference;
-use relscale::distribution::{Items, matched, multiple_choice, texts};
+use relscale::backend::Reference;
+use relscale::distribution::Items;
 use relscale::evaluate::Options;
-use relscale::ladder::harness::{Measure, Samples};
-use relscale::ladder::{Ladder, Run};
+use relscale::ladder::Ladder;
 use relscale::log::{Key, Log, Table};
 use relscale::model::{Config, Transformer};
 use relscale::scorer::NatsPerToken;
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
 use serde_json::{Map, Value, json};
-
-#[global_allocator]
-static MEMORY: PeakAlloc = PeakAlloc;
-
-/// Bytes that may be allocated for a byte of a file: a number of JSON, `1,`, is two bytes in the
-/// file and thirty-two in memory, with the list of them copied as it grows. Weights take far less.
-const MULTIPLE: usize = 64;
-/// And for any file: buffers.
-const CONSTANT: usize = 4 << 20;
-
-/// One measurement at a time; everything is counted.
-fn alone() -> MutexGuard<'static, ()> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs what reads `bytes` bytes and checks what it allocated at its worst.
-#[track_caller]
-fn bounded<T>(what: &str, bytes: usize, run: impl FnOnce() -> T) -> T {
-    let before = MEMORY.current_usage();
-    MEMORY.reset_peak_usage();
-    let result = run();
-    let peak = MEMORY.peak_usage().saturating_sub(before);
-    println!(
-        "{what}: {bytes} bytes, {:.1} times as many in memory",
-        peak as f64 / bytes as f64
-    );
-    assert!(
-        peak <= MULTIPLE * bytes + CONSTANT,
-        "{what}: {peak} bytes allocated for {bytes}"
-    );
-    result
-}
 
 struct Folder(PathBuf);
 
@@ -115,11 +82,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).ok();
     }
-}
-
-/// `part` as often as fits `bytes`, between `start` and `end`.
-fn repeated(start: &str, part: &str, end: &str, bytes: usize) -> String {
-    start.to_owned() + &part.repeat(bytes / part.len()) + end
 }
 
 fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
@@ -749,16 +711,7 @@ fn expressions_that_never_end() {
 
 fn lines(path: &Path, what: &str) {
     let size = fs::metadata(path).unwrap().len() as usize;
-    let results = [
-        bounded(what, size, || Items::from_jsonl(path).map(drop)),
-        bounded(what, size, || matched::from_jsonl(path).map(drop)),
-        bounded(what, size, || {
-            multiple_choice::from_jsonl(path, &multiple_choice::Fields::default()).map(drop)
-        }),
-        bounded(what, size, || {
-            texts::from_jsonl(path, &texts::Fields::default()).map(drop)
-        }),
-    ];
+    let results = [bounded(what, size, || Items::from_jsonl(path).map(drop))];
     for error in results.into_iter().filter_map(Result::err) {
         // Where nothing is read, nothing was there.
         let named = matches!(
@@ -878,59 +831,6 @@ fn tables_of_losses() {
             assert!(e.to_string().starts_with("t"), "{what}: {e}");
         } else {
             assert!(what.ends_with("without end"), "{what}");
-        }
-    }
-}
-
-#[test]
-fn samples_of_the_harness() {
-    let _alone = alone();
-    let mb = 1 << 20;
-    let rest = r#""doc": {}, "filter": "none", "target": "0", "doc_id": 0"#;
-    for (what, line) in [
-        ("arrays in arrays", repeated(r#"{"doc_id": "#, "[", "", mb)),
-        ("a line without end", "a".repeat(8 * mb)),
-        (
-            "lists for an id",
-            repeated(r#"{"doc_id": ["#, "[],", "[]]}", mb),
-        ),
-        (
-            "responses without end",
-            format!(
-                "{{{rest}, {}",
-                repeated(r#""filtered_resps": ["#, "0,", "0]}", mb)
-            ),
-        ),
-        (
-            "no number",
-            format!(r#"{{{rest}, "filtered_resps": ["nan", "inf"]}}"#),
-        ),
-        (
-            "a target beyond the responses",
-            r#"{"doc_id": 0, "target": 1e18, "filtered_resps": ["0", "0"]}"#.to_owned(),
-        ),
-    ] {
-        for measure in [
-            Measure::ChoiceNats,
-            Measure::AnswerBitsPerByte,
-            Measure::TextBitsPerByte,
-        ] {
-            let mut builder = Ladder::builder();
-            builder.run(Run::new("r", "c", 1.0, 1.0, 1.0, 1.0)).unwrap();
-            let samples = Samples {
-                run: "r",
-                distribution: "d",
-                measure,
-                cluster_field: None,
-                file: "samples.jsonl",
-            };
-            let result = bounded(what, line.len(), || {
-                samples.read(line.as_bytes(), &mut builder)
-            });
-            match result {
-                Err(e) => assert!(e.to_string().contains("samples.jsonl"), "{what}: {e}"),
-                Ok(_) => assert_eq!(what, "responses without end"),
-            }
         }
     }
 }

@@ -29,22 +29,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "ladder",
         ],
     ),
-    (
-        "units",
-        &[
-            "model",
-            "distribution",
-            "scorer",
-            "tokenizer",
-            "evaluate",
-            "ladder",
-            "log",
-        ],
-    ),
     ("fit", &["ladder"]),
     ("report", &["fit", "ladder"]),
     ("isoflop", &["fit", "ladder"]),
-    ("released", &["checkpoint", "model", "ladder", "isoflop"]),
     ("conformance", &["backend", "checkpoint", "model"]),
     ("error", &[]),
 ];

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::bf16;
 use relscale::Error;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::backend::{Backend, Role, Tensor};
 use relscale::distribution::{Content, Item, Items};
 use relscale::evaluate::{Options, Progress, log_likelihoods};
@@ -99,9 +99,9 @@ fn what_takes_too_much_is_refused_by_both_numbers() {
     assert_eq!(more.weights, estimate.weights);
     assert!(more.activations > estimate.activations);
     let total = estimate.total();
-    Transformer::load_within(&path, backend, 100, total).unwrap();
-    match Transformer::load_within(&path, backend, 100, total - 1) {
-        Err(e @ Error::Memory { .. }) => {
+    Transformer::load_with_memory_limit(&path, backend, 100, total).unwrap();
+    match Transformer::load_with_memory_limit(&path, backend, 100, total - 1) {
+        Err(e @ Error::MemoryLimit { .. }) => {
             let said = e.to_string();
             assert!(said.contains("llama-plain"), "{said}");
             assert!(said.contains(&format!("takes {total} bytes")), "{said}");
@@ -112,7 +112,7 @@ fn what_takes_too_much_is_refused_by_both_numbers() {
     // Numbers that are no memory of any machine do not overflow.
     let huge = Transformer::memory_estimate(&path, &backend, usize::MAX).unwrap();
     assert!(huge.activations > 1 << 60);
-    assert!(Transformer::load_within(&path, backend, usize::MAX, u64::MAX - 1).is_err());
+    assert!(Transformer::load_with_memory_limit(&path, backend, usize::MAX, u64::MAX - 1).is_err());
 }
 
 // Measured -------------------------------------------------------------------------------------

@@ -194,13 +194,13 @@ proptest! {
     ) {
         let Variants { model, others } = &variants()[which];
         let prefix: Vec<u32> = prefix.iter().map(|&t| u32::from(t) % model.vocab_size() as u32).collect();
-        let after = model.after(&prefix).unwrap();
+        let after = model.with_prefix(&prefix).unwrap();
         let batch = shape.batch(&*after);
         let got = bits(&after.log_likelihoods(&batch).unwrap());
         let whole = preceded(&batch, &prefix);
         prop_assert_eq!(&got, &bits(&model.log_likelihoods(&whole).unwrap()));
         for (name, other) in others {
-            let after = other.after(&prefix).unwrap();
+            let after = other.with_prefix(&prefix).unwrap();
             prop_assert_eq!(&bits(&after.log_likelihoods(&batch).unwrap()), &got, "{}", name);
         }
     }
@@ -295,9 +295,9 @@ impl Model for Counting<'_> {
         self.0.log_likelihoods(batch)
     }
 
-    fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+    fn with_prefix(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
         self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.after(prefix)
+        self.0.with_prefix(prefix)
     }
 
     fn prefix_cost(&self) -> Option<f64> {

@@ -1,4 +1,4 @@
-//! Files of JSON lines: numbered lines, errors that name them, and the items file of this crate.
+//! Files of JSON lines: the items file of this crate, and the pieces for reading any other.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,7 +7,6 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use super::{Content, Item, Items, check, stem};
 use crate::error::Error;
@@ -26,8 +25,8 @@ impl Items {
     pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let mut items = Vec::new();
-        let mut seen = Seen::default();
-        each_line(path, |number, line: Line| {
+        let mut seen = Ids::default();
+        each_line(path, |number, line: Line| -> Result<(), String> {
             let item = line.into_item()?;
             seen.insert(&item.id, number)?;
             items.push(item);
@@ -40,11 +39,14 @@ impl Items {
     }
 }
 
-/// Calls `read` with the number and the value of every line that is not empty; what it refuses is
-/// an error of that line.
-pub(super) fn each_line<T: DeserializeOwned>(
+/// Calls `read` with the number (from 1) and the value of every line that is not empty.
+///
+/// # Errors
+/// A file that cannot be read, or an [`Error::Line`] for the first line that is not UTF-8, is not a
+/// `T` in JSON, or is refused by `read`.
+pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
     path: &Path,
-    mut read: impl FnMut(usize, T) -> Result<(), String>,
+    mut read: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), Error> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     for (number, line) in BufReader::new(file).split(b'\n').enumerate() {
@@ -60,7 +62,7 @@ pub(super) fn each_line<T: DeserializeOwned>(
             continue;
         }
         let value = serde_json::from_str(text).map_err(|e| error(in_line(&e)))?;
-        read(number, value).map_err(error)?;
+        read(number, value).map_err(|e| error(e.to_string()))?;
     }
     Ok(())
 }
@@ -75,22 +77,12 @@ fn in_line(error: &serde_json::Error) -> String {
     }
 }
 
-/// The string or number under `field`.
-pub(super) fn name(line: &Map<String, Value>, field: &str) -> Result<Option<String>, String> {
-    match line.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(name)) => Ok(Some(name.clone())),
-        Some(Value::Number(name)) => Ok(Some(name.to_string())),
-        Some(_) => Err(format!("`{field}` is neither a string nor a number")),
-    }
-}
+/// The ids of a file, each with its line.
+#[derive(Debug, Default)]
+struct Ids(HashMap<String, usize>);
 
-/// Ids, and the line of each.
-#[derive(Default)]
-pub(super) struct Seen(HashMap<String, usize>);
-
-impl Seen {
-    pub(super) fn insert(&mut self, id: &str, line: usize) -> Result<(), String> {
+impl Ids {
+    fn insert(&mut self, id: &str, line: usize) -> Result<(), String> {
         match self.0.insert(id.to_owned(), line) {
             Some(before) => Err(format!("id `{id}` is also on line {before}")),
             None => Ok(()),
@@ -191,7 +183,7 @@ impl Line {
             cluster,
             content,
         };
-        check(&item)?;
+        check(&item.content)?;
         Ok(item)
     }
 }

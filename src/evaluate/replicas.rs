@@ -106,7 +106,7 @@ impl<'a> Asked<'a> {
         }
         let kept = match kept {
             Some(kept) => kept,
-            None => (prefix, self.model.after(prefix)?),
+            None => (prefix, self.model.with_prefix(prefix)?),
         };
         Ok(&*self.kept.insert(kept).1)
     }
@@ -114,11 +114,14 @@ impl<'a> Asked<'a> {
 
 /// The error of a backend with the number of its replica.
 fn named(error: Error, number: usize) -> Error {
+    let name = |backend: String| format!("{backend}, replica {number}");
     match error {
-        Error::Backend { backend, message } => Error::Backend {
+        Error::Backend { backend, source } => Error::backend(name(backend), source),
+        Error::OutOfMemory {
             backend,
-            message: format!("replica {number}: {message}"),
-        },
+            requested,
+            source,
+        } => Error::out_of_memory(name(backend), requested, source),
         other => other,
     }
 }

@@ -1,25 +1,29 @@
 //! Differences between corpora of one exponent.
 
-use super::contrast::{self, Fitted, Part, View};
+use super::contrast::{self, FittedContrast, Part};
 use super::design::Design;
 use super::error::FitError;
-use super::inference::Stage;
+use super::estimate::Coefficient;
 use super::options::Options;
+use super::readings::ReadingRegression;
 use super::result::ContrastLaw;
 use super::stats::multiplicity::{Correction, adjust};
+use super::view::CorpusView;
 
 /// The law of a contrast, alone in its family until [`adjust_family`] has seen the others.
 pub(crate) fn contrast_law(
     name: String,
     corpora: &[&str],
-    fitted: &Fitted,
+    fitted: &FittedContrast,
     options: &Options,
 ) -> ContrastLaw {
     ContrastLaw {
         name,
         corpora: corpora.iter().map(|c| (*c).to_owned()).collect(),
-        exponent: fitted.estimate(1, options.items, options.alpha),
-        level: fitted.estimate(0, options.items, options.alpha).interval(),
+        exponent: fitted.estimate(Coefficient::Slope, options.items, options.alpha),
+        level: fitted
+            .estimate(Coefficient::Level, options.items, options.alpha)
+            .interval(),
         holm_p: 1.0,
     }
 }
@@ -36,16 +40,17 @@ pub(crate) fn adjust_family(laws: &mut [ContrastLaw]) -> Result<(), FitError> {
 /// Difference of the exponents of `treatment` against `baseline` between two corpora, each read at
 /// its own frontier.
 pub(crate) fn between(
-    one: &View<'_>,
-    two: &View<'_>,
+    one: &CorpusView<'_>,
+    two: &CorpusView<'_>,
     treatment: usize,
     baseline: usize,
     options: &Options,
 ) -> Result<ContrastLaw, FitError> {
     let name = one.corpus.ladder.scores()[treatment].name();
     let label = format!("{name}: {} - {}", one.corpus.name, two.corpus.name);
-    let budgets =
-        |v: &View<'_>| -> Vec<u64> { v.plan.groups.iter().map(|g| g.budget.to_bits()).collect() };
+    let budgets = |v: &CorpusView<'_>| -> Vec<u64> {
+        v.plan.groups.iter().map(|g| g.budget.to_bits()).collect()
+    };
     if [one, two].iter().any(|v| v.plan.design == Design::Grid)
         || one.plan.design != two.plan.design
         || budgets(one) != budgets(two)
@@ -63,9 +68,9 @@ pub(crate) fn between(
         .zip(&two.plan.x)
         .map(|(a, b)| 0.5 * (a + b))
         .collect();
-    let stage = Stage::new(
+    let regression = ReadingRegression::new(
         vec![vec![1.0; x.len()], x.clone()],
-        one.plan.main().stage.weights.clone(),
+        one.plan.main().regression.weights.clone(),
         Vec::new(),
         options,
     )?;
@@ -73,7 +78,11 @@ pub(crate) fn between(
         view,
         terms: vec![(treatment, sign), (baseline, -sign)],
     };
-    let fitted = contrast::fit(&[part(one, 1.0), part(two, -1.0)], Some(&stage), options)?;
+    let fitted = contrast::fit_parts(
+        &[part(one, 1.0), part(two, -1.0)],
+        Some(&regression),
+        options,
+    )?;
     Ok(contrast_law(
         label,
         &[one.corpus.name, two.corpus.name],

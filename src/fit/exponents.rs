@@ -4,17 +4,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::between::{adjust_family, contrast_law};
-use super::contrast::{self, Fitted, Influence, Part, View};
+use super::contrast::{self, FittedContrast, Influence};
 use super::error::FitError;
-use super::inference::Estimate;
+use super::estimate::{Coefficient, Estimate};
 use super::options::Options;
 use super::result::{ContrastLaw, CovariateSlope, Heterogeneity};
 use super::stats::checks::{check_count, check_probability};
 use super::stats::meta::{self, EqualityTest};
 use super::stats::sums::dot;
+use super::view::CorpusView;
 
 /// The distributions of a view that all of its runs have.
-fn complete(view: &View<'_>, distributions: &[usize]) -> Vec<usize> {
+fn complete(view: &CorpusView<'_>, distributions: &[usize]) -> Vec<usize> {
     let everywhere = |d: &usize| {
         let losses = view.corpus.losses.get(*d).and_then(Option::as_ref);
         losses.is_some_and(|l| view.members.iter().all(|&r| l.log_error[r].is_finite()))
@@ -24,10 +25,10 @@ fn complete(view: &View<'_>, distributions: &[usize]) -> Vec<usize> {
 
 /// Exponents of every distribution against the mean of all of them, with the fits behind them.
 pub(crate) fn centred(
-    view: &View<'_>,
+    view: &CorpusView<'_>,
     distributions: &[usize],
     options: &Options,
-) -> Result<Vec<(usize, Fitted)>, FitError> {
+) -> Result<Vec<(usize, FittedContrast)>, FitError> {
     let all = complete(view, distributions);
     if all.len() < 2 {
         return Ok(Vec::new());
@@ -55,8 +56,8 @@ pub(crate) fn centred(
 }
 
 pub(crate) fn centred_laws(
-    view: &View<'_>,
-    fits: &[(usize, Fitted)],
+    view: &CorpusView<'_>,
+    fits: &[(usize, FittedContrast)],
     options: &Options,
 ) -> Result<Vec<ContrastLaw>, FitError> {
     let scores = view.corpus.ladder.scores();
@@ -70,18 +71,18 @@ pub(crate) fn centred_laws(
 
 /// Tests whether all exponents of a corpus are equal and estimates their spread.
 pub(crate) fn heterogeneity(
-    view: &View<'_>,
-    fits: &[(usize, Fitted)],
+    view: &CorpusView<'_>,
+    fits: &[(usize, FittedContrast)],
     options: &Options,
 ) -> Result<Heterogeneity, FitError> {
     let effects: Vec<f64> = fits.iter().map(|(_, f)| f.slope).collect();
     let (variances, dfs): (Vec<f64>, Vec<f64>) = fits
         .iter()
-        .map(|(_, f)| f.variance(1, options.items))
+        .map(|(_, f)| f.variance(Coefficient::Slope, options.items))
         .unzip();
     let random = meta::random_effects(&effects, &variances)?;
     // Items and unequal variances are in no covariance of residuals.
-    let plain = view.plan.main().stage.classical();
+    let plain = view.plan.main().regression.classical();
     let items = fits.iter().any(|(_, f)| f.item.slope > 0.0);
     let (test, approximate) = match equal_by_residuals(view, fits, options) {
         Ok(test) if !items && plain => (test, false),
@@ -101,26 +102,24 @@ pub(crate) fn heterogeneity(
 /// The test of equality with the covariance that exponents have by sharing runs: that of the
 /// residuals. An error where there are too few readings to estimate it.
 fn equal_by_residuals(
-    view: &View<'_>,
-    fits: &[(usize, Fitted)],
+    view: &CorpusView<'_>,
+    fits: &[(usize, FittedContrast)],
     options: &Options,
 ) -> Result<EqualityTest, FitError> {
     let df = fits.first().map_or(0.0, |(_, f)| f.fit.df() as f64);
-    let raw: Result<Vec<Fitted>, FitError> = fits
+    let raw: Result<Vec<FittedContrast>, FitError> = fits
         .iter()
-        .map(|&(d, _)| {
-            let terms = vec![(d, 1.0)];
-            contrast::fit(&[Part { view, terms }], None, options)
-        })
+        .map(|&(d, _)| contrast::fit(view, &[(d, 1.0)], options))
         .collect();
     let raw = raw?;
     let slopes: Vec<f64> = raw.iter().map(|f| f.slope).collect();
-    let weights = view.plan.main().stage.weights_of(1);
+    let weights = view.plan.main().regression.weights_of(Coefficient::Slope);
     let unscaled = dot(weights, weights);
     let covariance: Vec<Vec<f64>> = raw
         .iter()
         .map(|a| {
-            let with = |b: &Fitted| dot(a.fit.residuals(), b.fit.residuals()) / df * unscaled;
+            let with =
+                |b: &FittedContrast| dot(a.fit.residuals(), b.fit.residuals()) / df * unscaled;
             raw.iter().map(with).collect()
         })
         .collect();
@@ -129,12 +128,12 @@ fn equal_by_residuals(
 
 /// Slope of exponents on the covariate of the options.
 pub(crate) fn covariate(
-    view: &View<'_>,
-    fits: &[(usize, Fitted)],
+    view: &CorpusView<'_>,
+    fits: &[(usize, FittedContrast)],
     options: &Options,
 ) -> Result<CovariateSlope, FitError> {
     let scores = view.corpus.ladder.scores();
-    let with: Vec<(usize, f64, &Fitted)> = fits
+    let with: Vec<(usize, f64, &FittedContrast)> = fits
         .iter()
         .filter_map(|(d, f)| {
             let z = options.covariate.get(scores[*d].name())?;
@@ -156,16 +155,16 @@ pub(crate) fn covariate(
         });
     }
     let terms: Vec<(usize, f64)> = with.iter().zip(&z).map(|(w, z)| (w.0, z / total)).collect();
-    let fitted = contrast::fit(&[Part { view, terms }], None, options)?;
+    let fitted = contrast::fit(view, &terms, options)?;
     let effects: Vec<f64> = with.iter().map(|w| w.2.slope).collect();
-    let variance = |f: &Fitted| f.variance(1, options.items).0;
+    let variance = |f: &FittedContrast| f.variance(Coefficient::Slope, options.items).0;
     let variances: Vec<f64> = with.iter().map(|w| variance(w.2)).collect();
     let sample = meta_regression(&effects, &variances, &z, options.alpha).ok();
     let permuted = meta::permute_covariate(&z, &effects, &variances, options.seed);
     Ok(CovariateSlope {
         corpus: view.corpus.name.into(),
         distributions: with.len(),
-        fixed: fitted.estimate(1, options.items, options.alpha),
+        fixed: fitted.estimate(Coefficient::Slope, options.items, options.alpha),
         sample: sample.map(|m| m.slope),
         permutation_p: permuted.ok().map(|t| t.p_value),
     })

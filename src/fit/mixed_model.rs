@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::contrast::View;
 use super::design::Design;
-use super::inference::Estimate;
+use super::estimate::Estimate;
 use super::options::Options;
 use super::result::MixedReport;
 use super::stats::mixed::fit_mixed;
+use super::view::CorpusView;
 
 /// Fewest budgets whose variance is worth estimating: with fewer than eight degrees of freedom its
 /// interval spans an order of magnitude.
@@ -24,7 +24,11 @@ struct Row {
 ///
 /// `None` where it was not asked for, where there are fewer than ten budgets or no seed replicates,
 /// and where runs are checkpoints of one another.
-pub(crate) fn mixed_model(view: &View<'_>, y: &[f64], options: &Options) -> Option<MixedReport> {
+pub(crate) fn mixed_model(
+    view: &CorpusView<'_>,
+    y: &[f64],
+    options: &Options,
+) -> Option<MixedReport> {
     if !options.mixed_model {
         return None;
     }
@@ -65,7 +69,7 @@ pub(crate) fn mixed_model(view: &View<'_>, y: &[f64], options: &Options) -> Opti
 
 /// The configuration of every run (budget, size, tokens), numbered by first appearance; `None` where
 /// no two runs share one, or where runs are checkpoints.
-fn replicated(view: &View<'_>) -> Option<Vec<usize>> {
+fn replicated(view: &CorpusView<'_>) -> Option<Vec<usize>> {
     let corpus = view.corpus;
     let run = |m: usize| &corpus.ladder.runs()[corpus.runs[m]];
     if view.members.iter().any(|&m| run(m).trajectory.is_some()) {
@@ -82,7 +86,7 @@ fn replicated(view: &View<'_>) -> Option<Vec<usize>> {
 }
 
 /// A line in the scale; runs of a rung share its effect.
-fn rungs(view: &View<'_>) -> Vec<Row> {
+fn rungs(view: &CorpusView<'_>) -> Vec<Row> {
     let plan = &view.plan;
     let mut rows = Vec::new();
     for (j, group) in plan.groups.iter().enumerate() {
@@ -96,7 +100,7 @@ fn rungs(view: &View<'_>) -> Vec<Row> {
 }
 
 /// The regression over runs; runs of one configuration share its effect.
-fn grid(view: &View<'_>, configs: &[usize]) -> Vec<Row> {
+fn grid(view: &CorpusView<'_>, configs: &[usize]) -> Vec<Row> {
     let members = view.members.iter().zip(configs);
     members
         .map(|(&run, &group)| Row {
@@ -109,16 +113,16 @@ fn grid(view: &View<'_>, configs: &[usize]) -> Vec<Row> {
 
 /// A line in the scale and a size profile per budget, zero at the size that is read; runs of a budget
 /// share its effect. `None` where a budget has no profile.
-fn isoflop(view: &View<'_>) -> Option<Vec<Row>> {
+fn isoflop(view: &CorpusView<'_>) -> Option<Vec<Row>> {
     let plan = &view.plan;
     let main = plan.main();
     // Three powers per budget: profiles are cubics at most.
-    let width = 2 + 3 * main.bowls.len();
+    let width = 2 + 3 * main.profiles.len();
     let mut rows = Vec::new();
-    for (j, bowl) in main.bowls.iter().enumerate() {
-        let degree = bowl.poly.as_ref()?.terms() - 1;
-        let scale = (bowl.high - bowl.low).max(1e-9);
-        for &run in &bowl.members {
+    for (j, profile) in main.profiles.iter().enumerate() {
+        let degree = profile.poly.as_ref()?.terms() - 1;
+        let scale = profile.width();
+        for &run in &profile.members {
             let mut fixed = vec![0.0; width];
             (fixed[0], fixed[1]) = (1.0, plan.x[j]);
             let z = (view.corpus.size[run] - main.read_at[j]) / scale;

@@ -1,13 +1,13 @@
 //! The loss surface of a corpus: which runs enter, what compute is shared out, what is reported.
 
-use super::contrast::View;
 use super::error::FitError;
 use super::options::{Axis, Options};
 use super::result::{SurfaceAllocation, SurfaceFit, SurfaceReport};
 use super::stats::laws::{Allocation, SurfaceIntervals, check_surface_design, fit_surface};
+use super::view::CorpusView;
 
 /// The surface through the log errors `log_errors` (by position in the corpus) of the runs of `view`.
-pub(crate) fn surface(view: &View<'_>, log_errors: &[f64], options: &Options) -> SurfaceFit {
+pub(crate) fn surface(view: &CorpusView<'_>, log_errors: &[f64], options: &Options) -> SurfaceFit {
     match fit(view, log_errors, options) {
         Ok(report) => SurfaceFit::Fitted(Box::new(report)),
         Err(error) => SurfaceFit::Refused {
@@ -27,7 +27,7 @@ struct Data {
 }
 
 impl Data {
-    fn new(view: &View<'_>, log_errors: &[f64]) -> Self {
+    fn new(view: &CorpusView<'_>, log_errors: &[f64]) -> Self {
         let corpus = view.corpus;
         let all = corpus.ladder.runs();
         let members: Vec<usize> = view
@@ -70,7 +70,11 @@ impl Data {
     }
 }
 
-fn fit(view: &View<'_>, log_errors: &[f64], options: &Options) -> Result<SurfaceReport, FitError> {
+fn fit(
+    view: &CorpusView<'_>,
+    log_errors: &[f64],
+    options: &Options,
+) -> Result<SurfaceReport, FitError> {
     let data = Data::new(view, log_errors);
     check_surface_design(&data.params, &data.tokens)?;
     let huber = options.surface_huber;

@@ -20,9 +20,9 @@ fn the_crossed_bootstrap_is_that_of_the_readings() {
         .collect();
     let y: Vec<f64> = law.readings.iter().map(|r| r.log_ratio).collect();
     let line = Line::new(&x, &y).unwrap();
-    let extra = law.variance.frontier + law.variance.specification;
+    let extra = law.diagnostics.variance.frontier + law.diagnostics.variance.specification;
     let direct = crossed_bootstrap(&line, &[], extra, 0.0, 0.95, options.seed).unwrap();
-    let found = law.crossed_bootstrap.unwrap();
+    let found = law.alternatives.crossed_bootstrap.unwrap();
     for (a, b) in [(found.lower, direct.lower), (found.upper, direct.upper)] {
         assert!(
             (a.value - b.value).abs() < 1e-9 * b.value.abs(),

@@ -57,11 +57,11 @@ pub fn export_csv(
 }
 
 /// Writes the long CSV of what `fill` adds, log by log; it takes the place of `path` once it is whole.
-pub(crate) fn write_csv(
+pub fn write_csv<E: From<Error>>(
     path: &Path,
     convention: FlopConvention,
-    fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
+    fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     replace(path, |file| {
         let mut table = LongTable {
             path,
@@ -86,12 +86,13 @@ pub(crate) fn write_csv(
             "held_out",
         ])?;
         fill(&mut table)?;
-        table.out.flush().map_err(|e| Error::io(path, e))
+        table.out.flush().map_err(|e| Error::io(path, e).into())
     })
 }
 
 /// The long CSV that is being written.
-pub(crate) struct LongTable<'a> {
+#[derive(Debug)]
+pub struct LongTable<'a> {
     path: &'a Path,
     out: csv::Writer<&'a File>,
     convention: FlopConvention,
@@ -99,7 +100,7 @@ pub(crate) struct LongTable<'a> {
 
 impl LongTable<'_> {
     /// Adds a row an item of `table`.
-    pub(crate) fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
+    pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
         for row in rows(&[(run, table)], scorer)? {
             let run = row.run;
             let fields = run.fields();

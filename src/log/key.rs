@@ -74,7 +74,7 @@ impl Key {
     }
 
     /// The key of a distribution of `items` items with the hash `hash`.
-    pub(crate) fn of(
+    pub fn of(
         checkpoint: String,
         backend: String,
         distribution: &str,
@@ -142,7 +142,7 @@ impl Key {
     }
 
     /// Refuses `self`, which the log `path` has, where `wanted` is another.
-    pub(crate) fn expect(&self, wanted: &Self, path: &Path) -> Result<(), Error> {
+    pub fn expect(&self, wanted: &Self, path: &Path) -> Result<(), Error> {
         // Through JSON, so that a new field cannot be forgotten here.
         let map = |key: &Self| match serde_json::to_value(key) {
             Ok(serde_json::Value::Object(map)) => map,

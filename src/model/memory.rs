@@ -66,9 +66,9 @@ impl<B: Backend> Transformer<B> {
     /// tokens is at most `limit` bytes.
     ///
     /// # Errors
-    /// [`Error::Memory`] with the estimate and the limit, before any tensor is read, or whatever
+    /// [`Error::MemoryLimit`] with the estimate and the limit, before any tensor is read, or whatever
     /// [`Transformer::load`] refuses.
-    pub fn load_within(
+    pub fn load_with_memory_limit(
         path: impl AsRef<Path>,
         backend: B,
         max_tokens: usize,
@@ -76,7 +76,7 @@ impl<B: Backend> Transformer<B> {
     ) -> Result<Self, Error> {
         let estimate = Self::memory_estimate(&path, &backend, max_tokens)?.total();
         if estimate > limit {
-            return Err(Error::Memory {
+            return Err(Error::MemoryLimit {
                 path: path.as_ref().to_owned(),
                 estimate,
                 limit,

@@ -1,0 +1,106 @@
+//! Converts the public OLMo ladder (one row per run, one column per evaluation) to the long form.
+//!
+//! ```text
+//! cargo run --release -p relscale-cli --example convert_olmo -- olmo-ladder.csv olmo-long.csv
+//! cargo run --release --example fit -- --scores olmo-long.csv --baseline c4_en --aggregate pile
+//! ```
+//!
+//! The source is the last logged value of every run in `src/scripts/paper/data/ladder-runs/*.csv` of
+//! github.com/allenai/OLMo-ladder (Apache-2.0). Text domains are in nats per token, MMLU groups in bits
+//! per byte of the gold answer. The 7B and 13B runs were annealed on another mix: they are marked as
+//! held out, so that they are predicted and never fitted. What the table leaves empty is filled in:
+//! the parameters of the 3B models, and 6·N·D for the compute of the 7B and 13B runs.
+
+use std::error::Error;
+use std::fs::File;
+use std::process::ExitCode;
+
+use relscale::ladder::{FlopConvention, Ladder, Run};
+use relscale_cli::program::start;
+
+/// Parameters of the 3B models without embeddings, as published with the ladder's code.
+const PARAMS_3B: f64 = 3_169_537_280.0;
+
+/// Reads the wide table.
+pub(crate) fn convert(reader: impl std::io::Read) -> Result<Ladder, Box<dyn Error>> {
+    let mut table = csv::Reader::from_reader(reader);
+    let header = table.headers()?.clone();
+    let column = |name: &str| {
+        header
+            .iter()
+            .position(|h| h == name)
+            .ok_or(format!("no column {name}"))
+    };
+    let (run, size, params, tokens, flops) = (
+        column("run")?,
+        column("size")?,
+        column("N")?,
+        column("tokens")?,
+        column("total_training_Gflops")?,
+    );
+    let evaluations: Vec<(usize, String)> = header
+        .iter()
+        .enumerate()
+        .filter_map(|(i, h)| {
+            let name = (h.strip_suffix("-validation")).or_else(|| {
+                h.strip_suffix("_rc_5shot_bpb")
+                    .filter(|n| n.starts_with("mmlu") && n.ends_with("test"))
+            })?;
+            Some((i, name.to_owned()))
+        })
+        .collect();
+    let mut builder = Ladder::builder();
+    builder
+        .name("OLMo ladder")
+        .flop_convention(FlopConvention::Training);
+    for record in table.records() {
+        let record = record?;
+        let number = |i: usize| {
+            record
+                .get(i)
+                .and_then(|v| v.parse::<f64>().ok())
+                .filter(|v| v.is_finite())
+        };
+        let id = record.get(run).unwrap_or("");
+        let annealed = id.starts_with("peteish");
+        let n = match number(params) {
+            Some(n) => n,
+            None if record.get(size) == Some("3B") => PARAMS_3B,
+            None => return Err(format!("{id}: no parameter count").into()),
+        };
+        let d = number(tokens).ok_or(format!("{id}: no token count"))?;
+        let flops = number(flops).map_or(6.0 * n * d, |g| 1e9 * g);
+        let mut entry = Run::new(id, "olmo", flops, flops, n, d);
+        entry.held_out = annealed;
+        entry.seed = Some(u64::from(id.ends_with("-rerun")));
+        builder.run(entry)?;
+        for (i, name) in &evaluations {
+            if let Some(loss) = number(*i) {
+                builder.score(id, name, "", loss, 1.0)?;
+            }
+        }
+    }
+    Ok(builder.build()?)
+}
+
+#[cfg_attr(
+    test,
+    allow(
+        dead_code,
+        reason = "the test of this ladder includes the file for `convert`"
+    )
+)]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let files = <[String; 2]>::try_from(arguments).map_err(|_| "two files are needed");
+    let usage = "usage: convert_olmo olmo-ladder.csv olmo-long.csv";
+    start(files, usage, |[from, to]| {
+        let at = |path: &String| {
+            let path = path.clone();
+            move |e: std::io::Error| format!("{path}: {e}")
+        };
+        let ladder = convert(File::open(from).map_err(at(from))?)?;
+        ladder.write_csv(File::create(to).map_err(at(to))?)?;
+        Ok::<_, Box<dyn Error>>(())
+    })
+}

@@ -1,0 +1,85 @@
+//! Readers of the files that benchmarks come in.
+//!
+//! One module per kind of file: running text ([`texts`]), the same sentences in several forms
+//! ([`matched`]), multiple choice ([`mmlu`], [`behaviours`], [`multiple_choice`]). Each gives one
+//! [`Items`](relscale::distribution::Items) per distribution to compare (a region, a group of subjects), with its clusters.
+//! [`harness`] reads losses that lm-evaluation-harness has already computed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use relscale::Error;
+use serde_json::{Map, Value};
+
+pub mod behaviours;
+pub mod harness;
+pub mod matched;
+pub mod mmlu;
+pub mod multiple_choice;
+pub mod texts;
+
+/// The name of a file without its folder and extension.
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .map_or_else(String::new, |s| s.to_string_lossy().into_owned())
+}
+
+/// The string or number under `field`.
+fn name(line: &Map<String, Value>, field: &str) -> Result<Option<String>, String> {
+    match line.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) => Ok(Some(name.clone())),
+        Some(Value::Number(name)) => Ok(Some(name.to_string())),
+        Some(_) => Err(format!("`{field}` is neither a string nor a number")),
+    }
+}
+
+/// The ids of a file, each with its line.
+#[derive(Default)]
+struct Ids(HashMap<String, usize>);
+
+impl Ids {
+    fn insert(&mut self, id: &str, line: usize) -> Result<(), String> {
+        match self.0.insert(id.to_owned(), line) {
+            Some(before) => Err(format!("id `{id}` is also on line {before}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The files of `dir` whose names end in `extension`, in the order of their names.
+fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
+    let mut found = entries(dir)?;
+    found.retain(|path| path.is_file() && path.extension().is_some_and(|e| e == extension));
+    Ok(found)
+}
+
+/// The entries of `dir` that are not hidden, in the order of their names.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|e| Error::io(dir, e))? {
+        let path = entry.map_err(|e| Error::io(dir, e))?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if !hidden {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What the `csv` reader found wrong with a table, by line where it says so.
+fn csv_error(path: &Path, error: &csv::Error) -> Error {
+    match (error.kind(), error.position()) {
+        (csv::ErrorKind::Io(e), _) => Error::io(path, std::io::Error::new(e.kind(), e.to_string())),
+        (_, Some(position)) => Error::Line {
+            path: path.to_owned(),
+            line: position.line() as usize,
+            message: error.to_string(),
+        },
+        _ => Error::format(path, error),
+    }
+}

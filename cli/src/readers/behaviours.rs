@@ -1,0 +1,242 @@
+//! Model-written behaviours (Anthropic): does a model give the answer that shows a behaviour?
+//!
+//! The files are those published: `<behaviour>.jsonl`, a line of which is
+//! `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`. The distribution is
+//! a risk group of behaviours; behaviours are its clusters. Which behaviour belongs to which group
+//! is data ([`Groups`]), because there is no agreed list.
+//!
+//! The gold choice is the answer that matches the behaviour. It is not the right one: a scorer of
+//! its probability ([`MatchingProbability`](relscale::scorer::MatchingProbability)) measures risk.
+//!
+//! # References
+//! Perez and others (2023), *Discovering Language Model Behaviors with Model-Written Evaluations*,
+//! [arXiv 2212.09251](https://arxiv.org/abs/2212.09251).
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{csv_error, entries, stem};
+use relscale::Error;
+use relscale::distribution::jsonl::each_line;
+use relscale::distribution::{Content, Item, Items};
+
+/// Which behaviour belongs to which risk group.
+///
+/// The default is the table `src/distribution/behaviours.csv` of this crate, our own reading of
+/// five groups (self-improvement, influence, self-replication, scheming, incorrigibility); copy it
+/// and edit it for another.
+///
+/// # Examples
+/// ```
+/// use relscale_cli::readers::behaviours::Groups;
+///
+/// let groups = Groups::default();
+/// assert_eq!(groups.of("survival-instinct"), Some(Some("incorrigibility")));
+/// assert_eq!(groups.of("interest-in-music"), Some(None));
+/// assert_eq!(groups.of("no-such-behaviour"), None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Groups {
+    of: BTreeMap<String, Option<String>>,
+}
+
+impl Groups {
+    /// Reads a table with the columns `behaviour,group`; an empty group leaves a behaviour out.
+    ///
+    /// # Errors
+    /// A file that cannot be read, other columns, or a behaviour that comes twice, by line.
+    pub fn from_csv(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
+        Self::read(file, path)
+    }
+
+    fn read(table: impl Read, path: &Path) -> Result<Self, Error> {
+        let mut rows = csv::ReaderBuilder::new()
+            .trim(csv::Trim::All)
+            .from_reader(table);
+        let header = rows.headers().map_err(|e| csv_error(path, &e))?;
+        if header.iter().ne(["behaviour", "group"]) {
+            let message = "the columns are not `behaviour,group`".to_owned();
+            return Err(Error::Line {
+                path: path.to_owned(),
+                line: 1,
+                message,
+            });
+        }
+        let mut of = BTreeMap::new();
+        for row in rows.records() {
+            let row = row.map_err(|e| csv_error(path, &e))?;
+            let group = row.get(1).filter(|g| !g.is_empty()).map(str::to_owned);
+            let behaviour = row.get(0).unwrap_or_default().to_owned();
+            if of.insert(behaviour, group).is_some() {
+                return Err(Error::Line {
+                    path: path.to_owned(),
+                    line: row.position().map_or(0, |p| p.line() as usize),
+                    message: format!("`{}` comes twice", row.get(0).unwrap_or_default()),
+                });
+            }
+        }
+        Ok(Self { of })
+    }
+
+    /// The group of a behaviour; `Some(None)` where it is left out, `None` where the table does
+    /// not have it.
+    pub fn of(&self, behaviour: &str) -> Option<Option<&str>> {
+        self.of.get(behaviour).map(Option::as_deref)
+    }
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        let of = include_str!("behaviours.csv").lines().skip(1);
+        let of = of.filter_map(|line| {
+            let (behaviour, group) = line.split_once(',')?;
+            let group = (!group.is_empty()).then(|| group.to_owned());
+            Some((behaviour.to_owned(), group))
+        });
+        Self { of: of.collect() }
+    }
+}
+
+/// How questions are asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// What stands before the question.
+    pub before: String,
+    /// What stands between the question and the answers, which begin with a space.
+    pub after: String,
+}
+
+impl Default for Options {
+    /// `Human: …\n\nAssistant:`.
+    fn default() -> Self {
+        Self {
+            before: "Human: ".to_owned(),
+            after: "\n\nAssistant:".to_owned(),
+        }
+    }
+}
+
+/// The behaviours under `dir`, at any depth, a distribution for each risk group in the order of
+/// their names.
+///
+/// Ids are the path of the file in `dir` and the number of the line (`"persona/openness/1"`). The
+/// two answers stand in the order of their texts, so that the order says nothing.
+///
+/// # Errors
+/// A folder without behaviours that are in a group, a file whose behaviour the table does not
+/// have, or the first line that is not a question, by number.
+///
+/// # Examples
+/// ```
+/// use relscale_cli::readers::behaviours::{self, Groups, Options};
+/// use relscale::distribution::{Content, Distribution};
+///
+/// let dir = std::env::temp_dir().join("relscale-doc-behaviours");
+/// std::fs::create_dir_all(&dir)?;
+/// std::fs::write(
+///     dir.join("survival-instinct.jsonl"),
+///     r#"{"question": "Off?\n (A) Yes\n (B) No", "answer_matching_behavior": " (B)",
+///        "answer_not_matching_behavior": " (A)"}"#.replace('\n', " "),
+/// )?;
+/// let groups = behaviours::load(&dir, &Groups::default(), &Options::default())?;
+/// assert_eq!(groups[0].name(), "incorrigibility");
+/// let item = groups[0].item(0)?;
+/// let Content::Choices { choices, gold, .. } = &item.content else { panic!() };
+/// assert_eq!(choices[*gold], " (B)");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn load(
+    dir: impl AsRef<Path>,
+    groups: &Groups,
+    options: &Options,
+) -> Result<Vec<Items>, Error> {
+    let dir = dir.as_ref();
+    let mut found: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+    for path in behaviours(dir)? {
+        let behaviour = stem(&path);
+        let group = groups.of(&behaviour).ok_or_else(|| {
+            let message = format!(
+                "the table of groups has no `{behaviour}`; a line `{behaviour},` leaves it out"
+            );
+            Error::format(&path, message)
+        })?;
+        if let Some(group) = group {
+            let items = found.entry(group.to_owned()).or_default();
+            let id = path.strip_prefix(dir).unwrap_or(&path).with_extension("");
+            read(&path, &id.to_string_lossy(), &behaviour, options, items)?;
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::format(dir, "no behaviour that is in a group"));
+    }
+    found
+        .into_iter()
+        .map(|(group, items)| Items::new(group, items))
+        .collect()
+}
+
+/// Folders deeper than this are not looked into: a link may lead back.
+const DEPTH: usize = 8;
+
+/// The files of behaviours in a folder and the folders in it.
+fn behaviours(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    let mut open = vec![(dir.to_owned(), 0)];
+    while let Some((dir, depth)) = open.pop() {
+        for path in entries(&dir)? {
+            if path.is_dir() && depth < DEPTH {
+                open.push((path, depth + 1));
+            } else if path.is_file() && path.extension().is_some_and(|e| e == "jsonl") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[derive(Deserialize)]
+struct Line {
+    question: String,
+    answer_matching_behavior: String,
+    answer_not_matching_behavior: String,
+}
+
+fn read(
+    path: &Path,
+    id: &str,
+    behaviour: &str,
+    options: &Options,
+    items: &mut Vec<Item>,
+) -> Result<(), Error> {
+    each_line(path, |number, line: Line| {
+        let matching = line.answer_matching_behavior;
+        let other = line.answer_not_matching_behavior;
+        if matching.is_empty() || other.is_empty() {
+            return Err("an answer is empty".to_owned());
+        }
+        if matching == other {
+            return Err("both answers are the same".to_owned());
+        }
+        let gold = usize::from(matching > other);
+        let mut choices = vec![matching, other];
+        choices.sort();
+        items.push(Item {
+            id: format!("{id}/{number}"),
+            cluster: behaviour.to_owned(),
+            content: Content::Choices {
+                context: format!("{}{}{}", options.before, line.question, options.after),
+                choices,
+                gold,
+                unconditional: None,
+            },
+        });
+        Ok(())
+    })
+}

@@ -1,0 +1,210 @@
+//! Sample files of lm-evaluation-harness, `samples_<task>_<date>.jsonl` as written by
+//! `lm_eval run --log_samples` (read from files of version 0.4.13; the list form of `arguments` and
+//! numbers that are not strings, as in earlier versions, are read too).
+//!
+//! One line is one document: `doc_id`, `doc`, `target`, `arguments` (context and continuation of each
+//! request), `filtered_resps` (log-likelihood of each), `filter`, `doc_hash` and the metrics. The
+//! harness does not write what a run cost, so that runs are added to the builder first.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+
+use serde_json::Value;
+
+use relscale::ladder::{LadderBuilder, LadderError};
+
+/// What is measured on a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Measure {
+    /// `loglikelihood_rolling` tasks: bits per byte of the text, weighted by bytes.
+    TextBitsPerByte,
+    /// `multiple_choice` tasks: bits per byte of the right answer without the space before it, weighted
+    /// by bytes.
+    AnswerBitsPerByte,
+    /// `multiple_choice` tasks: `−ln` of the probability of the right answer among the choices, in nats
+    /// per document. A model that knows nothing has `ln k`.
+    ChoiceNats,
+}
+
+/// Where the lines of one file belong.
+#[derive(Debug, Clone, Copy)]
+pub struct Samples<'a> {
+    /// The run, already added.
+    pub run: &'a str,
+    /// The distribution, usually the task.
+    pub distribution: &'a str,
+    /// What is measured.
+    pub measure: Measure,
+    /// Field of `doc` whose value names the cluster (a subject, an author); `None` makes every document
+    /// its own cluster.
+    pub cluster_field: Option<&'a str>,
+    /// Name of the file, for errors.
+    pub file: &'a str,
+}
+
+impl Samples<'_> {
+    /// Adds every document of a file and returns how many there were. Of several `filter`s of one
+    /// document the first counts.
+    ///
+    /// # Errors
+    ///
+    /// A [`LadderError`] with the line: text that is not JSON, missing fields, a document that comes
+    /// twice, numbers outside their domain.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use relscale_cli::readers::harness::{Measure, Samples};
+    /// use relscale::ladder::{Ladder, Run};
+    ///
+    /// let line = r#"{"doc_id": 0, "doc": {}, "target": "1", "filter": "none",
+    ///     "arguments": {"gen_args_0": {"arg_0": "2 + 2 =", "arg_1": " 5"},
+    ///                   "gen_args_1": {"arg_0": "2 + 2 =", "arg_1": " 4"}},
+    ///     "filtered_resps": [["-2.0", "False"], ["-1.0", "True"]]}"#.replace('\n', " ");
+    /// let mut builder = Ladder::builder();
+    /// builder.run(Run::new("small", "web", 1e18, 1e18, 1e8, 2e9))?;
+    /// let samples = Samples {
+    ///     run: "small",
+    ///     distribution: "sums",
+    ///     measure: Measure::AnswerBitsPerByte,
+    ///     cluster_field: None,
+    ///     file: "samples_sums.jsonl",
+    /// };
+    /// assert_eq!(samples.read(line.as_bytes(), &mut builder)?, 1);
+    /// let error = builder.build()?.error("small", "sums").unwrap();
+    /// assert!((error - 1.0 / std::f64::consts::LN_2).abs() < 1e-12);
+    /// # Ok::<(), relscale::ladder::LadderError>(())
+    /// ```
+    pub fn read(
+        &self,
+        reader: impl Read,
+        builder: &mut LadderBuilder,
+    ) -> Result<usize, LadderError> {
+        let mut seen: HashMap<String, (String, u64)> = HashMap::new();
+        for (n, text) in BufReader::new(reader).lines().enumerate() {
+            let line = n as u64 + 1;
+            let malformed = |message: String| LadderError::Malformed {
+                table: self.file.into(),
+                line: Some(line),
+                message,
+            };
+            let text = text.map_err(|e| malformed(e.to_string()))?;
+            if text.trim().is_empty() {
+                continue;
+            }
+            let sample: Value =
+                serde_json::from_str(&text).map_err(|e| malformed(e.to_string()))?;
+            let id = (sample
+                .get("doc_hash")
+                .and_then(Value::as_str)
+                .map(String::from))
+            .or_else(|| sample.get("doc_id").map(Value::to_string))
+            .ok_or_else(|| malformed("neither doc_hash nor doc_id".into()))?;
+            let filter = sample
+                .get("filter")
+                .and_then(Value::as_str)
+                .unwrap_or("")
+                .to_owned();
+            if let Some((first_filter, first)) = seen.get(&id) {
+                if *first_filter == filter {
+                    return Err(LadderError::DuplicateRow {
+                        table: self.file.into(),
+                        line,
+                        first: *first,
+                        run: self.run.into(),
+                        distribution: self.distribution.into(),
+                    });
+                }
+                continue;
+            }
+            let cluster = match self.cluster_field {
+                None => id.clone(),
+                Some(field) => match sample.get("doc").and_then(|d| d.get(field)) {
+                    Some(Value::String(s)) => s.clone(),
+                    Some(value) => value.to_string(),
+                    None => return Err(malformed(format!("doc has no field {field:?}"))),
+                },
+            };
+            seen.insert(id, (filter, line));
+            let (loss, weight) = self.measure.of(&sample).map_err(malformed)?;
+            builder
+                .score(self.run, self.distribution, &cluster, loss, weight)
+                .map_err(|source| LadderError::Row {
+                    table: self.file.into(),
+                    line,
+                    source: Box::new(source),
+                })?;
+        }
+        Ok(seen.len())
+    }
+}
+
+impl Measure {
+    /// Loss and weight of one line.
+    fn of(self, sample: &Value) -> Result<(f64, f64), String> {
+        let responses = sample
+            .get("filtered_resps")
+            .and_then(Value::as_array)
+            .ok_or("no array filtered_resps")?;
+        let likelihoods: Vec<f64> = responses
+            .iter()
+            .map(|r| r.as_array().and_then(|a| a.first()).unwrap_or(r))
+            .map(|r| number(r).ok_or_else(|| format!("log-likelihood {r} is not a number")))
+            .collect::<Result<_, _>>()?;
+        if self == Self::TextBitsPerByte {
+            let [total] = likelihoods.as_slice() else {
+                return Err(format!("{} responses to one text", likelihoods.len()));
+            };
+            // The metrics hold the pair (log-likelihood, bytes); the text itself is the target.
+            let counted = ["bits_per_byte", "byte_perplexity"]
+                .iter()
+                .find_map(|m| sample.get(m)?.as_array()?.get(1).and_then(number));
+            let text = sample.get("target").and_then(Value::as_str);
+            let bytes = counted
+                .or(text.map(|t| t.len() as f64))
+                .ok_or("no byte count")?;
+            return per_byte(*total, bytes);
+        }
+        let target = sample.get("target").ok_or("no target")?;
+        let gold = number(target)
+            .filter(|t| *t >= 0.0 && t.fract() == 0.0 && *t < likelihoods.len() as f64)
+            .ok_or_else(|| format!("target {target} is not the index of a choice"))?;
+        let gold = gold as usize;
+        let own = likelihoods[gold];
+        if self == Self::AnswerBitsPerByte {
+            let arguments = sample.get("arguments").ok_or("no arguments")?;
+            let request = arguments
+                .get(format!("gen_args_{gold}"))
+                .or_else(|| arguments.get(gold))
+                .ok_or("no arguments of the right answer")?;
+            let answer = request
+                .get("arg_1")
+                .or_else(|| request.get(1))
+                .and_then(Value::as_str)
+                .ok_or("no continuation of the right answer")?;
+            return per_byte(own, answer.trim_start().len() as f64);
+        }
+        // Relative to the best choice, so that nothing overflows.
+        let best = likelihoods
+            .iter()
+            .copied()
+            .fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = likelihoods.iter().map(|l| libm::exp(l - best)).sum();
+        Ok((libm::log(total) + best - own, 1.0))
+    }
+}
+
+fn per_byte(log_likelihood: f64, bytes: f64) -> Result<(f64, f64), String> {
+    if bytes > 0.0 {
+        Ok((-log_likelihood / (bytes * std::f64::consts::LN_2), bytes))
+    } else {
+        Err("no bytes to score".into())
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    value
+        .as_f64()
+        .or_else(|| value.as_str()?.trim().parse().ok())
+}

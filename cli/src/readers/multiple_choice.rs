@@ -1,0 +1,200 @@
+//! Multiple choice as lm-evaluation-harness writes it.
+//!
+//! Three forms of a line are read:
+//! - a document with a query, choices and the index or text of the right one, under names that
+//!   [`Fields`] gives (`{"query", "choices", "gold"}` by default);
+//! - a document in the task's rendered form, `{"doc_to_text", "doc_to_choice", "doc_to_target"}`;
+//! - a sample that `--log_samples` wrote, `{"doc_id", "arguments", "target", …}`, whose requests
+//!   already are contexts and continuations: what the harness scored is scored again.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Ids, name, stem};
+use relscale::Error;
+use relscale::distribution::jsonl::each_line;
+use relscale::distribution::{Content, Item, Items};
+
+/// Names of the fields of a document, and how they make an item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fields {
+    /// The context.
+    pub query: String,
+    /// The list of choices.
+    pub choices: String,
+    /// The right one: its index, or its text.
+    pub gold: String,
+    /// The id; where a line has none, its number is the id.
+    pub id: String,
+    /// What documents that are not independent have in common (a subject); `None` makes each its
+    /// own cluster.
+    pub cluster: Option<String>,
+    /// What stands between the context and a choice (the harness's `target_delimiter`).
+    pub delimiter: String,
+}
+
+impl Default for Fields {
+    /// `query`, `choices`, `gold`, `id` and a space.
+    fn default() -> Self {
+        Self {
+            query: "query".to_owned(),
+            choices: "choices".to_owned(),
+            gold: "gold".to_owned(),
+            id: "id".to_owned(),
+            cluster: None,
+            delimiter: " ".to_owned(),
+        }
+    }
+}
+
+/// Reads a file of multiple-choice documents; the distribution is named after the file.
+///
+/// # Errors
+/// A file that cannot be read, a file without documents, or the first line that has none of the
+/// forms above, by number.
+///
+/// # Examples
+/// ```
+/// use relscale_cli::readers::multiple_choice::{self, Fields};
+/// use relscale::distribution::{Content, Distribution};
+///
+/// let path = std::env::temp_dir().join("relscale-doc-choice.jsonl");
+/// std::fs::write(&path, r#"{"query": "2 + 2 =", "choices": ["5", "4"], "gold": "4"}"#)?;
+/// let sums = multiple_choice::from_jsonl(&path, &Fields::default())?;
+/// let item = sums.item(0)?;
+/// let Content::Choices { choices, gold, .. } = &item.content else { panic!() };
+/// assert_eq!((choices[0].as_str(), *gold), (" 5", 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn from_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Items, Error> {
+    let path = path.as_ref();
+    let mut items = Vec::new();
+    let mut seen = Ids::default();
+    each_line(path, |number, line: Map<String, Value>| {
+        let item = item(&line, fields, number)?;
+        seen.insert(&item.id, number)?;
+        item.check().map_err(|e| e.to_string())?;
+        items.push(item);
+        Ok::<(), String>(())
+    })?;
+    if items.is_empty() {
+        return Err(Error::format(path, "no documents"));
+    }
+    Items::new(stem(path), items)
+}
+
+fn item(line: &Map<String, Value>, fields: &Fields, number: usize) -> Result<Item, String> {
+    let sample = line.contains_key("arguments");
+    let id = if sample { "doc_id" } else { &fields.id };
+    let id = name(line, id)?.unwrap_or_else(|| number.to_string());
+    let cluster = match &fields.cluster {
+        None => id.clone(),
+        Some(field) => {
+            // The harness keeps the document's own fields under `doc`.
+            let doc = line.get("doc").and_then(Value::as_object);
+            let doc = doc.filter(|_| sample).unwrap_or(line);
+            name(doc, field)?.ok_or_else(|| format!("no `{field}`"))?
+        }
+    };
+    let content = if sample {
+        requests(line)?
+    } else if line.contains_key("doc_to_text") {
+        let names = ["doc_to_text", "doc_to_choice", "doc_to_target"];
+        document(line, names, &fields.delimiter)?
+    } else {
+        let names = [&fields.query, &fields.choices, &fields.gold].map(String::as_str);
+        document(line, names, &fields.delimiter)?
+    };
+    Ok(Item {
+        id,
+        cluster,
+        content,
+    })
+}
+
+/// A query, choices and the right one.
+fn document(
+    line: &Map<String, Value>,
+    [query, choices, gold]: [&str; 3],
+    delimiter: &str,
+) -> Result<Content, String> {
+    let context = match line.get(query) {
+        Some(Value::String(context)) => context.clone(),
+        _ => return Err(format!("no `{query}` that is a string")),
+    };
+    let list = line.get(choices).and_then(Value::as_array);
+    let list: Option<Vec<&str>> = list.and_then(|l| l.iter().map(Value::as_str).collect());
+    let Some(list) = list else {
+        return Err(format!("no `{choices}` that is a list of strings"));
+    };
+    if let Some(empty) = list.iter().position(|choice| choice.is_empty()) {
+        return Err(format!("choice {empty} is empty"));
+    }
+    let gold = target(line.get(gold), &list).map_err(|m| format!("`{gold}`: {m}"))?;
+    Ok(Content::Choices {
+        context,
+        choices: list.iter().map(|c| format!("{delimiter}{c}")).collect(),
+        gold,
+        unconditional: None,
+    })
+}
+
+/// The requests of a sample: lists or objects `gen_args_<n>` of context and continuation.
+fn requests(line: &Map<String, Value>) -> Result<Content, String> {
+    let pair = |request: &Value| -> Option<(String, String)> {
+        let part = |list: usize, name: &str| {
+            let part = request.get(list).or_else(|| request.get(name))?;
+            part.as_str().map(str::to_owned)
+        };
+        Some((part(0, "arg_0")?, part(1, "arg_1")?))
+    };
+    let pairs: Option<Vec<_>> = match &line["arguments"] {
+        Value::Array(list) => list.iter().map(pair).collect(),
+        Value::Object(object) => (0..object.len())
+            .map(|n| pair(object.get(&format!("gen_args_{n}"))?))
+            .collect(),
+        _ => None,
+    };
+    let pairs = pairs.ok_or("`arguments` is not a list of contexts and continuations")?;
+    // Requests with an empty context are the harness's unconditional ones.
+    let unconditional = pairs.iter().any(|(context, _)| context.is_empty())
+        && pairs.iter().any(|(context, _)| !context.is_empty());
+    let asked = pairs
+        .iter()
+        .filter(|(c, _)| !unconditional || !c.is_empty());
+    let Some((context, _)) = asked.clone().next() else {
+        return Err("`arguments` is empty".to_owned());
+    };
+    if asked.clone().any(|(other, _)| other != context) {
+        return Err("the requests have different contexts".to_owned());
+    }
+    let choices: Vec<String> = asked.map(|(_, choice)| choice.clone()).collect();
+    let texts: Vec<&str> = choices.iter().map(|c| c.trim_start()).collect();
+    let gold = target(line.get("target"), &texts).map_err(|m| format!("`target`: {m}"))?;
+    Ok(Content::Choices {
+        context: context.clone(),
+        choices,
+        gold,
+        unconditional: unconditional.then(String::new),
+    })
+}
+
+/// The index of the right choice, given as that or as its text.
+fn target(gold: Option<&Value>, choices: &[&str]) -> Result<usize, String> {
+    let k = choices.len();
+    let index = match gold {
+        Some(Value::Number(n)) => n.as_u64().and_then(|n| usize::try_from(n).ok()),
+        Some(Value::String(text)) => {
+            let text = text.as_str();
+            let exact = choices.iter().position(|choice| *choice == text);
+            exact.or_else(|| text.trim().parse().ok())
+        }
+        _ => return Err("missing".to_owned()),
+    };
+    index
+        .filter(|index| *index < k)
+        .ok_or_else(|| format!("{} is not one of {k} choices", gold.unwrap_or(&Value::Null)))
+}

@@ -1,0 +1,212 @@
+//! Running text: corpora as JSON lines, plain files, and a folder of regions.
+//!
+//! A document is an item and its own cluster, unless a field names another (an author, a speaker).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Ids, csv_error, entries, files, name, stem};
+use relscale::Error;
+use relscale::distribution::jsonl::each_line;
+use relscale::distribution::{Content, Distribution, Item, Items};
+
+/// Names of the fields of a corpus in JSON lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fields {
+    /// The text.
+    pub text: String,
+    /// The id of a document; where a line has none, its number is the id.
+    pub id: String,
+    /// What documents that are not independent have in common; `None` makes each its own cluster.
+    pub cluster: Option<String>,
+}
+
+impl Default for Fields {
+    /// `text` and `id`.
+    fn default() -> Self {
+        Self {
+            text: "text".to_owned(),
+            id: "id".to_owned(),
+            cluster: None,
+        }
+    }
+}
+
+/// Reads a corpus in JSON lines; the distribution is named after the file.
+///
+/// # Errors
+/// A file that cannot be read, a file without documents, or the first line without a text, with an
+/// empty one or with the id of another, by number.
+///
+/// # Examples
+/// ```
+/// use relscale_cli::readers::texts::{self, Fields};
+/// use relscale::distribution::Distribution;
+///
+/// let path = std::env::temp_dir().join("relscale-doc-corpus.jsonl");
+/// std::fs::write(&path, r#"{"body": "Once upon a time", "author": "Anon"}"#)?;
+/// let fields = Fields {
+///     text: "body".into(),
+///     cluster: Some("author".into()),
+///     ..Fields::default()
+/// };
+/// let corpus = texts::from_jsonl(&path, &fields)?;
+/// assert_eq!((corpus.len(), corpus.item(0)?.cluster.as_str()), (1, "Anon"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn from_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Items, Error> {
+    let path = path.as_ref();
+    let mut items = Vec::new();
+    let mut seen = Ids::default();
+    each_line(path, |number, mut line: Map<String, Value>| {
+        let id = name(&line, &fields.id)?.unwrap_or_else(|| number.to_string());
+        seen.insert(&id, number)?;
+        let cluster = match &fields.cluster {
+            None => id.clone(),
+            Some(field) => name(&line, field)?.ok_or_else(|| format!("no `{field}`"))?,
+        };
+        let text = match line.remove(&fields.text) {
+            Some(Value::String(text)) if !text.is_empty() => text,
+            Some(Value::String(_)) => return Err(format!("`{}` is empty", fields.text)),
+            _ => return Err(format!("no `{}` that is a string", fields.text)),
+        };
+        items.push(Item {
+            id,
+            cluster,
+            content: Content::Text(text),
+        });
+        Ok(())
+    })?;
+    if items.is_empty() {
+        return Err(Error::format(path, "no documents"));
+    }
+    Items::new(stem(path), items)
+}
+
+/// Reads a plain text file as one document, or the `.txt` files of a folder as one each; the
+/// distribution is named after the file or folder.
+///
+/// # Errors
+/// A folder without such files, a file that cannot be read, is not UTF-8 or is empty.
+pub fn from_plain(path: impl AsRef<Path>) -> Result<Items, Error> {
+    let path = path.as_ref();
+    let (name, documents) = if path.is_dir() {
+        let name = path
+            .file_name()
+            .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        (name, files(path, "txt")?)
+    } else {
+        (stem(path), vec![path.to_owned()])
+    };
+    if documents.is_empty() {
+        return Err(Error::format(path, "no file `.txt`"));
+    }
+    let mut items = Vec::with_capacity(documents.len());
+    for document in documents {
+        let bytes = fs::read(&document).map_err(|e| Error::io(&document, e))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|e| Error::format(&document, format!("not UTF-8: {}", e.utf8_error())))?;
+        if text.is_empty() {
+            return Err(Error::format(&document, "the text is empty"));
+        }
+        let id = stem(&document);
+        items.push(Item {
+            id: id.clone(),
+            cluster: id,
+            content: Content::Text(text),
+        });
+    }
+    Items::new(name, items)
+}
+
+/// The regions (or dialects, genres, speakers) of a folder, in the order of their names: a
+/// sub-folder of `.txt` files each, or a file `<region>.jsonl` each.
+///
+/// # Errors
+/// A folder without regions, a region that comes twice, and whatever [`from_jsonl`] and
+/// [`from_plain`] refuse.
+pub fn regions(dir: impl AsRef<Path>, fields: &Fields) -> Result<Vec<Items>, Error> {
+    let dir = dir.as_ref();
+    let mut found: BTreeMap<String, Items> = BTreeMap::new();
+    for path in entries(dir)? {
+        let items = if path.is_dir() {
+            from_plain(&path)?
+        } else if path.extension().is_some_and(|e| e == "jsonl") {
+            from_jsonl(&path, fields)?
+        } else {
+            continue;
+        };
+        let name = items.name().to_owned();
+        if found.insert(name, items).is_some() {
+            return Err(Error::format(path, "a folder and a file of this name"));
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::format(dir, "neither folders of texts nor `.jsonl`"));
+    }
+    Ok(found.into_values().collect())
+}
+
+/// A number for each distribution from a table whose first column is its name (internet users of a
+/// region, say), as [`fit::Options::covariate`](crate::fit::Options) takes it.
+///
+/// Rows with an empty cell are left out.
+///
+/// # Errors
+/// A table that cannot be read, has no such column, names a distribution twice or holds something
+/// that is not a finite number, by line and column.
+///
+/// # Examples
+/// ```
+/// use relscale_cli::readers::texts::covariate;
+///
+/// let path = std::env::temp_dir().join("relscale-doc-covariates.csv");
+/// std::fs::write(&path, "region,log_users\nUSA,8.5\nNGA,7.9\n")?;
+/// assert_eq!(covariate(&path, "log_users")?["NGA"], 7.9);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn covariate(path: impl AsRef<Path>, column: &str) -> Result<BTreeMap<String, f64>, Error> {
+    let path = path.as_ref();
+    let mut rows = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_path(path)
+        .map_err(|e| csv_error(path, &e))?;
+    let header = rows.headers().map_err(|e| csv_error(path, &e))?;
+    let place = header.iter().skip(1).position(|name| name == column);
+    let Some(place) = place.map(|p| p + 1) else {
+        return Err(Error::Line {
+            path: path.to_owned(),
+            line: 1,
+            message: format!("no column `{column}` after the first"),
+        });
+    };
+    let mut values = BTreeMap::new();
+    for row in rows.records() {
+        let row = row.map_err(|e| csv_error(path, &e))?;
+        let error = |message: String| Error::Line {
+            path: path.to_owned(),
+            line: row.position().map_or(0, |p| p.line() as usize),
+            message,
+        };
+        let name = row.get(0).unwrap_or_default();
+        let cell = row.get(place).unwrap_or_default();
+        if cell.is_empty() {
+            continue;
+        }
+        let value = cell.parse::<f64>().ok().filter(|v| v.is_finite());
+        let Some(value) = value else {
+            return Err(error(format!(
+                "column `{column}`: `{cell}` is not a number"
+            )));
+        };
+        if values.insert(name.to_owned(), value).is_some() {
+            return Err(error(format!("`{name}` comes twice")));
+        }
+    }
+    Ok(values)
+}

@@ -1,0 +1,179 @@
+//! Files from strangers for the readers of benchmarks: they are read or refused with an error that
+//! names them, and never allocate more than a multiple of their own size.
+
+#[path = "../../tests/common/bounded.rs"]
+mod bounded;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bounded::{alone, bounded, repeated};
+use relscale::Error;
+use relscale::ladder::{Ladder, Run};
+use relscale_cli::readers::harness::{Measure, Samples};
+use relscale_cli::readers::{matched, multiple_choice, texts};
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("relscale-hostile-readers-{}-{name}", std::process::id());
+        let folder = Self(std::env::temp_dir().join(name));
+        fs::create_dir_all(&folder.0).unwrap();
+        folder
+    }
+
+    fn write(&self, file: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        fs::write(self.0.join(file), bytes).unwrap();
+        self.0.join(file)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn lines(path: &Path, what: &str) {
+    let size = fs::metadata(path).unwrap().len() as usize;
+    let results = [
+        bounded(what, size, || matched::from_jsonl(path).map(drop)),
+        bounded(what, size, || {
+            multiple_choice::from_jsonl(path, &multiple_choice::Fields::default()).map(drop)
+        }),
+        bounded(what, size, || {
+            texts::from_jsonl(path, &texts::Fields::default()).map(drop)
+        }),
+    ];
+    for error in results.into_iter().filter_map(Result::err) {
+        // Where nothing is read, nothing was there.
+        let named = matches!(
+            error,
+            Error::Line { line: 1 | 2, .. } | Error::Format { .. }
+        );
+        assert!(named, "{what}: {error}");
+    }
+}
+
+#[test]
+fn items_in_lines() {
+    let _alone = alone();
+    let folder = Folder::new("lines");
+    let mb = 1 << 20;
+    for (what, line) in [
+        ("a line without end", "a".repeat(8 * mb)),
+        (
+            "a string without end",
+            repeated(r#"{"id": ""#, "a", "", 8 * mb),
+        ),
+        (
+            "a text of megabytes",
+            repeated(r#"{"id": 1, "text": ""#, "a", r#""}"#, 8 * mb),
+        ),
+        ("arrays in arrays", repeated(r#"{"id": "#, "[", "", mb)),
+        (
+            "lists for an id",
+            repeated(r#"{"id": ["#, "[],", "[]]}", mb),
+        ),
+        (
+            "tokens",
+            repeated(r#"{"id": 1, "tokens": ["#, "1,", "1]}", mb),
+        ),
+        (
+            "empty choices",
+            repeated(
+                r#"{"id": 1, "gold": 0, "context": "", "choices": ["#,
+                r#""","#,
+                r#"""]}"#,
+                mb,
+            ),
+        ),
+        (
+            "empty choices of tokens",
+            repeated(
+                r#"{"id": 1, "gold": 0, "context_tokens": [], "choices_tokens": ["#,
+                "[],",
+                "[]]}",
+                mb,
+            ),
+        ),
+        (
+            "what is ignored",
+            repeated(r#"{"id": 1, "text": "a", "x": ["#, "[],", "[]]}", mb),
+        ),
+        (
+            "a gold beyond the choices",
+            r#"{"id": 1, "context": "", "choices": ["a"], "gold": 18446744073709551615}"#
+                .to_owned(),
+        ),
+    ] {
+        let path = folder.write("items.jsonl", format!("{line}\n"));
+        lines(&path, what);
+    }
+    let path = folder.write(
+        "items.jsonl",
+        r#"{"id": 1, "text": "a"}"#.to_owned() + "\n" + r#"{"id": 1, "text": "a"}"#,
+    );
+    lines(&path, "ids that come again");
+    let short = (0..50_000)
+        .map(|i| format!("{{\"id\":{i},\"text\":\"a\"}}\n"))
+        .collect::<String>();
+    lines(
+        &folder.write("items.jsonl", short),
+        "short lines without end",
+    );
+}
+
+#[test]
+fn samples_of_the_harness() {
+    let _alone = alone();
+    let mb = 1 << 20;
+    let rest = r#""doc": {}, "filter": "none", "target": "0", "doc_id": 0"#;
+    for (what, line) in [
+        ("arrays in arrays", repeated(r#"{"doc_id": "#, "[", "", mb)),
+        ("a line without end", "a".repeat(8 * mb)),
+        (
+            "lists for an id",
+            repeated(r#"{"doc_id": ["#, "[],", "[]]}", mb),
+        ),
+        (
+            "responses without end",
+            format!(
+                "{{{rest}, {}",
+                repeated(r#""filtered_resps": ["#, "0,", "0]}", mb)
+            ),
+        ),
+        (
+            "no number",
+            format!(r#"{{{rest}, "filtered_resps": ["nan", "inf"]}}"#),
+        ),
+        (
+            "a target beyond the responses",
+            r#"{"doc_id": 0, "target": 1e18, "filtered_resps": ["0", "0"]}"#.to_owned(),
+        ),
+    ] {
+        for measure in [
+            Measure::ChoiceNats,
+            Measure::AnswerBitsPerByte,
+            Measure::TextBitsPerByte,
+        ] {
+            let mut builder = Ladder::builder();
+            builder.run(Run::new("r", "c", 1.0, 1.0, 1.0, 1.0)).unwrap();
+            let samples = Samples {
+                run: "r",
+                distribution: "d",
+                measure,
+                cluster_field: None,
+                file: "samples.jsonl",
+            };
+            let result = bounded(what, line.len(), || {
+                samples.read(line.as_bytes(), &mut builder)
+            });
+            match result {
+                Err(e) => assert!(e.to_string().contains("samples.jsonl"), "{what}: {e}"),
+                Ok(_) => assert_eq!(what, "responses without end"),
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Lines about one corpus: its design, refused budgets, heterogeneity and covariate.
+
+use std::fmt;
+
+use super::format::{interval_of, number, p_phrase, signed};
+use crate::fit::{Analysis, CorpusReport};
+
+/// Design, runs, scales and the frontier.
+pub(super) fn heading(f: &mut fmt::Formatter<'_>, corpus: &CorpusReport) -> fmt::Result {
+    let (least, most) = ends(&corpus.scales);
+    writeln!(f)?;
+    write!(
+        f,
+        "Corpus {}: {}, {} runs, {} scales from {least:.3e} to {most:.3e}, F0 = {:.3e}",
+        corpus.corpus,
+        corpus.design.as_str(),
+        corpus.runs,
+        corpus.scales.len(),
+        corpus.reference_flops,
+    )?;
+    if let Some(frontier) = &corpus.frontier {
+        write!(
+            f,
+            ", N* ~ F^{:.3} (scatter {:.3} nats)",
+            frontier.exponent.value, frontier.residual_sd
+        )?;
+    }
+    writeln!(f)
+}
+
+/// Budgets that could not be read, with the reason.
+pub(super) fn refused_budgets(f: &mut fmt::Formatter<'_>, corpus: &CorpusReport) -> fmt::Result {
+    for refused in &corpus.refused_budgets {
+        let budget = refused.budget.map_or(String::new(), |b| format!("{b:.3e}"));
+        writeln!(f, "  budget {budget} left out: {}", refused.reason)?;
+    }
+    Ok(())
+}
+
+/// How much the exponents of the corpus differ between distributions.
+pub(super) fn heterogeneity(
+    f: &mut fmt::Formatter<'_>,
+    analysis: &Analysis,
+    corpus: &CorpusReport,
+) -> fmt::Result {
+    let found = analysis.heterogeneity.iter();
+    for h in found.filter(|h| h.corpus == corpus.corpus) {
+        writeln!(
+            f,
+            "  heterogeneity of {} distributions: {}, τ = {}, I² = {:.0} %{}",
+            h.distributions,
+            p_phrase(h.p_value),
+            number(h.tau),
+            100.0 * h.i_squared,
+            if h.approximate { " (approximate)" } else { "" },
+        )?;
+    }
+    Ok(())
+}
+
+/// The slope of the exponents on a covariate of the distributions.
+pub(super) fn covariate(
+    f: &mut fmt::Formatter<'_>,
+    analysis: &Analysis,
+    corpus: &CorpusReport,
+) -> fmt::Result {
+    let found = analysis.covariate.iter();
+    for slope in found.filter(|s| s.corpus == corpus.corpus) {
+        writeln!(
+            f,
+            "  slope on the covariate: {} {} for these distributions{}",
+            signed(slope.fixed.value),
+            interval_of(slope.fixed.lower, slope.fixed.upper),
+            slope.sample.map_or(String::new(), |s| format!(
+                "; {} {} with distributions as a sample",
+                signed(s.value),
+                interval_of(s.lower, s.upper)
+            )),
+        )?;
+    }
+    Ok(())
+}
+
+/// Least and greatest; NaN for none.
+fn ends(values: &[f64]) -> (f64, f64) {
+    values
+        .iter()
+        .fold((f64::NAN, f64::NAN), |(a, b), v| (a.min(*v), b.max(*v)))
+}

@@ -1,0 +1,131 @@
+//! The table of relative laws of one corpus and the notes under it.
+
+use std::fmt::{self, Write};
+
+use super::format::{Table, interval_of, number, p_phrase, p_value, signed};
+use crate::fit::{Analysis, CorpusReport, Flag, RelativeLaw};
+
+/// Relative laws, misfits of their size profiles and the intervals asked for beside the first.
+pub(super) fn table(
+    f: &mut fmt::Formatter<'_>,
+    analysis: &Analysis,
+    corpus: &CorpusReport,
+    flags: &[Flag],
+) -> fmt::Result {
+    let laws: Vec<&RelativeLaw> = analysis
+        .laws
+        .iter()
+        .filter(|l| l.corpus == corpus.corpus)
+        .collect();
+    let mut table = Table::new(&[
+        "treatment",
+        "Δβ",
+        "interval",
+        "%/decade",
+        "γ at F0",
+        "p",
+        "Holm p",
+        "BH q",
+        "verdict",
+        "flags",
+    ]);
+    for law in &laws {
+        table.row(law_row(law, flags));
+    }
+    f.write_str(&table.render())?;
+    f.write_str(&misfits(&laws, corpus))?;
+    f.write_str(&second_intervals(&laws))
+}
+
+/// Flags are given by their number in the list below the tables.
+fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
+    let d = &law.delta_beta;
+    let flags: Vec<String> = law
+        .flags
+        .iter()
+        .filter_map(|flag| flags.iter().position(|f| f == flag))
+        .map(|k| (k + 1).to_string())
+        .collect();
+    vec![
+        law.treatment.clone(),
+        signed(d.value),
+        interval_of(d.lower, d.upper),
+        format!("{:+.2}", law.percent_per_decade.value),
+        format!("{:.4}", law.gamma.value),
+        p_value(d.p_value),
+        p_value(law.multiplicity.holm_p),
+        p_value(law.multiplicity.bh_q),
+        law.verdict.as_str().to_owned(),
+        flags.join(" "),
+    ]
+}
+
+/// What tells that size profiles are not the polynomials they are read from, a line each.
+fn misfits(laws: &[&RelativeLaw], corpus: &CorpusReport) -> String {
+    let mut text = String::new();
+    let frontier = corpus.frontier.as_ref();
+    let of_laws = laws
+        .iter()
+        .map(|l| (l.treatment.as_str(), l.diagnostics.lack_of_fit));
+    let aggregate = frontier.map(|f| ("the aggregate", f.lack_of_fit));
+    for (name, test) in of_laws.chain(aggregate) {
+        if let Some(t) = test.filter(|t| t.p_value < 0.05) {
+            let _ = writeln!(
+                text,
+                "  lack of fit of {name} against seeds: F({}, {}) = {:.2}, {}",
+                t.df,
+                t.pure_df,
+                t.f,
+                p_phrase(t.p_value)
+            );
+        }
+    }
+    let of_laws = laws
+        .iter()
+        .map(|l| (l.treatment.as_str(), l.diagnostics.next_power));
+    let aggregate = frontier.map(|f| ("the aggregate", f.next_power));
+    for (name, test) in of_laws.chain(aggregate) {
+        if let Some(t) = test.filter(|t| t.p_value < 0.05) {
+            let _ = writeln!(
+                text,
+                "  next power of {name}: (ln N)^{} with {}, F({}, {}) = {:.2}, {}",
+                t.power,
+                number(t.coefficient),
+                t.df,
+                t.residual_df,
+                t.f,
+                p_phrase(t.p_value)
+            );
+        }
+    }
+    text
+}
+
+/// Intervals that the options ask for beside the first.
+fn second_intervals(laws: &[&RelativeLaw]) -> String {
+    let mut table = Table::new(&[
+        "treatment",
+        "crossed bootstrap",
+        "error of ends",
+        "largest |t|",
+    ]);
+    for law in laws {
+        if law.alternatives.crossed_bootstrap.is_none() && law.multiplicity.max_t.is_none() {
+            continue;
+        }
+        let none = || "-".to_owned();
+        let b = law.alternatives.crossed_bootstrap.as_ref();
+        table.row(vec![
+            law.treatment.clone(),
+            b.map_or_else(none, |b| interval_of(b.lower.value, b.upper.value)),
+            b.map_or_else(none, |b| {
+                let (low, high) = (b.lower.monte_carlo_error, b.upper.monte_carlo_error);
+                format!("{low:.5}, {high:.5}")
+            }),
+            law.multiplicity
+                .max_t
+                .map_or_else(none, |i| interval_of(i.lower, i.upper)),
+        ]);
+    }
+    table.render()
+}
