@@ -44,7 +44,6 @@ mod absolute_law;
 mod alternatives;
 mod analyze;
 mod between;
-
 mod comparison;
 mod contrast;
 mod corpus;
