@@ -46,7 +46,7 @@ pub mod meta;
 pub mod mixed;
 pub mod multiplicity;
 mod options;
-pub mod planning;
+pub mod power;
 pub mod quantile;
 pub mod regression;
 pub mod resample;

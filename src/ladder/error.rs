@@ -1,8 +1,10 @@
-//! What can be wrong with a ladder.
+//! Reasons to refuse a ladder.
 
 use std::fmt;
 
-/// Why a ladder was refused. Every variant names the run, the distribution or the line.
+use super::run::{GREATEST_FLOPS_RATIO, LEAST_FLOPS_RATIO};
+
+/// The reason why a ladder was refused. Every variant names the run, the distribution or the line.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum LadderError {
@@ -12,7 +14,7 @@ pub enum LadderError {
         table: String,
         /// Line, counted from 1, where it is known.
         line: Option<u64>,
-        /// What was wrong.
+        /// The complaint.
         message: String,
     },
     /// The table lacks a column.
@@ -24,6 +26,15 @@ pub enum LadderError {
         /// The columns there are.
         found: Vec<String>,
     },
+    /// A column whose name is nearly that of one that is read: it would be ignored in silence.
+    MisspeltColumn {
+        /// Name of the table.
+        table: String,
+        /// Name of the column.
+        column: String,
+        /// The name that is read.
+        meant: &'static str,
+    },
     /// A field that does not parse or is outside its domain.
     Field {
         /// Name of the table.
@@ -34,7 +45,7 @@ pub enum LadderError {
         column: &'static str,
         /// The text found.
         value: String,
-        /// What was expected.
+        /// Description of the values that are accepted.
         expected: &'static str,
     },
     /// A row that repeats an earlier one.
@@ -96,6 +107,17 @@ pub enum LadderError {
         /// Its value.
         value: f64,
     },
+    /// FLOPs that cannot be those of training this many parameters on this many tokens.
+    Flops {
+        /// The run.
+        run: String,
+        /// Its FLOPs.
+        flops: f64,
+        /// Its parameters.
+        params: f64,
+        /// Its training tokens.
+        tokens: f64,
+    },
     /// A loss or weight outside its domain.
     ScoreField {
         /// The run.
@@ -118,7 +140,7 @@ pub enum LadderError {
     },
     /// Nothing in the ladder.
     Empty {
-        /// What there is none of.
+        /// The missing kind.
         what: &'static str,
     },
     /// Reading or writing failed.
@@ -158,6 +180,15 @@ impl fmt::Display for LadderError {
                     found => f.write_str(&found.join(", ")),
                 }
             }
+            Self::MisspeltColumn {
+                table,
+                column,
+                meant,
+            } => write!(
+                f,
+                "{table}, line 1: a column {column:?} is not read; name it {meant:?} if that is meant, \
+                 or something less like it"
+            ),
             Self::Field {
                 table,
                 line,
@@ -199,6 +230,19 @@ impl fmt::Display for LadderError {
             Self::RunField { run, what, value } => write!(
                 f,
                 "{what} of run {run:?} is {value}, expected a positive number"
+            ),
+            Self::Flops {
+                run,
+                flops,
+                params,
+                tokens,
+            } => write!(
+                f,
+                "run {run:?} has {flops:e} FLOPs for {params:e} parameters and {tokens:e} tokens, {:.1e} \
+                 per parameter and token (training: about 6; accepted: {LEAST_FLOPS_RATIO} to \
+                 {GREATEST_FLOPS_RATIO}); if the axis is not training compute, the FLOP convention is \
+                 \"other\"",
+                flops / params / tokens
             ),
             Self::ScoreField {
                 run,
