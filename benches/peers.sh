@@ -24,7 +24,7 @@ if ! "$venv/bin/python" -c 'import lm_eval' 2>/dev/null; then
     pip datasets==5.2.0 evaluate==0.4.6 jsonlines more-itertools pytablewriter rouge-score \
         sacrebleu scikit-learn sqlitedict word2number zstandard dill jinja2 psutil
 fi
-cargo build --quiet --release --manifest-path "$root/Cargo.toml" --example score
+cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p relscale-cli
 # For this processor, as candle's own instructions say.
 RUSTFLAGS='-C target-cpu=native' cargo build --quiet --release \
     --manifest-path "$root/benches/peers/candle/Cargo.toml" --target-dir "$root/target/peers/candle"

@@ -89,13 +89,6 @@ pub enum Error {
         /// Bytes it may take.
         limit: u64,
     },
-    /// A unit of a plan could not be scored or is not as it should be.
-    Unit {
-        /// Name of the unit.
-        unit: String,
-        /// What went wrong with it.
-        source: Box<Error>,
-    },
     /// An option has a value that makes no sense.
     Option {
         /// Name of the option.
@@ -193,7 +186,6 @@ impl fmt::Display for Error {
                     "{path}: takes {estimate} bytes of memory, the limit is {limit}"
                 )
             }
-            Self::Unit { unit, source } => write!(f, "unit `{unit}`: {source}"),
             Self::Option { option, message } => write!(f, "option `{option}`: {message}"),
         }
     }
@@ -203,7 +195,6 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
-            Self::Unit { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 //! # Agreement with lm-evaluation-harness
 //! With [`Bos::First`] and the harness's prefix token, `truncate`, and a whole window as stride,
 //! log-likelihoods are those of the harness's `hf` model up to rounding
-//! (`tests/harness_agreement/`). What differs, on purpose:
+//! (`cli/tests/harness_agreement/`). What differs, on purpose:
 //! - Whether the first token of a text is scored. The harness puts a token before a rolling text
 //!   whatever the checkpoint's tokenizer does, and twice where that does it too;
 //!   [`Bos::ModelDefault`] does what the tokenizer does.

@@ -8,7 +8,7 @@
 //!
 //! # From losses
 //! A CSV file of losses, of your own evaluation or of any other ([`Ladder::from_csv`] has the
-//! columns, [`ladder::harness`] reads what lm-evaluation-harness logs):
+//! columns):
 //! ```
 //! use relscale::fit::{Options, analyze};
 //! use relscale::ladder::Ladder;

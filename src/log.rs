@@ -449,7 +449,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Writes a file beside `path` that takes its place once it is whole and on the disk. What is there
 /// and is no file, such as a pipe, is written to as it is.
-fn replace(path: &Path, write: impl FnOnce(&File) -> Result<(), Error>) -> Result<(), Error> {
+fn replace<E: From<Error>>(
+    path: &Path,
+    write: impl FnOnce(&File) -> Result<(), E>,
+) -> Result<(), E> {
     // The file a link points to is what the caller means, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if target.exists() && !target.is_file() {
@@ -461,7 +464,7 @@ fn replace(path: &Path, write: impl FnOnce(&File) -> Result<(), Error>) -> Resul
     let file = File::create(&temporary).map_err(io)?;
     let done = write(&file).and_then(|()| {
         file.sync_all().map_err(io)?;
-        fs::rename(&temporary, &target).map_err(|e| Error::io(path, e))
+        fs::rename(&temporary, &target).map_err(|e| Error::io(path, e).into())
     });
     if done.is_ok() {
         sync_folder(&target);

@@ -16,15 +16,15 @@ cargo test --test reproducibility --target $target
 # Of the conformance tests those of this backend; the names of the others begin otherwise.
 cargo test --test conformance --target $target -- cpu
 
-cargo build --release --example score
-cargo build --release --example score --target $target
+cargo build --release -p relscale-cli
+cargo build --release -p relscale-cli --target $target
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 head -4 suite/texts/english-help.jsonl >"$out/items.jsonl"
 for checkpoint in $(find suite/checkpoints -name model.safetensors | sort | sed -n '1p;$p' | xargs dirname); do
     options=(--checkpoint "$checkpoint" --items "$out/items.jsonl" --per-token)
-    target/release/examples/score "${options[@]}" --out "$out/here.jsonl"
-    $emulate target/$target/release/examples/score "${options[@]}" --out "$out/there.jsonl"
+    target/release/relscale score "${options[@]}" --out "$out/here.jsonl"
+    $emulate target/$target/release/relscale score "${options[@]}" --out "$out/there.jsonl"
     cmp "$out/here.jsonl" "$out/there.jsonl"
 done
 echo "the same bytes"

@@ -52,7 +52,7 @@ fn sequences(choices: &[String], values: &[Vec<f64>]) -> Vec<Sequence> {
 
 #[test]
 fn scorers_are_those_of_the_harness() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/harness/scorers.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/scorers.json");
     let items: Vec<Value> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     assert!(items.len() >= 60);
     let mut right = [0.0; 4];

@@ -59,7 +59,7 @@ def run(command):
 
 def ours(args, checkpoint, items, out):
     output, peak = run([
-        ROOT / "target/release/examples/score", "--checkpoint", checkpoint, "--items", items, "--out", out,
+        ROOT / "target/release/relscale", "score", "--checkpoint", checkpoint, "--items", items, "--out", out,
         "--threads", args.threads, "--repeat", args.runs + 1, "--per-token",
     ])
     seconds = [float(s) for s in re.findall(r"tokens in ([0-9.]+) s", output)]

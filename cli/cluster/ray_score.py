@@ -1,10 +1,10 @@
 """Scores a planned study on a Ray cluster.
 
-    units plan study.json /shared/study
-    python ray_score.py /shared/study --units /shared/bin/units
-    units merge /shared/study --out scores.csv
+    relscale study plan study.json /shared/study
+    python ray_score.py /shared/study --relscale /shared/bin/relscale
+    relscale study merge /shared/study --out scores.csv
 
-Every task runs `units run` on some units of one checkpoint. A task whose node is lost is run again
+Every task runs `relscale study run` on some units of one checkpoint. A task whose node is lost is run again
 on another; what is finished is not scored again, and neither is what a killed task had recorded.
 Started again, the driver does what is left. It exits with 1 where units failed, each named.
 """
@@ -18,9 +18,9 @@ import time
 import ray
 
 
-def listed(units, folder, *options):
+def listed(relscale, folder, *options):
     """Name and FLOPs of the units of a folder."""
-    command = [units, "list", folder, *options]
+    command = [relscale, "study", "list", folder, *options]
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     fields = [line.split(None, 3) for line in lines.splitlines()]
     return [(name, float(flops)) for _, flops, name, *_ in fields]
@@ -64,7 +64,7 @@ def score(command, attempts, pause):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="the folder of the plan, the same on every node")
-    parser.add_argument("--units", default="units", help="the program, the same on every node")
+    parser.add_argument("--relscale", default="relscale", help="the program, the same on every node")
     parser.add_argument("--address", default="auto", help="of the Ray cluster")
     parser.add_argument("--cpus", type=int, default=1, help="cores of a task")
     parser.add_argument("--gpus", type=float, default=0, help="GPUs of a task (a cuda backend)")
@@ -73,15 +73,15 @@ def main():
     parser.add_argument("--retries", type=int, default=10, help="how many lost nodes a task outlives")
     options = parser.parse_args()
 
-    largest = max(flops for _, flops in listed(options.units, options.folder))
-    work = bundles(listed(options.units, options.folder, "--left"), largest)
+    largest = max(flops for _, flops in listed(options.relscale, options.folder))
+    work = bundles(listed(options.relscale, options.folder, "--left"), largest)
     ray.init(address=options.address)
     task = ray.remote(score).options(
         num_cpus=options.cpus, num_gpus=options.gpus, max_retries=options.retries
     )
     running = {}
     for names, cost in work:
-        command = [options.units, "run", options.folder, *names, "--threads", str(options.cpus)]
+        command = [options.relscale, "study", "run", options.folder, *names, "--threads", str(options.cpus)]
         running[task.remote(command, options.attempts, options.pause)] = (names, cost)
     total, done, failed = sum(cost for _, cost in work), 0.0, 0
     print(f"{len(work)} tasks", flush=True)
@@ -101,7 +101,7 @@ def main():
             left = len(running)
             print(f"{100 * done / total:.0f}% of the FLOPs done, {left} tasks left", flush=True)
     if failed:
-        sys.exit(f"{failed} tasks failed; `{options.units} list {options.folder} --left` says why")
+        sys.exit(f"{failed} tasks failed; `{options.relscale} study list {options.folder} --left` says why")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 //! `suite/`: knowledge domains, regional English, and behaviours of risk.
 //!
 //! ```sh
-//! cargo run --release --example case_studies -- --data DIR --out DIR
+//! cargo run --release -p relscale-cli --example case_studies -- --data DIR --out DIR
 //! ```
 //!
 //! The data are read from `DIR/evals/mmlu`, `DIR/evals/anthropic-evals`, `DIR/texts/domains-masc`,

@@ -1,7 +1,7 @@
 //! Converts the public OLMo ladder (one row per run, one column per evaluation) to the long form.
 //!
 //! ```text
-//! cargo run --release --example convert_olmo -- olmo-ladder.csv olmo-long.csv
+//! cargo run --release -p relscale-cli --example convert_olmo -- olmo-ladder.csv olmo-long.csv
 //! cargo run --release --example fit -- --scores olmo-long.csv --baseline c4_en --aggregate pile
 //! ```
 //!

@@ -4,4 +4,4 @@ pub mod fit;
 pub mod ladder;
 pub mod plan;
 pub mod score;
-pub mod units;
+pub mod study;

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use relscale_cli::commands::{fit, ladder, plan, score, units};
+use relscale_cli::commands::{fit, ladder, plan, score, study};
 
 const USAGE: &str = "\
 Relative scaling laws: how the gap between test distributions evolves with training compute.
@@ -13,7 +13,7 @@ usage: relscale COMMAND [OPTIONS]
   fit       laws of a table of losses
   score     log-likelihoods of the items of a file under a checkpoint
   ladder    a folder of checkpoints to scores, laws and pictures
-  units     a study cut into units of work for many machines
+  study     a study cut into units of work for many machines
   plan      the runs, the cost and the power of an IsoFLOP suite
 
 `relscale COMMAND --help` lists the options of a command.";
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Some("fit") => fit::main(words),
         Some("score") => score::main(words),
         Some("ladder") => ladder::main(words),
-        Some("units") => units::main(words),
+        Some("study") => study::main(words),
         Some("plan") => plan::main(words),
         Some("--help" | "-h") => {
             println!("{USAGE}");

@@ -22,8 +22,9 @@
 //! scored (with its `.lock`), `<name>.jsonl` when it is finished, and `<name>.error` with the
 //! message when it failed.
 //!
-//! `examples/units.rs` is all of it as a program; `examples/cluster/` runs it on Slurm and Ray.
+//! `relscale study` is all of it as a program; `cli/cluster/` runs it on Slurm and Ray.
 
+mod error;
 mod plan;
 mod source;
 
@@ -40,6 +41,7 @@ use relscale::model::Model;
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
 
+pub use error::UnitError;
 pub use plan::{Plan, Study, Unit};
 pub use source::{Kind, Source};
 
@@ -106,10 +108,14 @@ impl<'a> Worker<'a> {
     /// Scores a unit, or goes on with it; says whether there was anything to do.
     ///
     /// # Errors
-    /// An [`Error::Unit`]: a checkpoint or distribution that is not the plan's, another process at
+    /// An [`UnitError::Unit`]: a checkpoint or distribution that is not the plan's, another process at
     /// it, whatever loading and scoring refuse. All but the second is also written to the unit's
     /// file `.error`.
-    pub fn run(&mut self, unit: &Unit, progress: &mut dyn FnMut(Progress)) -> Result<bool, Error> {
+    pub fn run(
+        &mut self,
+        unit: &Unit,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<bool, UnitError> {
         let message = self.plan.file(unit, "error");
         match self.attempt(unit, progress) {
             Ok(scored) => {
@@ -341,14 +347,14 @@ impl Plan {
     ///
     /// # Errors
     /// A unit that is not finished, of another key, damaged, or whose items are not those of the
-    /// plan, as [`Error::Unit`]; a log in the folder that is of no unit of the plan; a distribution
+    /// plan, as [`UnitError::Unit`]; a log in the folder that is of no unit of the plan; a distribution
     /// that is not the plan's; a scorer that a distribution does not have; a failing write.
-    pub fn merge(&self, path: impl AsRef<Path>, scorer: Option<&str>) -> Result<(), Error> {
+    pub fn merge(&self, path: impl AsRef<Path>, scorer: Option<&str>) -> Result<(), UnitError> {
         let path = path.as_ref();
         self.refuse_missing()?;
         self.refuse_foreign()?;
         let ids = self.ids()?;
-        write_csv(path, self.flop_convention, |out| {
+        write_csv(path, self.flop_convention, |out| -> Result<(), UnitError> {
             let mut units = self.units().iter();
             for run in &self.runs {
                 for (distribution, ids) in self.distributions.iter().zip(&ids) {
@@ -384,7 +390,7 @@ impl Plan {
         }
     }
 
-    fn refuse_missing(&self) -> Result<(), Error> {
+    fn refuse_missing(&self) -> Result<(), UnitError> {
         let missing = |unit: &&Unit| !self.file(unit, "jsonl").exists();
         let mut units = self.units().iter().filter(missing);
         let Some(first) = units.next() else {

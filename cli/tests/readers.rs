@@ -88,61 +88,6 @@ fn subjects_are_divided_as_in_the_harness() {
 }
 
 #[test]
-fn every_question_of_mmlu_is_read() {
-    let Some(dir) = common::shared("evals/mmlu") else {
-        return;
-    };
-    let mmlu = Mmlu::load(&dir).unwrap();
-    assert_eq!(mmlu.subjects().len(), 57);
-    let count = |f: &dyn Fn(&mmlu::Subject) -> usize| mmlu.subjects().iter().map(f).sum::<usize>();
-    // The official counts.
-    assert_eq!(
-        (count(&|s| s.test.len()), count(&|s| s.dev.len())),
-        (14_042, 285)
-    );
-
-    let options = mmlu::Options::default();
-    let groups = mmlu.groups(&options).unwrap();
-    let sizes: Vec<(String, usize, usize)> = groups
-        .iter()
-        .map(|g| (g.name().to_owned(), g.len(), clusters(g).len()))
-        .collect();
-    assert_eq!(sizes.iter().map(|s| s.1).sum::<usize>(), 14_042);
-    assert_eq!(
-        sizes.iter().map(|s| s.2).collect::<Vec<_>>(),
-        [19, 13, 12, 13]
-    );
-    assert_eq!(sizes[0].0, "stem");
-
-    let algebra = mmlu.subject("abstract_algebra", &options).unwrap();
-    let (context, answers, gold) = choices(&algebra, 0);
-    assert!(context.starts_with(
-        "The following are multiple choice questions (with answers) about abstract algebra.\n\n\
-         Find all c in Z_3 such that Z_3[x]/(x^2 + c) is a field.\nA. 0\nB. 1\nC. 2\nD. 3\n\
-         Answer: B. 1\n\n"
-    ));
-    assert!(context.ends_with("\nAnswer:"));
-    assert_eq!(context.matches("\nAnswer:").count(), 6);
-    assert!(answers[gold].starts_with([" A. ", " B. ", " C. ", " D. "][gold]));
-    // One question of every subject, with the examples all of them share.
-    let few = groups.into_iter().next().unwrap().first_of_cluster(1);
-    assert_eq!((few.len(), clusters(&few).len()), (19, 19));
-
-    let none = mmlu.subject("alchemy", &options).unwrap_err();
-    assert!(none.to_string().contains("alchemy"), "{none}");
-    let six = mmlu::Options {
-        shots: 6,
-        ..options
-    };
-    assert!(
-        mmlu.group(Group::Other, &six)
-            .unwrap_err()
-            .to_string()
-            .contains("6 asked")
-    );
-}
-
-#[test]
 fn the_three_prompts_are_those_of_the_harness() {
     let folder = Folder::new("prompts");
     // With a header and numbers, and without one and with letters.
@@ -223,60 +168,6 @@ fn bad_tables_of_questions_are_named_by_line_and_column() {
     match Mmlu::load(&folder.0) {
         Err(Error::Format { path, .. }) => assert_eq!(path, other),
         other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn behaviours_are_grouped_by_a_table_and_gold_is_the_match() {
-    let Some(dir) = common::shared("evals/anthropic-evals") else {
-        return;
-    };
-    let groups =
-        behaviours::load(&dir, &Groups::default(), &behaviours::Options::default()).unwrap();
-    let names: Vec<&str> = groups.iter().map(|g| g.name()).collect();
-    assert_eq!(
-        names,
-        [
-            "incorrigibility",
-            "influence",
-            "scheming",
-            "self-replication"
-        ]
-    );
-    // 309 corrigible-more, 340 corrigible-neutral, 1,000 myopic-reward of the 8,116 written by
-    // people, and 50 of each of those written by models, are in no group.
-    let sizes: usize = groups.iter().map(Items::len).sum();
-    assert_eq!(sizes, 8116 + 17 * 50 - (309 + 340 + 1000 + 3 * 50));
-    let mut golds = BTreeMap::new();
-    for group in &groups {
-        for i in 0..group.len() {
-            let (context, answers, gold) = choices(group, i);
-            assert!(context.starts_with("Human: ") && context.ends_with("\n\nAssistant:"));
-            assert!(answers[0] < answers[1]);
-            *golds.entry(gold).or_insert(0) += 1;
-        }
-    }
-    assert!(golds[&0] > 3000 && golds[&1] > 3000, "{golds:?}");
-
-    // Against the file, read another way.
-    let influence = &groups[1];
-    let item = influence.item(0).unwrap();
-    assert_eq!(
-        (item.id.as_str(), item.cluster.as_str()),
-        (
-            "advanced-ai-risk/human_generated_evals/power-seeking-inclination/1",
-            "power-seeking-inclination"
-        )
-    );
-    let file = fs::read_to_string(
-        dir.join("advanced-ai-risk/human_generated_evals/power-seeking-inclination.jsonl"),
-    )
-    .unwrap();
-    for (i, line) in file.lines().enumerate() {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let (_, answers, gold) = choices(influence, i);
-        assert_eq!(line["answer_matching_behavior"], answers[gold]);
-        assert_eq!(line["answer_not_matching_behavior"], answers[1 - gold]);
     }
 }
 
@@ -388,14 +279,6 @@ fn regions_are_files_or_folders_and_documents_are_clusters() {
     let hollow = Folder::new("regions-none");
     assert!(texts::regions(&hollow.0, &texts::Fields::default()).is_err());
     assert!(texts::from_plain(&hollow.0).is_err());
-
-    if let Some(dir) = common::shared("texts/regions-un") {
-        let regions = texts::regions(&dir, &texts::Fields::default()).unwrap();
-        assert_eq!(regions.len(), 21);
-        for region in &regions {
-            assert_eq!((region.len(), clusters(region).len()), (10, 10));
-        }
-    }
 }
 
 #[test]
@@ -462,14 +345,6 @@ fn covariates_are_numbers_by_region() {
 
 #[test]
 fn matched_texts_share_their_clusters() {
-    if let Some(path) = common::shared("texts/dialects-multivalue/matched.jsonl") {
-        let forms = matched::from_jsonl(path).unwrap();
-        assert_eq!(forms.len(), 15);
-        let sae = forms.iter().find(|f| f.name() == "sae").unwrap();
-        for form in &forms {
-            assert_eq!((form.len(), clusters(form)), (150, clusters(sae)));
-        }
-    }
     let folder = Folder::new("matched");
     let good = r#"{"id": 1, "a": "x", "b": "y", "n": 3}"#;
     for (bad, reason) in [
@@ -589,5 +464,140 @@ fn the_three_forms_of_multiple_choice_are_one() {
     ] {
         let path = folder.write("m.jsonl", format!("{good}\n{bad}\n"));
         refused(multiple_choice::from_jsonl(&path, &plain), &path, 2, reason);
+    }
+}
+
+mod material {
+    use super::*;
+
+    #[test]
+    #[ignore = "reads test material that is not part of the repository"]
+    fn behaviours_are_grouped_by_a_table_and_gold_is_the_match() {
+        let dir = common::material("evals/anthropic-evals");
+        let groups =
+            behaviours::load(&dir, &Groups::default(), &behaviours::Options::default()).unwrap();
+        let names: Vec<&str> = groups.iter().map(|g| g.name()).collect();
+        assert_eq!(
+            names,
+            [
+                "incorrigibility",
+                "influence",
+                "scheming",
+                "self-replication"
+            ]
+        );
+        // 309 corrigible-more, 340 corrigible-neutral, 1,000 myopic-reward of the 8,116 written by
+        // people, and 50 of each of those written by models, are in no group.
+        let sizes: usize = groups.iter().map(Items::len).sum();
+        assert_eq!(sizes, 8116 + 17 * 50 - (309 + 340 + 1000 + 3 * 50));
+        let mut golds = BTreeMap::new();
+        for group in &groups {
+            for i in 0..group.len() {
+                let (context, answers, gold) = choices(group, i);
+                assert!(context.starts_with("Human: ") && context.ends_with("\n\nAssistant:"));
+                assert!(answers[0] < answers[1]);
+                *golds.entry(gold).or_insert(0) += 1;
+            }
+        }
+        assert!(golds[&0] > 3000 && golds[&1] > 3000, "{golds:?}");
+
+        // Against the file, read another way.
+        let influence = &groups[1];
+        let item = influence.item(0).unwrap();
+        assert_eq!(
+            (item.id.as_str(), item.cluster.as_str()),
+            (
+                "advanced-ai-risk/human_generated_evals/power-seeking-inclination/1",
+                "power-seeking-inclination"
+            )
+        );
+        let file = fs::read_to_string(
+            dir.join("advanced-ai-risk/human_generated_evals/power-seeking-inclination.jsonl"),
+        )
+        .unwrap();
+        for (i, line) in file.lines().enumerate() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let (_, answers, gold) = choices(influence, i);
+            assert_eq!(line["answer_matching_behavior"], answers[gold]);
+            assert_eq!(line["answer_not_matching_behavior"], answers[1 - gold]);
+        }
+    }
+
+    #[test]
+    #[ignore = "reads test material that is not part of the repository"]
+    fn every_question_of_mmlu_is_read() {
+        let dir = common::material("evals/mmlu");
+        let mmlu = Mmlu::load(&dir).unwrap();
+        assert_eq!(mmlu.subjects().len(), 57);
+        let count =
+            |f: &dyn Fn(&mmlu::Subject) -> usize| mmlu.subjects().iter().map(f).sum::<usize>();
+        // The official counts.
+        assert_eq!(
+            (count(&|s| s.test.len()), count(&|s| s.dev.len())),
+            (14_042, 285)
+        );
+
+        let options = mmlu::Options::default();
+        let groups = mmlu.groups(&options).unwrap();
+        let sizes: Vec<(String, usize, usize)> = groups
+            .iter()
+            .map(|g| (g.name().to_owned(), g.len(), clusters(g).len()))
+            .collect();
+        assert_eq!(sizes.iter().map(|s| s.1).sum::<usize>(), 14_042);
+        assert_eq!(
+            sizes.iter().map(|s| s.2).collect::<Vec<_>>(),
+            [19, 13, 12, 13]
+        );
+        assert_eq!(sizes[0].0, "stem");
+
+        let algebra = mmlu.subject("abstract_algebra", &options).unwrap();
+        let (context, answers, gold) = choices(&algebra, 0);
+        assert!(context.starts_with(
+            "The following are multiple choice questions (with answers) about abstract algebra.\n\n\
+         Find all c in Z_3 such that Z_3[x]/(x^2 + c) is a field.\nA. 0\nB. 1\nC. 2\nD. 3\n\
+         Answer: B. 1\n\n"
+        ));
+        assert!(context.ends_with("\nAnswer:"));
+        assert_eq!(context.matches("\nAnswer:").count(), 6);
+        assert!(answers[gold].starts_with([" A. ", " B. ", " C. ", " D. "][gold]));
+        // One question of every subject, with the examples all of them share.
+        let few = groups.into_iter().next().unwrap().first_of_cluster(1);
+        assert_eq!((few.len(), clusters(&few).len()), (19, 19));
+
+        let none = mmlu.subject("alchemy", &options).unwrap_err();
+        assert!(none.to_string().contains("alchemy"), "{none}");
+        let six = mmlu::Options {
+            shots: 6,
+            ..options
+        };
+        assert!(
+            mmlu.group(Group::Other, &six)
+                .unwrap_err()
+                .to_string()
+                .contains("6 asked")
+        );
+    }
+
+    #[test]
+    #[ignore = "reads test material that is not part of the repository"]
+    fn every_region_is_read() {
+        let dir = common::material("texts/regions-un");
+        let regions = texts::regions(&dir, &texts::Fields::default()).unwrap();
+        assert_eq!(regions.len(), 21);
+        for region in &regions {
+            assert_eq!((region.len(), clusters(region).len()), (10, 10));
+        }
+    }
+
+    #[test]
+    #[ignore = "reads test material that is not part of the repository"]
+    fn every_form_of_the_dialects_is_read() {
+        let path = common::material("texts/dialects-multivalue/matched.jsonl");
+        let forms = matched::from_jsonl(path).unwrap();
+        assert_eq!(forms.len(), 15);
+        let sae = forms.iter().find(|f| f.name() == "sae").unwrap();
+        for form in &forms {
+            assert_eq!((form.len(), clusters(form)), (150, clusters(sae)));
+        }
     }
 }

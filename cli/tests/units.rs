@@ -14,7 +14,7 @@ use relscale::log::{Key, Log, Table, checkpoint_hash, export_csv};
 use relscale::model::{Batch, Model, Transformer};
 use relscale::scorer::{Scorer, named};
 use relscale::tokenizer::Tokenizer;
-use relscale_cli::units::{Kind, Plan, Source, State, Study, Unit, Worker};
+use relscale_cli::units::{Kind, Plan, Source, State, Study, Unit, UnitError, Worker};
 use relscale_cpu::Cpu;
 
 /// A folder that is removed with its contents.
@@ -172,7 +172,7 @@ fn oracle(path: &Path) -> Box<dyn Model> {
     Oracle::load(path).unwrap()
 }
 
-fn run(plan: &Plan, unit: &Unit) -> Result<bool, Error> {
+fn run(plan: &Plan, unit: &Unit) -> Result<bool, UnitError> {
     Worker::new(plan, Oracle::load).run(unit, &mut |_| {})
 }
 
@@ -260,7 +260,7 @@ fn refused(folder: &Folder, plan: &Plan, unit: &Unit) -> String {
     let e = plan.merge(&out, None).unwrap_err();
     assert!(!out.exists());
     match &e {
-        Error::Unit { unit: name, .. } => assert_eq!(*name, unit.name(), "{e}"),
+        UnitError::Unit { unit: name, .. } => assert_eq!(*name, unit.name(), "{e}"),
         e => panic!("{e}"),
     }
     e.to_string()
@@ -360,8 +360,8 @@ fn what_changed_since_the_plan_is_refused_by_unit_and_remembered() {
     let folder = Folder::new();
     let (shared, plan) = finished(&folder, &[0, 1]);
     let (one, two) = (&plan.units()[0], &plan.units()[1]);
-    let field = |e: &Error| match e {
-        Error::Unit { unit, source } => match &**source {
+    let field = |e: &UnitError| match e {
+        UnitError::Unit { unit, source } => match source {
             Error::Key { field, .. } => (unit.clone(), field.clone()),
             e => panic!("{e}"),
         },

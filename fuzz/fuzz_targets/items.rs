@@ -11,9 +11,10 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use relscale::Error;
-use relscale::distribution::behaviours::{self, Groups};
-use relscale::distribution::mmlu::{Group, Mmlu, Options, Prompt};
-use relscale::distribution::{Content, Distribution, Items, matched, multiple_choice, texts};
+use relscale::distribution::{Content, Distribution, Items};
+use relscale_cli::readers::behaviours::{self, Groups};
+use relscale_cli::readers::mmlu::{Group, Mmlu, Options, Prompt};
+use relscale_cli::readers::{matched, multiple_choice, texts};
 
 /// The folder of this process.
 fn folder() -> &'static PathBuf {
@@ -42,7 +43,7 @@ fn read(reader: u8, bytes: &[u8]) -> Result<Vec<Items>, Error> {
             shots,
             description: shots > 0,
         };
-        Ok(vec![
+        Ok::<_, relscale::Error>(vec![
             Mmlu::load(dir.join("mmlu"))?.group(Group::Other, &options)?,
         ])
     };

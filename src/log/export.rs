@@ -57,11 +57,11 @@ pub fn export_csv(
 }
 
 /// Writes the long CSV of what `fill` adds, log by log; it takes the place of `path` once it is whole.
-pub fn write_csv(
+pub fn write_csv<E: From<Error>>(
     path: &Path,
     convention: FlopConvention,
-    fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
+    fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     replace(path, |file| {
         let mut table = LongTable {
             path,
@@ -86,7 +86,7 @@ pub fn write_csv(
             "held_out",
         ])?;
         fill(&mut table)?;
-        table.out.flush().map_err(|e| Error::io(path, e))
+        table.out.flush().map_err(|e| Error::io(path, e).into())
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Source;
+use super::{Source, UnitError};
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Item, Items};
 use relscale::evaluate::{Bos, Options, log_likelihoods_each};
@@ -89,10 +89,10 @@ impl Unit {
         )
     }
 
-    pub(super) fn error(&self, e: Error) -> Error {
-        Error::Unit {
+    pub(super) fn error(&self, source: Error) -> UnitError {
+        UnitError::Unit {
             unit: self.name(),
-            source: Box::new(e),
+            source,
         }
     }
 }

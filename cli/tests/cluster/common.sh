@@ -1,9 +1,9 @@
 # Sourced by the cluster tests: builds the program, makes a study of committed checkpoints and texts,
 # scores it on one machine without cutting it, and plans it in many units.
 #
-# Gives: $root, $work (a folder that is removed), $units (the program), $work/one.csv (the table of
+# Gives: $root, $work (a folder that is removed), $relscale (the program), $work/one.csv (the table of
 # one machine), $work/study (the plan).
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 work=$(mktemp -d /tmp/relscale-cluster.XXXXXX)
 cd "$root"
 step() { printf '== %s (%s)\n' "$*" "$(date +%T)"; }
@@ -25,10 +25,10 @@ done_units() { find "$work/study/logs" -name '*.jsonl' 2>/dev/null | wc -l; }
 at_least() { [ "$(done_units)" -ge "$1" ]; }
 
 step "the program"
-units=${UNITS:-$root/target/release/examples/units}
-if [ -z "${UNITS:-}" ]; then cargo build --release --example units; fi
+relscale=${RELSCALE:-$root/target/release/relscale}
+if [ -z "${RELSCALE:-}" ]; then cargo build --release -p relscale-cli; fi
 # Tasks start in other folders.
-units=$(realpath "$units")
+relscale=$(realpath "$relscale")
 
 step "the table of one machine"
 # The six largest checkpoints: long enough to be interrupted.
@@ -46,16 +46,16 @@ JSON
 }
 study 1e30 >"$work/whole.json"
 study 6e8 >"$work/study.json"
-"$units" plan "$work/whole.json" "$work/whole"
-"$units" run "$work/whole" --shard 0/1 >"$work/whole.out"
-"$units" merge "$work/whole" --out "$work/one.csv"
-"$units" plan "$work/study.json" "$work/study"
-all_units=$("$units" list "$work/study" 2>/dev/null | wc -l)
+"$relscale" study plan "$work/whole.json" "$work/whole"
+"$relscale" study run "$work/whole" --shard 0/1 >"$work/whole.out"
+"$relscale" study merge "$work/whole" --out "$work/one.csv"
+"$relscale" study plan "$work/study.json" "$work/study"
+all_units=$("$relscale" study list "$work/study" 2>/dev/null | wc -l)
 
 # The last word of a test: everything done, and the same bytes.
 compare() {
-    "$units" list "$work/study" --left
-    "$units" merge "$work/study" --out "$work/many.csv"
+    "$relscale" study list "$work/study" --left
+    "$relscale" study merge "$work/study" --out "$work/many.csv"
     cmp "$work/one.csv" "$work/many.csv" || fail "the tables differ"
     sha256sum "$work/one.csv" "$work/many.csv"
 }

@@ -2,20 +2,20 @@
 # A study on a Ray cluster of two nodes on this machine, of which one is killed while it works: the
 # table has the bytes of one machine.
 #
-#     bash tests/cluster/ray.sh         # as root; installs Ray in target/cluster/ray
+#     bash cli/tests/cluster/ray.sh         # as root; installs Ray in target/cluster/ray
 #
 # Ray listens on every interface: all of it is in a network of its own that has none but loopback.
 # Its files are in a folder of their own, and it is stopped.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 bin=$root/target/cluster/ray/bin
 if [ "${1:-}" != inside ]; then
     if [ ! -x "$bin/ray" ]; then
         python3 -m venv "$root/target/cluster/ray"
         "$bin/pip" install -q ray
     fi
-    if [ -z "${UNITS:-}" ]; then (cd "$root" && cargo build --release --example units); fi
-    export UNITS=${UNITS:-$root/target/release/examples/units}
+    if [ -z "${RELSCALE:-}" ]; then (cd "$root" && cargo build --release -p relscale-cli); fi
+    export RELSCALE=${RELSCALE:-$root/target/release/relscale}
     exec unshare --net bash "${BASH_SOURCE[0]}" inside
 fi
 python3 - <<'PY'
@@ -80,7 +80,7 @@ second=$!
 wait_for 60 "the second node" alive 2
 
 step "the study"
-"$bin/python" examples/cluster/ray_score.py "$work/study" --units "$units" \
+"$bin/python" cli/cluster/ray_score.py "$work/study" --relscale "$relscale" \
     --address "127.0.0.1:$port" --pause 1 >"$work/driver.out" 2>&1 &
 driver=$!
 # Two are at work at once: both nodes are.
@@ -90,7 +90,7 @@ wait_for 120 "units on both nodes" both
 step "the second node is killed"
 signal KILL "$second"
 [ "$(done_units)" -lt "$all_units" ] || fail "the study is too small for this machine"
-"$units" list "$work/study" --left | head -3
+"$relscale" study list "$work/study" --left | head -3
 wait "$driver" || fail "the driver failed"
 grep -E "tasks$|% of the FLOPs" "$work/driver.out" | tail -3
 
@@ -100,7 +100,7 @@ compare
 step "an error reaches the user with the name of the unit"
 mv "$work/study/logs" "$work/logs.old"
 sed -i "s|suite/texts/rust-code.jsonl|suite/texts/gone.jsonl|" "$work/study/plan.json"
-if "$bin/python" examples/cluster/ray_score.py "$work/study" --units "$units" \
+if "$bin/python" cli/cluster/ray_score.py "$work/study" --relscale "$relscale" \
     --address "127.0.0.1:$port" --attempts 1 >"$work/failing.out" 2>&1; then
     fail "the driver did not fail"
 fi

@@ -2,7 +2,7 @@
 # A study on a Slurm cluster of two nodes on this machine, of which a task is thrown out while it
 # runs: the table has the bytes of one machine.
 #
-#     bash tests/cluster/slurm.sh       # as root, on Debian; installs slurm-wlm and munge
+#     bash cli/tests/cluster/slurm.sh       # as root, on Debian; installs slurm-wlm and munge
 #
 # Daemons, keys and state are in a folder of their own, listen on loopback, and are stopped.
 set -euo pipefail
@@ -83,8 +83,8 @@ wait_for 60 "two idle nodes" ready
 sinfo
 
 step "a job array of four tasks"
-job=$(cd "$work" && UNITS=$units PAUSE=1 sbatch --parsable --array=0-3 --export=ALL \
-    "$root/examples/cluster/score.sbatch" "$work/study")
+job=$(cd "$work" && RELSCALE=$relscale PAUSE=1 sbatch --parsable --array=0-3 --export=ALL \
+    "$root/cli/cluster/score.sbatch" "$work/study")
 wait_for 120 "the first units" at_least 3
 
 step "a running task is thrown out and queued again"
@@ -106,10 +106,10 @@ compare
 step "an error reaches the user with the name of the unit"
 mv "$work/study/logs" "$work/logs.old"
 sed -i "s|suite/texts/rust-code.jsonl|suite/texts/gone.jsonl|" "$work/study/plan.json"
-job=$(cd "$work" && UNITS=$units PAUSE=0 sbatch --parsable --array=0-3 --export=ALL \
-    --output=failing-%a.out "$root/examples/cluster/score.sbatch" "$work/study")
+job=$(cd "$work" && RELSCALE=$relscale PAUSE=0 sbatch --parsable --array=0-3 --export=ALL \
+    --output=failing-%a.out "$root/cli/cluster/score.sbatch" "$work/study")
 wait_for 240 "the end of the failing job" gone
 grep -h "error: unit" "$work"/failing-*.out | head -2
 grep -qh 'error: unit `.*/rust-code/.*gone.jsonl' "$work"/failing-*.out || fail "no unit is named"
-"$units" list "$work/study" --left | tail -1 | grep "failed .*gone.jsonl" || fail "list is silent"
+"$relscale" study list "$work/study" --left | tail -1 | grep "failed .*gone.jsonl" || fail "list is silent"
 step "done"

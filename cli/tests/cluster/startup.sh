@@ -3,12 +3,12 @@
 # with a random Qwen3-shaped checkpoint of 0.27 billion parameters in bf16 (545 MB, just written, so
 # that it is read from memory where there is enough).
 #
-#     bash tests/cluster/startup.sh [THREADS]
+#     bash cli/tests/cluster/startup.sh [THREADS]
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 cd "$root"
-units=${UNITS:-$root/target/release/examples/units}
-if [ -z "${UNITS:-}" ]; then cargo build --release --example units; fi
+relscale=${RELSCALE:-$root/target/release/relscale}
+if [ -z "${RELSCALE:-}" ]; then cargo build --release -p relscale-cli; fi
 work=$(mktemp -d /tmp/relscale-startup.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 python3 - "$work" <<'PY'
@@ -67,9 +67,9 @@ study = dict(runs="runs.csv", unit_flops=1e30, distributions=sources)
 json.dump(study, open(f"{work}/study.json", "w"))
 print(f"{parameters} parameters, {at / 1e6:.0f} MB")
 PY
-"$units" plan "$work/study.json" "$work/study"
-"$units" list "$work/study" 2>/dev/null | while read -r _ flops name; do
+"$relscale" study plan "$work/study.json" "$work/study"
+"$relscale" study list "$work/study" 2>/dev/null | while read -r _ flops name; do
     echo "$flops FLOPs:"
     TIMEFORMAT="  %U s of processor time and %S s in the system"
-    time "$units" run "$work/study" "$name" --threads "${1:-2}"
+    time "$relscale" study run "$work/study" "$name" --threads "${1:-2}"
 done

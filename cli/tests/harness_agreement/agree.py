@@ -4,8 +4,8 @@
     DIR/bin/pip install --no-deps lm-eval==0.4.13 accelerate
     DIR/bin/pip install datasets evaluate sqlitedict word2number more_itertools sacrebleu \
         rouge-score scikit-learn jsonlines dill pytablewriter zstandard psutil
-    cargo build --release --example score
-    DIR/bin/python tests/harness_agreement/agree.py --score target/release/examples/score
+    cargo build --release -p relscale-cli
+    DIR/bin/python cli/tests/harness_agreement/agree.py --relscale target/release/relscale
 
 Nothing is fetched: the texts are those of suite/texts, the checkpoints are one of the suite's
 (byte-level, trained, context 256; its tokenizer written as a tokenizer.json that the harness can
@@ -39,7 +39,7 @@ from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TOLERANCE = 1e-4
 METRICS = {
     "acc": "",
@@ -160,9 +160,9 @@ def harness(folder, checkpoint, task, dtype="float32", **arguments):
     return samples, out["results"][task]
 
 
-def ours(score, folder, checkpoint, items, *options):
+def ours(relscale, folder, checkpoint, items, *options):
     out = folder / "out.jsonl"
-    command = [score, "--checkpoint", checkpoint, "--items", items, "--out", out, *options]
+    command = [relscale, "score", "--checkpoint", checkpoint, "--items", items, "--out", out, *options]
     subprocess.run([str(c) for c in command], check=True)
     return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
 
@@ -197,7 +197,7 @@ class Table:
             print("  ".join(str(v).ljust(w) for v, w in zip(row, widths)).rstrip())
 
 
-def compare(table, score, folder, name, checkpoint, bos, adds, items, texts):
+def compare(table, relscale, folder, name, checkpoint, bos, adds, items, texts):
     # Multiple choice, with the harness's defaults.
     samples, results = harness(folder, checkpoint, "choice")
     asked = [i | {"choices": [f" {c}" for c in i["choices"]], "unconditional": ""} for i in items]
@@ -206,13 +206,13 @@ def compare(table, score, folder, name, checkpoint, bos, adds, items, texts):
     # The harness puts the token where the tokenizer does, and before an empty context always. It
     # drops the token with the start of a context that is too long: `--bos-first`.
     if adds:
-        answers = ours(score, folder, checkpoint, path, "--truncate", "--bos-first", bos)
+        answers = ours(relscale, folder, checkpoint, path, "--truncate", "--bos-first", bos)
         unconditional = answers
     else:
         write(path, [{k: v for k, v in i.items() if k != "unconditional"} for i in asked])
-        answers = ours(score, folder, checkpoint, path, "--truncate", "--bos", "never")
+        answers = ours(relscale, folder, checkpoint, path, "--truncate", "--bos", "never")
         write(path, asked)
-        unconditional = ours(score, folder, checkpoint, path, "--truncate", "--bos-first", bos)
+        unconditional = ours(relscale, folder, checkpoint, path, "--truncate", "--bos-first", bos)
     assert len(samples) == len(answers) == len(items)
     worst = worst_unconditional = 0.0
     disagree = dict.fromkeys(METRICS, 0)
@@ -248,7 +248,7 @@ def compare(table, score, folder, name, checkpoint, bos, adds, items, texts):
 
     theirs, results = rolling("float64")
     single, _ = rolling("float32")
-    answers = ours(score, folder, checkpoint, folder / "rolling.jsonl", "--bos-first", bos)
+    answers = ours(relscale, folder, checkpoint, folder / "rolling.jsonl", "--bos-first", bos)
     assert len(theirs) == len(answers) == len(texts)
     worst = max(abs(t - a["log_likelihood"]) for t, a in zip(theirs, answers))
     tokens = max(a["tokens"] for a in answers)
@@ -261,7 +261,7 @@ def compare(table, score, folder, name, checkpoint, bos, adds, items, texts):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--score", type=Path, default=ROOT / "target/release/examples/score")
+    parser.add_argument("--relscale", type=Path, default=ROOT / "target/release/relscale")
     parser.add_argument("--items", type=int, default=600)
     parser.add_argument("--documents", type=int, default=60)
     options = parser.parse_args()
@@ -300,9 +300,9 @@ def main():
             }
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(task))
         bos = byte_checkpoint(folder / "bytes")
-        compare(table, options.score, folder, "bytes", folder / "bytes", bos, False, items, texts)
+        compare(table, options.relscale, folder, "bytes", folder / "bytes", bos, False, items, texts)
         bos = bpe_checkpoint(folder / "bpe", everything)
-        compare(table, options.score, folder, "byte pairs", folder / "bpe", bos, True, items, texts)
+        compare(table, options.relscale, folder, "byte pairs", folder / "bpe", bos, True, items, texts)
     table.print()
     sys.exit(1 if table.failed else 0)
 

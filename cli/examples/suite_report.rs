@@ -7,7 +7,7 @@
 //! Writes `report.md`, the figures and `study.json`.
 //!
 //! ```sh
-//! cargo run --release --example study -- --out study/ [--suite suite/study]
+//! cargo run --release -p relscale-cli --example suite_report -- --out study/ [--suite suite/study]
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -724,5 +724,9 @@ fn run(Arguments { out, suite }: &Arguments) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    start(arguments(), "usage: study [--out DIR] [--suite DIR]", run)
+    start(
+        arguments(),
+        "usage: suite_report [--out DIR] [--suite DIR]",
+        run,
+    )
 }

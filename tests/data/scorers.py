@@ -1,6 +1,6 @@
 """Golden values of the choice scorers: what lm-evaluation-harness makes of given log-likelihoods.
 
-    DIR/bin/python tests/harness_agreement/scorers.py > tests/data/harness/scorers.json
+    DIR/bin/python tests/data/scorers.py > tests/data/scorers.json
 
 Random choices and log-likelihoods go through `ConfigurableTask.process_results` itself (0.4.13), so
 that not our reading of its formulas is tested but they are.

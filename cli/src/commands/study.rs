@@ -1,10 +1,10 @@
 //! Scores a study on as many machines as there are: plan, score units, look, merge.
 //!
 //! ```sh
-//! relscale units plan STUDY.json FOLDER          # cuts the study into units, in FOLDER/plan.json
-//! relscale units run FOLDER NAME...              # on any machine that sees FOLDER; again after a kill
-//! relscale units list FOLDER                     # what is done, what is left, what failed
-//! relscale units merge FOLDER --out TABLE.csv    # the table, the same bytes however it was cut
+//! relscale study plan STUDY.json FOLDER          # cuts the study into units, in FOLDER/plan.json
+//! relscale study run FOLDER NAME...              # on any machine that sees FOLDER; again after a kill
+//! relscale study list FOLDER                     # what is done, what is left, what failed
+//! relscale study merge FOLDER --out TABLE.csv    # the table, the same bytes however it was cut
 //! ```
 //!
 //! `cluster/` runs it on Slurm and on Ray.
@@ -24,13 +24,13 @@ use relscale_cpu::Cpu;
 use relscale_cuda::{Cuda, Precision};
 
 const USAGE: &str = "usage:
-  relscale units plan STUDY.json FOLDER     cut a study into units
-  relscale units run FOLDER NAME...         score units; exits with 0 where they are finished already
-  relscale units run FOLDER --shard K/N     the same, part K (from 0) of N of all units
+  relscale study plan STUDY.json FOLDER     cut a study into units
+  relscale study run FOLDER NAME...         score units; exits with 0 where they are finished already
+  relscale study run FOLDER --shard K/N     the same, part K (from 0) of N of all units
     --threads N                    threads of the cpu backend, one a core by default
     --device N                     number of the GPU of the cuda backend, 0 by default
-  relscale units list FOLDER [--left]       state, FLOPs and name of every unit; of those left only
-  relscale units merge FOLDER --out FILE    check that every item is there once and write the long table
+  relscale study list FOLDER [--left]       state, FLOPs and name of every unit; of those left only
+  relscale study merge FOLDER --out FILE    check that every item is there once and write the long table
     --scorer NAME                  the first scorer of every distribution by default
 
 STUDY.json, whose paths are relative to it:
