@@ -11,7 +11,10 @@ fn table() -> String {
     for (i, budget) in [1e18_f64, 3e18, 1e19, 3e19, 1e20].iter().enumerate() {
         for (name, beta) in [("web", 0.050), ("news", 0.062)] {
             let loss = (1.0 + 0.002 * (i % 2) as f64) * (budget / 1e19).powf(-beta);
-            table += &format!("c,r{i},{budget},{budget},1e8,1e10,{name},{loss}\n");
+            table += &format!(
+                "c,r{i},{budget},{budget},1e8,{},{name},{loss}\n",
+                budget / 6e8
+            );
         }
     }
     table
@@ -93,7 +96,7 @@ fn an_analysis_that_cannot_be_made_says_why() {
     );
     // Several sizes at one budget: what is missing is budgets, not a design.
     let one = format!(
-        "{}c,s,1e18,1e18,2e8,5e9,web,3\nc,s,1e18,1e18,2e8,5e9,news,4\n",
+        "{}c,s,1e18,1e18,2e8,8e8,web,3\nc,s,1e18,1e18,2e8,8e8,news,4\n",
         table()
             .lines()
             .take(3)
