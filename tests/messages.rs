@@ -1,7 +1,7 @@
 //! What a newcomer reads after a mistake: the message says what is there and what is wanted.
 
 use relscale::fit::{DesignChoice, Options, analyze};
-use relscale::ladder::Ladder;
+use relscale::ladder::{FlopConvention, Ladder, LadderError, Run, Scale};
 
 const HEADER: &str = "corpus,run,budget,flops,params,tokens,distribution,loss\n";
 
@@ -54,6 +54,72 @@ fn a_table_that_cannot_be_read_says_why() {
 
     let error = Ladder::load_csv("no/such.csv").unwrap_err().to_string();
     assert!(error.starts_with("no/such.csv: "), "{error}");
+}
+
+#[test]
+fn columns_that_would_be_read_past_in_silence_are_refused() {
+    let with = |column: &str, field: &str| -> String {
+        let lines = table();
+        let mut lines = lines.lines();
+        let header = format!("{},{column}\n", lines.next().unwrap());
+        header + &lines.map(|l| format!("{l},{field}\n")).collect::<String>()
+    };
+    let read = |text: String| Ladder::from_csv(text.as_bytes(), "t.csv");
+    for (column, field, message) in [
+        (
+            "Weights",
+            "1",
+            "t.csv, line 1: a column \"Weights\" is not read; name it \"weight\" if that is meant, or \
+             something less like it",
+        ),
+        (
+            "heldout",
+            "true",
+            "t.csv, line 1: a column \"heldout\" is not read; name it \"held_out\" if that is meant, \
+             or something less like it",
+        ),
+        ("loss", "1", "t.csv, line 1: two columns are named \"loss\""),
+    ] {
+        let error = read(with(column, field)).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+    // Other columns are the table's own.
+    let plain = read(table()).unwrap();
+    for column in ["layers", "learning_rate", "date"] {
+        assert_eq!(read(with(column, "x")).unwrap(), plain, "{column}");
+    }
+}
+
+#[test]
+fn flops_in_other_units_are_refused_with_the_numbers() {
+    let table = |convention: &str| {
+        format!(
+            "corpus,run,budget,flops,params,tokens,distribution,loss,flop_convention\n\
+             c,r0,1e18,1e18,0.1,1.7,web,3,{convention}\n"
+        )
+    };
+    let error = Ladder::from_csv(table("").as_bytes(), "t.csv").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "t.csv, line 2: run \"r0\" has 1e18 FLOPs for 1e-1 parameters and 1.7e0 tokens, 5.9e18 per \
+         parameter and token (training: about 6; accepted: 0.1 to 100); if the axis is not training \
+         compute, the FLOP convention is \"other\""
+    );
+    let ladder = Ladder::from_csv(table("other").as_bytes(), "t.csv").unwrap();
+    assert_eq!(ladder.runs()[0].params, 0.1);
+
+    let mut builder = Ladder::builder();
+    let scale = Scale {
+        params: 1e8,
+        tokens: 1.7,
+        flops: 1e18,
+    };
+    builder.run(Run::new("r0", scale)).unwrap();
+    builder.score("r0", "web", "", 3.0, 1.0).unwrap();
+    let error = builder.clone().build().unwrap_err();
+    assert!(matches!(error, LadderError::Flops { run, tokens: 1.7, .. } if run == "r0"));
+    builder.flop_convention(FlopConvention::Other);
+    assert!(builder.build().is_ok());
 }
 
 #[test]
