@@ -1,29 +1,40 @@
 //! The CUDA backend at the shapes of a model of 1.2 B parameters, in bf16.
 //!
-//! `cargo bench --bench cuda` prints one table: products with their TFLOP/s and share of the best
-//! product measured, attention, and tokens a second of a whole forward pass over random weights.
-//! Without a GPU it says what is missing and ends; with `-- --test` everything runs once.
+//! `cargo bench --bench cuda` prints one table: products with their TFLOP/s and their share of the best
+//! product measured, attention, and tokens per second of a whole forward pass over random weights.
+//! Without a GPU it prints what is missing and ends. With `-- --test` everything runs once.
 //!
-//! Times are those of the host's clock around calls that the device works off in order, between two
-//! waits for the device, after a warm-up; of three repetitions the fastest counts.
+//! The device works off calls in order, so the host's clock is read before and after twenty calls,
+//! each time after waiting for the device. The fastest of three repetitions after a warm-up counts.
 
-use std::path::{Path, PathBuf};
+#[allow(dead_code, reason = "every benchmark uses its own part")]
+mod common;
+
+use std::path::Path;
 use std::time::Instant;
 
-use half::bf16;
+use common::checkpoint::Llama;
+use common::{texts, upload};
 use relscale::Error;
-use relscale::backend::{Attention, Backend, Columns, Linear, Role, Segment, Tensor, Values};
-use relscale::model::{Batch, Model, Transformer};
+use relscale::backend::{Attention, Backend, Columns, Linear, Role, Segment};
+use relscale::model::{Model, Transformer};
 use relscale_cuda::{Buffer, Cuda, Precision};
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 
+/// The shape of OLMo 1B, of 1.2 B parameters.
+const MODEL: Llama = Llama {
+    hidden: HIDDEN,
+    layers: 16,
+    heads: 16,
+    mlp: MLP,
+    vocab: VOCAB,
+    tied: true,
+};
 const HIDDEN: usize = 2048;
 const MLP: usize = 8192;
-const HEADS: usize = 16;
-const LAYERS: usize = 16;
 const VOCAB: usize = 50_304;
 
-/// Seconds of one call.
+/// Seconds per call.
 fn seconds<T>(
     cuda: &Cuda,
     once: bool,
@@ -46,32 +57,9 @@ fn seconds<T>(
     Ok(best)
 }
 
-/// Numbers in [−size, size).
-fn numbers(len: usize, size: f32) -> Vec<bf16> {
-    let mut state = 1u64;
-    (0..len)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            bf16::from_f32(((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * size)
-        })
-        .collect()
-}
-
-fn upload(cuda: &Cuda, rows: usize, cols: usize, role: Role) -> Result<Buffer, Error> {
-    let values = numbers(rows * cols, 1.0);
-    cuda.upload(&Tensor {
-        values: Values::Bf16(&values),
-        rows,
-        cols,
-        role,
-    })
-}
-
 /// An activation in the backend's format, as a layer leaves it.
 fn activation(cuda: &Cuda, rows: usize, cols: usize) -> Result<Buffer, Error> {
-    let (x, every) = (upload(cuda, rows, cols, Role::Dense)?, 0..rows);
+    let (x, every) = (upload(cuda, rows, cols, Role::Dense), 0..rows);
     cuda.gather(Columns::all(&x, rows, cols), &every.collect::<Vec<_>>())
 }
 
@@ -88,7 +76,7 @@ fn products(cuda: &Cuda, once: bool) -> Result<(), Error> {
     ] {
         let (x, weight) = (
             activation(cuda, rows, inputs)?,
-            upload(cuda, outputs, inputs, Role::Matrix)?,
+            upload(cuda, outputs, inputs, Role::Matrix),
         );
         let op = Linear {
             weight: &weight,
@@ -149,75 +137,19 @@ fn attention(cuda: &Cuda, once: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// A Llama checkpoint of random weights; the folder.
-fn checkpoint() -> Result<PathBuf, Error> {
-    let dir = std::env::temp_dir().join("relscale-bench-cuda");
-    let io = |e| Error::io(&dir, e);
-    std::fs::create_dir_all(&dir).map_err(io)?;
-    let config = format!(
-        r#"{{"architectures": ["LlamaForCausalLM"], "vocab_size": {VOCAB}, "hidden_size": {HIDDEN},
-        "intermediate_size": {MLP}, "num_hidden_layers": {LAYERS}, "num_attention_heads": {HEADS},
-        "num_key_value_heads": {HEADS}, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
-        "tie_word_embeddings": true}}"#
-    );
-    std::fs::write(dir.join("config.json"), config).map_err(io)?;
-    let mut shapes = vec![
-        ("model.embed_tokens.weight".to_owned(), vec![VOCAB, HIDDEN]),
-        ("model.norm.weight".to_owned(), vec![HIDDEN]),
-    ];
-    for layer in 0..LAYERS {
-        for (name, shape) in [
-            ("input_layernorm", vec![HIDDEN]),
-            ("post_attention_layernorm", vec![HIDDEN]),
-            ("self_attn.q_proj", vec![HIDDEN, HIDDEN]),
-            ("self_attn.k_proj", vec![HIDDEN, HIDDEN]),
-            ("self_attn.v_proj", vec![HIDDEN, HIDDEN]),
-            ("self_attn.o_proj", vec![HIDDEN, HIDDEN]),
-            ("mlp.gate_proj", vec![MLP, HIDDEN]),
-            ("mlp.up_proj", vec![MLP, HIDDEN]),
-            ("mlp.down_proj", vec![HIDDEN, MLP]),
-        ] {
-            shapes.push((format!("model.layers.{layer}.{name}.weight"), shape));
-        }
-    }
-    let values: Vec<Vec<u8>> = shapes
-        .iter()
-        .map(|(_, shape)| {
-            let size = 1.0 / (shape[shape.len() - 1] as f32).sqrt();
-            let numbers = numbers(shape.iter().product(), size);
-            numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
-        })
-        .collect();
-    let tensors: Result<Vec<_>, _> = shapes
-        .into_iter()
-        .zip(&values)
-        .map(|((name, shape), bytes)| Ok((name, TensorView::new(Dtype::BF16, shape, bytes)?)))
-        .collect();
-    let path = dir.join("model.safetensors");
-    tensors
-        .and_then(|tensors| safetensors::serialize_to_file(tensors, None, &path))
-        .map_err(|e| Error::format(&path, e))?;
-    Ok(dir)
-}
-
 fn forward(dir: &Path, once: bool) -> Result<(), Error> {
     let model = Transformer::load(dir, Cuda::new(Precision::Bf16)?)?;
-    let mut batch = Batch::new();
-    let (texts, len) = if once { (1, 64) } else { (4, 2048) };
-    for text in 0..texts {
-        let tokens: Vec<u32> = (0..len).map(|i| (i * 7919 + text) % VOCAB as u32).collect();
-        let segment = batch.segment(None, &tokens)?;
-        for (offset, &token) in tokens[1..].iter().enumerate() {
-            batch.target(segment, offset, token)?;
-        }
-    }
+    let (count, len) = if once { (1, 64) } else { (4, 2048) };
+    let batch = texts(count, len, VOCAB);
     let time = seconds(model.backend(), once, || model.log_likelihoods(&batch))?;
-    let tokens = f64::from(texts * len);
-    let weights = LAYERS * (4 * HIDDEN * HIDDEN + 3 * HIDDEN * MLP) + VOCAB * HIDDEN;
-    let flops =
-        tokens * (2.0 * weights as f64 + 2.0 * LAYERS as f64 * f64::from(len) * HIDDEN as f64);
+    let tokens = (count * len) as f64;
+    let weights = MODEL.weights_per_token() as f64;
+    // Two operations per weight, and the causal half of attention.
+    let attention = (2 * MODEL.layers * len * HIDDEN) as f64;
+    let flops = tokens * (2.0 * weights + attention);
     println!(
-        "forward, {LAYERS} layers of {HIDDEN}, {texts} texts of {len}: {:.0} tokens/s, {:.1} TFLOP/s",
+        "forward, {} layers of {HIDDEN}, {count} texts of {len}: {:.0} tokens/s, {:.1} TFLOP/s",
+        MODEL.layers,
         tokens / time,
         flops / time / 1e12
     );
@@ -228,7 +160,8 @@ fn run(cuda: &Cuda, once: bool) -> Result<(), Error> {
     println!("{}, bf16", cuda.device_name());
     products(cuda, once)?;
     attention(cuda, once)?;
-    let dir = checkpoint()?;
+    let dir = std::env::temp_dir().join("relscale-bench-cuda");
+    MODEL.write(&dir, Dtype::BF16);
     let outcome = forward(&dir, once);
     // A folder left behind in the system's temporary place is no reason to fail.
     let _ = std::fs::remove_dir_all(&dir);

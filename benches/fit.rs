@@ -1,12 +1,12 @@
 //! The estimator at full size: 3 corpora × 85 runs × 128 distributions × 2,000 items in 100
 //! clusters, the default analysis with all its diagnostics.
 //!
-//! Items enter an analysis as sums per cluster, which scoring accumulates; `items` measures that
-//! accumulation and is linear in them, `analysis` everything after it.
+//! Items enter an analysis as sums per cluster. `items` measures their accumulation, which is linear
+//! in the number of items, and `analysis` measures everything after it.
 //!
-//! With `RELSCALE_PEER=DIR` set, the ladder and its results are also written to `DIR`, where
-//! `benches/peers/fit_statsmodels.py DIR` makes the same point estimates and intervals with numpy
-//! and statsmodels, times them, and compares the numbers.
+//! With `RELSCALE_PEER=DIR` set, the ladder and its results are also written to `DIR`.
+//! `benches/peers/fit_statsmodels.py DIR` then computes the same point estimates and variances with
+//! numpy and statsmodels, times them, and compares the numbers.
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -14,8 +14,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use relscale::fit::resample::Stream;
-use relscale::fit::{Options, VarianceForm, analyze};
+use relscale::conformance::inputs::SplitMix64;
+use relscale::fit::{CovarianceType, Options, analyze};
 use relscale::ladder::{Ladder, LadderBuilder, Run, Scale};
 
 const CORPORA: [&str; 3] = ["comma", "dclm", "nemotron"];
@@ -26,7 +26,13 @@ const DISTRIBUTIONS: usize = 128;
 const CLUSTERS: usize = 100;
 const ITEMS_PER_CLUSTER: usize = 20;
 
-/// One run of the design.
+/// A standard normal number, as the sum of twelve uniform ones: tails do not matter here.
+fn normal(random: &mut SplitMix64) -> f64 {
+    // Each is in [−1, 1), with a variance of 1/3.
+    (0..12).map(|_| f64::from(random.uniform())).sum::<f64>() / 2.0
+}
+
+/// One run of the design: centred ln budget `x`, and ln parameters `z` relative to the optimum.
 struct Config {
     run: Run,
     x: f64,
@@ -71,26 +77,26 @@ fn name(distribution: usize) -> String {
     }
 }
 
-/// The mean loss of every (run, distribution, cluster), in that order.
+/// The mean loss of every run, distribution and cluster, the last varying fastest.
 fn losses(configs: &[Config]) -> Vec<f64> {
-    let mut hard = Stream::new(1, "difficulty", 0);
+    let mut random = SplitMix64::new(1);
+    // Level and slope of every cluster.
     let difficulty: Vec<(f64, f64)> = (0..DISTRIBUTIONS * CLUSTERS)
-        .map(|_| (0.3 * hard.normal(), 0.015 * hard.normal()))
+        .map(|_| (0.3 * normal(&mut random), 0.015 * normal(&mut random)))
         .collect();
     let mut losses = Vec::with_capacity(configs.len() * DISTRIBUTIONS * CLUSTERS);
-    for (r, config) in configs.iter().enumerate() {
-        let mut stream = Stream::new(1, "runs", r as u64);
-        let shared = 0.003 * stream.normal();
+    for config in configs {
+        let shared = 0.003 * normal(&mut random);
         for d in 0..DISTRIBUTIONS {
             let at = d as f64 / DISTRIBUTIONS as f64;
             let z = config.z - 0.25 * at;
             let mean = 0.8 + 0.3 * at - (0.05 - 0.01 * at) * config.x + 0.03 * z * z
                 - 0.004 * z * z * z
                 + shared
-                + 0.0015 * stream.normal();
+                + 0.0015 * normal(&mut random);
             for (level, slope) in &difficulty[d * CLUSTERS..(d + 1) * CLUSTERS] {
-                // The mean of the cluster's items: their noise over the root of their number.
-                let noise = 0.1 / (ITEMS_PER_CLUSTER as f64).sqrt() * stream.normal();
+                // The noise of a mean falls with the root of the number of items.
+                let noise = 0.1 / (ITEMS_PER_CLUSTER as f64).sqrt() * normal(&mut random);
                 losses.push((mean + level + slope * config.x).exp() * (1.0 + noise));
             }
         }
@@ -128,7 +134,7 @@ fn options() -> Options {
     options
 }
 
-/// Writes what the peer needs: the design, the losses, and our numbers.
+/// Writes the design, the losses and our numbers for the peer.
 fn export(folder: &Path, configs: &[Config], losses: &[f64], ladder: &Ladder) {
     std::fs::create_dir_all(folder).expect("the folder can be made");
     let file = |name: &str| {
@@ -147,7 +153,7 @@ fn export(folder: &Path, configs: &[Config], losses: &[f64], ladder: &Ladder) {
     let analysis = analyze(ladder, &options()).expect("the analysis succeeds");
     let seconds = start.elapsed().as_secs_f64();
     let mut robust = options();
-    robust.variance = VarianceForm::Hc3;
+    robust.covariance = CovarianceType::Hc3;
     let robust = analyze(ladder, &robust).expect("the analysis succeeds");
     let mut out = file("ours.csv");
     writeln!(out, "# {seconds}").expect("written");
@@ -156,7 +162,11 @@ fn export(folder: &Path, configs: &[Config], losses: &[f64], ladder: &Ladder) {
         writeln!(
             out,
             "{},{},{},{},{}",
-            law.corpus, law.treatment, law.delta_beta.value, law.variance.run, hc3.variance.run
+            law.corpus,
+            law.treatment,
+            law.delta_beta.value,
+            law.diagnostics.variance.run,
+            hc3.diagnostics.variance.run
         )
         .expect("written");
     }

@@ -1,9 +1,9 @@
-//! Products with packed weights beside the `gemm` crate, in alternation in one process.
+//! Products with packed weights compared with the `gemm` crate, in alternation in one process.
 //!
-//! `cargo bench --bench gemm [-- FILTER] [--threads N] [--milliseconds N]` prints a line a shape:
-//! our time in f32 and in bf16, the ratio to the other's, and the share of the binding roof. A
-//! ratio above 1 means that ours is faster. The other gets its weights input by input, as it
-//! likes them best, outside the measured time, and both write to memory they have written before.
+//! `cargo bench --bench gemm [-- FILTER] [--threads N] [--milliseconds N]` prints one line per shape:
+//! our time with weights in f32 and in bf16, the ratio of the crate's time to ours (above 1 ours is
+//! faster), and our share of the binding roof. The crate gets its weights transposed, in the layout
+//! it is fastest with, outside the measured time. Both write to memory they have written before.
 
 #[allow(dead_code, reason = "every benchmark uses its own part")]
 mod common;
@@ -11,9 +11,9 @@ mod common;
 use std::hint::black_box;
 
 use common::roof::{Roof, instruction_sets};
-use common::{arguments, duel, values};
+use common::{Arguments, arguments, duel, upload_values, values};
 use half::bf16;
-use relscale::backend::{Backend, Columns, Linear, Role, Tensor, Values};
+use relscale::backend::{Backend, Columns, Linear, Role, Values};
 use relscale_cpu::{Buffer, Cpu};
 
 /// Row-major operands: `x` of `rows × inputs`, `w` of `inputs × outputs`.
@@ -25,8 +25,8 @@ struct Operands<'a> {
     outputs: usize,
 }
 
-/// `out ← x·w` by the other crate.
-fn other(o: &Operands<'_>, out: &mut [f32], threads: usize) {
+/// `out ← x·w` by the crate.
+fn theirs(o: &Operands<'_>, out: &mut [f32], threads: usize) {
     assert_eq!(o.x.len(), o.rows * o.inputs);
     assert_eq!(o.w.len(), o.inputs * o.outputs);
     assert_eq!(out.len(), o.rows * o.outputs);
@@ -60,112 +60,163 @@ fn other(o: &Operands<'_>, out: &mut [f32], threads: usize) {
     }
 }
 
-fn upload(cpu: &Cpu, values: Values<'_>, rows: usize, cols: usize, role: Role) -> Buffer {
-    let tensor = Tensor {
-        values,
-        rows,
-        cols,
-        role,
-    };
-    cpu.upload(&tensor).expect("a well-formed tensor")
+/// The weights of one shape in every form that is measured.
+struct Weights {
+    inputs: usize,
+    outputs: usize,
+    /// Input by input, for the crate.
+    by_input: Vec<f32>,
+    packed: Buffer,
+    packed_bf16: Buffer,
+}
+
+impl Weights {
+    fn new(cpu: &Cpu, inputs: usize, outputs: usize) -> Self {
+        let by_input = values(inputs * outputs);
+        let mut by_output = vec![0.0f32; inputs * outputs];
+        for (i, row) in by_input.chunks_exact(outputs).enumerate() {
+            for (o, &x) in row.iter().enumerate() {
+                by_output[o * inputs + i] = x;
+            }
+        }
+        let half: Vec<bf16> = by_output.iter().map(|&x| bf16::from_f32(x)).collect();
+        let pack = |values| upload_values(cpu, values, outputs, inputs, Role::Matrix);
+        Self {
+            inputs,
+            outputs,
+            packed: pack(Values::F32(&by_output)),
+            packed_bf16: pack(Values::Bf16(&half)),
+            by_input,
+        }
+    }
+}
+
+/// The backend on one instruction set.
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    name: &'static str,
+    cpu: Cpu,
+    roof: Roof,
+}
+
+impl Bench<'_> {
+    fn shapes(&self) -> Vec<(usize, usize)> {
+        let mut shapes = Vec::new();
+        for (hidden, mlp) in [(256, 768), (512, 1536), (768, 2048)] {
+            // Queries, keys and values; gate and up; down.
+            shapes.push((hidden, 3 * hidden));
+            shapes.push((hidden, 2 * mlp));
+            shapes.push((mlp, hidden));
+        }
+        if !self.arguments.test {
+            // LM heads.
+            shapes.push((512, 128_256));
+            shapes.push((768, 128_256));
+        }
+        shapes.retain(|(inputs, outputs)| {
+            let key = format!("{}/{inputs}x{outputs}", self.name);
+            self.arguments.wants(&key)
+        });
+        shapes
+    }
+
+    fn ours(&self, x: &Buffer, rows: usize, weights: &Weights, weight: &Buffer) -> Buffer {
+        let (inputs, outputs) = (weights.inputs, weights.outputs);
+        let op = Linear {
+            weight,
+            bias: None,
+            inputs,
+            outputs,
+        };
+        self.cpu
+            .linear(Columns::all(x, rows, inputs), &op)
+            .expect("operands that fit")
+    }
+
+    /// Measures one number of rows and prints its line.
+    fn measure(&self, weights: &Weights, rows: usize) {
+        let (inputs, outputs) = (weights.inputs, weights.outputs);
+        let threads = self.arguments.threads;
+        let x = values(rows * inputs);
+        let dense = upload_values(&self.cpu, Values::F32(&x), rows, inputs, Role::Dense);
+        let mut out = vec![0.0f32; rows * outputs];
+        let operands = Operands {
+            x: &x,
+            w: &weights.by_input,
+            rows,
+            inputs,
+            outputs,
+        };
+        theirs(&operands, &mut out, threads);
+        let result = self.ours(&dense, rows, weights, &weights.packed);
+        let result = self.cpu.read(&result).expect("readable");
+        for (ours, theirs) in result.iter().zip(&out) {
+            // Sums of products below 1 in two orders: far more than their rounding.
+            let (error, bound) = ((ours - theirs).abs(), 1e-6 * inputs as f32);
+            assert!(error < bound, "{inputs}x{outputs}: {ours} and {theirs}");
+        }
+        let seconds = duel(
+            threads,
+            self.arguments.budget,
+            &mut [
+                &mut || drop(black_box(self.ours(&dense, rows, weights, &weights.packed))),
+                &mut || theirs(black_box(&operands), &mut out, threads),
+                &mut || {
+                    drop(black_box(self.ours(
+                        &dense,
+                        rows,
+                        weights,
+                        &weights.packed_bf16,
+                    )))
+                },
+            ],
+        );
+        self.print(&operands, [seconds[0], seconds[1], seconds[2]]);
+    }
+
+    fn print(&self, o: &Operands<'_>, [ours, theirs, halved]: [f64; 3]) {
+        let (rows, inputs, outputs) = (o.rows, o.inputs, o.outputs);
+        let flops = (2 * rows * inputs * outputs) as f64;
+        let bytes = 4.0 * (inputs * outputs + rows * (inputs + outputs)) as f64;
+        let (share, binding) = self.roof.share(flops, bytes, ours);
+        println!(
+            "{:>6} {rows:>5} {inputs:>7} {outputs:>8} {:>9.1} {:>9.1} {:>7.2} {:>9.1} {:>8.2} {:>5.0} % {binding}",
+            self.name,
+            ours * 1e6,
+            flops / ours / 1e9,
+            theirs / ours,
+            halved * 1e6,
+            ours / halved,
+            100.0 * share,
+        );
+    }
 }
 
 fn main() {
     let arguments = arguments(250);
     let threads = arguments.threads;
     println!(
-        "{:>5} {:>5} {:>7} {:>8} {:>9} {:>9} {:>7} {:>9} {:>7} {:>12}",
-        "isa", "rows", "inputs", "outputs", "µs", "GFLOP/s", "×gemm", "bf16 µs", "bf16/f32", "roof"
+        "{:>6} {:>5} {:>7} {:>8} {:>9} {:>9} {:>7} {:>9} {:>8} {:>12}",
+        "isa", "rows", "inputs", "outputs", "µs", "GFLOP/s", "×gemm", "bf16 µs", "f32/bf16", "roof"
     );
     for name in instruction_sets() {
+        // The crate always uses the vector instructions of the processor.
         if name == "scalar" && !arguments.test {
             continue;
         }
         let cpu = Cpu::with_threads(threads)
             .and_then(|cpu| cpu.with_instructions(name))
             .expect("an instruction set of this processor");
-        let roof = Roof::measure(name, threads, arguments.budget);
-        let mut shapes = Vec::new();
-        for (hidden, mlp) in [(256, 768), (512, 1536), (768, 2048)] {
-            shapes.push((hidden, 3 * hidden));
-            shapes.push((hidden, 2 * mlp));
-            shapes.push((mlp, hidden));
-        }
-        if !arguments.test {
-            shapes.push((512, 128_256));
-            shapes.push((768, 128_256));
-        }
-        for (inputs, outputs) in shapes {
-            let key = format!("{name}/{inputs}x{outputs}");
-            if !arguments.wants(&key) {
-                continue;
-            }
-            let w = values(inputs * outputs);
-            let mut transposed = vec![0.0f32; inputs * outputs];
-            for (i, row) in w.chunks_exact(outputs).enumerate() {
-                for (o, &x) in row.iter().enumerate() {
-                    transposed[o * inputs + i] = x;
-                }
-            }
-            let half: Vec<bf16> = transposed.iter().map(|&x| bf16::from_f32(x)).collect();
-            let weight = upload(
-                &cpu,
-                Values::F32(&transposed),
-                outputs,
-                inputs,
-                Role::Matrix,
-            );
-            let weight_half = upload(&cpu, Values::Bf16(&half), outputs, inputs, Role::Matrix);
-            drop((transposed, half));
+        let bench = Bench {
+            arguments: &arguments,
+            name,
+            cpu,
+            roof: Roof::measure(name, threads, arguments.budget),
+        };
+        for (inputs, outputs) in bench.shapes() {
+            let weights = Weights::new(&bench.cpu, inputs, outputs);
             for rows in [1, 7, 64, 512] {
-                let x = values(rows * inputs);
-                let dense = upload(&cpu, Values::F32(&x), rows, inputs, Role::Dense);
-                let mut out = vec![0.0f32; rows * outputs];
-                let operands = Operands {
-                    x: &x,
-                    w: &w,
-                    rows,
-                    inputs,
-                    outputs,
-                };
-                other(&operands, &mut out, threads);
-                let run = |weight: &Buffer| {
-                    let op = Linear {
-                        weight,
-                        bias: None,
-                        inputs,
-                        outputs,
-                    };
-                    cpu.linear(Columns::all(&dense, rows, inputs), &op)
-                        .expect("operands that fit")
-                };
-                for (ours, theirs) in cpu.read(&run(&weight)).expect("readable").iter().zip(&out) {
-                    let (error, bound) = ((ours - theirs).abs(), 1e-6 * inputs as f32);
-                    assert!(error < bound, "{key}: {ours} and {theirs}");
-                }
-                let seconds = duel(
-                    threads,
-                    arguments.budget,
-                    &mut [
-                        &mut || drop(black_box(run(&weight))),
-                        &mut || other(black_box(&operands), &mut out, threads),
-                        &mut || drop(black_box(run(&weight_half))),
-                    ],
-                );
-                let [ours, theirs, halved] = [seconds[0], seconds[1], seconds[2]];
-                let flops = (2 * rows * inputs * outputs) as f64;
-                let bytes = 4.0 * (inputs * outputs + rows * (inputs + outputs)) as f64;
-                let (share, binding) = roof.share(flops, bytes, ours);
-                println!(
-                    "{:>5} {rows:>5} {inputs:>7} {outputs:>8} {:>9.1} {:>9.1} {:>7.2} {:>9.1} {:>7.2} {:>5.0} % {binding}",
-                    &name[..name.len().min(6)],
-                    ours * 1e6,
-                    flops / ours / 1e9,
-                    theirs / ours,
-                    halved * 1e6,
-                    ours / halved,
-                    100.0 * share,
-                );
+                bench.measure(&weights, rows);
             }
         }
     }

@@ -1,8 +1,8 @@
-//! How cost grows: tokens a second against the length of a text, the number of texts in a batch,
-//! the options that share a prefix, and the size of the model.
+//! Growth of cost: tokens per second against the length of a text, the number of texts in a batch, the
+//! number of options that share a prefix, and the size of the model.
 //!
 //! `cargo bench --bench growth [-- --threads N] [--milliseconds N]` prints a table and writes
-//! `docs/growth.csv` and `docs/growth.svg`. Models are random and of Llama's shape.
+//! `docs/growth.csv` and `docs/growth.svg`. The models are random.
 
 #[allow(dead_code, reason = "every benchmark uses its own part")]
 mod common;
@@ -11,230 +11,222 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Arguments, arguments, best, values};
+use common::checkpoint::Llama;
+use common::{Arguments, arguments, best, score, texts};
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cpu::Cpu;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 
-/// Hidden size, layers, heads, width of the MLP, vocabulary.
-type Shape = [usize; 5];
+const VOCAB: usize = 512;
 
-const SMALL: Shape = [256, 4, 4, 768, 512];
+const SMALL: Llama = llama(256, 4, 4, 768);
 
-/// Writes a random checkpoint.
-fn checkpoint(dir: &Path, [hidden, layers, heads, mlp, vocab]: Shape) {
-    let mut tensors: Vec<(String, Vec<usize>)> = vec![
-        ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
-        ("model.norm.weight".to_owned(), vec![hidden]),
-        ("lm_head.weight".to_owned(), vec![vocab, hidden]),
-    ];
-    for layer in 0..layers {
-        let mut add = |name: &str, shape: &[usize]| {
-            tensors.push((
-                format!("model.layers.{layer}.{name}.weight"),
-                shape.to_vec(),
-            ));
-        };
-        for name in ["q_proj", "k_proj", "v_proj", "o_proj"] {
-            add(&format!("self_attn.{name}"), &[hidden, hidden]);
-        }
-        add("mlp.gate_proj", &[mlp, hidden]);
-        add("mlp.up_proj", &[mlp, hidden]);
-        add("mlp.down_proj", &[hidden, mlp]);
-        add("input_layernorm", &[hidden]);
-        add("post_attention_layernorm", &[hidden]);
+const fn llama(hidden: usize, layers: usize, heads: usize, mlp: usize) -> Llama {
+    Llama {
+        hidden,
+        layers,
+        heads,
+        mlp,
+        vocab: VOCAB,
+        tied: false,
     }
-    let bytes: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|(_, shape)| {
-            let scale = 1.0 / (*shape.last().expect("a shape") as f32).sqrt();
-            let values = values(shape.iter().product());
-            values
-                .iter()
-                .flat_map(|x| (x * scale).to_le_bytes())
-                .collect()
-        })
-        .collect();
-    let views = tensors
-        .into_iter()
-        .zip(&bytes)
-        .map(|((name, shape), bytes)| {
-            (
-                name,
-                TensorView::new(Dtype::F32, shape, bytes).expect("bytes of the shape"),
-            )
-        });
-    let file = safetensors::serialize(views, None).expect("tensors");
-    fs::create_dir_all(dir).expect("a folder");
-    fs::write(dir.join("model.safetensors"), file).expect("a file");
-    let config = serde_json::json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocab,
-        "hidden_size": hidden, "intermediate_size": mlp, "num_hidden_layers": layers,
-        "num_attention_heads": heads, "num_key_value_heads": heads, "hidden_act": "silu",
-        "max_position_embeddings": 16384, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
-        "tie_word_embeddings": false,
-    });
-    fs::write(dir.join("config.json"), config.to_string()).expect("a file");
-}
-
-fn model(dir: &Path, arguments: &Arguments, shape: Shape) -> Transformer<Cpu> {
-    checkpoint(dir, shape);
-    let cpu = Cpu::with_threads(arguments.threads).expect("threads");
-    Transformer::load(dir, cpu).expect("a checkpoint just written")
-}
-
-/// `count` texts of `len` tokens, every token but the first scored.
-fn texts(count: usize, len: usize, vocab: usize) -> Batch {
-    let mut batch = Batch::new();
-    for text in 0..count {
-        let tokens: Vec<u32> = (0..len)
-            .map(|i| ((i * 37 + text * 11) % vocab) as u32)
-            .collect();
-        let segment = batch.segment(None, &tokens).expect("tokens");
-        for (offset, &token) in tokens[1..].iter().enumerate() {
-            batch.target(segment, offset, token).expect("a row");
-        }
-    }
-    batch
 }
 
 /// One prefix of `prefix` tokens and `count` options of sixteen tokens.
-fn options(prefix: usize, count: usize, vocab: usize) -> Batch {
-    let token = |i: usize| (i * 37 % vocab) as u32;
+fn options(prefix: usize, count: usize) -> Batch {
+    let token = |i: usize| (i * 37 % VOCAB) as u32;
     let mut batch = Batch::new();
     let shared: Vec<u32> = (0..prefix).map(token).collect();
     let root = batch.segment(None, &shared).expect("tokens");
     for option in 0..count {
         let tokens: Vec<u32> = (0..16).map(|i| token(i + 17 * option)).collect();
-        let segment = batch.segment(Some(root), &tokens).expect("tokens");
-        for (offset, &token) in tokens[1..].iter().enumerate() {
-            batch.target(segment, offset, token).expect("a row");
-        }
+        score(&mut batch, Some(root), &tokens);
     }
     batch
 }
 
-/// A sweep: its name, and (what was varied, tokens a second).
-type Sweep = (&'static str, Vec<(usize, f64)>);
+/// One panel: its title, and pairs of the quantity varied and tokens per second.
+struct Sweep {
+    title: &'static str,
+    points: Vec<(usize, f64)>,
+}
+
+struct Growth {
+    arguments: Arguments,
+    /// Folder of the checkpoints.
+    dir: PathBuf,
+}
+
+impl Growth {
+    fn model(&self, shape: Llama) -> Transformer<Cpu> {
+        shape.write(&self.dir, Dtype::F32);
+        let cpu = Cpu::with_threads(self.arguments.threads).expect("threads");
+        Transformer::load(&self.dir, cpu).expect("a checkpoint just written")
+    }
+
+    /// Tokens per second, of a batch that counts as `tokens`.
+    fn rate(&self, model: &Transformer<Cpu>, batch: &Batch, tokens: usize) -> f64 {
+        let run = || drop(model.log_likelihoods(batch).expect("a batch that fits"));
+        // Warm-up.
+        run();
+        tokens as f64 / best(self.arguments.threads, self.arguments.budget, run)
+    }
+
+    /// The values to vary: only the first in a test.
+    fn most<'a, T>(&self, all: &'a [T]) -> &'a [T] {
+        &all[..if self.arguments.test { 1 } else { all.len() }]
+    }
+
+    /// One sweep over batches for one model; `batch` also returns the tokens that it counts as.
+    fn sweep(
+        &self,
+        title: &'static str,
+        model: &Transformer<Cpu>,
+        values: &[usize],
+        batch: impl Fn(usize) -> (Batch, usize),
+    ) -> Sweep {
+        let point = |&value: &usize| {
+            let (batch, tokens) = batch(value);
+            (value, self.rate(model, &batch, tokens))
+        };
+        let points = self.most(values).iter().map(point).collect();
+        Sweep { title, points }
+    }
+
+    fn sizes(&self) -> Sweep {
+        let shapes = [
+            llama(64, 3, 4, 192),
+            llama(128, 4, 4, 384),
+            SMALL,
+            llama(384, 6, 6, 1024),
+            llama(512, 8, 8, 1536),
+            llama(768, 12, 12, 2048),
+        ];
+        let point = |&shape: &Llama| {
+            let rate = self.rate(&self.model(shape), &texts(1, 512, VOCAB), 512);
+            (shape.weights_per_token(), rate)
+        };
+        Sweep {
+            title: "weights used per token, texts of 512",
+            points: self.most(&shapes).iter().map(point).collect(),
+        }
+    }
+
+    fn sweeps(&self) -> Vec<Sweep> {
+        let small = self.model(SMALL);
+        vec![
+            self.sweep(
+                "tokens of one text",
+                &small,
+                &[128, 256, 512, 1024, 2048, 4096, 8192],
+                |len| (texts(1, len, VOCAB), len),
+            ),
+            self.sweep(
+                "texts of 128 tokens in a batch",
+                &small,
+                &[1, 2, 4, 8, 16, 32],
+                |count| (texts(count, 128, VOCAB), 128 * count),
+            ),
+            // Counted as an engine that does not share prefixes would have to compute them.
+            self.sweep(
+                "options after 512 shared tokens",
+                &small,
+                &[1, 2, 4, 8, 16, 32, 64],
+                |count| (options(512, count), 528 * count),
+            ),
+            self.sizes(),
+        ]
+    }
+}
 
 fn main() {
-    let arguments = arguments(400);
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("growth");
-    let rate = |model: &Transformer<Cpu>, batch: &Batch, tokens: usize| {
-        let run = || drop(model.log_likelihoods(batch).expect("a batch that fits"));
-        run();
-        tokens as f64 / best(arguments.threads, arguments.budget, run)
+    let growth = Growth {
+        arguments: arguments(400),
+        dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("growth"),
     };
-    let most = |all: &'static [usize]| &all[..if arguments.test { 1 } else { all.len() }];
-    let small = model(&dir, &arguments, SMALL);
-    let vocab = SMALL[4];
-    let mut sweeps: Vec<Sweep> = Vec::new();
-    let lengths = most(&[128, 256, 512, 1024, 2048, 4096, 8192]);
-    let points = lengths
-        .iter()
-        .map(|&t| (t, rate(&small, &texts(1, t, vocab), t)));
-    sweeps.push(("tokens of one text", points.collect()));
-    let counts = most(&[1, 2, 4, 8, 16, 32]);
-    let points = counts
-        .iter()
-        .map(|&b| (b, rate(&small, &texts(b, 128, vocab), 128 * b)));
-    sweeps.push(("texts of 128 tokens in a batch", points.collect()));
-    let counts = most(&[1, 2, 4, 8, 16, 32, 64]);
-    // Tokens as an engine without sharing would have to compute them.
-    let points = counts
-        .iter()
-        .map(|&n| (n, rate(&small, &options(512, n, vocab), 528 * n)));
-    sweeps.push(("options after 512 shared tokens", points.collect()));
-    let shapes: &[Shape] = &[
-        [64, 3, 4, 192, 512],
-        [128, 4, 4, 384, 512],
-        SMALL,
-        [384, 6, 6, 1024, 512],
-        [512, 8, 8, 1536, 512],
-        [768, 12, 12, 2048, 512],
-    ];
-    let mut points = Vec::new();
-    for &shape in &shapes[..if arguments.test { 1 } else { shapes.len() }] {
-        let [hidden, layers, _, mlp, vocab] = shape;
-        let parameters = layers * (4 * hidden * hidden + 3 * hidden * mlp) + hidden * vocab;
-        let model = model(&dir, &arguments, shape);
-        points.push((parameters, rate(&model, &texts(1, 512, vocab), 512)));
-    }
-    sweeps.push(("weights used a token, texts of 512", points));
-
+    let sweeps = growth.sweeps();
     let mut csv = "sweep,x,tokens_per_second\n".to_owned();
-    for (name, points) in &sweeps {
+    for Sweep { title, points } in &sweeps {
         for (x, y) in points {
-            writeln!(csv, "\"{name}\",{x},{y:.0}").expect("a string");
+            writeln!(csv, "\"{title}\",{x},{y:.0}").expect("a string");
         }
     }
     print!("{csv}");
-    if !arguments.test {
+    if !growth.arguments.test {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
         fs::write(docs.join("growth.csv"), csv).expect("docs");
         fs::write(docs.join("growth.svg"), draw(&sweeps)).expect("docs");
     }
-    fs::remove_dir_all(&dir).expect("the folder made above");
+    fs::remove_dir_all(&growth.dir).expect("the folder made above");
 }
 
-/// A panel a sweep, both axes logarithmic, every point labelled with its values.
+const WIDTH: f64 = 360.0;
+const HEIGHT: f64 = 240.0;
+const MARGIN: f64 = 50.0;
+
+/// The panels in two columns.
 fn draw(sweeps: &[Sweep]) -> String {
-    let (width, height, margin) = (360.0, 240.0, 50.0);
     let rows = sweeps.len().div_ceil(2) as f64;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" \
          font-family=\"sans-serif\" font-size=\"10\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
-        2.0 * width,
-        rows * height
+        2.0 * WIDTH,
+        rows * HEIGHT
     );
-    for (i, (name, points)) in sweeps.iter().enumerate() {
-        let (left, top) = ((i % 2) as f64 * width, (i / 2) as f64 * height);
-        let range = |v: &dyn Fn(&(usize, f64)) -> f64| {
-            let logs = points.iter().map(|p| v(p).ln());
-            let (low, high) = logs.fold((f64::MAX, f64::MIN), |(l, h), x| (l.min(x), h.max(x)));
-            (low, (high - low).max(0.1))
-        };
-        let (x0, dx) = range(&|p| p.0 as f64);
-        let (y0, dy) = range(&|p| p.1);
-        let place = |(x, y): (usize, f64)| {
-            (
-                left + margin + ((x as f64).ln() - x0) / dx * (width - 2.0 * margin),
-                top + height - margin - (y.ln() - y0) / dy * (height - 2.0 * margin),
-            )
-        };
-        let line: Vec<String> = points
-            .iter()
-            .map(|&p| place(p))
-            .map(|(x, y)| format!("{x:.1},{y:.1}"))
-            .collect();
-        let bottom = top + height - 14.0;
-        writeln!(
-            svg,
-            "<text x=\"{:.0}\" y=\"{:.0}\" font-size=\"12\">tokens/s against {name}</text>\n\
-             <polyline fill=\"none\" stroke=\"#0072B2\" stroke-width=\"1.5\" points=\"{}\"/>",
-            left + 14.0,
-            top + 18.0,
-            line.join(" ")
-        )
-        .expect("a string");
-        for &(x, rate) in points {
-            let (at, y) = place((x, rate));
-            writeln!(
-                svg,
-                "<circle cx=\"{at:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"#0072B2\"/>\
-                 <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\
-                 <text x=\"{at:.1}\" y=\"{bottom:.1}\" text-anchor=\"middle\">{}</text>",
-                y - 8.0,
-                short(rate),
-                short(x as f64)
-            )
-            .expect("a string");
-        }
+    for (i, sweep) in sweeps.iter().enumerate() {
+        let corner = ((i % 2) as f64 * WIDTH, (i / 2) as f64 * HEIGHT);
+        panel(&mut svg, sweep, corner).expect("a string");
     }
     svg + "</svg>\n"
 }
 
-/// Two or three digits and a unit.
+/// One panel with logarithmic axes, every point labelled with its values.
+fn panel(svg: &mut String, sweep: &Sweep, (left, top): (f64, f64)) -> std::fmt::Result {
+    let Sweep { title, points } = sweep;
+    let range = |v: &dyn Fn(&(usize, f64)) -> f64| {
+        let logs = points.iter().map(|p| v(p).ln());
+        let (low, high) = logs.fold((f64::MAX, f64::MIN), |(l, h), x| (l.min(x), h.max(x)));
+        // Not 0, where there is one point only.
+        (low, (high - low).max(0.1))
+    };
+    let (x0, dx) = range(&|p| p.0 as f64);
+    let (y0, dy) = range(&|p| p.1);
+    let place = |(x, y): (usize, f64)| {
+        (
+            left + MARGIN + ((x as f64).ln() - x0) / dx * (WIDTH - 2.0 * MARGIN),
+            top + HEIGHT - MARGIN - (y.ln() - y0) / dy * (HEIGHT - 2.0 * MARGIN),
+        )
+    };
+    let line: Vec<String> = points
+        .iter()
+        .map(|&p| place(p))
+        .map(|(x, y)| format!("{x:.1},{y:.1}"))
+        .collect();
+    let bottom = top + HEIGHT - 14.0;
+    writeln!(
+        svg,
+        "<text x=\"{:.0}\" y=\"{:.0}\" font-size=\"12\">tokens/s against {title}</text>\n\
+         <polyline fill=\"none\" stroke=\"#0072B2\" stroke-width=\"1.5\" points=\"{}\"/>",
+        left + 14.0,
+        top + 18.0,
+        line.join(" ")
+    )?;
+    for &(x, rate) in points {
+        let (at, y) = place((x, rate));
+        writeln!(
+            svg,
+            "<circle cx=\"{at:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"#0072B2\"/>\
+             <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\
+             <text x=\"{at:.1}\" y=\"{bottom:.1}\" text-anchor=\"middle\">{}</text>",
+            y - 8.0,
+            short(rate),
+            short(x as f64)
+        )?;
+    }
+    Ok(())
+}
+
+/// A number in two or three digits and a unit.
 fn short(x: f64) -> String {
     let (value, unit) = match x {
         x if x >= 1e6 => (x / 1e6, "M"),

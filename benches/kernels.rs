@@ -1,5 +1,5 @@
-//! The kernels of the CPU backend at the shapes of small and medium models, each with the share of
-//! the roof that binds it.
+//! The kernels of the CPU backend at the shapes of small and medium models, each with its share of the
+//! binding roof.
 //!
 //! `cargo bench --bench kernels [-- FILTER] [--threads N]` measures; with `-- --test` every
 //! benchmark runs once.
@@ -24,7 +24,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Measures `run`, which does `flops` operations on `bytes` bytes, each counted once.
+    /// Measures `run`, which does `flops` operations on `bytes` bytes, each counted once, and prints it.
     fn report<T>(&self, name: &str, flops: usize, bytes: usize, run: impl Fn() -> T) {
         if !self.arguments.wants(name) {
             return;
@@ -63,7 +63,7 @@ impl Bench {
                 };
                 self.report(
                     &format!("linear/{rows}x{inputs}x{outputs}"),
-                    // One multiplication and one addition.
+                    // One multiplication and one addition per weight and row.
                     2 * rows * inputs * outputs,
                     4 * (inputs * outputs + rows * (inputs + outputs)),
                     || cpu.linear(Columns::all(&x, rows, inputs), black_box(&op)),

@@ -1,6 +1,5 @@
-//! The machine's roofs: fused multiply-adds on registers for every instruction set, bandwidth of
-//! reading for working sets from the first-level cache to memory, and what the matrix kernel
-//! reaches where everything is in cache.
+//! The machine's roofs: fused multiply-adds on registers per instruction set, bandwidth for working
+//! sets from the first-level cache to memory, and the rate of the matrix kernel on operands in cache.
 //!
 //! `cargo bench --bench roofline [-- --threads N]`
 
@@ -22,7 +21,7 @@ fn main() {
             let cpu = Cpu::with_threads(threads)
                 .and_then(|cpu| cpu.with_instructions(name))
                 .expect("an instruction set of this processor");
-            // Weights of 64 KB and activations of as many stay in the caches.
+            // 256 KB of weights and 192 KB of activations stay in the second-level cache.
             let (rows, inputs, outputs) = (384, 128, 512);
             let weight = upload(&cpu, outputs, inputs, Role::Matrix);
             let x = upload(&cpu, rows, inputs, Role::Dense);
@@ -50,7 +49,7 @@ fn main() {
             }
             let bandwidth = roof::bandwidth(bytes, threads, arguments.budget);
             println!(
-                "  reading {:>6} KB a thread {:7.1} GB/s",
+                "  reading {:>6} KB per thread {:7.1} GB/s",
                 bytes >> 10,
                 bandwidth / 1e9
             );

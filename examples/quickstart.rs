@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::distribution::{Distribution, Items};
-use relscale::evaluate::{Bos, Options as Scoring, evaluate};
+use relscale::evaluate::{Bos, Evaluation};
 use relscale::fit::{Analysis, Options, analyze};
 use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::model::Transformer;
@@ -104,11 +104,6 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
     let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
         ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
     );
-    let scoring = Scoring {
-        bos: Bos::EveryWindow(BOS),
-        context: Some(WINDOW),
-        ..Scoring::default()
-    };
     let cpu = Cpu::new();
     let mut ladder = Ladder::builder();
     ladder
@@ -120,15 +115,13 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
         let tokenizer = Tokenizer::load(checkpoint)?;
         ladder.run(run.clone())?;
         for texts in &distributions {
-            let scores = evaluate(
-                &model,
-                Some(&tokenizer),
-                texts,
-                &BitsPerByte,
-                &scoring,
-                &mut |_| {},
-            )?;
-            for (cluster, total) in cluster_totals(&scores) {
+            let scores = Evaluation::new(&model)
+                .tokenizer(&tokenizer)
+                .scorers(&[&BitsPerByte])
+                .bos(Bos::EveryWindow(BOS))
+                .context(WINDOW)
+                .run(texts)?;
+            for (cluster, total) in cluster_totals(&scores.of("bits_per_byte")?) {
                 let loss = total.loss / total.weight;
                 ladder.score(&run.id, texts.name(), &cluster, loss, total.weight)?;
             }
@@ -142,7 +135,10 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
 fn print_table(analysis: &Analysis) {
     let corpus = &analysis.corpora[0];
     let ends = |name: &str| {
-        let law = analysis.traditional.iter().find(|t| t.distribution == name);
+        let law = analysis
+            .absolute_laws
+            .iter()
+            .find(|t| t.distribution == name);
         let errors = law.map(|t| t.errors.as_slice()).unwrap_or_default();
         (
             errors.first().copied().unwrap_or(f64::NAN),

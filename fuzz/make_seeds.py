@@ -3,8 +3,8 @@
 
     python3 fuzz/make_seeds.py        into fuzz/seeds/TARGET
 
-A fuzzer that starts from nothing stays at inputs of a few bytes: these show it what a configuration, a
-header and a forest look like. What the bytes mean is told at the top of each target.
+A fuzzer that starts from nothing stays at inputs of a few bytes. These seeds show it a configuration, a
+header and a forest. The comment at the top of each target explains its bytes.
 """
 
 import json

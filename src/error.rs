@@ -1,105 +1,120 @@
-//! The one error type of the scoring side: every variant names what it speaks of.
+//! The error type of the scoring side.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What went wrong while reading a checkpoint, building a batch or scoring items.
+/// The cause of an error, as the code that failed reported it.
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error of reading a checkpoint, computing with a model or scoring items.
 ///
-/// Every variant names the file, tensor, field, item or line it concerns, so that a message can be
-/// acted on without a debugger.
+/// Every variant names the file, tensor, field, line, item, option or backend it concerns, so that
+/// its message says where to look.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused a read or a write.
     Io {
-        /// File concerned.
+        /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The reason of the operating system.
         source: io::Error,
     },
-    /// A file is not in the format it should be in.
+    /// A file is not in the expected format.
     Format {
-        /// File concerned.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The deviation from the format.
         message: String,
     },
-    /// A field of `config.json` is missing, malformed or not supported.
+    /// A field of `config.json` or a key of GGUF metadata is missing, malformed or not supported.
     Config {
-        /// File concerned.
+        /// The file.
         path: PathBuf,
-        /// Field, dotted where nested (`rope_scaling.rope_type`).
+        /// The field, dotted if nested (`rope_scaling.rope_type`).
         field: String,
-        /// What is wrong with its value, with the value.
+        /// The fault, with the value of the field.
         message: String,
     },
-    /// A tensor is missing, of the wrong shape or type, or holds unusable values.
+    /// A tensor is missing, has another shape or type, or holds unusable values.
     Tensor {
-        /// File concerned (the folder when no file holds the tensor).
+        /// The file, or the folder if no file holds the tensor.
         path: PathBuf,
         /// Name of the tensor.
         tensor: String,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
-    /// A line of an items file cannot be used.
+    /// A line of a text file cannot be used.
     Line {
-        /// File concerned.
+        /// The file.
         path: PathBuf,
-        /// Line, counted from 1.
+        /// Number of the line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
     /// A score log belongs to another checkpoint, distribution or way of scoring.
     Key {
-        /// File concerned.
+        /// The file.
         path: PathBuf,
-        /// The field of its key that differs.
+        /// The field of the key that differs.
         field: String,
-        /// What it is there and what it should be.
+        /// The value in the file and the expected value.
         message: String,
     },
     /// An item cannot be scored.
     Item {
-        /// The item's id.
+        /// Id of the item.
         id: String,
-        /// Why.
+        /// The fault.
         message: String,
     },
-    /// A batch is malformed, or asks for what the model does not have.
+    /// A batch is malformed, or asks for something the model does not have.
     Batch {
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
-    /// A backend was handed something it cannot compute with, or failed.
+    /// A backend was given operands it cannot compute with, or failed.
     Backend {
         /// Name of the backend.
         backend: String,
-        /// What went wrong.
-        message: String,
+        /// The cause: a [`ShapeError`](crate::backend::ShapeError), an error of the device's
+        /// driver, or a message.
+        source: Source,
     },
-    /// A checkpoint takes more memory than is allowed.
-    Memory {
+    /// A backend has no memory left for a tensor or a result.
+    ///
+    /// The batch that needed it can be tried again with fewer tokens, on the same model.
+    OutOfMemory {
+        /// Name of the backend.
+        backend: String,
+        /// Number of bytes requested, where it is known.
+        requested: Option<u64>,
+        /// The cause.
+        source: Source,
+    },
+    /// A checkpoint needs more memory than its limit.
+    MemoryLimit {
         /// The checkpoint.
         path: PathBuf,
-        /// Bytes it would take.
+        /// Estimated memory of the checkpoint, in bytes.
         estimate: u64,
-        /// Bytes it may take.
+        /// The limit, in bytes.
         limit: u64,
     },
     /// An option has a value that makes no sense.
     Option {
         /// Name of the option.
         option: &'static str,
-        /// What is wrong with its value.
+        /// The fault, with the value of the option.
         message: String,
     },
 }
 
 impl Error {
-    /// An [`Error::Io`] for `path`.
+    /// An [`Error::Io`] about `path`.
     pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
         Self::Io {
             path: path.as_ref().to_owned(),
@@ -107,7 +122,7 @@ impl Error {
         }
     }
 
-    /// An [`Error::Format`] for `path`.
+    /// An [`Error::Format`] about `path`.
     pub fn format(path: impl AsRef<Path>, message: impl fmt::Display) -> Self {
         Self::Format {
             path: path.as_ref().to_owned(),
@@ -115,7 +130,7 @@ impl Error {
         }
     }
 
-    /// An [`Error::Item`] for the item `id`.
+    /// An [`Error::Item`] about the item `id`.
     pub fn item(id: impl Into<String>, message: impl fmt::Display) -> Self {
         Self::Item {
             id: id.into(),
@@ -130,11 +145,38 @@ impl Error {
         }
     }
 
-    /// An [`Error::Backend`] of the backend `name`.
-    pub fn backend(name: impl Into<String>, message: impl fmt::Display) -> Self {
+    /// An [`Error::Backend`] of the backend `name`. The source is an error or a message.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::error::Error as _;
+    /// use relscale::Error;
+    ///
+    /// let error = Error::backend("mine", "the device is gone");
+    /// assert_eq!(error.to_string(), "backend `mine`: the device is gone");
+    ///
+    /// let cause = "x".parse::<i32>().unwrap_err();
+    /// let error = Error::backend("mine", cause.clone());
+    /// let source = error.source().and_then(|s| s.downcast_ref::<std::num::ParseIntError>());
+    /// assert_eq!(source, Some(&cause));
+    /// ```
+    pub fn backend(name: impl Into<String>, source: impl Into<Source>) -> Self {
         Self::Backend {
             backend: name.into(),
-            message: message.to_string(),
+            source: source.into(),
+        }
+    }
+
+    /// An [`Error::OutOfMemory`] of the backend `name`. The source is an error or a message.
+    pub fn out_of_memory(
+        name: impl Into<String>,
+        requested: Option<u64>,
+        source: impl Into<Source>,
+    ) -> Self {
+        Self::OutOfMemory {
+            backend: name.into(),
+            requested,
+            source: source.into(),
         }
     }
 }
@@ -148,34 +190,29 @@ impl fmt::Display for Error {
                 path,
                 field,
                 message,
-            } => {
-                write!(f, "{}: field `{field}`: {message}", path.display())
-            }
+            } => write!(f, "{}: field `{field}`: {message}", path.display()),
             Self::Tensor {
                 path,
                 tensor,
                 message,
-            } => {
-                write!(f, "{}: tensor `{tensor}`: {message}", path.display())
-            }
+            } => write!(f, "{}: tensor `{tensor}`: {message}", path.display()),
             Self::Line {
                 path,
                 line,
                 message,
-            } => {
-                write!(f, "{}: line {line}: {message}", path.display())
-            }
+            } => write!(f, "{}: line {line}: {message}", path.display()),
             Self::Key {
                 path,
                 field,
                 message,
-            } => {
-                write!(f, "{}: `{field}` differs: {message}", path.display())
-            }
+            } => write!(f, "{}: `{field}` differs: {message}", path.display()),
             Self::Item { id, message } => write!(f, "item `{id}`: {message}"),
             Self::Batch { message } => write!(f, "batch: {message}"),
-            Self::Backend { backend, message } => write!(f, "backend `{backend}`: {message}"),
-            Self::Memory {
+            Self::Backend { backend, source }
+            | Self::OutOfMemory {
+                backend, source, ..
+            } => write!(f, "backend `{backend}`: {source}"),
+            Self::MemoryLimit {
                 path,
                 estimate,
                 limit,
@@ -195,6 +232,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
+            Self::Backend { source, .. } | Self::OutOfMemory { source, .. } => Some(&**source),
             _ => None,
         }
     }

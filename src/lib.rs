@@ -32,16 +32,16 @@
 //! # std::fs::remove_file(&path)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! With the feature `plot`, `report::plot::all` draws it; `serde_json::to_string(&analysis)` holds
-//! everything behind the table.
+//! With the feature `plot`, `report::plot::all` draws it; `analysis.summary()` is what one quotes and
+//! `analysis` everything behind it, both for `serde_json`.
 //!
 //! # From checkpoints
 //! A folder of checkpoints, two files of texts ([`Items::from_jsonl`] has the format), and the crate
-//! `relscale-cpu`. A log a checkpoint and text: killed and started again, it goes on where it was.
+//! `relscale-cpu`. One log per checkpoint and text: a run that is killed resumes when it is started again.
 //! Build it with `--release`; without, the kernels are many times slower.
 //! ```no_run
 //! use relscale::distribution::Items;
-//! use relscale::evaluate;
+//! use relscale::evaluate::{Evaluation, Settings};
 //! use relscale::fit::{Options, analyze};
 //! use relscale::ladder::{Ladder, Run, Scale};
 //! use relscale::log::{Key, Log, checkpoint_hash};
@@ -50,7 +50,7 @@
 //! use relscale::tokenizer::Tokenizer;
 //! # mod relscale_cpu {
 //! #     pub struct Cpu;
-//! #     impl Cpu { pub fn new() -> relscale::backend::reference::Reference<f32> { Default::default() } }
+//! #     impl Cpu { pub fn new() -> relscale::backend::Reference<f32> { Default::default() } }
 //! # }
 //! use relscale_cpu::Cpu;
 //!
@@ -62,7 +62,7 @@
 //!     ("ladder/410m", 4.9e20, 4.1e8, 2.0e11),
 //! ];
 //! let texts = [Items::from_jsonl("web.jsonl")?, Items::from_jsonl("news.jsonl")?];
-//! let options = evaluate::Options::default();
+//! let settings = Settings::default();
 //! let mut ladder = Ladder::builder();
 //! for (folder, flops, params, tokens) in runs {
 //!     // One corpus; the budget is what groups runs of different sizes, here each its own.
@@ -70,11 +70,15 @@
 //!     ladder.run(run.clone())?;
 //!     let model = Transformer::load(folder, Cpu::new())?;
 //!     let tokenizer = Tokenizer::load(folder)?;
+//!     let evaluation = Evaluation::new(&model)
+//!         .tokenizer(&tokenizer)
+//!         .scorers(&[&BitsPerByte])
+//!         .settings(settings);
 //!     let checkpoint = checkpoint_hash(folder)?;
 //!     for items in &texts {
-//!         let key = Key::new(&checkpoint, "cpu f32", items, &[&BitsPerByte], &options)?;
+//!         let key = Key::new(&checkpoint, "cpu f32", items, &[&BitsPerByte], &settings)?;
 //!         let mut log = Log::open(format!("{folder}.{}.log", key.distribution), &key)?;
-//!         log.score(&model, Some(&tokenizer), items, &[&BitsPerByte], &options, &mut |_| {})?;
+//!         log.score(&evaluation, items)?;
 //!         log.table().add_to(&mut ladder, &run, "bits_per_byte")?;
 //!     }
 //! }

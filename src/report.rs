@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::fit::{Analysis, Flag};
 
+mod absolute;
 mod contrasts;
 mod corpus;
 mod format;
@@ -16,7 +17,6 @@ pub mod plot;
 mod rates;
 mod summary;
 mod surfaces;
-mod traditional;
 
 /// Everything needed to quote the result, as aligned text.
 impl fmt::Display for Analysis {
@@ -30,7 +30,7 @@ impl fmt::Display for Analysis {
             corpus::heading(f, corpus)?;
             laws::table(f, self, corpus, &flags)?;
             corpus::refused_budgets(f, corpus)?;
-            traditional::table(f, self, corpus)?;
+            absolute::table(f, self, corpus)?;
             surfaces::table(f, self, corpus)?;
             corpus::heterogeneity(f, self, corpus)?;
             corpus::covariate(f, self, corpus)?;

@@ -1,22 +1,30 @@
-//! Text to tokens.
+//! Tokenizers: text to token ids.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::checkpoint::{gguf, read_text};
+use crate::checkpoint::gguf;
+#[cfg(feature = "tokenizers")]
+use crate::checkpoint::read_text;
 use crate::error::Error;
+use bos::{BosToken, TOKENIZER_CONFIG, settings};
 
+mod bos;
 #[cfg(feature = "tokenizers")]
 mod metadata;
 #[cfg(feature = "tokenizers")]
+mod sentence_piece;
+#[cfg(feature = "tokenizers")]
 mod stages;
+#[cfg(feature = "tokenizers")]
+mod words;
 
-/// Turns text into token ids: a `tokenizer.json` of Hugging Face, the metadata of a GGUF file, or
+/// A map from text to token ids: a `tokenizer.json` of Hugging Face, the metadata of a GGUF file, or
 /// plain bytes.
 ///
-/// Text is taken as it is: no special tokens are added, and those that occur in it are encoded as
-/// ordinary text unless [asked for](Tokenizer::with_special_tokens_parsed).
+/// No special tokens are added to a text, and those that are written in it are encoded as ordinary
+/// text unless [`with_special_tokens_parsed`](Tokenizer::with_special_tokens_parsed) is set.
 ///
 /// # Examples
 /// ```
@@ -28,7 +36,7 @@ mod stages;
 pub struct Tokenizer {
     kind: Kind,
     path: PathBuf,
-    bos: Bos,
+    bos: BosToken,
 }
 
 #[derive(Debug)]
@@ -38,163 +46,75 @@ enum Kind {
     HuggingFace(Box<tokenizers::Tokenizer>),
 }
 
-/// A text in tokens.
+/// The tokens of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Encoding {
     /// Token ids.
     pub tokens: Vec<u32>,
-    /// Bytes of the text that the first token stands for: they are not scored where no
-    /// beginning-of-sequence token precedes it.
+    /// Number of bytes of the text that the first token stands for. They are not scored unless a
+    /// beginning-of-sequence token precedes the text.
     pub first_token_bytes: usize,
 }
 
-/// A context and its continuation in tokens.
+/// The tokens of a context and of its continuation.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pair {
-    /// Tokens of the context; none where it is empty or one token spans it and the cut.
+    /// Tokens of the context; none if it is empty or its only token spans the cut.
     pub context: Vec<u32>,
     /// Tokens of the continuation, at least one.
     pub continuation: Vec<u32>,
-    /// Bytes of the text that the tokens of the continuation stand for.
+    /// Number of bytes of the text that the tokens of the continuation stand for.
     pub bytes: usize,
-    /// How many of them belong to the context and are not white space at its end: a token spans
-    /// the cut where there are any.
+    /// Number of those bytes that belong to the context, white space at its end aside. It is above 0
+    /// if a token spans the cut.
     pub spanned: usize,
 }
 
-/// The beginning-of-sequence token, and whether it is put before a text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Bos {
-    token: Option<u32>,
-    added: bool,
-}
-
-impl Bos {
-    /// As the files of a folder say it; `id` finds a token by name, `first` is what the
-    /// post-processor begins with.
-    fn of_checkpoint(
-        dir: &Path,
-        config: &Value,
-        id: &dyn Fn(&str) -> Option<u32>,
-        first: Option<u32>,
-    ) -> Result<Self, Error> {
-        let token = Self::token(dir, config, id)?;
-        let processor = token.is_some() && first == token;
-        let added = match &config["add_bos_token"] {
-            Value::Null => processor,
-            Value::Bool(added) => *added && token.is_some(),
-            other => {
-                let path = dir.join("tokenizer_config.json");
-                let message = format!("{other} is neither true nor false");
-                return Err(field_error(path, "add_bos_token", message));
-            }
-        };
-        Ok(Self { token, added })
-    }
-
-    fn token(
-        dir: &Path,
-        config: &Value,
-        id: &dyn Fn(&str) -> Option<u32>,
-    ) -> Result<Option<u32>, Error> {
-        let map = settings(&dir.join("special_tokens_map.json"))?;
-        for (file, values) in [
-            ("tokenizer_config.json", config),
-            ("special_tokens_map.json", &map),
-        ] {
-            let Some(value) = values.get("bos_token") else {
-                continue;
-            };
-            // A null says that there is none, whatever config.json says.
-            let name = match value {
-                Value::Null => return Ok(None),
-                Value::Object(token) => token.get("content").and_then(Value::as_str),
-                other => other.as_str(),
-            };
-            return match name.and_then(id) {
-                Some(id) => Ok(Some(id)),
-                None => {
-                    let message = format!("{value} is not in the vocabulary");
-                    Err(field_error(dir.join(file), "bos_token", message))
-                }
-            };
-        }
-        let model = settings(&dir.join("config.json"))?;
-        for (file, values) in [("tokenizer_config.json", config), ("config.json", &model)] {
-            let value = &values["bos_token_id"];
-            if value.is_null() {
-                continue;
-            }
-            return match value.as_u64().and_then(|id| u32::try_from(id).ok()) {
-                Some(id) => Ok(Some(id)),
-                None => {
-                    let message = format!("{value} is no token id");
-                    Err(field_error(dir.join(file), "bos_token_id", message))
-                }
-            };
-        }
-        Ok(None)
-    }
-}
-
-fn field_error(path: PathBuf, field: &str, message: String) -> Error {
-    Error::Config {
-        path,
-        field: field.to_owned(),
-        message,
-    }
-}
-
-/// Largest accepted file of settings: ten times the largest real one, of a quarter million tokens.
-const MAX_SETTINGS_BYTES: u64 = 16 << 20;
-/// Largest accepted `tokenizer.json`: four times the largest real one, likewise.
+/// Largest accepted `tokenizer.json`: four times the largest real one, which has a quarter million
+/// tokens.
 #[cfg(feature = "tokenizers")]
 const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
-
-/// A JSON file of settings, null where it is not there.
-fn settings(path: &Path) -> Result<Value, Error> {
-    if !path.exists() {
-        return Ok(Value::Null);
-    }
-    let text = read_text(path, MAX_SETTINGS_BYTES)?;
-    serde_json::from_str(&text).map_err(|e| Error::format(path, e))
-}
 
 /// Class name that marks a checkpoint as byte-level in its `tokenizer_config.json`.
 const BYTE_CLASS: &str = "ByteTokenizer";
 
 impl Tokenizer {
-    /// One token a byte of UTF-8, its id the byte.
+    /// The tokenizer with one token per byte of UTF-8, whose id is the byte.
     pub fn bytes() -> Self {
         Self {
             kind: Kind::Bytes,
             path: PathBuf::from("bytes"),
-            bos: Bos::default(),
+            bos: BosToken::default(),
         }
     }
 
-    /// The tokenizer of a checkpoint folder: `tokenizer.json`, or bytes where
-    /// `tokenizer_config.json` says `"tokenizer_class": "ByteTokenizer"`, or the metadata of the only
-    /// GGUF file; or of a GGUF file.
+    /// Loads the tokenizer of a checkpoint folder or a GGUF file.
+    ///
+    /// In a folder it is the first of these: `tokenizer.json`; bytes if `tokenizer_config.json` has
+    /// `"tokenizer_class": "ByteTokenizer"`; the metadata of the only GGUF file.
     ///
     /// # Errors
-    /// None of these, a file that cannot be read, one that needs the feature `tokenizers`
-    /// without it, a kind of tokenizer that is not supported, or a beginning-of-sequence token that is none.
+    /// None of these; a file that cannot be read, or that needs the feature `tokenizers` in a build
+    /// without it; a kind of tokenizer that is not supported; a beginning-of-sequence token that is
+    /// not in the vocabulary.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = path.as_ref();
         let json = dir.join("tokenizer.json");
-        let config = settings(&dir.join("tokenizer_config.json"))?;
+        let config = settings(&dir.join(TOKENIZER_CONFIG))?;
         if json.exists() {
             return Self::from_json(&json, dir, &config);
         }
         if config["tokenizer_class"] == BYTE_CLASS {
-            // It would name no such token if texts did not begin with it.
+            // Bytes need no token but the one that begins a text: if one is named, texts begin with
+            // it.
             let first = config["bos_token_id"].as_u64();
             let first = first.and_then(|id| u32::try_from(id).ok());
-            let bos = Bos::of_checkpoint(dir, &config, &|_| None, first)?;
+            let bos = BosToken::of_checkpoint(dir, &config, &|_| None, first)?;
             return Ok(Self {
                 kind: Kind::Bytes,
-                path: dir.join("tokenizer_config.json"),
+                path: dir.join(TOKENIZER_CONFIG),
                 bos,
             });
         }
@@ -216,7 +136,7 @@ impl Tokenizer {
         let first = stages::check(path, &text)?;
         let tokenizer = stages::guarded(path, || tokenizers::Tokenizer::from_bytes(&text))?;
         drop(text);
-        let bos = Bos::of_checkpoint(dir, config, &|name| tokenizer.token_to_id(name), first)?;
+        let bos = BosToken::of_checkpoint(dir, config, &|name| tokenizer.token_to_id(name), first)?;
         Self::from_library(tokenizer, path, bos)
     }
 
@@ -224,13 +144,14 @@ impl Tokenizer {
     fn from_library(
         mut tokenizer: tokenizers::Tokenizer,
         path: &Path,
-        bos: Bos,
+        bos: BosToken,
     ) -> Result<Self, Error> {
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(None)
             .map_err(|e| Error::format(path, e))?;
-        // It would add tokens, repeat those of the text, and cut white space from offsets.
+        // The post-processor would add tokens, repeat those of the text, and cut white space from
+        // offsets.
         tokenizer.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
         tokenizer.with_decoder(None::<tokenizers::DecoderWrapper>);
         tokenizer.set_encode_special_tokens(true);
@@ -263,10 +184,10 @@ impl Tokenizer {
         ))
     }
 
-    /// Whether special tokens written in a text (`<|endoftext|>`) become their ids. They are
-    /// ordinary text by default: a document must not be able to end itself.
+    /// If true, special tokens written in a text (`<|endoftext|>`) become their ids.
     ///
-    /// Bytes have none.
+    /// They are ordinary text by default, because a document must not be able to end itself. The byte
+    /// tokenizer has no special tokens.
     #[must_use]
     pub fn with_special_tokens_parsed(mut self, parsed: bool) -> Self {
         match &mut self.kind {
@@ -279,7 +200,7 @@ impl Tokenizer {
         self
     }
 
-    /// Whether special tokens written in a text become their ids.
+    /// True if special tokens written in a text become their ids.
     pub fn parses_special_tokens(&self) -> bool {
         match &self.kind {
             Kind::Bytes => false,
@@ -288,17 +209,20 @@ impl Tokenizer {
         }
     }
 
-    /// Id of the beginning-of-sequence token of the checkpoint: `bos_token` of
-    /// `tokenizer_config.json` or `special_tokens_map.json`, or `bos_token_id` of
-    /// `tokenizer_config.json`, `config.json` or GGUF metadata, whichever comes first.
+    /// Id of the beginning-of-sequence token of the checkpoint.
+    ///
+    /// It is the first of these: `bos_token` of `tokenizer_config.json`, of
+    /// `special_tokens_map.json`; `bos_token_id` of `tokenizer_config.json`, of `config.json`, of GGUF
+    /// metadata.
     pub fn bos(&self) -> Option<u32> {
         self.bos.token
     }
 
-    /// Whether the checkpoint's own tokenizer puts [`bos`](Self::bos) before a text:
-    /// `add_bos_token` of `tokenizer_config.json` or GGUF metadata, else whether the post-processor of
-    /// `tokenizer.json` does, or the byte tokenizer's settings name the token.
-    /// [`encode`](Self::encode) never does.
+    /// True if the checkpoint's own tokenizer puts [`bos`](Self::bos) before a text.
+    ///
+    /// `add_bos_token` of `tokenizer_config.json` or GGUF metadata decides. Without it, the
+    /// post-processor of `tokenizer.json` does; for bytes, the name of the token in the settings.
+    /// [`encode`](Self::encode) never adds the token.
     pub fn adds_bos(&self) -> bool {
         self.bos.added
     }
@@ -315,7 +239,7 @@ impl Tokenizer {
         })
     }
 
-    /// The tokens of `text`, and the byte at which each ends in it.
+    /// The tokens of `text`, and the byte of the text at which each ends.
     fn encode_with_ends(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), Error> {
         match &self.kind {
             Kind::Bytes => Ok((
@@ -333,15 +257,15 @@ impl Tokenizer {
 
     /// The tokens of `context` and of `continuation` right after it.
     ///
-    /// The two are encoded together, as a model saw such text in training, and cut where the
-    /// context's own tokens end. White space at the end of the context goes to the continuation,
-    /// where tokenizers that write the space into the next token expect it, so that it does not
-    /// matter on which side of the cut it is written. Where a token spans the cut, it belongs to
+    /// The two are encoded together, as a model saw such text in training, and cut after the last
+    /// token that they share with the encoding of the context alone. White space at the end of the
+    /// context goes to the continuation, because tokenizers put the space into the next token; it
+    /// does not matter on which side of the cut it is written. A token that spans the cut belongs to
     /// the continuation, which is therefore never empty.
     ///
-    /// lm-evaluation-harness moves white space in the same way, but cuts after as many tokens as
-    /// the context alone has. Where a token spans the cut, that drops tokens of the text, and may
-    /// leave none of the continuation; this cut is after the last token that both encodings share.
+    /// lm-evaluation-harness moves white space in the same way, but cuts after as many tokens as the
+    /// context alone has. If a token spans the cut, that drops tokens of the text, and may leave none
+    /// of the continuation.
     ///
     /// # Errors
     /// A tokenizer that cannot encode the texts, or an empty continuation.
@@ -366,7 +290,8 @@ impl Tokenizer {
         }
         let (alone, _) = self.encode_with_ends(trimmed)?;
         let common = whole.iter().zip(&alone).take_while(|(a, b)| a == b).count();
-        // A continuation that the tokenizer drops (a lone joiner) still needs a token.
+        // A tokenizer may drop the whole continuation, such as a lone zero-width joiner; the last
+        // token then stands for it.
         let cut = common.min(whole.len() - 1);
         let end = if cut == alone.len() {
             trimmed.len()

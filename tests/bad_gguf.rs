@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use relscale::Error;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::checkpoint::Weights;
 use relscale::model::{Batch, Model, Transformer};
 use relscale::tokenizer::Tokenizer;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use relscale::Error;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::model::{Batch, Model, Transformer};
 use relscale::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
@@ -815,9 +815,9 @@ fn batches_that_a_model_cannot_score() {
             ),
             (vec![1, vocab], format!("token {vocab}")),
         ] {
-            batch_error(model.after(&prefix).map(drop), &message);
+            batch_error(model.with_prefix(&prefix).map(drop), &message);
         }
-        let after = model.after(&vec![1; context - 1]).unwrap();
+        let after = model.with_prefix(&vec![1; context - 1]).unwrap();
         assert_eq!(after.context_len(), 1);
         assert!(after.log_likelihoods(&Batch::new()).unwrap().is_empty());
         let mut batch = Batch::new();
@@ -827,7 +827,7 @@ fn batches_that_a_model_cannot_score() {
         batch.segment(Some(last), &[1]).unwrap();
         batch_error(after.log_likelihoods(&batch), &what);
         // What is kept of one prefix is not kept of two.
-        batch_error(after.after(&[1]).map(drop), "keeps no prefix");
+        batch_error(after.with_prefix(&[1]).map(drop), "keeps no prefix");
         assert_eq!(after.prefix_cost(), None);
     }
 }

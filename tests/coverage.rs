@@ -98,18 +98,20 @@ fn outcome(simulation: &Simulation, replicate: usize) -> Outcome {
     options.aggregate = Some("aggregate".into());
     let analysis = analyze(&ladder, &options).unwrap();
     let law = &analysis.laws[0];
-    let v = law.variance;
+    let v = law.diagnostics.variance;
     let d = law.delta_beta;
-    let fixed = law.delta_beta_fixed_items;
+    let fixed = law.alternatives.fixed_items;
     let t = t_critical(0.95, fixed.df);
     let best = law
-        .optimum_panel
+        .alternatives
+        .rules
         .iter()
         .find(|r| r.rule == "best_run")
         .unwrap()
         .delta_beta;
     let narrow = law
-        .optimum_panel
+        .alternatives
+        .rules
         .iter()
         .find(|r| r.rule == "narrow")
         .unwrap()
@@ -357,7 +359,7 @@ fn ungrouped(law: &RelativeLaw) -> Interval {
     let ones = vec![1.0; x.len()];
     let fit = LinearFit::new(&[&ones, &x, &ratio], &y).unwrap();
     let e = fit.estimate(&[0.0, 1.0, 0.0], Errors::Classical).unwrap();
-    let v = law.variance;
+    let v = law.diagnostics.variance;
     let run = e.standard_error.powi(2) + v.specification;
     let total = (run + v.item - v.idiosyncratic).max(run).max(v.item);
     Interval {
@@ -442,7 +444,7 @@ fn grids_cover() {
             options.treatments = vec!["treatment".into()];
             let analysis = analyze(&ladder, &options).unwrap();
             let law = &analysis.laws[0];
-            let (d, fixed) = (law.delta_beta, law.delta_beta_fixed_items);
+            let (d, fixed) = (law.delta_beta, law.alternatives.fixed_items);
             let around = |value: f64, half: f64| Interval { value, half };
             vec![
                 ("default", around(d.value, d.upper - d.value)),
@@ -538,20 +540,26 @@ fn optional_intervals_cover() {
                 };
                 analysis.laws.iter().all(inside)
             };
-            let max_t = all(&|l| l.max_t.map(|i| (i.lower, i.upper)).unwrap());
-            let sidak = all(&|l| (l.simultaneous.lower, l.simultaneous.upper));
+            let max_t = all(&|l| l.multiplicity.max_t.map(|i| (i.lower, i.upper)).unwrap());
+            let sidak = all(&|l| {
+                (
+                    l.multiplicity.simultaneous.lower,
+                    l.multiplicity.simultaneous.upper,
+                )
+            });
             let first = analysis
                 .laws
                 .iter()
                 .find(|l| l.treatment == "treatment")
                 .unwrap();
-            let b = first.crossed_bootstrap.unwrap();
+            let b = first.alternatives.crossed_bootstrap.unwrap();
             let crossed = Interval {
                 value: 0.5 * (b.lower.value + b.upper.value),
                 half: 0.5 * (b.upper.value - b.lower.value),
             };
             let ratio = |i: relscale::fit::Interval| i.upper - i.lower;
-            let width = ratio(first.max_t.unwrap()) / ratio(first.simultaneous);
+            let width =
+                ratio(first.multiplicity.max_t.unwrap()) / ratio(first.multiplicity.simultaneous);
             (crossed, max_t, sidak, width)
         });
         let crossed: Vec<Vec<Named>> = outcomes

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use relscale::Error;
 use relscale::distribution::{Distribution, Items};
-use relscale::evaluate::{Bos, Options};
+use relscale::evaluate::{Bos, Evaluation, Settings};
 use relscale::ladder::{FlopConvention, Run, Scale};
 use relscale::log::{Key, Log, Table, checkpoint_hash, export_csv};
 use relscale::model::Transformer;
@@ -60,9 +60,9 @@ impl Numbers {
 // A scoring run --------------------------------------------------------------------------------
 
 const SCORERS: &[&dyn Scorer] = &[&BitsPerByte, &NatsPerToken];
-/// A window or two a batch, so that records come one by one.
-const OPTIONS: Options = Options {
-    max_tokens: 256,
+/// One or two windows per batch, so that records come one by one.
+const SETTINGS: Settings = Settings {
+    batch_tokens: 256,
     bos: Bos::EveryWindow(256),
     context: Some(256),
     stride: None,
@@ -110,7 +110,7 @@ fn key() -> &'static Key {
     static KEY: OnceLock<Key> = OnceLock::new();
     KEY.get_or_init(|| {
         let hash = checkpoint_hash(checkpoint()).unwrap();
-        Key::new(hash, "cpu f32", texts(), SCORERS, &OPTIONS).unwrap()
+        Key::new(hash, "cpu f32", texts(), SCORERS, &SETTINGS).unwrap()
     })
 }
 
@@ -118,15 +118,11 @@ fn key() -> &'static Key {
 fn score(log: &Path) -> Result<(), Error> {
     let tokenizer = Tokenizer::load(checkpoint())?;
     let mut log = Log::open(log, key())?;
-    let progress = &mut |_| {};
-    log.score(
-        model(),
-        Some(&tokenizer),
-        texts(),
-        SCORERS,
-        &OPTIONS,
-        progress,
-    )
+    let evaluation = Evaluation::new(model())
+        .tokenizer(&tokenizer)
+        .scorers(SCORERS)
+        .settings(SETTINGS);
+    log.score(&evaluation, texts())
 }
 
 fn export(log: &Path, csv: &Path) -> Result<(), Error> {

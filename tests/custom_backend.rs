@@ -1,14 +1,14 @@
-//! A backend of one's own: three required methods and the kernels one wants to make fast; the rest
-//! is provided. The conformance kit says whether it is right.
+//! A third-party backend: the three required methods and the kernels it makes fast. The provided
+//! methods do the rest, and the conformance kit checks the result.
 
 mod common;
 
-use relscale::backend::{Backend, Tensor, reference::Reference};
-use relscale::conformance::{Promise, UNIT_ROUNDOFF_F32};
+use relscale::backend::{Backend, Reference, Tensor};
+use relscale::conformance::{Determinism, UNIT_ROUNDOFF_F32};
 use relscale::model::{Batch, Model, Transformer};
 use relscale::{Error, conformance_tests};
 
-/// Plain vectors, with a sum of its own.
+/// Plain vectors, with its own sum.
 struct Plain;
 
 impl Backend for Plain {
@@ -38,10 +38,10 @@ impl Backend for Plain {
     }
 }
 
-conformance_tests!(plain, || Plain, UNIT_ROUNDOFF_F32, Promise::Bitwise);
+conformance_tests!(plain, || Plain, UNIT_ROUNDOFF_F32, Determinism::Bitwise);
 
 #[test]
-fn it_scores_a_checkpoint_as_the_reference_does() {
+fn a_checkpoint_scores_as_on_the_reference() {
     let checkpoint = common::fixture("checkpoints/qwen3-gqa");
     let mine = Transformer::load(&checkpoint, Plain).unwrap();
     let exact = Transformer::load(&checkpoint, Reference::<f64>::new()).unwrap();

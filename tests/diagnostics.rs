@@ -88,7 +88,7 @@ fn lack_of_fit_is_the_textbook_decomposition() {
         &options(),
     )
     .unwrap();
-    let l = law(&a).lack_of_fit.unwrap();
+    let l = law(&a).diagnostics.lack_of_fit.unwrap();
     let (mut rss, mut pure, mut n) = (0.0, 0.0, 0);
     for j in 0..5 {
         // The best size is the first of two equal ones, at z = -0.25: all lie within ln 8 of it.
@@ -119,7 +119,7 @@ fn a_kink_in_the_profile_is_a_lack_of_fit_and_a_cubic_is_not() {
         0.3 + 0.02 * z + 0.01 * z * z - 0.004 * z * z * z + wobble(j, z, seed)
     };
     let bent = analyze(&replicated(kink), &options()).unwrap();
-    assert!(law(&bent).lack_of_fit.unwrap().p_value < 1e-3);
+    assert!(law(&bent).diagnostics.lack_of_fit.unwrap().p_value < 1e-3);
     assert!(law(&bent).flags.contains(&Flag::LackOfFit));
     let smooth = analyze(&replicated(cubic), &options()).unwrap();
     let flat = analyze(
@@ -128,7 +128,10 @@ fn a_kink_in_the_profile_is_a_lack_of_fit_and_a_cubic_is_not() {
     )
     .unwrap();
     // A cubic is in the model: it changes nothing.
-    let (a, b) = (law(&smooth).lack_of_fit, law(&flat).lack_of_fit);
+    let (a, b) = (
+        law(&smooth).diagnostics.lack_of_fit,
+        law(&flat).diagnostics.lack_of_fit,
+    );
     assert!((a.unwrap().f / b.unwrap().f - 1.0).abs() < 1e-8);
 }
 
@@ -140,7 +143,7 @@ fn lack_of_fit_has_its_level_on_simulated_cubics() {
     let n = 100;
     for replicate in 0..n {
         let a = analyze(&s.ladder(replicate).unwrap(), &options()).unwrap();
-        let p = law(&a).lack_of_fit.unwrap().p_value;
+        let p = law(&a).diagnostics.lack_of_fit.unwrap().p_value;
         small += usize::from(p < 0.05);
         mean += p / n as f64;
     }
@@ -151,21 +154,60 @@ fn lack_of_fit_has_its_level_on_simulated_cubics() {
 #[test]
 fn without_seeds_there_is_no_pure_error() {
     let a = analyze(&Simulation::default().ladder(0).unwrap(), &options()).unwrap();
-    assert!(law(&a).lack_of_fit.is_none());
-    // Results written before the field existed still load.
+    assert!(law(&a).diagnostics.lack_of_fit.is_none());
+}
+
+#[test]
+fn an_analysis_survives_a_file_and_another_schema_is_refused() {
+    let a = analyze(&Simulation::default().ladder(0).unwrap(), &options()).unwrap();
     let mut json = serde_json::to_value(&a).unwrap();
-    for law in json["laws"].as_array_mut().unwrap() {
-        assert!(law.as_object_mut().unwrap().remove("lack_of_fit").is_some());
+    let read: Analysis = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(read, a);
+    assert_eq!(law(&read).band(), law(&a).band());
+    json["schema"] = 1.into();
+    let error = serde_json::from_value::<Analysis>(json).unwrap_err();
+    assert!(error.to_string().contains("schema 1"), "{error}");
+}
+
+#[test]
+fn the_summary_is_what_one_quotes() {
+    let mut o = options();
+    o.predict_at = vec![1e24];
+    let a = analyze(&Simulation::default().ladder(0).unwrap(), &o).unwrap();
+    let whole = serde_json::to_value(&a).unwrap();
+    let summary = serde_json::to_value(a.summary()).unwrap();
+    // Every field stands under its name in the whole.
+    for key in ["schema", "options", "refused"] {
+        assert_eq!(summary[key], whole[key], "{key}");
     }
-    let read: Analysis = serde_json::from_value(json).unwrap();
-    assert!(law(&read).lack_of_fit.is_none());
+    for part in ["laws", "absolute_laws"] {
+        let (short, long) = (&summary[part][0], &whole[part][0]);
+        for (key, value) in short.as_object().unwrap() {
+            assert_eq!(*value, long[key], "{key}");
+        }
+    }
+    assert_eq!(summary["laws"][0]["predictions"][0]["scale"], 1e24);
+    assert!(summary["laws"][0]["diagnostics"].is_null());
+    assert!(summary.to_string().len() * 3 < whole.to_string().len());
+}
+
+#[test]
+fn the_line_predicts_as_the_options_do() {
+    let mut o = options();
+    o.predict_at = vec![1e22, 3e24];
+    let a = analyze(&Simulation::default().ladder(0).unwrap(), &o).unwrap();
+    let l = law(&a);
+    let later: Vec<_> = o.predict_at.iter().map(|&s| l.line.predict(s)).collect();
+    assert_eq!(later, l.predictions);
+    assert_eq!(l.line.slope, l.delta_beta.value);
+    assert_eq!(l.line.slope_variance.sqrt(), l.delta_beta.standard_error);
 }
 
 #[test]
 fn the_next_power_is_the_textbook_test() {
     let y = |j: usize, z: f64, seed: u64| 0.3 + 0.01 * z.powi(4) + wobble(j, z, seed);
     let a = analyze(&replicated(y), &options()).unwrap();
-    let n = law(&a).next_power.unwrap();
+    let n = law(&a).diagnostics.next_power.unwrap();
     let z: Vec<f64> = (0..16).map(|i| 0.5 * (f64::from(i / 2) - 3.5)).collect();
     let fourth: Vec<f64> = z.iter().map(|z| z.powi(4)).collect();
     let q = residuals(&z, &fourth, 3);
@@ -189,7 +231,7 @@ fn the_next_power_is_the_textbook_test() {
         analyze(&replicated(cubic), &options()).unwrap(),
         analyze(&replicated(flat), &options()).unwrap(),
     ]
-    .map(|a| law(&a).next_power.unwrap().f);
+    .map(|a| law(&a).diagnostics.next_power.unwrap().f);
     assert!((bent / flat - 1.0).abs() < 1e-7);
 }
 
@@ -199,7 +241,7 @@ fn the_next_power_has_its_level_on_cubics_and_finds_a_quartic() {
     let n = 200;
     let p = |s: &Simulation, replicate: u64| {
         let a = analyze(&s.ladder(replicate).unwrap(), &options()).unwrap();
-        law(&a).next_power.unwrap().p_value
+        law(&a).diagnostics.next_power.unwrap().p_value
     };
     for replicate in 0..n {
         let p = p(&Simulation::default(), replicate);
@@ -220,7 +262,7 @@ fn without_noise_there_is_no_next_power() {
     s.run_noise = 0.0;
     s.distributions.iter_mut().for_each(|d| d.noise = 0.0);
     let a = analyze(&s.ladder(0).unwrap(), &options()).unwrap();
-    assert!(law(&a).next_power.is_none() && !law(&a).flags.contains(&Flag::NextPower));
+    assert!(law(&a).diagnostics.next_power.is_none() && !law(&a).flags.contains(&Flag::NextPower));
 }
 
 #[test]
@@ -233,9 +275,9 @@ fn the_crossed_bootstrap_is_that_of_the_readings_and_clusters() {
     let x: Vec<f64> = l.readings.iter().map(|r| r.scale.ln() - middle).collect();
     let y: Vec<f64> = l.readings.iter().map(|r| r.log_ratio).collect();
     let line = Line::new(&x, &y).unwrap();
-    let extra = l.variance.frontier + l.variance.specification;
+    let extra = l.diagnostics.variance.frontier + l.diagnostics.variance.specification;
     let direct = crossed_bootstrap(&line, &[], extra, 0.0, 0.95, o.seed).unwrap();
-    let found = l.crossed_bootstrap.unwrap();
+    let found = l.alternatives.crossed_bootstrap.unwrap();
     for (a, b) in [(found.lower, direct.lower), (found.upper, direct.upper)] {
         assert!(
             (a.value - b.value).abs() < 1e-9 * b.value.abs(),
@@ -249,13 +291,14 @@ fn the_crossed_bootstrap_is_that_of_the_readings_and_clusters() {
         let mut o = o.clone();
         o.items = items;
         let b = law(&analyze(&sampled, &o).unwrap())
+            .alternatives
             .crossed_bootstrap
             .unwrap();
         b.upper.value - b.lower.value
     };
     let (population, fixed) = (
-        width(relscale::fit::Items::Population),
-        width(relscale::fit::Items::Fixed),
+        width(relscale::fit::ItemSampling::Population),
+        width(relscale::fit::ItemSampling::Fixed),
     );
     assert!(population > 1.5 * fixed, "{population} and {fixed}");
 }
@@ -276,10 +319,13 @@ fn the_largest_t_lies_between_one_law_and_independent_laws() {
     let m = a.max_t.unwrap();
     assert_eq!(m.laws, 8);
     for l in &a.laws {
-        let i = l.max_t.unwrap();
+        let i = l.multiplicity.max_t.unwrap();
         let slack = 5.0 * m.critical.monte_carlo_error * l.delta_beta.standard_error;
         assert!(l.delta_beta.lower >= i.lower - slack && l.delta_beta.upper <= i.upper + slack);
-        assert!(l.simultaneous.lower <= i.lower + slack && l.simultaneous.upper >= i.upper - slack);
+        assert!(
+            l.multiplicity.simultaneous.lower <= i.lower + slack
+                && l.multiplicity.simultaneous.upper >= i.upper - slack
+        );
     }
     // A law and copies of it are one law.
     let mut twins = Simulation::default();
@@ -291,13 +337,17 @@ fn the_largest_t_lies_between_one_law_and_independent_laws() {
     }
     let a = analyze(&twins.ladder(1).unwrap(), &o).unwrap();
     let (m, l) = (a.max_t.unwrap(), &a.laws[0]);
-    let (i, d) = (l.max_t.unwrap(), l.delta_beta);
+    let (i, d) = (l.multiplicity.max_t.unwrap(), l.delta_beta);
     let slack = 5.0 * m.critical.monte_carlo_error * d.standard_error;
     assert!((i.upper - d.upper).abs() < slack, "{i:?} {d:?}");
     // Off unless asked for.
     let a = analyze(&twins.ladder(1).unwrap(), &options()).unwrap();
-    assert!(a.max_t.is_none() && a.laws.iter().all(|l| l.max_t.is_none()));
-    assert!(a.laws.iter().all(|l| l.crossed_bootstrap.is_none()));
+    assert!(a.max_t.is_none() && a.laws.iter().all(|l| l.multiplicity.max_t.is_none()));
+    assert!(
+        a.laws
+            .iter()
+            .all(|l| l.alternatives.crossed_bootstrap.is_none())
+    );
 }
 
 #[test]
@@ -325,16 +375,17 @@ fn six_sizes_are_checked_by_cubics() {
     };
     let a = analyze(&s.ladder(0).unwrap(), &options()).unwrap();
     let l = law(&a);
-    assert!(l.variance.specification > 0.0);
+    assert!(l.diagnostics.variance.specification > 0.0);
     assert!(!l.flags.contains(&Flag::NoSpecificationCheck));
-    let off = l.optimum_rules["cubic"] - l.delta_beta.value;
-    assert!((l.variance.specification / (off * off) - 1.0).abs() < 1e-9);
+    let cubic = l.alternatives.rules.iter().find(|r| r.rule == "cubic");
+    let off = cubic.unwrap().delta_beta.value - l.delta_beta.value;
+    assert!((l.diagnostics.variance.specification / (off * off) - 1.0).abs() < 1e-9);
     // Four sizes leave nothing to check with, and the flag says so.
     s.shape = Shape::Isoflop {
         sizes: 4,
         drift: 0.0,
     };
     let a = analyze(&s.ladder(0).unwrap(), &options()).unwrap();
-    assert_eq!(law(&a).variance.specification, 0.0);
+    assert_eq!(law(&a).diagnostics.variance.specification, 0.0);
     assert!(law(&a).flags.contains(&Flag::NoSpecificationCheck));
 }

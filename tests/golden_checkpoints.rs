@@ -6,7 +6,7 @@ mod common;
 use std::path::PathBuf;
 
 use common::{score, sequences, worst};
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::model::{Config, Transformer};
 use relscale_cpu::Cpu;
 use safetensors::SafeTensors;

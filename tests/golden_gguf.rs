@@ -7,8 +7,9 @@ mod common;
 use std::path::PathBuf;
 
 use common::{fixture, score, sequences, worst};
-use relscale::backend::reference::Reference;
-use relscale::checkpoint::{HostTensor, Weights};
+use relscale::backend::HostTensor;
+use relscale::backend::Reference;
+use relscale::checkpoint::Weights;
 use relscale::model::{Config, Transformer};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;

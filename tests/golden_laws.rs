@@ -11,7 +11,8 @@ use relscale::fit::mixed::random_effects;
 use relscale::fit::resample::Stream;
 use relscale::fit::strategies::ladders;
 use relscale::fit::{
-    Analysis, ConfidenceSet, Design, DesignChoice, FitError, Items, Options, SurfaceFit, analyze,
+    Analysis, ConfidenceSet, Design, DesignChoice, FitError, ItemSampling, Options, SurfaceFit,
+    analyze,
 };
 use relscale::ladder::{Ladder, Run, Scale};
 use serde_json::Value;
@@ -291,7 +292,7 @@ fn every_law_of_an_isoflop_ladder_has_a_surface_and_rungs_say_why_not() {
     let mut options = Options::new("base");
     let analysis = analyze(&ladder, &options).unwrap();
     let base = analysis
-        .traditional
+        .absolute_laws
         .iter()
         .find(|t| t.distribution == "base")
         .unwrap();
@@ -325,15 +326,17 @@ fn every_law_of_an_isoflop_ladder_has_a_surface_and_rungs_say_why_not() {
     assert_eq!(rows(&named) + 1, rows(&text), "{named}");
     options.surface_huber = Some(1e-3);
     let robust = analyze(&ladder, &options).unwrap();
-    assert_ne!(robust.specification_hash, analysis.specification_hash);
+    assert_ne!(robust.options, analysis.options);
     assert_ne!(
-        robust.traditional[0].surface,
-        analysis.traditional[0].surface
+        robust.absolute_laws[0].surface,
+        analysis.absolute_laws[0].surface
     );
 
     let rungs = rungs(&[1e18, 1e19, 1e20, 1e21], &[("a", &[3.0, 2.8, 2.5, 2.4])]);
-    let SurfaceFit::Refused { reason } =
-        &analyze(&rungs, &Options::new("base")).unwrap().traditional[0].surface
+    let SurfaceFit::Refused { reason } = &analyze(&rungs, &Options::new("base"))
+        .unwrap()
+        .absolute_laws[0]
+        .surface
     else {
         panic!("a surface from four runs");
     };
@@ -345,8 +348,8 @@ fn round_trip(analysis: &Analysis) {
     let json = serde_json::to_string(analysis).unwrap();
     let back: Analysis = serde_json::from_str(&json).unwrap();
     assert_eq!(back.counts.len(), analysis.counts.len());
-    assert_eq!(back.traditional.len(), analysis.traditional.len());
-    for (a, b) in back.traditional.iter().zip(&analysis.traditional) {
+    assert_eq!(back.absolute_laws.len(), analysis.absolute_laws.len());
+    for (a, b) in back.absolute_laws.iter().zip(&analysis.absolute_laws) {
         assert_eq!(a.surface.fitted().is_some(), b.surface.fitted().is_some());
     }
 }
@@ -388,7 +391,7 @@ fn loss_to_loss_is_the_instrumental_estimate_with_fiellers_set() {
         let (t, b) = (at("treatment"), at("baseline"));
         let ladder = rungs(&at("flops"), &[("base", &b), ("t", &t)]);
         let analysis = analyze(&ladder, &Options::new("base")).unwrap();
-        let found = analysis.laws[0].loss_to_loss.unwrap();
+        let found = analysis.laws[0].alternatives.loss_to_loss.unwrap();
         let kappa = number(&golden, &format!("/loss_to_loss/{case}/kappa"));
         close(&format!("{case} κ"), found.kappa.unwrap(), kappa, 1e-9);
         let two_stage = number(&golden, &format!("/loss_to_loss/{case}/two_stage"));
@@ -408,7 +411,7 @@ fn loss_to_loss_is_the_instrumental_estimate_with_fiellers_set() {
             close("κ upper", upper, roots[1], 1e-8);
             // The reverse question has the reciprocal answer.
             let swapped = analyze(&ladder, &Options::new("t")).unwrap();
-            let other = swapped.laws[0].loss_to_loss.unwrap();
+            let other = swapped.laws[0].alternatives.loss_to_loss.unwrap();
             close("1/κ", other.kappa.unwrap(), 1.0 / kappa, 1e-9);
             let ConfidenceSet::Bounded { lower, upper } = other.set else {
                 panic!("{other:?}");
@@ -422,7 +425,12 @@ fn loss_to_loss_is_the_instrumental_estimate_with_fiellers_set() {
             let scaled = analyze(&scaled, &Options::new("base")).unwrap();
             close(
                 "κ",
-                scaled.laws[0].loss_to_loss.unwrap().kappa.unwrap(),
+                scaled.laws[0]
+                    .alternatives
+                    .loss_to_loss
+                    .unwrap()
+                    .kappa
+                    .unwrap(),
                 kappa,
                 1e-9,
             );
@@ -710,9 +718,9 @@ fn intervals_of_counts_cover() {
             let d = law.delta_beta;
             population += u32::from(d.lower <= 0.1 && 0.1 <= d.upper);
             sum += d.value;
-            options.items = Items::Fixed;
+            options.items = ItemSampling::Fixed;
             let d = analyze(&ladder, &options).unwrap().counts[0].delta_beta;
-            options.items = Items::Population;
+            options.items = ItemSampling::Population;
             fixed += u32::from(d.lower <= 0.1 && 0.1 <= d.upper);
             zeros += analysis.rates.iter().map(|r| r.zeros).sum::<usize>();
             assert!(law.item_variance.is_some());
@@ -823,10 +831,15 @@ fn a_mixed_model_stands_beside_the_law_where_seeds_allow_it() {
     let mut options = Options::new("base");
     let fit =
         |ladder: &Ladder, options: &Options| analyze(ladder, options).unwrap().laws[0].clone();
-    assert!(fit(&ladder(12, 3, false), &options).mixed.is_none());
+    assert!(
+        fit(&ladder(12, 3, false), &options)
+            .alternatives
+            .mixed_model
+            .is_none()
+    );
     options.mixed_model = true;
     let law = fit(&ladder(12, 3, false), &options);
-    let mixed = law.mixed.unwrap();
+    let mixed = law.alternatives.mixed_model.unwrap();
     assert_eq!((mixed.runs, mixed.budgets), (36, 12));
     // Balanced rungs: the same estimate, standard error and degrees of freedom as their means.
     close("Δβ", mixed.delta_beta.value, law.delta_beta.value, 1e-9);
@@ -843,7 +856,7 @@ fn a_mixed_model_stands_beside_the_law_where_seeds_allow_it() {
     );
     assert!(mixed.run_sd > 7e-4 && mixed.run_sd < 1.4e-3, "{mixed:?}");
     let isoflop = fit(&ladder(12, 2, true), &options);
-    let mixed = isoflop.mixed.unwrap();
+    let mixed = isoflop.alternatives.mixed_model.unwrap();
     assert_eq!(mixed.budgets, 12);
     assert!(
         (mixed.delta_beta.value - isoflop.delta_beta.value).abs() < 1e-3,
@@ -851,6 +864,16 @@ fn a_mixed_model_stands_beside_the_law_where_seeds_allow_it() {
     );
     assert!(mixed.budget_sd > 1e-3 && mixed.run_sd < 1.4e-3, "{mixed:?}");
     // Too few budgets, or no replicates.
-    assert!(fit(&ladder(9, 3, false), &options).mixed.is_none());
-    assert!(fit(&ladder(12, 1, false), &options).mixed.is_none());
+    assert!(
+        fit(&ladder(9, 3, false), &options)
+            .alternatives
+            .mixed_model
+            .is_none()
+    );
+    assert!(
+        fit(&ladder(12, 1, false), &options)
+            .alternatives
+            .mixed_model
+            .is_none()
+    );
 }

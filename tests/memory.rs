@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::bf16;
 use relscale::Error;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::backend::{Backend, Role, Tensor};
 use relscale::distribution::{Content, Item, Items};
-use relscale::evaluate::{Options, Progress, log_likelihoods};
+use relscale::evaluate::Evaluation;
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cpu::Cpu;
 use serde_json::{Map, Value, json};
@@ -99,9 +100,9 @@ fn what_takes_too_much_is_refused_by_both_numbers() {
     assert_eq!(more.weights, estimate.weights);
     assert!(more.activations > estimate.activations);
     let total = estimate.total();
-    Transformer::load_within(&path, backend, 100, total).unwrap();
-    match Transformer::load_within(&path, backend, 100, total - 1) {
-        Err(e @ Error::Memory { .. }) => {
+    Transformer::load_with_memory_limit(&path, backend, 100, total).unwrap();
+    match Transformer::load_with_memory_limit(&path, backend, 100, total - 1) {
+        Err(e @ Error::MemoryLimit { .. }) => {
             let said = e.to_string();
             assert!(said.contains("llama-plain"), "{said}");
             assert!(said.contains(&format!("takes {total} bytes")), "{said}");
@@ -112,7 +113,7 @@ fn what_takes_too_much_is_refused_by_both_numbers() {
     // Numbers that are no memory of any machine do not overflow.
     let huge = Transformer::memory_estimate(&path, &backend, usize::MAX).unwrap();
     assert!(huge.activations > 1 << 60);
-    assert!(Transformer::load_within(&path, backend, usize::MAX, u64::MAX - 1).is_err());
+    assert!(Transformer::load_with_memory_limit(&path, backend, usize::MAX, u64::MAX - 1).is_err());
 }
 
 // Measured -------------------------------------------------------------------------------------
@@ -263,15 +264,18 @@ fn child_that_loads_and_scores() {
     let model = Transformer::load(folder, Cpu::new()).unwrap();
     println!("loaded {}", peak());
     if kept > 0 {
-        let options = Options {
-            max_tokens: tokens,
-            ..Options::default()
-        };
         let items = questions(kept, tokens, model.vocab_size());
-        let mut last = 0;
-        let mut progress = |p: Progress| last = p.total;
-        log_likelihoods(&model, None, &items, &options, &mut progress).unwrap();
-        assert_eq!(last, kept + 4 * tokens, "the prefix is computed once");
+        let total = Cell::new(0);
+        Evaluation::new(&model)
+            .batch_tokens(tokens)
+            .progress(|progress| total.set(progress.total))
+            .log_likelihoods(&items)
+            .unwrap();
+        assert_eq!(
+            total.get(),
+            kept + 4 * tokens,
+            "the prefix is computed once"
+        );
         println!("scored {}", peak());
         return;
     }

@@ -100,7 +100,7 @@ fn order_does_not_matter(ladder: &Ladder) -> Result<(), TestCaseError> {
         serde_json::to_string(&b).unwrap()
     );
     let back: Analysis = serde_json::from_str(&serde_json::to_string(&a).unwrap()).unwrap();
-    prop_assert_eq!(back.specification_hash, a.specification_hash);
+    prop_assert_eq!(back.options, a.options);
     Ok(())
 }
 
@@ -157,7 +157,11 @@ fn units_do_not_matter(ladder: &Ladder) -> Result<(), TestCaseError> {
     );
     for (a, b) in pairs(&plain, &run(&halves, &o)?)? {
         close(a.delta_beta.value, b.delta_beta.value, 1e-12)?;
-        close(a.variance.total, b.variance.total, 1e-12)?;
+        close(
+            a.diagnostics.variance.total,
+            b.diagnostics.variance.total,
+            1e-12,
+        )?;
     }
     Ok(())
 }
@@ -180,7 +184,11 @@ fn what_a_run_does_to_both_cancels(ladder: &Ladder) -> Result<(), TestCaseError>
     );
     for (a, b) in pairs(&run(ladder, &o)?, &run(&moved, &o)?)? {
         close(a.delta_beta.value, b.delta_beta.value, 1e-11)?;
-        close(a.variance.run, b.variance.run, 1e-11)?;
+        close(
+            a.diagnostics.variance.run,
+            b.diagnostics.variance.run,
+            1e-11,
+        )?;
     }
     Ok(())
 }
@@ -220,7 +228,7 @@ fn roles_are_symmetric(ladder: &Ladder) -> Result<(), TestCaseError> {
         };
         close(a.delta_beta.value, of("treatment") - of("baseline"), 1e-12)?;
         let beta = |d: &str| {
-            let t = &forward.traditional;
+            let t = &forward.absolute_laws;
             t.iter()
                 .find(|t| t.corpus == a.corpus && t.distribution == d)
                 .unwrap()
@@ -233,7 +241,7 @@ fn roles_are_symmetric(ladder: &Ladder) -> Result<(), TestCaseError> {
             1e-12,
         )?;
         if a.delta_beta.value <= 0.0 && a.gamma.value > 1.0 && beta("treatment") > 0.0 {
-            prop_assert!(a.difference.slope_from_laws < 0.0);
+            prop_assert!(a.alternatives.difference.slope_from_laws < 0.0);
         }
     }
     for corpus in &other.corpora {
@@ -279,19 +287,20 @@ fn intervals_agree_with_tests(ladder: &Ladder) -> Result<(), TestCaseError> {
             narrow.equivalence.p_value < 0.05,
             inner.lower > -m && inner.upper < m
         );
-        prop_assert!(narrow.holm_p >= n.p_value && narrow.by_q >= narrow.bh_q);
-        prop_assert!(narrow.holm_p >= narrow.hochberg_p);
-        let (lower, upper) = (narrow.simultaneous.lower, narrow.simultaneous.upper);
+        let adjusted = &narrow.multiplicity;
+        prop_assert!(adjusted.holm_p >= n.p_value && adjusted.by_q >= adjusted.bh_q);
+        prop_assert!(adjusted.holm_p >= adjusted.hochberg_p);
+        let (lower, upper) = (adjusted.simultaneous.lower, adjusted.simultaneous.upper);
         prop_assert!(lower <= n.lower && n.upper <= upper);
         if let ConfidenceSet::Bounded { lower, upper } = narrow.parity.set {
             let at = narrow.parity.log10_scale.unwrap();
             prop_assert!(lower - 1e-9 <= at && at <= upper + 1e-9);
         }
-        for p in &narrow.band {
+        for p in narrow.band() {
             prop_assert!(p.simultaneous_lower <= p.lower && p.lower <= p.ratio);
             prop_assert!(p.ratio <= p.upper && p.upper <= p.simultaneous_upper);
         }
-        let v = narrow.variance;
+        let v = narrow.diagnostics.variance;
         prop_assert!(v.total + 1e-30 >= v.run + v.frontier + v.specification);
     }
     Ok(())
@@ -358,7 +367,7 @@ proptest! {
         let analysis = run(&ladder, &options(&["treatment"], "baseline"))?;
         let truth = simulation.exponent(0, 1).unwrap();
         close(analysis.laws[0].delta_beta.value, truth, 1e-10)?;
-        prop_assert!(analysis.laws[0].variance.total <= 1e-18);
+        prop_assert!(analysis.laws[0].diagnostics.variance.total <= 1e-18);
     }
 
     /// Residuals k times as large make the standard error k times as large.

@@ -4,7 +4,7 @@
 mod common;
 
 use relscale::backend::Backend;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cpu::Cpu;
 

@@ -194,7 +194,7 @@ fn a_law_at_chance_is_drawn_as_none() {
     assert!(at_chance(&options).0.is_empty());
     // About the guess it has not.
     let errors = &analysis
-        .traditional
+        .absolute_laws
         .iter()
         .find(|t| t.distribution == "region-02");
     let level = errors.unwrap().errors.iter().product::<f64>();
@@ -204,12 +204,12 @@ fn a_law_at_chance_is_drawn_as_none() {
         .insert("region-02".to_owned(), level.powf(1.0 / count));
     let (_, analysis) = at_chance(&options);
     let law = analysis
-        .traditional
+        .absolute_laws
         .iter()
         .find(|t| t.distribution == "region-02")
         .unwrap();
     // Those on both sides count, and some are on each.
-    assert!(law.chance_distance.unwrap() < law.errors.len());
+    assert!(law.readings_past_chance.unwrap() < law.errors.len());
 }
 
 #[test]
@@ -257,7 +257,9 @@ fn misfits_and_second_intervals_have_lines_of_their_own() {
     ] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
-    let bent = |l: &&relscale::fit::RelativeLaw| l.next_power.is_some_and(|n| n.p_value < 0.05);
+    let bent = |l: &&relscale::fit::RelativeLaw| {
+        l.diagnostics.next_power.is_some_and(|n| n.p_value < 0.05)
+    };
     for law in analysis.laws.iter().filter(bent) {
         let line = format!("next power of {}:", law.treatment);
         assert!(text.contains(&line), "no {line} in\n{text}");

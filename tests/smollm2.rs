@@ -11,7 +11,7 @@ mod common;
 
 use std::path::Path;
 
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::model::{Batch, Model, Transformer};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;

@@ -32,12 +32,12 @@ fn numpy_finds_the_same() {
             let l = law(&analysis, treatment);
             for (key, found) in [
                 ("delta", l.delta_beta.value),
-                ("run", l.variance.run),
-                ("item", l.variance.item),
-                ("idiosyncratic", l.variance.idiosyncratic),
-                ("total", l.variance.total),
+                ("run", l.diagnostics.variance.run),
+                ("item", l.diagnostics.variance.item),
+                ("idiosyncratic", l.diagnostics.variance.idiosyncratic),
+                ("total", l.diagnostics.variance.total),
                 ("df", l.delta_beta.df),
-                ("effective", l.items.effective_clusters.unwrap()),
+                ("effective", l.diagnostics.items.effective_clusters.unwrap()),
                 ("lower", l.delta_beta.lower),
                 ("upper", l.delta_beta.upper),
             ] {
@@ -47,7 +47,7 @@ fn numpy_finds_the_same() {
                 worst = worst.max(off);
             }
         }
-        let strata = law(&analysis, "domain").items.treatment_strata;
+        let strata = law(&analysis, "domain").diagnostics.items.treatment_strata;
         assert_eq!(strata, if names.is_empty() { 1 } else { 3 });
     }
     println!("worst relative difference {worst:.1e}");
@@ -105,7 +105,7 @@ proptest! {
         let numbers = |names: &[String], o: &Options| {
             let a = analyze(&ladder(names, &wobble), o).unwrap();
             let l = law(&a, "domain");
-            (l.delta_beta, l.variance, l.crossed_bootstrap)
+            (l.delta_beta, l.diagnostics.variance, l.alternatives.crossed_bootstrap)
         };
         let mut o = options(&[]);
         o.crossed_bootstrap = true;
@@ -145,9 +145,9 @@ proptest! {
         let ladder = b.build().unwrap();
         let mut o = options(&["domain", "base"]);
         o.treatments = vec!["domain".into()];
-        let within = law(&analyze(&ladder, &o).unwrap(), "domain").variance.item;
+        let within = law(&analyze(&ladder, &o).unwrap(), "domain").diagnostics.variance.item;
         o.stratified.clear();
-        let plain = law(&analyze(&ladder, &o).unwrap(), "domain").variance.item;
+        let plain = law(&analyze(&ladder, &o).unwrap(), "domain").diagnostics.variance.item;
         prop_assert!(within < 1e-3 * plain, "{within} and {plain}");
     }
 }

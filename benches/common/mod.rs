@@ -1,51 +1,84 @@
-//! What the benchmarks share: operands, timing on a busy machine, and the machine's roofs.
+//! Operands and checkpoints, timing on a busy machine, and the machine's roofs.
 
+pub(crate) mod checkpoint;
 pub(crate) mod roof;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use relscale::backend::{Backend, Role, Tensor, Values};
-use relscale_cpu::{Buffer, Cpu};
+use relscale::model::Batch;
 
-/// Values in [−1, 1), the same at every run.
+/// Values in [−1, 1), the same in every run: a linear congruential generator with the constants of
+/// Knuth's MMIX, of which the high bits are used.
 pub(crate) fn values(n: usize) -> Vec<f32> {
     let mut state = 1u64;
     (0..n)
         .map(|_| {
             state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         })
         .collect()
 }
 
 /// A matrix of [`values`] on the backend.
-pub(crate) fn upload(cpu: &Cpu, rows: usize, cols: usize, role: Role) -> Buffer {
-    let values = values(rows * cols);
+pub(crate) fn upload<B: Backend>(backend: &B, rows: usize, cols: usize, role: Role) -> B::Buffer {
+    upload_values(backend, Values::F32(&values(rows * cols)), rows, cols, role)
+}
+
+/// A matrix of given values on the backend.
+pub(crate) fn upload_values<B: Backend>(
+    backend: &B,
+    values: Values<'_>,
+    rows: usize,
+    cols: usize,
+    role: Role,
+) -> B::Buffer {
     let tensor = Tensor {
-        values: Values::F32(&values),
+        values,
         rows,
         cols,
         role,
     };
-    cpu.upload(&tensor).expect("a well-formed tensor")
+    backend.upload(&tensor).expect("a well-formed tensor")
 }
 
-/// What a benchmark was asked for on the command line.
+/// `count` texts of `len` tokens, every token but the first scored.
+pub(crate) fn texts(count: usize, len: usize, vocab: usize) -> Batch {
+    let mut batch = Batch::new();
+    for text in 0..count {
+        let tokens: Vec<u32> = (0..len)
+            .map(|i| ((i * 37 + text * 11) % vocab) as u32)
+            .collect();
+        score(&mut batch, None, &tokens);
+    }
+    batch
+}
+
+/// Adds a segment, every token but its first scored. Returns its index.
+pub(crate) fn score(batch: &mut Batch, parent: Option<usize>, tokens: &[u32]) -> usize {
+    let segment = batch.segment(parent, tokens).expect("tokens");
+    for (offset, &token) in tokens[1..].iter().enumerate() {
+        batch.target(segment, offset, token).expect("a row");
+    }
+    segment
+}
+
+/// The command line of a benchmark.
 pub(crate) struct Arguments {
-    /// Run everything once, measure nothing.
+    /// Runs everything once, as a test that measures nothing.
     pub(crate) test: bool,
-    /// Threads.
+    /// Threads of the backend.
     pub(crate) threads: usize,
     /// Time spent on one number.
     pub(crate) budget: Duration,
-    /// Only what contains this.
+    /// Restricts the benchmark to the cases whose names contain this.
     pub(crate) filter: Option<String>,
 }
 
-/// Reads `[FILTER] [--threads N] [--milliseconds N] [--test]`; cargo adds `--bench`.
+/// Reads `[FILTER] [--threads N] [--milliseconds N] [--test]`. Cargo adds `--bench`.
 pub(crate) fn arguments(milliseconds: u64) -> Arguments {
     let mut found = Arguments {
         test: false,
@@ -75,13 +108,13 @@ pub(crate) fn arguments(milliseconds: u64) -> Arguments {
 }
 
 impl Arguments {
-    /// Whether the filter lets `name` through.
+    /// Returns true if the filter lets `name` through.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|f| name.contains(f))
     }
 }
 
-/// Seconds of processor time that this thread has used, where the system tells.
+/// Seconds of processor time that this thread has used; wall time where the system does not tell.
 pub(crate) fn thread_seconds() -> f64 {
     #[cfg(unix)]
     {
@@ -98,11 +131,12 @@ pub(crate) fn wall_seconds() -> f64 {
     START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
-/// The shortest time of each candidate, in seconds, over rounds in which all take turns: processor
-/// time where there is one thread, so that waiting for another process does not count.
+/// The shortest time of each candidate, in seconds, over rounds in which all take turns.
 ///
-/// Whatever else the machine does can only lengthen a run, so the minimum is the robust estimate,
-/// and turns keep a slow minute from falling on one candidate alone. `budget` is spent on each.
+/// Other work of the machine can only lengthen a run, so the minimum is the robust estimate. Taking
+/// turns keeps a slow minute from falling on one candidate alone. With one thread processor time is
+/// measured, in which waiting for another process does not count. `budget` is spent per candidate,
+/// with at least three rounds unless it is zero.
 pub(crate) fn duel(
     threads: usize,
     budget: Duration,
@@ -117,7 +151,7 @@ pub(crate) fn duel(
     let begin = Instant::now();
     let budget = budget * candidates.len() as u32;
     let mut rounds = 0;
-    while rounds == 0 || (begin.elapsed() < budget || (!budget.is_zero() && rounds < 3)) {
+    while rounds == 0 || begin.elapsed() < budget || (!budget.is_zero() && rounds < 3) {
         for (candidate, best) in candidates.iter_mut().zip(&mut best) {
             let begin = clock();
             candidate();
@@ -128,7 +162,7 @@ pub(crate) fn duel(
     best
 }
 
-/// The shortest time of one candidate, in seconds, as [`duel`] takes it.
+/// The shortest time of one candidate, in seconds, measured as by [`duel`].
 pub(crate) fn best(threads: usize, budget: Duration, mut candidate: impl FnMut()) -> f64 {
     duel(threads, budget, &mut [&mut candidate])[0]
 }

@@ -1,5 +1,9 @@
-//! The two roofs of a kernel (Williams, Waterman and Patterson 2009, doi:10.1145/1498765.1498785):
-//! how fast the processor multiplies and adds, and how fast memory delivers.
+//! The two roofs of a kernel: the rate at which the processor multiplies and adds, and the bandwidth
+//! of memory.
+//!
+//! # References
+//! - S. Williams, A. Waterman and D. Patterson (2009), Roofline, *Communications of the ACM* 52(4),
+//!   doi:10.1145/1498765.1498785.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -9,7 +13,10 @@ use relscale_cpu::Cpu;
 
 use super::thread_seconds;
 
-/// Fused multiply-adds on registers alone: enough chains to hide the latency.
+/// Fused multiply-adds on registers alone, in enough independent chains to hide their latency.
+///
+/// The factor 0.999 and the summand 0.001 keep the values near 1, away from subnormal numbers, which
+/// some processors handle slowly.
 #[inline(always)]
 fn chains<const VECTORS: usize, const LANES: usize>(rounds: usize) -> f32 {
     let (a, b) = (black_box(0.999_f32), black_box(1e-3_f32));
@@ -52,13 +59,13 @@ fn chains_avx2(rounds: usize) -> f32 {
     acc.map(|x| _mm256_cvtss_f32(x)).iter().sum()
 }
 
-/// Computes `rounds` rounds with an instruction set that the processor has; returns the number of
+/// Computes `rounds` rounds with an instruction set that the processor has. Returns the number of
 /// floating-point operations.
 fn spin(instructions: &str, rounds: usize) -> f64 {
     let lanes = match instructions {
         #[cfg(target_arch = "x86_64")]
         "avx512" => {
-            // SAFETY: `peak` lets only instruction sets through that the processor was found to have.
+            // SAFETY: `peak` accepts only instruction sets that the processor was found to have.
             black_box(unsafe { chains_avx512(rounds) });
             16 * 16
         }
@@ -76,8 +83,8 @@ fn spin(instructions: &str, rounds: usize) -> f64 {
     (2 * lanes * rounds) as f64
 }
 
-/// Most work a second that `threads` threads did at once, over the runs that fit `budget`; `work`
-/// returns how much it did.
+/// The highest rate of work per second that `threads` threads reached together, over the runs that
+/// fit `budget`. `work` takes the number of its thread and returns the amount of work it did.
 fn fastest(threads: usize, budget: Duration, work: impl Fn(usize) -> f64 + Sync) -> f64 {
     let begin = Instant::now();
     let mut best = 0.0f64;
@@ -106,7 +113,7 @@ fn fastest(threads: usize, budget: Duration, work: impl Fn(usize) -> f64 + Sync)
     }
 }
 
-/// Instruction sets of the backend that this processor has, the fastest first.
+/// Instruction sets of the backend that this processor has, fastest first.
 pub(crate) fn instruction_sets() -> Vec<&'static str> {
     let has = |name: &&str| Cpu::new().with_instructions(name).is_ok();
     ["avx512", "avx2", "scalar"]
@@ -115,15 +122,16 @@ pub(crate) fn instruction_sets() -> Vec<&'static str> {
         .collect()
 }
 
-/// Floating-point operations a second on registers alone.
+/// Floating-point operations per second on registers alone.
 pub(crate) fn peak(instructions: &str, threads: usize, budget: Duration) -> f64 {
     assert!(instruction_sets().contains(&instructions));
-    // Short enough to fit between interruptions.
+    // A run of some 100 µs often ends before the system interrupts it.
     let rounds = if budget.is_zero() { 100 } else { 50_000 };
     fastest(threads, budget, |_| spin(instructions, rounds))
 }
 
-/// Adds everything up, in many independent sums so that no chain is the limit.
+/// Adds everything up in 128 independent sums, so that memory is the limit and not the latency of
+/// additions.
 #[inline(always)]
 fn add_up(data: &[u32]) -> [u32; 128] {
     let mut sums = [0u32; 128];
@@ -141,7 +149,7 @@ fn add_up_avx2(data: &[u32]) -> [u32; 128] {
     add_up(data)
 }
 
-/// Reads everything once, with wide loads where the processor has them.
+/// Reads everything once, with 256-bit loads where the processor has them.
 fn read(data: &[u32]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
@@ -152,7 +160,7 @@ fn read(data: &[u32]) {
     black_box(add_up(data));
 }
 
-/// Bytes a second that are read again and again from `bytes` a thread.
+/// Bytes per second, read repeatedly from a working set of `bytes` per thread.
 pub(crate) fn bandwidth(bytes: usize, threads: usize, budget: Duration) -> f64 {
     let data: Vec<Vec<u32>> = (0..threads).map(|_| vec![1; bytes / 4]).collect();
     let repeats = ((8 << 20) / bytes).max(1);
@@ -164,28 +172,28 @@ pub(crate) fn bandwidth(bytes: usize, threads: usize, budget: Duration) -> f64 {
     })
 }
 
-/// Bytes a thread keeps close: within most processors' second-level caches.
+/// Bytes per thread that fit the second-level cache of most server processors (1 or 2 MB).
 pub(crate) const CLOSE: usize = 512 << 10;
-/// Bytes a thread that fit the last cache of most processors, but no nearer one.
+/// Bytes per thread that fit the last-level cache of most processors, but no nearer one.
 pub(crate) const SHARED: usize = 8 << 20;
-/// More bytes a thread than it may count on any cache for.
+/// Bytes per thread that exceed its share of any cache.
 pub(crate) const FAR: usize = 256 << 20;
 
-/// What bounds a kernel on this machine.
+/// The limits on a kernel of this machine.
 pub(crate) struct Roof {
     threads: usize,
-    /// Floating-point operations a second.
+    /// Floating-point operations per second.
     pub(crate) peak: f64,
-    /// Bytes a second from the second-level cache.
+    /// Bytes per second from the second-level cache.
     pub(crate) close: f64,
-    /// Bytes a second from the last cache.
+    /// Bytes per second from the last cache.
     pub(crate) shared: f64,
-    /// Bytes a second from memory.
+    /// Bytes per second from memory.
     pub(crate) far: f64,
 }
 
 impl Roof {
-    /// Measures; each of the four takes `budget`.
+    /// Measures the four limits, spending `budget` on each.
     pub(crate) fn measure(instructions: &str, threads: usize, budget: Duration) -> Self {
         let far = if budget.is_zero() { 4 * CLOSE } else { FAR };
         Self {
@@ -197,8 +205,11 @@ impl Roof {
         }
     }
 
-    /// The share of the binding roof that `seconds` for so many operations on so many bytes (each
-    /// counted once) is, and which roof binds.
+    /// The share of the binding roof that a kernel reached, and the name of that roof.
+    ///
+    /// The kernel took `seconds` for `flops` operations on `bytes` bytes, each counted once. Its
+    /// working set decides which cache delivers them; the factors 1.5 and 4 allow for caches larger
+    /// than [`CLOSE`] and [`SHARED`] assume.
     pub(crate) fn share(&self, flops: f64, bytes: f64, seconds: f64) -> (f64, &'static str) {
         let bandwidth = match bytes / self.threads as f64 {
             b if b <= 1.5 * CLOSE as f64 => self.close,

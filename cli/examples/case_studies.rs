@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use relscale::distribution::{Content, Distribution, Item, Items};
-use relscale::evaluate::{Bos, Options as Scoring};
+use relscale::evaluate::{Bos, Settings};
 use relscale::fit::{Analysis, Averaging, Flag, Options, analyze};
 use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::log::export_csv;
@@ -103,11 +103,11 @@ impl Arguments {
 const BOS: u32 = 256;
 const WINDOW: usize = 256;
 
-fn scoring() -> Scoring {
-    Scoring {
+fn scoring() -> Settings {
+    Settings {
         bos: Bos::EveryWindow(BOS),
         context: Some(WINDOW),
-        ..Scoring::default()
+        ..Settings::default()
     }
 }
 
@@ -458,7 +458,10 @@ fn fitted(
 
 fn table(part: &Part, analysis: &Analysis) -> String {
     let ends = |name: &str| {
-        let law = analysis.traditional.iter().find(|t| t.distribution == name);
+        let law = analysis
+            .absolute_laws
+            .iter()
+            .find(|t| t.distribution == name);
         let errors = law.map_or(&[][..], |t| &t.errors);
         let of = |e: Option<&f64>| e.map_or("-".to_owned(), |e| format!("{e:.3}"));
         (of(errors.first()), of(errors.last()))

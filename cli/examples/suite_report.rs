@@ -152,7 +152,7 @@ impl Study {
             "{} runs in {} corpora; byte-level models of {:.0} to {:.0} thousand parameters; \
              losses in bits per byte on {} test distributions. Baseline `{BASELINE}`; sizes are \
              picked by `{AGGREGATE}`, a sample of a mixture apart from the tests and the same for \
-             all corpora. Intervals are {:.0}%. Specification {}.\n",
+             all corpora. Intervals are {:.0}%.\n",
             ladder.runs().len(),
             analysis.corpora.len(),
             ladder
@@ -164,7 +164,6 @@ impl Study {
             ladder.runs().iter().map(|r| r.params).fold(0.0, f64::max) / 1e3,
             ladder.distributions().count() - 1,
             100.0 * (1.0 - analysis.options.alpha),
-            analysis.specification_hash,
         )?;
         writeln!(r, "## The frontier\n")?;
         writeln!(
@@ -214,7 +213,7 @@ impl Study {
         }
         writeln!(r, "\n|---|{}", "---|---:|".repeat(analysis.corpora.len()))?;
         let names: BTreeSet<&str> = analysis
-            .traditional
+            .absolute_laws
             .iter()
             .map(|t| t.distribution.as_str())
             .collect();
@@ -222,7 +221,7 @@ impl Study {
             write!(r, "| {distribution} |")?;
             for c in &analysis.corpora {
                 let law = analysis
-                    .traditional
+                    .absolute_laws
                     .iter()
                     .find(|t| t.corpus == c.corpus && t.distribution == distribution);
                 match law {
@@ -233,7 +232,7 @@ impl Study {
             writeln!(r)?;
         }
         let curved = analysis
-            .traditional
+            .absolute_laws
             .iter()
             .filter(|t| t.curvature.questioned);
         let curved = curved.count();
@@ -241,7 +240,7 @@ impl Study {
             r,
             "\n{curved} of {} are curved at p < 0.05 (unadjusted): a pure power law is a summary \
              over this range.\n",
-            analysis.traditional.len()
+            analysis.absolute_laws.len()
         )?;
         Ok(())
     }
@@ -250,8 +249,16 @@ impl Study {
         let m = analysis.laws.len();
         let r = &mut self.report;
         writeln!(r, "## Relative laws: G = E/E({BASELINE}) = γ·(F/F0)^Δβ\n")?;
-        let holm = analysis.laws.iter().filter(|l| l.holm_p < 0.05).count();
-        let bh = analysis.laws.iter().filter(|l| l.bh_q < 0.05).count();
+        let holm = analysis
+            .laws
+            .iter()
+            .filter(|l| l.multiplicity.holm_p < 0.05)
+            .count();
+        let bh = analysis
+            .laws
+            .iter()
+            .filter(|l| l.multiplicity.bh_q < 0.05)
+            .count();
         let of = |v: Verdict| analysis.laws.iter().filter(|l| l.verdict == v).count();
         writeln!(
             r,
@@ -282,7 +289,7 @@ impl Study {
                     l.treatment,
                     l.gamma.value,
                     interval(&l.delta_beta),
-                    p(l.holm_p),
+                    p(l.multiplicity.holm_p),
                     l.percent_per_decade.value,
                     name(l.verdict),
                     flags.join(", ")
@@ -468,7 +475,7 @@ impl Study {
         )?;
         let mut rules: BTreeMap<&str, Vec<(&RelativeLaw, usize)>> = BTreeMap::new();
         for law in &analysis.laws {
-            for (k, rule) in law.optimum_panel.iter().enumerate() {
+            for (k, rule) in law.alternatives.rules.iter().enumerate() {
                 if !rule.main {
                     rules.entry(&rule.rule).or_default().push((law, k));
                 }
@@ -480,7 +487,9 @@ impl Study {
             };
             let mut changes: Vec<f64> = entries
                 .iter()
-                .map(|(l, k)| (l.optimum_panel[*k].delta_beta.value - l.delta_beta.value).abs())
+                .map(|(l, k)| {
+                    (l.alternatives.rules[*k].delta_beta.value - l.delta_beta.value).abs()
+                })
                 .collect();
             changes.sort_by(f64::total_cmp);
             writeln!(
@@ -488,15 +497,19 @@ impl Study {
                 "| {} | {} | {} | {} | {:.4} |",
                 rule.replace('_', " "),
                 entries.len(),
-                of(&|l, k| l.optimum_panel[k].sign_flips),
-                of(&|l, k| l.optimum_panel[k].verdict_flips),
+                of(&|l, k| l.alternatives.rules[k].sign_flips),
+                of(&|l, k| l.alternatives.rules[k].verdict_flips),
                 changes.get(changes.len() / 2).copied().unwrap_or(f64::NAN)
             )?;
         }
         // The law whose panel disagrees most.
         let most = analysis.laws.iter().max_by_key(|l| {
-            l.optimum_panel.iter().filter(|r| r.sign_flips).count() * 10
-                + l.optimum_panel.iter().filter(|r| r.verdict_flips).count()
+            l.alternatives.rules.iter().filter(|r| r.sign_flips).count() * 10
+                + l.alternatives
+                    .rules
+                    .iter()
+                    .filter(|r| r.verdict_flips)
+                    .count()
         });
         if let Some(law) = most {
             let svg = plot::rules(analysis, law);
@@ -525,7 +538,13 @@ impl Study {
                 .laws
                 .iter()
                 .filter(|l| l.corpus == c.corpus)
-                .filter_map(|l| l.backtest.holdouts.iter().max_by_key(|h| h.fitted))
+                .filter_map(|l| {
+                    l.diagnostics
+                        .backtest
+                        .holdouts
+                        .iter()
+                        .max_by_key(|h| h.fitted)
+                })
                 .collect();
             if held.is_empty() {
                 writeln!(r, "| {} | 0 | – | – | – | – | – |", c.corpus)?;
@@ -599,7 +618,7 @@ impl Study {
                     .iter()
                     .find(|l| l.corpus == law.corpus && l.treatment == law.treatment);
                 if let Some(twin) = twin {
-                    pairs.push((twin.delta_beta.value, &law.delta_beta_fixed_items));
+                    pairs.push((twin.delta_beta.value, &law.alternatives.fixed_items));
                 }
             }
             let rms = |f: &dyn Fn(&(f64, &Estimate)) -> f64| {
@@ -635,7 +654,7 @@ impl Study {
                 .laws
                 .iter()
                 .filter(|l| l.corpus == c.corpus)
-                .filter_map(|l| Some(l.lack_of_fit?.pure_sd))
+                .filter_map(|l| Some(l.diagnostics.lack_of_fit?.pure_sd))
                 .collect();
             sds.sort_by(f64::total_cmp);
             writeln!(

@@ -85,7 +85,7 @@ mod material {
         let discordant: Vec<&str> = analysis
             .laws
             .iter()
-            .filter(|l| l.difference.discordant)
+            .filter(|l| l.alternatives.difference.discordant)
             .map(|l| l.treatment.as_str())
             .collect();
         assert!(discordant.contains(&"dolma_pes2o"), "{discordant:?}");
@@ -97,7 +97,7 @@ mod material {
         let analysis = analysis();
         let text = |d: &str| !d.starts_with("mmlu");
         for law in analysis
-            .traditional
+            .absolute_laws
             .iter()
             .filter(|l| text(&l.distribution))
         {
@@ -113,7 +113,7 @@ mod material {
             assert!(s.params_exponent < 0.5, "{}: {s:?}", law.distribution);
         }
         let c4 = analysis
-            .traditional
+            .absolute_laws
             .iter()
             .find(|l| l.distribution == "c4_en")
             .and_then(|l| l.surface.fitted())
@@ -131,8 +131,8 @@ mod material {
         let percent = |e: f64| 100.0 * e.exp_m1();
         let mut outside = 0;
         for l in &analysis.laws {
-            assert_eq!(l.backtest.targets.len(), 2, "{}", l.treatment);
-            for t in &l.backtest.targets {
+            assert_eq!(l.diagnostics.backtest.targets.len(), 2, "{}", l.treatment);
+            for t in &l.diagnostics.backtest.targets {
                 println!(
                     "{:<26} {:<22} actual/predicted G {:+5.1} %, by two floored laws {:+5.1} %",
                     l.treatment,
@@ -145,7 +145,7 @@ mod material {
         }
         // Code is the worst miss: 8.7 % at 7B and 12.8 % at 13B; the ratio of two floored laws misses the
         // other way, by less than 3 %.
-        let stack = &law(&analysis, "dolma_stack").backtest.targets;
+        let stack = &law(&analysis, "dolma_stack").diagnostics.backtest.targets;
         let [small, large] = [0, 1].map(|i| {
             let run = ["peteish7", "peteish13"][i];
             stack

@@ -1,10 +1,10 @@
-//! Any bytes as a checkpoint folder load or are refused; they never panic and never allocate more
-//! than the files are long.
+//! Any bytes as a checkpoint folder: they load or are refused, never panic, and never allocate more
+//! than the length of the files.
 //!
 //! The input is three parts, each after its length in two bytes: `config.json`, the index of the
-//! shards (absent where empty) and the header of a safetensors file; the rest is its data. An
+//! shards (none if empty) and the header of a safetensors file. The rest is the file's data. An
 //! empty configuration or header stands for that of a real checkpoint, so that the fuzzer reaches
-//! what lies behind them.
+//! beyond them.
 #![no_main]
 
 use std::fs;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::model::{Batch, Model, Transformer};
 
 const FIXTURE: &str = concat!(
@@ -57,7 +57,7 @@ fuzz_target!(|bytes: &[u8]| {
         fs::write(&index_path, index).unwrap();
     }
     let file = if header.is_empty() {
-        // The real file, with bytes of the input over it.
+        // The real file with edits: an offset in four bytes and a value each.
         let mut file = fixture("model.safetensors");
         for edit in data.chunks_exact(5) {
             let at = u32::from_le_bytes([edit[0], edit[1], edit[2], edit[3]]) as usize % file.len();
@@ -75,7 +75,7 @@ fuzz_target!(|bytes: &[u8]| {
                 .segment(None, &[0, 1 % model.vocab_size() as u32])
                 .unwrap();
             batch.target(segment, 0, 0).unwrap();
-            // Finite weights may still overflow; what matters is that there is an answer.
+            // Finite weights may still overflow, so the answer may be an error.
             let _ = model.log_likelihoods(&batch);
         }
         Err(error) => assert!(!error.to_string().is_empty()),

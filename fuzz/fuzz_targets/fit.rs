@@ -1,27 +1,17 @@
-//! Any bytes as a table of losses give an analysis of finite numbers or a typed error; they never
-//! panic, and neither do the table and the drawings made of the result.
+//! Any bytes as a table of losses: the analysis is of finite numbers or a typed error. Neither it nor
+//! the table and the drawings of the result panic.
 //!
-//! The input is CSV text, after two bytes that choose the baseline and options.
+//! The input is CSV text, after two bytes that choose the baseline and the options.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use relscale::fit::{Analysis, DesignChoice, Items, OptimumRule, Options, VarianceForm, analyze};
+use relscale::fit::{Analysis, DesignChoice, ItemSampling, OptimumRule, Options, CovarianceType, analyze};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
-fuzz_target!(|bytes: &[u8]| {
-    let [choice, switches, table @ ..] = bytes else {
-        return;
-    };
-    let Ok(ladder) = Ladder::from_csv(table, "fuzz") else {
-        return;
-    };
-    // Enumerations over budgets are bounded, but a fuzzer has better things to do than wait.
-    if ladder.runs().len() > 60 {
-        return;
-    }
-    let names: Vec<String> = ladder.distributions().map(str::to_owned).collect();
-    let baseline = &names[usize::from(*choice) % names.len()];
+/// Options chosen by the bits of two bytes.
+fn options(choice: u8, switches: u8, names: &[String]) -> Options {
+    let baseline = &names[usize::from(choice) % names.len()];
     let mut options = Options::new(baseline.clone());
     let on = |bit: u8| switches >> bit & 1 == 1;
     options.design = match switches & 3 {
@@ -35,15 +25,15 @@ fuzz_target!(|bytes: &[u8]| {
     } else {
         OptimumRule::Smoothed
     };
-    options.variance = if on(3) {
-        VarianceForm::Hc2
+    options.covariance = if on(3) {
+        CovarianceType::Hc2
     } else {
-        VarianceForm::Ols
+        CovarianceType::Ols
     };
     options.items = if on(4) {
-        Items::Fixed
+        ItemSampling::Fixed
     } else {
-        Items::Population
+        ItemSampling::Population
     };
     options.moderation = on(5);
     if on(6) {
@@ -52,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
     if on(7) {
         options.aggregate = names.iter().find(|n| *n != baseline).cloned();
     }
-    // The bits of the first byte are free, but for the few that choose among names.
+    // The first byte has bits to spare: few of them choose among the names.
     if choice >> 7 & 1 == 1 {
         options.error_rates.extend(names.last().cloned());
     }
@@ -63,12 +53,28 @@ fuzz_target!(|bytes: &[u8]| {
     options.crossed_bootstrap = choice >> 4 & 1 == 1;
     options.max_t = choice >> 3 & 1 == 1;
     if choice >> 2 & 1 == 1 {
-        options.stratified.clone_from(&names);
+        options.stratified = names.to_vec();
     }
+    options
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let [choice, switches, table @ ..] = bytes else {
+        return;
+    };
+    let Ok(ladder) = Ladder::from_csv(table, "fuzz") else {
+        return;
+    };
+    // Enumerations over budgets are bounded, but a fuzzer should not wait for them.
+    if ladder.runs().len() > 60 {
+        return;
+    }
+    let names: Vec<String> = ladder.distributions().map(str::to_owned).collect();
+    let options = options(*choice, *switches, &names);
     let Ok(analysis) = analyze(&ladder, &options) else {
         return;
     };
-    // JSON has no NaN and no infinity: serde_json writes null, which is not a number on the way back.
+    // JSON has neither NaN nor infinity: serde_json writes null, which it does not read as a number.
     let json = serde_json::to_string(&analysis).expect("an analysis is plain data");
     if let Err(error) = serde_json::from_str::<Analysis>(&json) {
         panic!("a number is not finite: {error}\n{json}");

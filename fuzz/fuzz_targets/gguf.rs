@@ -1,7 +1,7 @@
-//! Any bytes as a GGUF file load or are refused, as a model and as a tokenizer; they never panic.
+//! Any bytes as a GGUF file: they load or are refused, as a model and as a tokenizer, and never panic.
 //!
-//! The first byte says what the others are: the file itself, or edits of a real one (an offset in
-//! two bytes and a value), so that the fuzzer reaches what lies behind the header.
+//! The first byte tells what follows: edits of one of five real files (an offset in two bytes and a
+//! value each), so that the fuzzer reaches beyond the header, or a whole file.
 #![no_main]
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::model::{Batch, Model, Transformer};
 use relscale::tokenizer::Tokenizer;
 

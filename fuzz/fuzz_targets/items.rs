@@ -1,7 +1,7 @@
-//! Any bytes as a file of items are read or refused: never a panic, never an item that cannot be
-//! scored.
+//! Any bytes as a file of items: they are read or refused, never panic, and never give an item that
+//! cannot be scored.
 //!
-//! The first byte picks the reader, the rest is the file.
+//! The first byte picks the reader. The rest is the file.
 #![no_main]
 
 use std::collections::HashSet;
@@ -29,90 +29,82 @@ fn folder() -> &'static PathBuf {
     })
 }
 
-/// Writes the input where the reader looks for it, and reads it.
+/// Writes a file of this process, for a reader to find.
+fn write(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder().join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn corpus(bytes: &[u8], fields: &texts::Fields) -> Result<Vec<Items>, Error> {
+    let path = write("corpus.jsonl", bytes);
+    Ok(vec![texts::from_jsonl(path, fields)?])
+}
+
+fn choices(bytes: &[u8], fields: &multiple_choice::Fields) -> Result<Vec<Items>, Error> {
+    let path = write("choice.jsonl", bytes);
+    Ok(vec![multiple_choice::from_jsonl(path, fields)?])
+}
+
+/// Model-written questions, and the table that sorts them into groups.
+fn questions(questions: &[u8], groups: &Groups) -> Result<Vec<Items>, Error> {
+    write("behaviours/no-shut-down.jsonl", questions);
+    let options = behaviours::Options::default();
+    behaviours::load(folder().join("behaviours"), groups, &options)
+}
+
+/// An exam with examples and questions, `shots` examples before each question.
+fn exam(dev: &[u8], test: &[u8], shots: usize, prompt: Prompt) -> Result<Vec<Items>, Error> {
+    write("mmlu/dev/virology_dev.csv", dev);
+    write("mmlu/test/virology_test.csv", test);
+    let options = Options {
+        prompt,
+        shots,
+        description: shots > 0,
+    };
+    let exam = Mmlu::load(folder().join("mmlu"))?;
+    Ok(vec![exam.group(Group::Other, &options)?])
+}
+
+/// Reads the input with one of twelve readers.
 fn read(reader: u8, bytes: &[u8]) -> Result<Vec<Items>, Error> {
-    let dir = folder();
-    let write = |name: &str, bytes: &[u8]| {
-        let path = dir.join(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    };
-    let mmlu = |shots, prompt| {
-        let options = Options {
-            prompt,
-            shots,
-            description: shots > 0,
-        };
-        Ok::<_, relscale::Error>(vec![
-            Mmlu::load(dir.join("mmlu"))?.group(Group::Other, &options)?,
-        ])
-    };
-    Ok(match reader % 12 {
-        0 => vec![Items::from_jsonl(write("items.jsonl", bytes))?],
-        1 => vec![texts::from_jsonl(
-            write("corpus.jsonl", bytes),
-            &texts::Fields::default(),
-        )?],
+    match reader % 12 {
+        0 => Ok(vec![Items::from_jsonl(write("items.jsonl", bytes))?]),
+        1 => corpus(bytes, &texts::Fields::default()),
         2 => {
             let fields = texts::Fields {
                 text: "body".to_owned(),
                 id: "url".to_owned(),
                 cluster: Some("author".to_owned()),
             };
-            vec![texts::from_jsonl(write("corpus.jsonl", bytes), &fields)?]
+            corpus(bytes, &fields)
         }
-        3 => matched::from_jsonl(write("matched.jsonl", bytes))?,
-        4 => {
-            let fields = multiple_choice::Fields::default();
-            vec![multiple_choice::from_jsonl(
-                write("choice.jsonl", bytes),
-                &fields,
-            )?]
-        }
+        3 => matched::from_jsonl(write("matched.jsonl", bytes)),
+        4 => choices(bytes, &multiple_choice::Fields::default()),
         5 => {
             let fields = multiple_choice::Fields {
                 cluster: Some("subject".to_owned()),
                 delimiter: String::new(),
                 ..multiple_choice::Fields::default()
             };
-            vec![multiple_choice::from_jsonl(
-                write("choice.jsonl", bytes),
-                &fields,
-            )?]
+            choices(bytes, &fields)
         }
-        6 => {
-            write("behaviours/no-shut-down.jsonl", bytes);
-            let options = behaviours::Options::default();
-            behaviours::load(dir.join("behaviours"), &Groups::default(), &options)?
-        }
-        7 => {
-            write("behaviours/no-shut-down.jsonl", b"");
-            let table = Groups::from_csv(write("groups.csv", bytes))?;
-            let options = behaviours::Options::default();
-            behaviours::load(dir.join("behaviours"), &table, &options)?
-        }
-        8 => {
-            write("mmlu/dev/virology_dev.csv", b"");
-            write("mmlu/test/virology_test.csv", bytes);
-            mmlu(0, Prompt::LetterAndText)?
-        }
-        9 => {
-            write("mmlu/dev/virology_dev.csv", bytes);
-            write("mmlu/test/virology_test.csv", b"q,a,b,c,d,A\n");
-            mmlu(1, Prompt::Continuation)?
-        }
+        6 => questions(bytes, &Groups::default()),
+        7 => questions(b"", &Groups::from_csv(write("groups.csv", bytes))?),
+        8 => exam(b"", bytes, 0, Prompt::LetterAndText),
+        9 => exam(bytes, b"q,a,b,c,d,A\n", 1, Prompt::Continuation),
         10 => {
             write("regions/usa.jsonl", bytes);
-            texts::regions(dir.join("regions"), &texts::Fields::default())?
+            texts::regions(folder().join("regions"), &texts::Fields::default())
         }
         _ => {
             let path = write("covariates.csv", bytes);
             for value in texts::covariate(path, "users")?.values() {
                 assert!(value.is_finite());
             }
-            vec![texts::from_plain(write("plain.txt", bytes))?]
+            Ok(vec![texts::from_plain(write("plain.txt", bytes))?])
         }
-    })
+    }
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -130,7 +122,7 @@ fuzz_target!(|bytes: &[u8]| {
         let mut ids = HashSet::new();
         for index in 0..items.len() {
             let item = items.item(index).unwrap().into_owned();
-            assert!(ids.insert(item.id), "an id comes twice");
+            assert!(ids.insert(item.id), "an id repeats");
             match item.content {
                 Content::Text(text) => assert!(!text.is_empty()),
                 Content::Tokens(tokens) => assert!(!tokens.is_empty()),

@@ -1,7 +1,7 @@
 //! Quantised tensors of GGUF: blocks of integers with scales in half precision, widened at load.
 //!
-//! Layouts are those of `ggml`. Each value is computed in `f32` in the order of operations of the
-//! `gguf` package, so that both give the same bits.
+//! The layouts are those of `ggml`. Each value is computed in `f32` in the order of operations of the
+//! Python package `gguf`, so that both give the same bits.
 
 use std::io::{self, Read};
 
@@ -9,7 +9,7 @@ use half::{bf16, f16};
 
 use crate::backend::HostTensor;
 
-/// How a tensor's elements are stored.
+/// Storage of the elements of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Storage {
     F32,
@@ -34,7 +34,7 @@ pub(super) enum Block {
 }
 
 impl Storage {
-    /// The type of that number in a GGUF file.
+    /// The type with this number in a GGUF file.
     pub(super) fn of_ggml(number: u32) -> Option<Self> {
         Some(match number {
             0 => Self::F32,
@@ -52,7 +52,7 @@ impl Storage {
         })
     }
 
-    /// Elements and bytes of the smallest unit of a row.
+    /// Number of elements and of bytes of the smallest unit of a row.
     pub(super) fn unit(self) -> (u64, u64) {
         match self {
             Self::F32 => (1, 4),
@@ -62,14 +62,14 @@ impl Storage {
         }
     }
 
-    /// Bytes of so many elements, whole units.
+    /// Number of bytes of `elements` elements in whole units.
     pub(super) fn bytes(self, elements: usize) -> u64 {
         let (of, unit) = self.unit();
         elements as u64 / of * unit
     }
 
-    /// Reads `bytes` bytes of whole units, a piece at a time: beside the values nothing of their
-    /// size stands in memory.
+    /// Reads `bytes` bytes of whole units, a piece at a time, so that the bytes are never all in
+    /// memory beside the values.
     pub(super) fn read(self, from: &mut impl Read, bytes: usize) -> io::Result<HostTensor> {
         let (elements, unit) = self.unit();
         let units = bytes / unit.max(1) as usize;
@@ -78,7 +78,7 @@ impl Storage {
             Self::Bf16 => HostTensor::Bf16(Vec::with_capacity(units)),
             _ => HostTensor::F32(Vec::with_capacity(units * elements as usize)),
         };
-        // Whole units of every type.
+        // A whole number of units.
         let piece = PIECE / unit.max(1) as usize * unit.max(1) as usize;
         let mut buffer = vec![0u8; bytes.min(piece)];
         let mut left = bytes;
@@ -100,10 +100,10 @@ impl Storage {
     }
 }
 
-/// Bytes that are read at once.
+/// Number of bytes read at a time: few calls, and little memory beside the values.
 const PIECE: usize = 1 << 20;
 
-/// What [`Storage::of_ggml`] knows, for messages.
+/// The types that [`Storage::of_ggml`] knows, for messages.
 pub(super) const GGML_TYPES: &str =
     "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K";
 
@@ -200,18 +200,19 @@ fn word(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }
 
-/// Bit `i` in the place of a fifth bit.
+/// Bit `i` of `high` at the place of a fifth bit.
 fn fifth(high: u32, i: usize) -> u8 {
     (high >> i & 1) as u8 * 16
 }
 
-/// 32 values from 16 bytes: the low halves, then the high ones.
+/// 32 values from 16 bytes: first those of the low halves, then those of the high halves.
 fn nibbles(bytes: &[u8], value: impl Fn(usize, u8) -> f32, out: &mut Vec<f32>) {
     out.extend(bytes.iter().enumerate().map(|(i, b)| value(i, b & 15)));
     out.extend(bytes.iter().enumerate().map(|(i, b)| value(i + 16, b >> 4)));
 }
 
-/// Eight groups of 32 with a scale and a minimum of six bits each; a fifth bit from `high`.
+/// Eight groups of 32 values with a scale and a minimum of six bits each, and a fifth bit from
+/// `high`.
 fn q45k(block: &[u8], high: Option<&[u8]>, low: &[u8], out: &mut Vec<f32>) {
     let (d, least, scales) = (half(block, 0), half(block, 2), &block[4..16]);
     for group in 0..8 {
@@ -232,7 +233,7 @@ fn q45k(block: &[u8], high: Option<&[u8]>, low: &[u8], out: &mut Vec<f32>) {
     }
 }
 
-/// Sixteen groups of 16 with a signed scale each, six bits a value.
+/// Sixteen groups of 16 values of six bits, with a signed scale each.
 fn q6k(block: &[u8], out: &mut Vec<f32>) {
     let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
     let d = half(block, 208);

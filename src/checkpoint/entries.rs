@@ -1,4 +1,4 @@
-//! JSON objects whose names are tensors: the header of a safetensors file, the map of an index.
+//! JSON objects with one member per tensor: the header of a safetensors file, the map of an index.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -6,11 +6,11 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-/// The members of an object, in its order, none of them there twice. `__metadata__`, a map of
-/// texts, is not one of them.
+/// The members of an object in its order, without `__metadata__`, a map of texts. No name is there
+/// twice.
 ///
-/// A visitor of its own: the one that serde derives for a map beside a named field stores every
-/// number of a shape in sixteen times its bytes, and takes the last of two members of one name.
+/// The visitor is written by hand. The one that serde derives for a map beside a named field stores
+/// every number of a shape in sixteen times its bytes, and keeps the last of two members of a name.
 #[derive(Debug)]
 pub(super) struct Entries<T>(pub(super) Vec<(String, T)>);
 

@@ -1,18 +1,20 @@
 //! What distributions and corpora say together: baseline-free exponents, differences between corpora,
 //! heterogeneity, and the slope on a covariate.
 
-use super::contrast::{self, Fitted, Influence, Part, View};
+use super::contrast::{self, FittedContrast, Influence, Part};
 use super::design::Design;
 use super::error::FitError;
-use super::inference::{Estimate, Stage};
-use super::meta;
-use super::multiplicity::{Correction, adjust};
+use super::estimate::{Coefficient, Estimate};
 use super::options::Options;
-use super::regression::dot;
+use super::readings::ReadingRegression;
 use super::result::{ContrastLaw, CovariateSlope, Heterogeneity};
+use super::stats::meta;
+use super::stats::multiplicity::{Correction, adjust};
+use super::stats::regression::dot;
+use super::view::CorpusView;
 
 /// The distributions of a view that all of its runs have.
-fn complete(view: &View<'_>, distributions: &[usize]) -> Vec<usize> {
+fn complete(view: &CorpusView<'_>, distributions: &[usize]) -> Vec<usize> {
     let everywhere = |d: &usize| {
         let losses = view.corpus.losses.get(*d).and_then(Option::as_ref);
         losses.is_some_and(|l| view.members.iter().all(|&r| l.log_error[r].is_finite()))
@@ -20,12 +22,19 @@ fn complete(view: &View<'_>, distributions: &[usize]) -> Vec<usize> {
     distributions.iter().copied().filter(everywhere).collect()
 }
 
-fn contrast_law(name: String, corpora: &[&str], fitted: &Fitted, options: &Options) -> ContrastLaw {
+fn contrast_law(
+    name: String,
+    corpora: &[&str],
+    fitted: &FittedContrast,
+    options: &Options,
+) -> ContrastLaw {
     ContrastLaw {
         name,
         corpora: corpora.iter().map(|c| (*c).to_owned()).collect(),
-        exponent: fitted.estimate(1, options.items, options.alpha),
-        level: fitted.estimate(0, options.items, options.alpha).interval(),
+        exponent: fitted.estimate(Coefficient::Slope, options.items, options.alpha),
+        level: fitted
+            .estimate(Coefficient::Level, options.items, options.alpha)
+            .interval(),
         holm_p: 1.0,
     }
 }
@@ -40,10 +49,10 @@ pub(crate) fn finish(laws: &mut [ContrastLaw]) -> Result<(), FitError> {
 
 /// Exponents of every distribution against the mean of all of them, with the fits behind them.
 pub(crate) fn centred(
-    view: &View<'_>,
+    view: &CorpusView<'_>,
     distributions: &[usize],
     options: &Options,
-) -> Result<Vec<(usize, Fitted)>, FitError> {
+) -> Result<Vec<(usize, FittedContrast)>, FitError> {
     let all = complete(view, distributions);
     if all.len() < 2 {
         return Ok(Vec::new());
@@ -71,8 +80,8 @@ pub(crate) fn centred(
 }
 
 pub(crate) fn centred_laws(
-    view: &View<'_>,
-    fits: &[(usize, Fitted)],
+    view: &CorpusView<'_>,
+    fits: &[(usize, FittedContrast)],
     options: &Options,
 ) -> Result<Vec<ContrastLaw>, FitError> {
     let scores = view.corpus.ladder.scores();
@@ -87,16 +96,17 @@ pub(crate) fn centred_laws(
 /// Difference of the exponents of `treatment` against `baseline` between two corpora, each read at
 /// its own frontier.
 pub(crate) fn between(
-    one: &View<'_>,
-    two: &View<'_>,
+    one: &CorpusView<'_>,
+    two: &CorpusView<'_>,
     treatment: usize,
     baseline: usize,
     options: &Options,
 ) -> Result<ContrastLaw, FitError> {
     let name = one.corpus.ladder.scores()[treatment].name();
     let label = format!("{name}: {} - {}", one.corpus.name, two.corpus.name);
-    let budgets =
-        |v: &View<'_>| -> Vec<u64> { v.plan.groups.iter().map(|g| g.budget.to_bits()).collect() };
+    let budgets = |v: &CorpusView<'_>| -> Vec<u64> {
+        v.plan.groups.iter().map(|g| g.budget.to_bits()).collect()
+    };
     if [one, two].iter().any(|v| v.plan.design == Design::Grid)
         || one.plan.design != two.plan.design
         || budgets(one) != budgets(two)
@@ -114,9 +124,9 @@ pub(crate) fn between(
         .zip(&two.plan.x)
         .map(|(a, b)| 0.5 * (a + b))
         .collect();
-    let stage = Stage::new(
+    let regression = ReadingRegression::new(
         vec![vec![1.0; x.len()], x.clone()],
-        one.plan.main().stage.weights.clone(),
+        one.plan.main().regression.weights.clone(),
         Vec::new(),
         options,
     )?;
@@ -124,7 +134,11 @@ pub(crate) fn between(
         view,
         terms: vec![(treatment, sign), (baseline, -sign)],
     };
-    let fitted = contrast::fit(&[part(one, 1.0), part(two, -1.0)], Some(&stage), options)?;
+    let fitted = contrast::fit_parts(
+        &[part(one, 1.0), part(two, -1.0)],
+        Some(&regression),
+        options,
+    )?;
     Ok(contrast_law(
         label,
         &[one.corpus.name, two.corpus.name],
@@ -135,41 +149,39 @@ pub(crate) fn between(
 
 /// Tests whether all exponents of a corpus are equal and estimates their spread.
 pub(crate) fn heterogeneity(
-    view: &View<'_>,
-    fits: &[(usize, Fitted)],
+    view: &CorpusView<'_>,
+    fits: &[(usize, FittedContrast)],
     options: &Options,
 ) -> Result<Heterogeneity, FitError> {
     let effects: Vec<f64> = fits.iter().map(|(_, f)| f.slope).collect();
     let spread: Vec<(f64, f64)> = fits
         .iter()
-        .map(|(_, f)| f.variance(1, options.items))
+        .map(|(_, f)| f.variance(Coefficient::Slope, options.items))
         .collect();
     let variances: Vec<f64> = spread.iter().map(|s| s.0).collect();
     let random = meta::random_effects(&effects, &variances, meta::Heterogeneity::Reml)?;
     // Exponents share runs: their covariance is that of the residuals, where there are enough.
     let df = fits.first().map_or(0.0, |(_, f)| f.fit.df() as f64);
     let exact = || -> Result<meta::EqualityTest, FitError> {
-        let raw: Result<Vec<Fitted>, FitError> = fits
+        let raw: Result<Vec<FittedContrast>, FitError> = fits
             .iter()
-            .map(|&(d, _)| {
-                let terms = vec![(d, 1.0)];
-                contrast::fit(&[Part { view, terms }], None, options)
-            })
+            .map(|&(d, _)| contrast::fit(view, &[(d, 1.0)], options))
             .collect();
         let raw = raw?;
         let slopes: Vec<f64> = raw.iter().map(|f| f.slope).collect();
-        let weights = view.plan.main().stage.weights_of(1);
+        let weights = view.plan.main().regression.weights_of(Coefficient::Slope);
         let unscaled = dot(weights, weights);
         let covariance: Vec<Vec<f64>> = raw
             .iter()
             .map(|a| {
-                let with = |b: &Fitted| dot(a.fit.residuals(), b.fit.residuals()) / df * unscaled;
+                let with =
+                    |b: &FittedContrast| dot(a.fit.residuals(), b.fit.residuals()) / df * unscaled;
                 raw.iter().map(with).collect()
             })
             .collect();
         meta::equality_test(&slopes, &covariance, df)
     };
-    let plain = view.plan.main().stage.classical();
+    let plain = view.plan.main().regression.classical();
     let items = fits.iter().any(|(_, f)| f.item.slope > 0.0);
     let (test, approximate) = match exact() {
         Ok(test) if !items && plain => (test, false),
@@ -191,12 +203,12 @@ pub(crate) fn heterogeneity(
 
 /// Slope of exponents on the covariate of the options.
 pub(crate) fn covariate(
-    view: &View<'_>,
-    fits: &[(usize, Fitted)],
+    view: &CorpusView<'_>,
+    fits: &[(usize, FittedContrast)],
     options: &Options,
 ) -> Result<CovariateSlope, FitError> {
     let scores = view.corpus.ladder.scores();
-    let with: Vec<(usize, f64, &Fitted)> = fits
+    let with: Vec<(usize, f64, &FittedContrast)> = fits
         .iter()
         .filter_map(|(d, f)| {
             options
@@ -225,12 +237,12 @@ pub(crate) fn covariate(
         });
     }
     let terms: Vec<(usize, f64)> = with.iter().zip(&z).map(|(w, z)| (w.0, z / total)).collect();
-    let fitted = contrast::fit(&[Part { view, terms }], None, options)?;
+    let fitted = contrast::fit(view, &terms, options)?;
     let ones = vec![1.0; z.len()];
     let effects: Vec<f64> = with.iter().map(|w| w.2.slope).collect();
     let variances: Vec<f64> = with
         .iter()
-        .map(|w| w.2.variance(1, options.items).0)
+        .map(|w| w.2.variance(Coefficient::Slope, options.items).0)
         .collect();
     let reml = meta::Heterogeneity::Reml;
     let sample = meta::meta_regression(&[&ones, &z], &effects, &variances, reml).ok();
@@ -238,7 +250,7 @@ pub(crate) fn covariate(
     Ok(CovariateSlope {
         corpus: view.corpus.name.into(),
         distributions: with.len(),
-        fixed: fitted.estimate(1, options.items, options.alpha),
+        fixed: fitted.estimate(Coefficient::Slope, options.items, options.alpha),
         sample: sample
             .and_then(|m| m.coefficients.get(1).copied())
             .map(|e| Estimate::new(e.value, e.standard_error.powi(2), e.df, options.alpha)),

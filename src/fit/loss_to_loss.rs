@@ -1,41 +1,65 @@
-//! Loss-to-loss: how fast one distribution's log error falls per fall of another's.
+//! Loss-to-loss: the fall of one distribution's log error per fall of another's.
 
-use super::contrast::{self, Fitted, Part, View};
+use super::comparison::Comparison;
+use super::contrast::{self, FittedContrast};
 use super::error::FitError;
-use super::options::{Items, Options};
-use super::quantile::t_critical;
-use super::regression::fieller;
+use super::estimate::Coefficient;
+use super::options::{ItemSampling, Options};
 use super::result::LossToLoss;
+use super::stats::quantile::t_critical;
+use super::stats::regression::fieller;
 
-/// `κ = β_t/β_b` with Fieller's set; `ratio` is the fitted contrast `ln E_t − ln E_b`.
+/// `κ = β_t/β_b` with Fieller's set.
 ///
 /// The scale is the instrument: both exponents are slopes on it, so that noise in the baseline's
 /// losses does not bias κ as it would the slope of one loss on the other.
 pub(crate) fn loss_to_loss(
-    view: &View<'_>,
-    treatment: usize,
-    baseline: usize,
-    ratio: &Fitted,
+    comparison: &Comparison<'_, '_>,
     options: &Options,
 ) -> Result<LossToLoss, FitError> {
-    let fit = |terms: Vec<(usize, f64)>| contrast::fit(&[Part { view, terms }], None, options);
-    let (t, b) = (fit(vec![(treatment, 1.0)])?, fit(vec![(baseline, 1.0)])?);
-    // Every part of the variance is a quadratic form in the contrast: three contrasts give the
-    // covariance of the two slopes.
-    let forms = |f: &Fitted| {
-        let run = f.run.slope + f.frontier.slope + f.specification.slope;
-        match options.items {
-            Items::Fixed => [run, 0.0, run],
-            Items::Population => [
-                run,
-                f.item.slope,
-                run + f.item.slope - f.idiosyncratic.slope,
-            ],
-        }
-    };
-    let (own_t, own_b, own_ratio) = (forms(&t), forms(&b), forms(ratio));
+    let (treatment, baseline) = (comparison.treatment, comparison.baseline);
+    let fit = |terms: &[(usize, f64)]| contrast::fit(comparison.view, terms, options);
+    let (t, b) = (fit(&[(treatment, 1.0)])?, fit(&[(baseline, 1.0)])?);
+    let forms = [&t, &b, &comparison.unmoderated].map(|f| variance_forms(f, options));
     let kappa = Some(t.slope / b.slope).filter(|k| k.is_finite());
-    let at = kappa.unwrap_or(0.0);
+    let df = match kappa {
+        Some(k) => {
+            fit(&[(treatment, 1.0), (baseline, -k)])?
+                .variance(Coefficient::Slope, options.items)
+                .1
+        }
+        None => t.run_df.slope,
+    };
+    let critical = t_critical(1.0 - options.alpha, df);
+    Ok(LossToLoss {
+        kappa,
+        set: fieller(
+            [t.slope, -b.slope],
+            largest_form(forms, kappa.unwrap_or(0.0)),
+            critical,
+        ),
+        df,
+    })
+}
+
+/// The three variances of which the largest is that of the slope: runs, items, and their sum.
+fn variance_forms(f: &FittedContrast, options: &Options) -> [f64; 3] {
+    let run = f.run.slope + f.frontier.slope + f.specification.slope;
+    match options.items {
+        ItemSampling::Fixed => [run, 0.0, run],
+        ItemSampling::Population => [
+            run,
+            f.item.slope,
+            run + f.item.slope - f.idiosyncratic.slope,
+        ],
+    }
+}
+
+/// Variance of the treatment's slope, its covariance with the negated slope of the baseline, and the
+/// baseline's variance, by the form with the largest variance of `β_t − κ β_b`.
+///
+/// Every form is quadratic in the contrast: those of treatment, baseline and ratio give the covariance.
+fn largest_form([own_t, own_b, own_ratio]: [[f64; 3]; 3], kappa: f64) -> [f64; 3] {
     let cross = |k: usize| {
         let bound = (own_t[k] * own_b[k]).max(0.0).sqrt();
         (0.5 * (own_t[k] + own_b[k] - own_ratio[k])).clamp(-bound, bound)
@@ -43,24 +67,10 @@ pub(crate) fn loss_to_loss(
     let form = |k: usize| [own_t[k], -cross(k), own_b[k]];
     let value = |k: usize| {
         let [tt, tb, bb] = form(k);
-        tt + 2.0 * at * tb + at * at * bb
+        tt + 2.0 * kappa * tb + kappa * kappa * bb
     };
-    // The largest of the three at the estimate, as in the variance of the exponent.
     let largest = [1, 2]
         .into_iter()
         .fold(0, |a, b| if value(b) > value(a) { b } else { a });
-    let df = match kappa {
-        Some(k) => {
-            fit(vec![(treatment, 1.0), (baseline, -k)])?
-                .variance(1, options.items)
-                .1
-        }
-        None => t.run_df[1],
-    };
-    let critical = t_critical(1.0 - options.alpha, df);
-    Ok(LossToLoss {
-        kappa,
-        set: fieller([t.slope, -b.slope], form(largest), critical),
-        df,
-    })
+    form(largest)
 }

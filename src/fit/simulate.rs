@@ -27,7 +27,7 @@ pub use scenario::Scenario;
 pub use truth::{SurfaceTruth, Truth};
 
 use super::error::FitError;
-use super::regression::Line;
+use super::stats::regression::Line;
 use design::Cell;
 
 /// A ladder of known truth.

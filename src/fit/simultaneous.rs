@@ -1,19 +1,21 @@
 //! Intervals that hold for all laws at once, by the distribution of the largest |t|.
 
-use super::contrast::{Influence, View};
+use super::contrast::Influence;
 use super::error::FitError;
-use super::options::{Items, Options};
-use super::quantile::t_cdf;
-use super::regression::dot;
-use super::resample::max_t_critical;
+use super::estimate::PerCoefficient;
+use super::options::{ItemSampling, Options};
 use super::result::{MaxT, RelativeLaw};
+use super::stats::quantile::t_cdf;
+use super::stats::regression::dot;
+use super::stats::resample::max_t_critical;
+use super::view::CorpusView;
 
 /// The laws of an analysis and what their errors have in common.
 #[derive(Debug, Default)]
 pub(crate) struct Family {
     members: Vec<Member>,
     /// Weights over runs, by plan.
-    weights: Vec<[Vec<f64>; 2]>,
+    weights: Vec<PerCoefficient<Vec<f64>>>,
 }
 
 #[derive(Debug)]
@@ -25,7 +27,7 @@ struct Member {
 }
 
 impl Family {
-    pub(crate) fn add(&mut self, view: &View<'_>, treatment: usize, baseline: usize) {
+    pub(crate) fn add(&mut self, view: &CorpusView<'_>, treatment: usize, baseline: usize) {
         let scores = view.corpus.ladder.scores();
         let name = |d: usize| scores.get(d).map_or("", |s| s.name()).to_owned();
         // Laws of one plan come one after the other.
@@ -33,9 +35,7 @@ impl Family {
         if corpus != Some(view.corpus.name) || self.weights.last() != Some(&view.weights) {
             self.weights.push(view.weights.clone());
         }
-        let mut terms = Vec::new();
-        terms.extend(view.influence(treatment).map(|i| (i, 1.0)));
-        terms.extend(view.influence(baseline).map(|i| (i, -1.0)));
+        let terms = view.influences(&[(treatment, 1.0), (baseline, -1.0)]);
         self.members.push(Member {
             corpus: view.corpus.name.into(),
             treatment: name(treatment),
@@ -69,7 +69,7 @@ impl Family {
             return Ok(None);
         }
         for law in laws.iter_mut() {
-            law.max_t = Some(law.delta_beta.at_level(level));
+            law.multiplicity.max_t = Some(law.delta_beta.at_level(level));
         }
         Ok(Some(MaxT {
             laws: laws.len(),
@@ -83,7 +83,7 @@ impl Family {
         &self,
         laws: &[RelativeLaw],
         members: &[&Member],
-        items: Items,
+        items: ItemSampling,
     ) -> Vec<Vec<f64>> {
         let n = laws.len();
         let runs = run_correlation(laws, members);
@@ -93,14 +93,14 @@ impl Family {
             .collect();
         let run: Vec<f64> = laws
             .iter()
-            .map(|l| l.delta_beta_fixed_items.standard_error)
+            .map(|l| l.alternatives.fixed_items.standard_error)
             .collect();
         let mut all = vec![vec![0.0; n]; n];
         for i in 0..n {
             all[i][i] = 1.0;
             for j in 0..i {
                 let mut shared = runs[i][j] * run[i] * run[j];
-                if let (Items::Population, Some(a), Some(b)) =
+                if let (ItemSampling::Population, Some(a), Some(b)) =
                     (items, &members[i].items, &members[j].items)
                 {
                     let plan = members[i].plan;

@@ -1,14 +1,16 @@
-//! The loss surface of a corpus: which runs enter, what compute is shared out, what is reported.
+//! The loss surface of a corpus: the runs that enter, the compute that is shared out, and the report.
 
-use super::contrast::View;
 use super::error::FitError;
-use super::inference::Interval;
-use super::laws::{Allocation, SurfaceIntervals, check_surface_design, fit_surface};
+use super::estimate::Interval;
 use super::options::{Axis, Options};
 use super::result::{SurfaceAllocation, SurfaceFit, SurfaceReport};
+use super::stats::laws::{
+    Allocation, Surface, SurfaceIntervals, check_surface_design, fit_surface,
+};
+use super::view::CorpusView;
 
 /// The surface through the log errors `log_errors` (by position in the corpus) of the runs of `view`.
-pub(crate) fn surface(view: &View<'_>, log_errors: &[f64], options: &Options) -> SurfaceFit {
+pub(crate) fn surface(view: &CorpusView<'_>, log_errors: &[f64], options: &Options) -> SurfaceFit {
     match fit(view, log_errors, options) {
         Ok(report) => SurfaceFit::Fitted(Box::new(report)),
         Err(error) => SurfaceFit::Refused {
@@ -17,68 +19,106 @@ pub(crate) fn surface(view: &View<'_>, log_errors: &[f64], options: &Options) ->
     }
 }
 
-fn fit(view: &View<'_>, log_errors: &[f64], options: &Options) -> Result<SurfaceReport, FitError> {
-    let corpus = view.corpus;
-    let all = corpus.ladder.runs();
+fn fit(
+    view: &CorpusView<'_>,
+    log_errors: &[f64],
+    options: &Options,
+) -> Result<SurfaceReport, FitError> {
     let members: Vec<usize> = view
         .members
         .iter()
         .copied()
         .filter(|&m| log_errors[m].is_finite())
         .collect();
+    let all = view.corpus.ladder.runs();
     let of = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
-        members.iter().map(|&m| f(corpus.runs[m])).collect()
+        members.iter().map(|&m| f(view.corpus.runs[m])).collect()
     };
     let (params, tokens) = (of(&|r| all[r].params), of(&|r| all[r].tokens));
     check_surface_design(&params, &tokens)?;
     let losses: Vec<f64> = members.iter().map(|&m| libm::exp(log_errors[m])).collect();
     let huber = options.surface_huber;
     let surface = fit_surface(&params, &tokens, &losses, huber)?;
+    let intervals = SurfaceIntervals::new(
+        &surface,
+        [&params, &tokens, &losses],
+        Some(&trajectories(view, &members)),
+        huber,
+        1.0 - options.alpha,
+    )?;
+    let ln_flops = of(&|r| libm::log(all[r].flops));
+    let compute = Compute::new(view, &ln_flops, [&params, &tokens], options.axis);
+    report(&surface, &intervals, &compute, members.len())
+}
+
+/// Training run of each of `members`, numbered from 0: its checkpoints are one cluster.
+fn trajectories(view: &CorpusView<'_>, members: &[usize]) -> Vec<usize> {
     let mut names: Vec<&str> = Vec::new();
-    let trajectories: Vec<usize> = members
+    members
         .iter()
         .map(|&m| {
-            let run = &all[corpus.runs[m]];
+            let run = &view.corpus.ladder.runs()[view.corpus.runs[m]];
             let name = run.trajectory.as_deref().unwrap_or(&run.id);
             names.iter().position(|n| *n == name).unwrap_or_else(|| {
                 names.push(name);
                 names.len() - 1
             })
         })
-        .collect();
-    let intervals = SurfaceIntervals::new(
-        &surface,
-        [&params, &tokens, &losses],
-        Some(&trajectories),
-        huber,
-        1.0 - options.alpha,
-    )?;
-    // What a parameter and token cost in this ladder's own FLOPs.
-    let ln_flops = of(&|r| libm::log(all[r].flops));
-    let n = members.len() as f64;
-    let ln_cost = (ln_flops.iter().zip(&params).zip(&tokens))
-        .map(|((c, n), d)| c - libm::log(*n) - libm::log(*d))
-        .sum::<f64>()
-        / n;
-    let cost = libm::exp(ln_cost);
-    let reference = match options.axis {
-        Axis::Flops => view.plan.origin,
-        Axis::Params | Axis::Tokens => ln_flops.iter().sum::<f64>() / n,
-    };
-    let largest = ln_flops.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        .collect()
+}
+
+/// The compute that allocations share out.
+struct Compute {
+    /// FLOPs per parameter and token in this ladder's own convention.
+    cost: f64,
+    /// `ln C` of the reference scale and of the largest run.
+    reference: f64,
+    largest: f64,
+}
+
+impl Compute {
+    fn new(
+        view: &CorpusView<'_>,
+        ln_flops: &[f64],
+        [params, tokens]: [&[f64]; 2],
+        axis: Axis,
+    ) -> Self {
+        let n = ln_flops.len() as f64;
+        let ln_cost = (ln_flops.iter().zip(params).zip(tokens))
+            .map(|((c, n), d)| c - libm::log(*n) - libm::log(*d))
+            .sum::<f64>()
+            / n;
+        Self {
+            cost: libm::exp(ln_cost),
+            reference: match axis {
+                Axis::Flops => view.plan.origin,
+                Axis::Params | Axis::Tokens => ln_flops.iter().sum::<f64>() / n,
+            },
+            largest: ln_flops.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        }
+    }
+}
+
+fn report(
+    surface: &Surface,
+    intervals: &SurfaceIntervals,
+    compute: &Compute,
+    runs: usize,
+) -> Result<SurfaceReport, FitError> {
     let at = |ln_c: f64| {
-        let allocation = intervals.allocation(&surface, libm::exp(ln_c), cost).ok()?;
-        report_allocation(&allocation)
+        let allocation = intervals.allocation(surface, libm::exp(ln_c), compute.cost);
+        report_allocation(&allocation.ok()?)
     };
+    let certificate = surface.certificate.clone();
     let numbers = [
         surface.floor,
         surface.a,
         surface.b,
         surface.alpha,
         surface.beta,
-        cost,
+        compute.cost,
         intervals.residual_sd,
-        surface.certificate.gradient,
+        certificate.gradient,
     ];
     if !numbers.iter().all(|v| v.is_finite()) {
         return Err(FitError::Unsupported {
@@ -86,9 +126,8 @@ fn fit(view: &View<'_>, log_errors: &[f64], options: &Options) -> Result<Surface
                 .to_owned(),
         });
     }
-    let certificate = surface.certificate.clone();
     Ok(SurfaceReport {
-        runs: members.len(),
+        runs,
         floor: surface.floor,
         floor_interval: ends(intervals.floor),
         a: surface.a,
@@ -103,9 +142,9 @@ fn fit(view: &View<'_>, log_errors: &[f64], options: &Options) -> Result<Surface
         params_exponent_interval: ends(intervals.params_exponent),
         df: intervals.df,
         residual_sd: intervals.residual_sd,
-        flops_per_param_token: cost,
-        reference: at(reference),
-        largest: at(largest),
+        flops_per_param_token: compute.cost,
+        reference: at(compute.reference),
+        largest: at(compute.largest),
         gradient: certificate.gradient,
         condition: Some(certificate.condition).filter(|c| c.is_finite()),
         starts: certificate.starts,
@@ -114,7 +153,7 @@ fn fit(view: &View<'_>, log_errors: &[f64], options: &Options) -> Result<Surface
     })
 }
 
-/// Both ends, where they are numbers: the exponential of a wide interval need not be.
+/// Both ends, if they are numbers: the exponential of a wide interval need not be.
 fn ends(interval: Option<Interval>) -> Option<[f64; 2]> {
     interval
         .map(|i| [i.lower, i.upper])

@@ -1,34 +1,36 @@
-//! Decisions: what an exponent with its uncertainty lets one say about a gap.
+//! Verdicts and flags: the sentence that an exponent and its uncertainty support.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::inference::Interval;
+use super::estimate::{Estimate, Interval};
+use super::logarithm::range;
+use super::options::Options;
 
-/// What happens to the gap `|ln G|` along the ladder.
+/// The fate of the gap `|ln G|` along the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It shrinks, by more than the margin as far as one can tell.
+    /// The gap shrinks, and a change by more than the margin is not excluded.
     Narrows,
-    /// It grows.
+    /// The gap grows, and a change by more than the margin is not excluded.
     Widens,
-    /// It changes by less than the margin.
+    /// The gap changes by less than the margin, and no change is not excluded.
     Persists,
-    /// It changes, but by less than the margin.
+    /// The gap changes, but by less than the margin.
     Negligible,
-    /// The ladder does not tell.
+    /// Neither a change nor its absence is shown.
     Inconclusive,
-    /// There is no gap in the middle of the ladder that could change.
+    /// No gap is shown in the middle of the ladder that could change.
     NoGap,
-    /// The ratio passes one within the ladder.
+    /// The exponent differs from zero and the ratio passes one within the ladder.
     CrossesParity,
 }
 
 impl Verdict {
-    /// The name used in files, for example `crosses_parity`.
+    /// Name in files, for example `crosses_parity`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +51,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What to know before quoting a result.
+/// A reservation to read before quoting a law.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -58,11 +60,11 @@ pub enum Flag {
     FewReadings,
     /// The loss that picks the size contains the tested distributions.
     AggregateFromTested,
-    /// Some budget had too few sizes for a polynomial and was read at its best run.
+    /// A budget had too few sizes for a polynomial and was read at its best run.
     BestRunReading,
-    /// Some budget had no interior minimum and was left out.
+    /// A budget had no interior minimum and was left out.
     BudgetRefused,
-    /// The smoothed frontier leaves the sizes trained at some budget.
+    /// The smoothed frontier leaves the sizes trained at a budget.
     FrontierOutsideGrid,
     /// No second read-off was possible: the interval has no specification term.
     NoSpecificationCheck,
@@ -80,11 +82,11 @@ pub enum Flag {
     NearFloor,
     /// `ln G` is curved.
     PowerLawQuestioned,
-    /// Seed replicates say that the size profiles of `ln G` or of the aggregate are not the
-    /// polynomials they are read from.
+    /// Seed replicates show that the size profiles of `ln G` or of the aggregate are not the
+    /// polynomials from which they are read.
     LackOfFit,
     /// The size profiles of `ln G` or of the aggregate have a power of `ln N` beyond the polynomials
-    /// that they are read from.
+    /// from which they are read.
     NextPower,
     /// The t test rejects and the permutation test does not.
     Fragile,
@@ -104,7 +106,7 @@ pub enum Flag {
 }
 
 impl Flag {
-    /// What it says, in a few words.
+    /// The reservation in a few words.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
@@ -144,7 +146,7 @@ impl Flag {
     }
 }
 
-/// What a decision is made of.
+/// The evidence that a verdict rests on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Evidence {
     /// `ln G` at the middle of the ladder, with its interval.
@@ -152,9 +154,9 @@ pub(crate) struct Evidence {
     /// Fitted `ln G` at the ends of the ladder.
     pub(crate) ends: (f64, f64),
     pub(crate) slope: f64,
-    /// Whether the exponent differs from zero.
+    /// If true, the exponent differs from zero.
     pub(crate) differs: bool,
-    /// Whether it is inside the margin.
+    /// If true, the exponent is inside the margin.
     pub(crate) equivalent: bool,
 }
 
@@ -173,4 +175,25 @@ pub(crate) fn decide(e: &Evidence) -> Verdict {
         (true, true) => Verdict::Negligible,
         (false, false) => Verdict::Inconclusive,
     }
+}
+
+/// The verdict by an exponent and a level alone, without adjustment for other tests.
+pub(crate) fn unadjusted(
+    level: &Estimate,
+    slope: &Estimate,
+    x: &[f64],
+    options: &Options,
+) -> Verdict {
+    decide(&Evidence {
+        level: level.interval(),
+        ends: ends(level.value, slope.value, range(x)),
+        slope: slope.value,
+        differs: slope.p_value <= options.alpha,
+        equivalent: slope.equivalence_p(options.margin()) <= options.alpha,
+    })
+}
+
+/// Fitted values at both ends of the ladder.
+pub(crate) fn ends(level: f64, slope: f64, [low, high]: [f64; 2]) -> (f64, f64) {
+    (level + slope * low, level + slope * high)
 }

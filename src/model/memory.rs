@@ -1,4 +1,4 @@
-//! What a checkpoint takes in memory, from its headers alone.
+//! Memory of a checkpoint, from its headers alone.
 
 use std::path::Path;
 
@@ -8,18 +8,18 @@ use crate::error::Error;
 use crate::model::config::{Config, NormPlacement, Positions, QkNorm};
 use crate::model::transformer::{Transformer, names};
 
-/// Bytes of memory that a checkpoint takes on a backend.
+/// Estimated memory of a checkpoint on a backend, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryEstimate {
-    /// Weights in the backend's layout.
+    /// Weights, in the layout of the backend.
     pub weights: u64,
-    /// Activations of a batch at their most.
+    /// Activations of a batch, at their peak.
     pub activations: u64,
 }
 
 impl MemoryEstimate {
-    /// Both together.
+    /// Weights and activations together.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.weights.saturating_add(self.activations)
@@ -27,27 +27,27 @@ impl MemoryEstimate {
 }
 
 impl<B: Backend> Transformer<B> {
-    /// What a checkpoint takes in memory on `backend` with batches of `max_tokens` tokens
-    /// ([`Options::max_tokens`](crate::evaluate::Options::max_tokens)), from `config.json` and the
-    /// headers of its safetensors files, or that of a GGUF file. Nothing else is read.
+    /// Estimates the memory of a checkpoint on `backend` with batches of `batch_tokens` tokens.
     ///
-    /// It covers the weights as the backend keeps them ([`Backend::tensor_bytes`]) and the
-    /// activations of a batch in which every token is scored. It does not cover the program, the
-    /// texts and their scores, nor the tokenizer. A prefix that
-    /// [`evaluate`](crate::evaluate::log_likelihoods) keeps takes its place among these tokens. A
-    /// sequence of more than `max_tokens` tokens is computed alone, and its activations take more in
-    /// proportion.
+    /// Only `config.json` and the headers of the safetensors files are read, or the header of a GGUF
+    /// file.
     ///
-    /// With the CPU backend, the resident memory of a process that loads and scores stays below
-    /// the total and 15% plus 64 MB (`benches/NOTES.md` has measurements). On a GPU it is the
-    /// memory of the device; activations are counted as `f32`.
+    /// The estimate covers the weights as the backend keeps them ([`Backend::tensor_bytes`]) and the
+    /// activations of a batch in which every token is scored. A prefix that an
+    /// [`evaluation`](crate::evaluate) keeps counts among the tokens of the batch. A sequence longer
+    /// than a batch is computed alone, and its activations exceed the estimate in proportion. The
+    /// program itself, the texts, their scores and the tokenizer are not covered.
+    ///
+    /// With the CPU backend, the resident memory of a process that loads and scores stays below 1.15
+    /// times the total plus 64 MB (`benches/NOTES.md` has measurements). With a GPU the estimate is
+    /// of the device's memory, and counts activations as `f32`.
     ///
     /// # Errors
-    /// As [`Transformer::load`] of a configuration or a header.
+    /// As for [`Transformer::load`], about the configuration and the headers.
     pub fn memory_estimate(
         path: impl AsRef<Path>,
         backend: &B,
-        max_tokens: usize,
+        batch_tokens: usize,
     ) -> Result<MemoryEstimate, Error> {
         let weights = Weights::open(&path)?;
         let config = Config::load(&path)?;
@@ -58,25 +58,23 @@ impl<B: Backend> Transformer<B> {
         };
         Ok(MemoryEstimate {
             weights: sizes.weights(),
-            activations: sizes.activations(max_tokens),
+            activations: sizes.activations(batch_tokens),
         })
     }
 
-    /// [`Transformer::load`] of a checkpoint whose [`Transformer::memory_estimate`] at `max_tokens`
-    /// tokens is at most `limit` bytes.
+    /// Loads a checkpoint whose [`memory_estimate`](Self::memory_estimate) is at most `limit` bytes.
     ///
     /// # Errors
-    /// [`Error::Memory`] with the estimate and the limit, before any tensor is read, or whatever
-    /// [`Transformer::load`] refuses.
-    pub fn load_within(
+    /// [`Error::MemoryLimit`] before any tensor is read; else as for [`Transformer::load`].
+    pub fn load_with_memory_limit(
         path: impl AsRef<Path>,
         backend: B,
-        max_tokens: usize,
+        batch_tokens: usize,
         limit: u64,
     ) -> Result<Self, Error> {
-        let estimate = Self::memory_estimate(&path, &backend, max_tokens)?.total();
+        let estimate = Self::memory_estimate(&path, &backend, batch_tokens)?.total();
         if estimate > limit {
-            return Err(Error::Memory {
+            return Err(Error::MemoryLimit {
                 path: path.as_ref().to_owned(),
                 estimate,
                 limit,
@@ -97,14 +95,14 @@ impl<B: Backend> Sizes<'_, B> {
         dense(self.backend, len)
     }
 
-    /// A matrix, in the precision of the tensors that it is made of.
+    /// Bytes of a matrix, in the precision of the tensors it is made of.
     fn matrix(&self, tensors: &[String], shape: [usize; 2]) -> u64 {
         let precision = |name: &String| self.weights.precision(&format!("{name}.weight"));
         let mut all = tensors
             .iter()
             .map(|name| precision(name).unwrap_or(Precision::F32));
         let first = all.next().unwrap_or(Precision::F32);
-        // Those of different precision meet in `f32`.
+        // Tensors of different precision are joined in `f32`.
         let met = if all.all(|p| p == first) {
             first
         } else {
@@ -127,7 +125,7 @@ impl<B: Backend> Sizes<'_, B> {
             let name = names.heads.iter().find(there).unwrap_or(&names.heads[0]);
             outside = outside.saturating_add(table((*name).to_owned(), config.vocab_size));
         }
-        // Every block is like the first but for precision, which files do not mix in practice.
+        // Every layer is like the first but for precision, which files do not mix in practice.
         let at = |name: &&str| format!("{prefix}{}.0.{name}", names.layer);
         let projection = |names: &[&str], outputs: usize, inputs: usize, bias: bool| {
             let names: Vec<String> = names.iter().map(at).collect();
@@ -174,7 +172,7 @@ impl<B: Backend> Sizes<'_, B> {
     }
 }
 
-/// Elements of the queries and of the keys of a token.
+/// Number of elements of the queries and of the keys of one token.
 fn widths(config: &Config) -> (usize, usize) {
     (
         config.num_attention_heads * config.head_dim,
@@ -186,26 +184,30 @@ fn dense<B: Backend>(backend: &B, len: usize) -> u64 {
     backend.tensor_bytes([1, len], Precision::F32, Role::Dense)
 }
 
-/// Of one block at a time: what its attention holds at once, and its MLP. A backend keeps the
-/// memory of the one for the next block while it computes the other.
+/// Bytes of activations per token: those of one layer, attention and MLP together.
+///
+/// Only one of the two is computed at a time, but a backend keeps the memory of the other for the
+/// next layer.
 fn activations_of_a_token<B: Backend>(backend: &B, config: &Config) -> u64 {
     let (hidden, mlp, (q, kv)) = (config.hidden_size, config.intermediate_size, widths(config));
     let gate_up = if config.gated_mlp { 2 * mlp } else { mlp };
     let rotary = config.positions != Positions::Learned;
-    // Of each token: the residual stream, under its norm, and again in the order of a product.
+    // The residual stream, its norm, and the norm again in the layout of a product.
     let stream = 3 * hidden;
     let turned = usize::from(rotary) + usize::from(config.qk_norm != QkNorm::None);
-    // Keys and values once more in the order of attention, and its result.
+    // Keys and values a second time in the layout of attention, and the result.
     let attention = q + 2 * kv + turned * (q + kv) + 2 * kv + q;
-    // Activated, and again in the order of a product.
+    // The activated block, and again in the layout of a product.
     let mlp = gate_up + 2 * mlp;
-    // Of each tile of the vocabulary, its largest logit and a sum.
+    // The largest logit and a sum for each tile of the vocabulary.
     let head = 2 * config.vocab_size.div_ceil(256);
     dense(backend, stream + attention + mlp + head)
 }
 
-/// Keys and values of a token in every block, and while one block is computed once more beside
-/// those of the batch and in the order of attention: as a multiple of its activations.
+/// Memory of one token of a kept prefix, as a multiple of the activations of one token.
+///
+/// A prefix keeps its keys and values in every layer. The layer being computed holds them twice more:
+/// joined with those of the batch, and in the layout of attention.
 pub(super) fn prefix_cost<B: Backend>(backend: &B, config: &Config) -> f64 {
     let (_, kv) = widths(config);
     let kept = dense(backend, (config.num_hidden_layers + 2) * 2 * kv);

@@ -53,8 +53,8 @@ fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
         format!("{:+.2}", law.percent_per_decade.value),
         format!("{:.4}", law.gamma.value),
         p_value(d.p_value),
-        p_value(law.holm_p),
-        p_value(law.bh_q),
+        p_value(law.multiplicity.holm_p),
+        p_value(law.multiplicity.bh_q),
         law.verdict.as_str().to_owned(),
         flags.join(" "),
     ]
@@ -64,7 +64,9 @@ fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
 fn misfits(laws: &[&RelativeLaw], corpus: &CorpusReport) -> String {
     let mut text = String::new();
     let frontier = corpus.frontier.as_ref();
-    let of_laws = laws.iter().map(|l| (l.treatment.as_str(), l.lack_of_fit));
+    let of_laws = laws
+        .iter()
+        .map(|l| (l.treatment.as_str(), l.diagnostics.lack_of_fit));
     let aggregate = frontier.map(|f| ("the aggregate", f.lack_of_fit));
     for (name, test) in of_laws.chain(aggregate) {
         if let Some(t) = test.filter(|t| t.p_value < 0.05) {
@@ -78,7 +80,9 @@ fn misfits(laws: &[&RelativeLaw], corpus: &CorpusReport) -> String {
             );
         }
     }
-    let of_laws = laws.iter().map(|l| (l.treatment.as_str(), l.next_power));
+    let of_laws = laws
+        .iter()
+        .map(|l| (l.treatment.as_str(), l.diagnostics.next_power));
     let aggregate = frontier.map(|f| ("the aggregate", f.next_power));
     for (name, test) in of_laws.chain(aggregate) {
         if let Some(t) = test.filter(|t| t.p_value < 0.05) {
@@ -106,11 +110,11 @@ fn second_intervals(laws: &[&RelativeLaw]) -> String {
         "largest |t|",
     ]);
     for law in laws {
-        if law.crossed_bootstrap.is_none() && law.max_t.is_none() {
+        if law.alternatives.crossed_bootstrap.is_none() && law.multiplicity.max_t.is_none() {
             continue;
         }
         let none = || "-".to_owned();
-        let b = law.crossed_bootstrap.as_ref();
+        let b = law.alternatives.crossed_bootstrap.as_ref();
         table.row(vec![
             law.treatment.clone(),
             b.map_or_else(none, |b| interval_of(b.lower.value, b.upper.value)),
@@ -118,7 +122,8 @@ fn second_intervals(laws: &[&RelativeLaw]) -> String {
                 let (low, high) = (b.lower.monte_carlo_error, b.upper.monte_carlo_error);
                 format!("{low:.5}, {high:.5}")
             }),
-            law.max_t
+            law.multiplicity
+                .max_t
                 .map_or_else(none, |i| interval_of(i.lower, i.upper)),
         ]);
     }

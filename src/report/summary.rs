@@ -14,12 +14,11 @@ pub(super) fn title(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Res
     }
     writeln!(
         f,
-        "baseline {}; {:.0} % intervals; margin {} % per decade; items {:?}; specification {}",
+        "baseline {}; {:.0} % intervals; margin {} % per decade; items {:?}",
         options.baseline,
         100.0 * (1.0 - options.alpha),
         options.margin_percent,
         options.items,
-        analysis.specification_hash,
     )
 }
 
@@ -49,7 +48,7 @@ pub(super) fn flags(f: &mut fmt::Formatter<'_>, flags: &[Flag]) -> fmt::Result {
 
 /// The hold-outs of all laws.
 pub(super) fn backtest(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Result {
-    match pooled_backtest(analysis.laws.iter().map(|l| &l.backtest)) {
+    match pooled_backtest(analysis.laws.iter().map(|l| &l.diagnostics.backtest)) {
         Some(summary) => writeln!(f, "\n{summary}"),
         None => Ok(()),
     }

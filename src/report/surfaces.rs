@@ -24,7 +24,7 @@ pub(super) fn table(
     ]);
     // The aggregate has its row, also where it is a distribution of the ladder.
     let aggregate = analysis.options.aggregate.as_ref();
-    let own = (analysis.traditional.iter())
+    let own = (analysis.absolute_laws.iter())
         .filter(|l| l.corpus == corpus.corpus && Some(&l.distribution) != aggregate)
         .map(|l| (l.distribution.as_str(), &l.surface));
     for (name, surface) in std::iter::once(("(aggregate)", &corpus.surface)).chain(own) {

@@ -1,5 +1,7 @@
-//! What a `tokenizer.json` may ask the `tokenizers` library to do: its stages are a small language,
-//! and a file of a few kilobytes in it can ask for more memory than there is.
+//! Stages of a `tokenizer.json` that the `tokenizers` library may run.
+//!
+//! The stages are a small language, and a file of a few kilobytes in it can request more memory than
+//! there is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -9,9 +11,9 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::tokenizer::field_error;
+use crate::tokenizer::bos::field_error;
 
-/// The stages of a file; vocabulary and merges are left to the library.
+/// The stages of a file. Vocabulary and merges are left to the library.
 #[derive(Deserialize)]
 struct Stages {
     #[serde(default)]
@@ -30,20 +32,21 @@ struct Model {
     merges: Option<IgnoredAny>,
 }
 
-/// Most that normaliser and pre-tokenizer may lengthen a text, as a factor. Those of real
+/// Largest accepted factor by which normaliser and pre-tokenizer lengthen a text. Those of real
 /// tokenizers, which write a space as `▁` or a byte as a letter, have two to six.
 const MAX_LENGTHENING: f64 = 64.0;
 
-/// Most letters of all regular expressions together, what is repeated counted as often: a class of
-/// Unicode is five letters and tens of kilobytes compiled. Real tokenizers have less than 2000.
+/// Largest accepted number of letters of all regular expressions together, with repetitions counted.
+/// A class of Unicode is five letters and compiles to tens of kilobytes. Real tokenizers have less
+/// than 2000 letters.
 const MAX_EXPRESSIONS: f64 = 16_384.0;
 
-/// Refuses what no tokenizer of a supported model does and an attack would: stages that lengthen a
-/// text beyond measure, those whose data the library trusts, merges left out at random. Returns the
-/// token that the post-processor begins a text with.
+/// Refuses stages that no tokenizer of a supported model has and an attack would: those that lengthen
+/// a text without bound, those whose data the library trusts, and random omission of merges. Returns
+/// the token that the post-processor begins a text with.
 ///
 /// # Errors
-/// Text that is not JSON, or the field that is refused.
+/// Text that is not JSON, or a field that is refused.
 pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
     let stages: Stages = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
     let refuse = |field: &str, message: String| Err(field_error(path.to_owned(), field, message));
@@ -54,7 +57,7 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
         }
         let prefix = model.continuing_subword_prefix.unwrap_or_default();
         if model.merges.is_some() && !prefix.is_empty() {
-            // The library cuts it off every token that is merged, whether it is there or not.
+            // The library cuts the prefix off every merged token, even where it is not there.
             let message = format!("{prefix:?} is not supported with merges");
             return refuse("model.continuing_subword_prefix", message);
         }
@@ -69,7 +72,8 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
             let message = format!("expressions of {letters:e} letters, repetitions counted");
             return refuse(field, message);
         }
-        lengthening *= longest(stage).map_err(|m| field_error(path.to_owned(), field, m))?;
+        lengthening *=
+            longest(stage).map_err(|m| field_error(path.to_owned(), field, m.to_owned()))?;
         if lengthening > MAX_LENGTHENING {
             let message = format!("could make a text {lengthening:e} times as long");
             return refuse(field, message);
@@ -78,23 +82,28 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
     Ok(begins_with(&stages.post_processor, None))
 }
 
-/// An upper bound on how many times as long a stage makes a text of many bytes. The library finds
-/// the kind of a stage by its fields where the type is missing or wrong, and so does this.
-fn longest(stage: &Value) -> Result<f64, String> {
+/// An upper bound on the factor by which a stage lengthens a long text.
+///
+/// The library finds the kind of a stage by its fields where the type is missing or wrong, and so does
+/// this function.
+///
+/// # Errors
+/// A message about a stage that is not supported.
+fn longest(stage: &Value) -> Result<f64, &'static str> {
     if stage.get("precompiled_charsmap").is_some() {
-        return Err("a `Precompiled` normaliser is not supported".to_owned());
+        return Err("a `Precompiled` normaliser is not supported");
     }
     let mut factor = 1.0;
     if stage["type"] == "ByteLevel" || stage.get("trim_offsets").is_some() {
-        // Bytes above 127 become letters of two.
+        // Bytes above 127 become letters of two bytes.
         factor *= 2.0;
     }
     if stage["type"] == "Metaspace" || stage.get("replacement").is_some() {
-        // A mark of up to four bytes before every piece.
+        // A mark of up to four bytes before every byte.
         factor *= 5.0;
     }
     if let (Some(pattern), Some(content)) = (stage.get("pattern"), stage["content"].as_str()) {
-        // An expression may match nothing, before every letter.
+        // An expression may match the empty text, before every letter.
         let fixed = pattern["String"].as_str().filter(|p| !p.is_empty());
         factor *= match fixed {
             Some(pattern) => (content.len() as f64 / pattern.len() as f64).max(1.0),
@@ -109,7 +118,7 @@ fn longest(stage: &Value) -> Result<f64, String> {
     Ok(factor)
 }
 
-/// Letters of the regular expressions of a stage, each times all the numbers of repetition in it.
+/// Number of letters of the regular expressions of a stage, each multiplied by all its repetitions.
 fn expressions(stage: &Value) -> f64 {
     let mut letters = match stage["pattern"]["Regex"].as_str() {
         None => 0.0,
@@ -117,7 +126,7 @@ fn expressions(stage: &Value) -> f64 {
             let mut letters = expression.len() as f64;
             let parts: Vec<&str> = expression.split('{').collect();
             for pair in parts.windows(2) {
-                // `\x{4000}` is a letter.
+                // `\x{4000}` is one letter, not a repetition.
                 let letter = ["\\x", "\\u", "\\U"].iter().any(|l| pair[0].ends_with(l));
                 let count = pair[1].split_once('}').map_or("", |(count, _)| count);
                 let counts = count
@@ -138,7 +147,7 @@ fn expressions(stage: &Value) -> f64 {
     letters
 }
 
-/// The token that a text begins with after a post-processor, where it is `first` before it.
+/// The token that a text begins with after a post-processor; `first` is that before it.
 fn begins_with(processor: &Value, first: Option<u32>) -> Option<u32> {
     let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
     if let Some(processors) = processor["processors"].as_array() {
@@ -150,7 +159,7 @@ fn begins_with(processor: &Value, first: Option<u32>) -> Option<u32> {
     let Some(template) = processor["single"].as_array() else {
         return first;
     };
-    // Of the empty text, a sequence is what came before.
+    // A sequence in the template stands for the text, which begins with `first`.
     template.iter().find_map(|piece| {
         let name = piece["SpecialToken"]["id"].as_str();
         let Some(name) = name else {
@@ -160,7 +169,7 @@ fn begins_with(processor: &Value, first: Option<u32>) -> Option<u32> {
     })
 }
 
-/// Calls the library, which panics on some files that it accepted.
+/// Calls the library and turns its panics, which some accepted files cause, into errors.
 pub(super) fn guarded<T>(
     path: &Path,
     call: impl FnOnce() -> tokenizers::Result<T>,

@@ -1,10 +1,11 @@
 //! Buffers: dense activations that go back to a pool, and weights packed for the matrix kernel.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use half::{bf16, f16};
-use relscale::backend::{Columns, Precision, Values};
+use relscale::backend::{Columns, Precision, ShapeError, Values};
 
 use crate::parallel::Threads;
 use crate::simd::{Element, HalfLanes, LANES, Lanes};
@@ -20,23 +21,23 @@ pub(crate) enum Kind {
 }
 
 impl Buffer {
-    /// The dense values, or a message naming what was expected.
-    pub(crate) fn dense(&self, what: &str) -> Result<&[f32], String> {
+    /// The dense values of the operand `what`.
+    pub(crate) fn dense(&self, what: &str) -> Result<&[f32], ShapeError> {
         match &self.0 {
             Kind::Dense(dense) => Ok(dense),
-            Kind::Matrix(_) => Err(format!("{what} was uploaded as a matrix")),
+            Kind::Matrix(_) => Err(ShapeError::new(format!("{what} was uploaded as a matrix"))),
         }
     }
 
-    /// The packed matrix of `outputs × inputs`, or a message saying what it is instead.
-    pub(crate) fn matrix(&self, outputs: usize, inputs: usize) -> Result<&Matrix, String> {
+    /// The packed matrix, which must be `outputs × inputs`.
+    pub(crate) fn matrix(&self, outputs: usize, inputs: usize) -> Result<&Matrix, ShapeError> {
         match &self.0 {
             Kind::Matrix(m) if (m.outputs, m.inputs) == (outputs, inputs) => Ok(m),
-            Kind::Matrix(m) => Err(format!(
+            Kind::Matrix(m) => Err(ShapeError::new(format!(
                 "weight of {} × {}, expected {outputs} × {inputs}",
                 m.outputs, m.inputs
-            )),
-            Kind::Dense(_) => Err("the weight was uploaded as a dense tensor".to_owned()),
+            ))),
+            Kind::Dense(_) => Err(ShapeError::new("the weight was uploaded as a dense tensor")),
         }
     }
 }
@@ -50,10 +51,11 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The block, or a message saying what does not fit.
-    pub(crate) fn new(x: Columns<'a, Buffer>, what: &str) -> Result<Self, String> {
+    /// The block `x` of the operand `what`.
+    pub(crate) fn new(x: Columns<'a, Buffer>, what: &str) -> Result<Self, ShapeError> {
         let values = x.buffer.dense(what)?;
-        x.check(values.len()).map_err(|m| format!("{what}: {m}"))?;
+        x.check(values.len())
+            .map_err(|misfit| ShapeError::new(format!("{what}: {misfit}")))?;
         Ok(Self {
             values,
             stride: x.stride,
@@ -74,16 +76,16 @@ impl<'a> View<'a> {
 
 /// Dense values.
 pub(crate) struct Dense {
-    /// Whole cache lines: vectors that straddle two would cost twice.
+    /// Whole cache lines: a vector that straddles two lines costs two loads.
     values: Vec<Lanes>,
     len: usize,
     pool: Pool,
-    /// Whether their memory goes back to the pool.
+    /// If true, the memory goes back to the pool.
     lent: bool,
 }
 
 impl Dense {
-    /// Where its memory goes back to, and more may come from.
+    /// The pool that the memory goes back to.
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
@@ -105,7 +107,7 @@ impl std::ops::DerefMut for Dense {
     }
 }
 
-/// The values of some vectors, one after the other.
+/// The values of the vectors as one slice.
 fn flat(lanes: &[Lanes]) -> &[f32] {
     // SAFETY: a `Lanes` is sixteen floats without padding, all of them initialised.
     unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast::<f32>(), lanes.len() * LANES) }
@@ -127,8 +129,9 @@ impl fmt::Debug for Dense {
     }
 }
 
-/// Memory of activations that are no longer needed, kept for the next ones: fresh pages from the
-/// system cost more than the arithmetic of a small layer.
+/// Memory of activations that are no longer needed, kept for the next ones.
+///
+/// Fresh pages from the system cost more than the arithmetic of a small layer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pool(Arc<Mutex<Vec<Vec<Lanes>>>>);
 
@@ -136,7 +139,8 @@ impl Pool {
     /// `len` values of unspecified content.
     pub(crate) fn take(&self, len: usize) -> Dense {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The smallest that is large enough, but not so large that a small request starves others.
+        // The smallest one that is large enough, unless it is more than four times too large: a small
+        // request must not take the memory of a large one.
         let lanes = len.div_ceil(LANES);
         let fits = |v: &Vec<Lanes>| v.len() >= lanes && v.len() / 4 <= lanes;
         let best = (0..free.len())
@@ -144,7 +148,8 @@ impl Pool {
             .min_by_key(|&i| free[i].len());
         let values = best.map(|i| free.swap_remove(i));
         if values.is_none() {
-            // One that is a little too small served a smaller batch: it makes room for the new one.
+            // Memory that is a little too small served a smaller batch. It is freed, so that the pool
+            // does not keep both sizes.
             let outgrown = |v: &Vec<Lanes>| v.len() < lanes && v.len() >= lanes / 2;
             let largest = (0..free.len())
                 .filter(|&i| outgrown(&free[i]))
@@ -162,7 +167,7 @@ impl Pool {
         }
     }
 
-    /// `len` zeros in memory of their own, no more than they need: for what may be kept for long.
+    /// `len` zeros in memory of exactly their size, for values that may be kept for long.
     pub(crate) fn own(&self, len: usize) -> Dense {
         Dense {
             values: vec![Lanes::ZERO; len.div_ceil(LANES)],
@@ -172,7 +177,7 @@ impl Pool {
         }
     }
 
-    /// The values of `source`, in memory of their own.
+    /// A copy of `source` in memory of exactly its size.
     pub(crate) fn copy(&self, source: &[f32]) -> Dense {
         let mut dense = self.own(source.len());
         dense.copy_from_slice(source);
@@ -180,6 +185,7 @@ impl Pool {
     }
 
     fn put(&self, values: Vec<Lanes>) {
+        // A layer has at most about a dozen activations alive at once.
         const KEPT: usize = 16;
         if values.is_empty() {
             return;
@@ -187,7 +193,7 @@ impl Pool {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         free.push(values);
         if free.len() > KEPT {
-            // The oldest is of a size that is no longer asked for.
+            // The oldest has a size that is no longer requested.
             free.remove(0);
         }
     }
@@ -202,8 +208,8 @@ pub(crate) struct Matrix {
     pub(crate) panels: Panels,
 }
 
-/// Panels in the precision the weights came in; half precision is kept where it is bfloat16, whose
-/// widening costs one shift.
+/// Panels of `f32` or bfloat16. Weights in bfloat16 stay as they are, because widening one costs a
+/// shift; weights in IEEE half precision are widened once, here.
 #[derive(Debug)]
 pub(crate) enum Panels {
     F32(Vec<Lanes>),
@@ -217,27 +223,36 @@ impl Matrix {
         outputs: usize,
         inputs: usize,
         threads: &Threads,
-    ) -> Self {
-        let mut matrix = Self::zero(values.precision(), outputs, inputs);
+    ) -> Result<Self, TryReserveError> {
+        let mut matrix = Self::zero(values.precision(), outputs, inputs)?;
         matrix.fill(0, values, threads);
-        matrix
+        Ok(matrix)
     }
 
-    /// Of zeros, in panels for values of `precision`.
-    pub(crate) fn zero(precision: Precision, outputs: usize, inputs: usize) -> Self {
-        let len = outputs.div_ceil(LANES) * inputs;
+    /// A matrix of zeros in panels for values of `precision`.
+    ///
+    /// # Errors
+    /// An allocation that fails. Weights are the largest allocations, and the only ones whose size
+    /// a file decides, so theirs alone are checked.
+    pub(crate) fn zero(
+        precision: Precision,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Self, TryReserveError> {
+        // A product beyond `usize` is beyond any allocation, and reserving it fails.
+        let len = outputs.div_ceil(LANES).saturating_mul(inputs);
         let panels = match precision {
-            Precision::F32 | Precision::F16 => Panels::F32(vec![Lanes::ZERO; len]),
-            Precision::Bf16 => Panels::Bf16(vec![HalfLanes::ZERO; len]),
+            Precision::F32 | Precision::F16 => Panels::F32(zeros(Lanes::ZERO, len)?),
+            Precision::Bf16 => Panels::Bf16(zeros(HalfLanes::ZERO, len)?),
         };
-        Self {
+        Ok(Self {
             outputs,
             inputs,
             panels,
-        }
+        })
     }
 
-    /// Bytes of the panels.
+    /// Size of the panels in bytes.
     pub(crate) fn bytes(precision: Precision, outputs: usize, inputs: usize) -> u64 {
         let lanes = match precision {
             Precision::F32 | Precision::F16 => size_of::<Lanes>(),
@@ -247,8 +262,8 @@ impl Matrix {
         panel.saturating_mul(outputs.div_ceil(LANES) as u64)
     }
 
-    /// Sets whole rows, from `first` on, which is a multiple of sixteen. Whether the values are
-    /// of the panels' precision.
+    /// Sets whole rows from row `first` on, a multiple of sixteen. Returns false if the values are
+    /// not in the precision of the panels.
     pub(crate) fn fill(&mut self, first: usize, values: &Values<'_>, threads: &Threads) -> bool {
         let (inputs, start) = (self.inputs, first / LANES * self.inputs);
         match (&mut self.panels, values) {
@@ -269,13 +284,21 @@ impl Matrix {
         true
     }
 
-    /// Writes row `row` (of `outputs`) to `to`.
+    /// Writes row `row`, one of `outputs`, to `to`.
     pub(crate) fn row(&self, row: usize, to: &mut [f32]) {
         match &self.panels {
             Panels::F32(panels) => unpack(panels, row, self.inputs, to),
             Panels::Bf16(panels) => unpack(panels, row, self.inputs, to),
         }
     }
+}
+
+/// `len` copies of `zero`, or the error of an allocation that fails.
+fn zeros<L: Copy>(zero: L, len: usize) -> Result<Vec<L>, TryReserveError> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(len)?;
+    all.resize(len, zero);
+    Ok(all)
 }
 
 fn pack<T: Sync, L: Copy + Send>(
@@ -294,7 +317,7 @@ fn pack<T: Sync, L: Copy + Send>(
         .collect();
     threads.for_each(values.len(), tasks, |_, (panel, rows): (&mut [L], &[T])| {
         let height = rows.len() / inputs;
-        // Input by input, so that a panel is written once from end to end.
+        // Input by input, so that a panel is written once, from its first byte to its last.
         let row = |r: usize| &rows[r.min(height - 1) * inputs..][..inputs];
         let rows: [&[T]; LANES] = std::array::from_fn(row);
         for (i, lanes) in panel.iter_mut().enumerate() {

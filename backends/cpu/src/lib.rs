@@ -25,14 +25,14 @@
 //! # Ok::<(), relscale::Error>(())
 //! ```
 
+use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::Arc;
 
 use relscale::Error;
-use relscale::backend::reference::{check_attention, check_targets};
 use relscale::backend::{
     Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, Precision,
-    Role, Rope, Tensor,
+    Role, Rope, ShapeError, Tensor, check_attention, check_len, check_targets,
 };
 
 mod attention;
@@ -53,7 +53,10 @@ use gemm::Rows;
 use parallel::Threads;
 use simd::{Isa, LANES};
 
-/// The backend.
+/// Name of the backend, in messages and results.
+const NAME: &str = "cpu";
+
+/// The CPU as a backend.
 #[derive(Debug, Clone)]
 pub struct Cpu {
     isa: Isa,
@@ -69,18 +72,19 @@ impl Default for Cpu {
 }
 
 impl Cpu {
-    /// With the best instruction set of this processor and one thread a core.
+    /// The backend with the best instruction set of this processor and one thread per core.
     ///
-    /// Falls back to one thread where the system refuses to start more.
+    /// Falls back to one thread if the system refuses to start more.
     pub fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self::with_threads(cores).unwrap_or_else(|_| Self::on(Threads::One))
     }
 
-    /// With `threads` threads: whoever calls a kernel, and `threads - 1` that help all callers.
+    /// The backend with `threads` threads: the caller's own, and `threads - 1` that all callers
+    /// share.
     ///
     /// # Errors
-    /// No threads, or a system that refuses to start them.
+    /// Zero threads, or a system that refuses to start them.
     pub fn with_threads(threads: usize) -> Result<Self, Error> {
         match threads {
             0 => Err(Error::Option {
@@ -89,18 +93,18 @@ impl Cpu {
             }),
             1 => Ok(Self::on(Threads::One)),
             n => rayon::ThreadPoolBuilder::new()
-                // The caller's own is the last.
+                // The caller's thread is the remaining one.
                 .num_threads(n - 1)
                 .thread_name(|i| format!("relscale-cpu-{i}"))
                 .build()
                 .map(|pool| Self::on(Threads::Many(Arc::new(pool))))
-                .map_err(|e| Error::backend("cpu", e)),
+                .map_err(|e| Error::backend(NAME, e)),
         }
     }
 
     fn on(threads: Threads) -> Self {
         Self {
-            // `available` always ends with the portable one.
+            // `available` lists the best first and always ends with the portable one.
             isa: Isa::available()[0],
             threads,
             pool: Pool::default(),
@@ -112,7 +116,7 @@ impl Cpu {
     /// `"scalar"`.
     ///
     /// # Errors
-    /// A name that is unknown, or that this processor does not have.
+    /// A name that is unknown, or an instruction set that this processor does not have.
     pub fn with_instructions(mut self, name: &str) -> Result<Self, Error> {
         let available = Isa::available();
         match available.iter().find(|isa| isa.name() == name) {
@@ -139,7 +143,7 @@ impl Cpu {
         self.isa.name()
     }
 
-    /// Runs one kernel a row, for rows of `width` values.
+    /// Runs a kernel once per row of `width` values; returns the rows.
     fn by_row(
         &self,
         rows: usize,
@@ -151,7 +155,7 @@ impl Cpu {
         out
     }
 
-    /// Runs one kernel a row, writing rows of `width` values to `out`.
+    /// Runs a kernel once per row, which writes `width` values to `out`.
     fn fill(
         &self,
         out: &mut [f32],
@@ -160,7 +164,7 @@ impl Cpu {
         row: impl Fn(usize, &mut [f32]) + Send + Sync,
     ) {
         if !out.is_empty() {
-            // At least a few thousand values a task.
+            // A few thousand values per task, or handing it to a thread costs more than the task.
             let per_task = self.threads.share(rows, 1).max(4096usize.div_ceil(width));
             let tasks = out.chunks_mut(per_task * width).collect();
             self.threads
@@ -172,9 +176,9 @@ impl Cpu {
         }
     }
 
-    fn pack(&self, x: Columns<'_, Buffer>, inputs: usize) -> Result<Rows, String> {
+    fn pack(&self, x: Columns<'_, Buffer>, inputs: usize) -> Result<Rows, ShapeError> {
         let view = View::new(x, "activation")?;
-        expect("input row", x.width, inputs)?;
+        check_len("input row", x.width, inputs)?;
         let tile = self.isa.tile_rows();
         Ok(Rows::pack(
             view,
@@ -187,19 +191,10 @@ impl Cpu {
     }
 }
 
-/// Checks that `what` has `want` elements.
-fn expect(what: &str, len: usize, want: usize) -> Result<(), String> {
-    if len == want {
-        Ok(())
-    } else {
-        Err(format!("{what} has {len} elements, expected {want}"))
-    }
-}
-
-/// A dense operand of `want` elements.
-fn vector<'a>(buffer: &'a Buffer, what: &str, want: usize) -> Result<&'a [f32], String> {
+/// The dense operand `what`, which must have `want` elements.
+fn vector<'a>(buffer: &'a Buffer, what: &str, want: usize) -> Result<&'a [f32], ShapeError> {
     let values = buffer.dense(what)?;
-    expect(what, values.len(), want)?;
+    check_len(what, values.len(), want)?;
     Ok(values)
 }
 
@@ -207,7 +202,7 @@ fn optional<'a>(
     buffer: Option<&'a Buffer>,
     what: &str,
     want: usize,
-) -> Result<Option<&'a [f32]>, String> {
+) -> Result<Option<&'a [f32]>, ShapeError> {
     buffer.map(|b| vector(b, what, want)).transpose()
 }
 
@@ -215,8 +210,19 @@ fn done(values: Dense) -> Buffer {
     Buffer(Kind::Dense(values))
 }
 
-fn fail(message: String) -> Error {
-    Error::backend("cpu", message)
+/// The error about operands that do not fit.
+fn fail(misfit: ShapeError) -> Error {
+    Error::backend(NAME, misfit)
+}
+
+/// The error with a message about operands that do not fit.
+fn misfit(message: impl Into<String>) -> Error {
+    fail(ShapeError::new(message))
+}
+
+/// The error of an allocation for a weight of `rows × cols` values.
+fn out_of_memory(precision: Precision, rows: usize, cols: usize, error: TryReserveError) -> Error {
+    Error::out_of_memory(NAME, Some(Matrix::bytes(precision, rows, cols)), error)
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -224,23 +230,20 @@ impl Backend for Cpu {
     type Buffer = Buffer;
 
     fn name(&self) -> &str {
-        "cpu"
+        NAME
     }
 
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Buffer, Error> {
         let (rows, cols, len) = (tensor.rows, tensor.cols, tensor.values.len());
         if rows.checked_mul(cols) != Some(len) {
-            return Err(fail(format!("{len} values for {rows} × {cols}")));
+            return Err(misfit(format!("{len} values for {rows} × {cols}")));
         }
-        Ok(match tensor.role {
-            Role::Dense => done(self.pool.copy(&tensor.values.to_f32())),
-            Role::Matrix => Buffer(Kind::Matrix(Matrix::pack(
-                &tensor.values,
-                rows,
-                cols,
-                &self.threads,
-            ))),
-        })
+        match tensor.role {
+            Role::Dense => Ok(done(self.pool.copy(&tensor.values.to_f32()))),
+            Role::Matrix => Matrix::pack(&tensor.values, rows, cols, &self.threads)
+                .map(|matrix| Buffer(Kind::Matrix(matrix)))
+                .map_err(|e| out_of_memory(tensor.values.precision(), rows, cols, e)),
+        }
     }
 
     fn upload_rows(
@@ -257,7 +260,7 @@ impl Backend for Cpu {
                 role,
             })
         };
-        // Panels of sixteen rows, a few megabytes of them.
+        // Whole panels, and about a million values of them: a few megabytes beside the packed matrix.
         let step = ((1 << 20) / cols.max(1)).next_multiple_of(LANES).max(LANES);
         if role == Role::Dense || rows <= step {
             return upload(&read(0..rows)?, rows);
@@ -269,16 +272,22 @@ impl Backend for Cpu {
             let values = part.values();
             if Some(values.len()) != (to - from).checked_mul(cols) {
                 let message = format!("{} values for {} × {cols}", values.len(), to - from);
-                return Err(fail(message));
+                return Err(misfit(message));
             }
-            let matrix = whole.get_or_insert_with(|| Matrix::zero(values.precision(), rows, cols));
+            let matrix = match &mut whole {
+                Some(matrix) => matrix,
+                none => none.insert(
+                    Matrix::zero(values.precision(), rows, cols)
+                        .map_err(|e| out_of_memory(values.precision(), rows, cols, e))?,
+                ),
+            };
             if !matrix.fill(from, &values, &self.threads) {
-                return Err(fail(format!(
+                return Err(misfit(format!(
                     "rows from {from} on are of another precision"
                 )));
             }
         }
-        let matrix = whole.ok_or_else(|| fail("a matrix without rows".to_owned()))?;
+        let matrix = whole.ok_or_else(|| misfit("a matrix without rows"))?;
         Ok(Buffer(Kind::Matrix(matrix)))
     }
 
@@ -307,7 +316,7 @@ impl Backend for Cpu {
     fn embed(&self, table: &Buffer, op: &Embed<'_>) -> Result<Buffer, Error> {
         let table = table.matrix(op.vocab, op.width).map_err(fail)?;
         if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
-            return Err(fail(format!(
+            return Err(misfit(format!(
                 "token {token} is outside the vocabulary of {}",
                 op.vocab
             )));
@@ -329,7 +338,7 @@ impl Backend for Cpu {
                 "groups of {} do not divide a width of {}",
                 op.width, x.width
             );
-            return Err(fail(message));
+            return Err(misfit(message));
         }
         let weight = vector(op.weight, "norm weight", op.width).map_err(fail)?;
         let bias = optional(op.bias, "norm bias", op.width).map_err(fail)?;
@@ -358,16 +367,17 @@ impl Backend for Cpu {
 
     fn rope(&self, x: Columns<'_, Buffer>, op: &Rope<'_>) -> Result<Buffer, Error> {
         let view = View::new(x, "activation").map_err(fail)?;
-        expect("positions", op.positions.len(), x.rows).map_err(fail)?;
+        check_len("positions", op.positions.len(), x.rows).map_err(fail)?;
         let half = op.frequencies.len();
         if op.head_dim == 0 || !x.width.is_multiple_of(op.head_dim) || half > op.head_dim / 2 {
             let (dim, width) = (op.head_dim, x.width);
             let message = format!("{half} rotated pairs in heads of {dim} in a width of {width}");
-            return Err(fail(message));
+            return Err(misfit(message));
         }
         let positions = op.positions.iter().max().map_or(0, |&p| p as usize + 1);
-        // A table of every position up to the furthest is kept from call to call. A few rows that
-        // stand far from the start, as no batch of a model has them, are not worth one.
+        // A table of all positions up to the furthest is kept from call to call. A few rows at
+        // enormous positions, which no batch of a model has, would make it enormous: they get a
+        // table of their own.
         let table = positions <= x.rows.max(1 << 16);
         let rotations = if table {
             self.rotations.get(op.frequencies, op.scale, positions)
@@ -423,8 +433,8 @@ impl Backend for Cpu {
         let ups = match up {
             None => None,
             Some(up) => {
-                expect("up projection row", up.width, gate.width).map_err(fail)?;
-                expect("up projection", up.rows, gate.rows).map_err(fail)?;
+                check_len("up projection row", up.width, gate.width).map_err(fail)?;
+                check_len("up projection", up.rows, gate.rows).map_err(fail)?;
                 Some(View::new(up, "up projection").map_err(fail)?)
             }
         };
@@ -443,11 +453,9 @@ impl Backend for Cpu {
     fn add(&self, mut x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
         let y = y.dense("summand").map_err(fail)?;
         let Kind::Dense(values) = &mut x.0 else {
-            return Err(fail(
-                "the first summand was uploaded as a matrix".to_owned(),
-            ));
+            return Err(misfit("the first summand was uploaded as a matrix"));
         };
-        expect("summand", y.len(), values.len()).map_err(fail)?;
+        check_len("summand", y.len(), values.len()).map_err(fail)?;
         const CHUNK: usize = 1 << 14;
         let tasks = values.chunks_mut(CHUNK).zip(y.chunks(CHUNK)).collect();
         self.threads
@@ -460,9 +468,10 @@ impl Backend for Cpu {
     fn gather(&self, x: Columns<'_, Buffer>, rows: &[usize]) -> Result<Buffer, Error> {
         let view = View::new(x, "activation").map_err(fail)?;
         if let Some(row) = rows.iter().find(|&&r| r >= x.rows) {
-            return Err(fail(format!("row {row} of {} was asked for", x.rows)));
+            return Err(misfit(format!("row {row} of {} was asked for", x.rows)));
         }
-        // It may be kept for long, as the keys of a prefix are.
+        // The keys of a prefix are gathered and kept for long, so the result does not take memory
+        // of the pool.
         let mut out = self.pool.own(rows.len() * x.width);
         self.fill(&mut out, rows.len(), x.width, |r, out| {
             out.copy_from_slice(view.row(rows[r], x.width));
@@ -473,8 +482,8 @@ impl Backend for Cpu {
     fn concat(&self, x: Columns<'_, Buffer>, y: Columns<'_, Buffer>) -> Result<Buffer, Error> {
         let above = View::new(x, "first block").map_err(fail)?;
         let below = View::new(y, "second block").map_err(fail)?;
-        expect("row of the second block", y.width, x.width).map_err(fail)?;
-        // Of no columns there may be any number of rows.
+        check_len("row of the second block", y.width, x.width).map_err(fail)?;
+        // Blocks without columns fit any number of rows, up to sums beyond `usize`.
         let rows = x.rows.saturating_add(y.rows);
         Ok(done(self.by_row(rows, x.width, |r, out| {
             let row = match r.checked_sub(x.rows) {
@@ -495,7 +504,7 @@ impl Backend for Cpu {
         let bias = optional(op.bias, "bias", op.vocab).map_err(fail)?;
         let packed = self.pack(x, op.inputs).map_err(fail)?;
         if op.targets.is_empty() {
-            // The vocabulary may be empty as well, and then has no tiles.
+            // The kernel divides the vocabulary into tiles, and an empty one has none.
             return Ok(Vec::new());
         }
         Ok(head::log_prob(

@@ -1,6 +1,6 @@
 //! Buffers on the device and blocks of their columns.
 
-use relscale::backend::Columns;
+use relscale::backend::{Columns, ShapeError};
 
 use crate::device::Memory;
 use crate::format::Format;
@@ -17,11 +17,15 @@ pub struct Buffer {
 
 impl Buffer {
     /// Address of a weight of this shape.
-    pub(crate) fn weight(&self, rows: usize, cols: usize) -> Result<u64, String> {
+    pub(crate) fn weight(&self, rows: usize, cols: usize) -> Result<u64, ShapeError> {
         match self.matrix {
             Some(shape) if shape == (rows, cols) => Ok(self.memory.pointer()),
-            Some((r, c)) => Err(format!("a weight of {r} × {c}, expected {rows} × {cols}")),
-            None => Err("a weight was uploaded as a vector or activation".to_owned()),
+            Some((r, c)) => Err(ShapeError::new(format!(
+                "a weight of {r} × {c}, expected {rows} × {cols}"
+            ))),
+            None => Err(ShapeError::new(
+                "a weight was uploaded as a vector or activation",
+            )),
         }
     }
 }
@@ -49,7 +53,7 @@ impl View {
         let check = || {
             x.check(x.buffer.len)?;
             if x.buffer.matrix.is_some() {
-                return Err("an activation was uploaded as a weight".to_owned());
+                return Err(ShapeError::new("an activation was uploaded as a weight"));
             }
             Ok((
                 small("rows", x.rows)?,
@@ -106,9 +110,11 @@ impl View {
 }
 
 /// A count that the kernels can index with 32 bits.
-pub(crate) fn small(what: &str, count: usize) -> Result<u32, String> {
+pub(crate) fn small(what: &str, count: usize) -> Result<u32, ShapeError> {
     match u32::try_from(count) {
         Ok(small) if small <= i32::MAX as u32 => Ok(small),
-        _ => Err(format!("{count} {what} are more than the device indexes")),
+        _ => Err(ShapeError::new(format!(
+            "{count} {what} are more than the device indexes"
+        ))),
     }
 }

@@ -188,7 +188,7 @@ impl Device {
             memory.pointer = unsafe { result::malloc_async(self.stream, bytes) }.map_err(
                 |error| match error.0 {
                     sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => CudaError::OutOfMemory {
-                        asked: bytes,
+                        requested: Some(bytes),
                         memory: result::mem_get_info().ok(),
                     },
                     _ => CudaError::driver("asking for memory")(error),

@@ -1,12 +1,13 @@
-//! Why the device cannot be used, and what to do about it.
+//! Errors of the driver, the device and the libraries, with a remedy in each message.
 
 use std::fmt;
 
 use cudarc::cublaslt::result::CublasError;
+use cudarc::cublaslt::sys::cublasStatus_t;
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
 
-/// What went wrong with the driver, the device or a library.
+/// An error of the driver, the device or a library. Its message says what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CudaError {
@@ -17,9 +18,9 @@ pub enum CudaError {
         /// CUDA version of the driver, major × 1000 + minor × 10.
         found: i32,
     },
-    /// The driver has no device of this number.
+    /// The driver has no device of the requested number.
     NoDevice {
-        /// Number asked for.
+        /// The requested number.
         index: usize,
         /// Number of devices.
         count: usize,
@@ -36,35 +37,36 @@ pub enum CudaError {
         /// Name of the library.
         library: &'static str,
     },
-    /// The memory of the device is full.
+    /// The memory of the device is full. As a [`relscale::Error`] this is
+    /// [`relscale::Error::OutOfMemory`].
     OutOfMemory {
-        /// Bytes asked for.
-        asked: usize,
-        /// Bytes free and in all, where the driver could say.
+        /// Number of bytes requested, where it is known.
+        requested: Option<usize>,
+        /// Number of free bytes and of all bytes, where the driver could say.
         memory: Option<(usize, usize)>,
     },
     /// A call of the driver failed.
     Driver {
-        /// What was being done.
+        /// The action that failed.
         call: &'static str,
-        /// The driver's words.
+        /// The driver's message.
         message: String,
     },
     /// A call of cuBLASLt failed.
     Cublas {
-        /// What was being done.
+        /// The action that failed.
         call: &'static str,
-        /// The library's words.
+        /// The library's message.
         message: String,
     },
 }
 
 impl CudaError {
-    /// An error of the driver while doing `call`.
+    /// The error of the driver while doing `call`.
     pub(crate) fn driver(call: &'static str) -> impl Fn(DriverError) -> Self {
         move |error| match error.0 {
             CUresult::CUDA_ERROR_OUT_OF_MEMORY => Self::OutOfMemory {
-                asked: 0,
+                requested: None,
                 memory: None,
             },
             _ => Self::Driver {
@@ -74,11 +76,17 @@ impl CudaError {
         }
     }
 
-    /// An error of cuBLASLt while doing `call`.
+    /// The error of cuBLASLt while doing `call`.
     pub(crate) fn cublas(call: &'static str) -> impl Fn(CublasError) -> Self {
-        move |error| Self::Cublas {
-            call,
-            message: error.to_string(),
+        move |error| match error.0 {
+            cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED => Self::OutOfMemory {
+                requested: None,
+                memory: None,
+            },
+            _ => Self::Cublas {
+                call,
+                message: error.to_string(),
+            },
         }
     }
 }
@@ -115,16 +123,16 @@ impl fmt::Display for CudaError {
                 "{library} was not found: install the CUDA 12 or 13 libraries (for example \
                  `pip install nvidia-cublas-cu12`) and add their folder to LD_LIBRARY_PATH"
             ),
-            Self::OutOfMemory { asked, memory } => {
+            Self::OutOfMemory { requested, memory } => {
                 f.write_str("the device is out of memory")?;
-                if *asked > 0 {
-                    write!(f, " for {asked} bytes")?;
+                if let Some(bytes) = requested {
+                    write!(f, " for {bytes} bytes")?;
                 }
                 if let Some((free, total)) = memory {
                     write!(f, ", {free} of {total} are free")?;
                 }
                 f.write_str(
-                    ": compute fewer tokens at once (`max_tokens`), store the model in 16 bits, or \
+                    ": compute fewer tokens at once (`batch_tokens`), store the model in 16 bits, or \
                      end what else runs on the device",
                 )
             }
@@ -138,6 +146,12 @@ impl std::error::Error for CudaError {}
 
 impl From<CudaError> for relscale::Error {
     fn from(error: CudaError) -> Self {
-        Self::backend("cuda", error)
+        match error {
+            CudaError::OutOfMemory { requested, .. } => {
+                let requested = requested.map(|bytes| bytes as u64);
+                Self::out_of_memory(crate::NAME, requested, error)
+            }
+            other => Self::backend(crate::NAME, other),
+        }
     }
 }

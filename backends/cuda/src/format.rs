@@ -7,8 +7,8 @@ use half::{bf16, f16};
 use relscale::Error;
 use relscale::backend::Values;
 
+use crate::NAME;
 use crate::device::{Device, Memory};
-use crate::fail;
 
 /// How numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,9 +58,9 @@ impl Format {
                     .iter()
                     .find(|x| x.is_finite() && f16::from_f32(**x).is_infinite())
                 {
-                    return Err(fail(format!(
-                        "a weight of {x:e} is outside the range of f16: use bf16 or f32"
-                    )));
+                    let message =
+                        format!("a weight of {x:e} is outside the range of f16: use bf16 or f32");
+                    return Err(Error::backend(NAME, message));
                 }
                 device.upload(&round(&v, f16::from_f32))?
             }

@@ -4,10 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use relscale::Error;
-use relscale::backend::reference::{check_attention, check_targets};
 use relscale::backend::{
     self, Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm,
-    NormKind, Role, Rope, Segment, Tensor,
+    NormKind, Role, Rope, Segment, ShapeError, Tensor, check_attention, check_len, check_targets,
 };
 
 mod buffer;
@@ -39,6 +38,9 @@ pub enum Precision {
     /// 32-bit floats whose products round the operands to 11 significant bits.
     Tf32,
 }
+
+/// Name of the backend, in messages and results.
+const NAME: &str = "cuda";
 
 /// Bytes of logits that exist at once.
 const LOGITS: usize = 256 << 20;
@@ -136,7 +138,7 @@ impl Cuda {
         let kernel = match (x.format, to) {
             (Format::F32, to) => format!("narrow_{}", to.name()),
             (from, Format::F32) => format!("widen_{}", from.name()),
-            (from, to) => return Err(fail(format!("{from:?} values where {to:?} is used"))),
+            (from, to) => return Err(misfit(format!("{from:?} values where {to:?} is used"))),
         };
         let blocks = small("blocks", x.len.div_ceil(256)).map_err(fail)?;
         let mut arguments = Arguments::new()
@@ -159,10 +161,10 @@ impl Cuda {
     /// `width` parameters in f32.
     fn parameters(&self, x: &Buffer, what: &str, width: usize) -> Result<Parameters, Error> {
         if x.matrix.is_some() {
-            return Err(fail(format!("{what} was uploaded as a weight")));
+            return Err(misfit(format!("{what} was uploaded as a weight")));
         }
         if x.len != width {
-            return Err(fail(format!(
+            return Err(misfit(format!(
                 "{what} has {} elements, expected {width}",
                 x.len
             )));
@@ -330,17 +332,14 @@ fn threads(width: u32, lane: u32) -> u32 {
     (width / lane).next_multiple_of(32).clamp(32, 256)
 }
 
-/// Checks that `what` has `want` elements.
-fn expect(what: &str, len: usize, want: usize) -> Result<(), String> {
-    if len == want {
-        Ok(())
-    } else {
-        Err(format!("{what} has {len} elements, expected {want}"))
-    }
+/// The error about operands that do not fit.
+fn fail(misfit: ShapeError) -> Error {
+    Error::backend(NAME, misfit)
 }
 
-fn fail(message: String) -> Error {
-    Error::backend("cuda", message)
+/// The error with a message about operands that do not fit.
+fn misfit(message: impl Into<String>) -> Error {
+    fail(ShapeError::new(message))
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -348,13 +347,13 @@ impl Backend for Cuda {
     type Buffer = Buffer;
 
     fn name(&self) -> &str {
-        "cuda"
+        NAME
     }
 
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Buffer, Error> {
         let (rows, cols, len) = (tensor.rows, tensor.cols, tensor.values.len());
         if rows.checked_mul(cols) != Some(len) {
-            return Err(fail(format!("{len} values for {rows} × {cols}")));
+            return Err(misfit(format!("{len} values for {rows} × {cols}")));
         }
         self.device.bind()?;
         // Vectors are small and deserve all their digits: Gemma's norms are 1 + w.
@@ -405,7 +404,7 @@ impl Backend for Cuda {
         self.device.bind()?;
         let pointer = table.weight(op.vocab, op.width).map_err(fail)?;
         if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
-            return Err(fail(format!(
+            return Err(misfit(format!(
                 "token {token} is outside the vocabulary of {}",
                 op.vocab
             )));
@@ -417,7 +416,7 @@ impl Backend for Cuda {
     fn norm(&self, x: Columns<'_, Buffer>, op: &Norm<'_, Buffer>) -> Result<Buffer, Error> {
         self.device.bind()?;
         if op.width == 0 || !x.width.is_multiple_of(op.width) {
-            return Err(fail(format!(
+            return Err(misfit(format!(
                 "groups of {} do not divide a width of {}",
                 op.width, x.width
             )));
@@ -459,12 +458,12 @@ impl Backend for Cuda {
     fn linear(&self, x: Columns<'_, Buffer>, op: &Linear<'_, Buffer>) -> Result<Buffer, Error> {
         self.device.bind()?;
         let weight = op.weight.weight(op.outputs, op.inputs).map_err(fail)?;
-        expect("input row", x.width, op.inputs).map_err(fail)?;
+        check_len("input row", x.width, op.inputs).map_err(fail)?;
         let bias = self.optional(op.bias, "bias", op.outputs)?;
         let view = self.view(x)?;
         let outputs = small("outputs", op.outputs).map_err(fail)?;
         if op.inputs == 0 {
-            return Err(fail("a product over no inputs".to_owned()));
+            return Err(misfit("a product over no inputs"));
         }
         let out = self.result(view.rows, outputs)?;
         if out.len == 0 {
@@ -496,12 +495,12 @@ impl Backend for Cuda {
 
     fn rope(&self, x: Columns<'_, Buffer>, op: &Rope<'_>) -> Result<Buffer, Error> {
         self.device.bind()?;
-        expect("positions", op.positions.len(), x.rows).map_err(fail)?;
+        check_len("positions", op.positions.len(), x.rows).map_err(fail)?;
         let half = op.frequencies.len();
         if op.head_dim == 0 || !x.width.is_multiple_of(op.head_dim) || half > op.head_dim / 2 {
             let (dim, width) = (op.head_dim, x.width);
             let message = format!("{half} rotated pairs in heads of {dim} in a width of {width}");
-            return Err(fail(message));
+            return Err(misfit(message));
         }
         let view = self.view(x)?;
         let out = self.result(view.rows, view.width)?;
@@ -559,7 +558,7 @@ impl Backend for Cuda {
         // Both divide the width of the queries.
         let (heads, dim) = (op.heads as u32, op.head_dim as u32);
         if heads > 65_535 {
-            return Err(fail(format!("{heads} heads are more than a grid holds")));
+            return Err(misfit(format!("{heads} heads are more than a grid holds")));
         }
         let bytes = self.format.bytes();
         let fast = bytes == 2
@@ -601,7 +600,7 @@ impl Backend for Cuda {
         } else {
             let shared = 2 * 4 * op.head_dim;
             if shared + 256 > SHARED {
-                return Err(fail(format!("heads of {dim} elements are too wide")));
+                return Err(misfit(format!("heads of {dim} elements are too wide")));
             }
             let mut arguments = rest(
                 arguments
@@ -633,8 +632,8 @@ impl Backend for Cuda {
     ) -> Result<Buffer, Error> {
         self.device.bind()?;
         if let Some(up) = &up {
-            expect("up projection row", up.width, gate.width).map_err(fail)?;
-            expect("up projection", up.rows, gate.rows).map_err(fail)?;
+            check_len("up projection row", up.width, gate.width).map_err(fail)?;
+            check_len("up projection", up.rows, gate.rows).map_err(fail)?;
         }
         let gate = self.view(gate)?;
         let up = up.map(|up| self.view(up)).transpose()?;
@@ -675,9 +674,9 @@ impl Backend for Cuda {
 
     fn add(&self, x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
         self.device.bind()?;
-        expect("summand", y.len, x.len).map_err(fail)?;
+        check_len("summand", y.len, x.len).map_err(fail)?;
         if x.matrix.is_some() || y.matrix.is_some() {
-            return Err(fail("a summand was uploaded as a weight".to_owned()));
+            return Err(misfit("a summand was uploaded as a weight"));
         }
         let x = if x.format == self.format {
             x
@@ -717,7 +716,7 @@ impl Backend for Cuda {
         self.device.bind()?;
         let view = self.view(x)?;
         if let Some(row) = rows.iter().find(|&&r| r >= x.rows) {
-            return Err(fail(format!("row {row} of {} was asked for", x.rows)));
+            return Err(misfit(format!("row {row} of {} was asked for", x.rows)));
         }
         let ids: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
         self.rows(view.pointer, (view.width, view.stride), &ids, 1.0)
@@ -725,7 +724,7 @@ impl Backend for Cuda {
 
     fn concat(&self, x: Columns<'_, Buffer>, y: Columns<'_, Buffer>) -> Result<Buffer, Error> {
         self.device.bind()?;
-        expect("row of the second block", y.width, x.width).map_err(fail)?;
+        check_len("row of the second block", y.width, x.width).map_err(fail)?;
         let rows = small("rows", x.rows.saturating_add(y.rows)).map_err(fail)?;
         let (x, y) = (self.view(x)?, self.view(y)?);
         let out = self.result(rows, x.width)?;
@@ -754,14 +753,14 @@ impl Backend for Cuda {
         self.device.bind()?;
         check_targets(op.targets, x.rows, op.vocab).map_err(fail)?;
         let weight = op.weight.weight(op.vocab, op.inputs).map_err(fail)?;
-        expect("input row", x.width, op.inputs).map_err(fail)?;
+        check_len("input row", x.width, op.inputs).map_err(fail)?;
         let bias = self.optional(op.bias, "bias", op.vocab)?;
         let view = self.view(x)?;
         if op.targets.is_empty() {
             return Ok(Vec::new());
         }
         if op.inputs == 0 {
-            return Err(fail("a product over no inputs".to_owned()));
+            return Err(misfit("a product over no inputs"));
         }
         let vocab = small("tokens", op.vocab).map_err(fail)?;
         let count = small("targets", op.targets.len()).map_err(fail)?;
@@ -811,12 +810,14 @@ impl Backend for Cuda {
         let out: Vec<f32> = self.device.download(&out, op.targets.len())?;
         match out.iter().position(|x| !x.is_finite()) {
             None => Ok(out.into_iter().map(f64::from).collect()),
-            Some(index) => Err(fail(format!(
-                "the log-probability of token {} is {}: values beyond the range of {}",
-                op.targets[index].token,
-                out[index],
-                self.format.name()
-            ))),
+            Some(index) => {
+                let (token, x) = (op.targets[index].token, out[index]);
+                let message = format!(
+                    "the log-probability of token {token} is {x}: values beyond the range of {}",
+                    self.format.name()
+                );
+                Err(Error::backend(NAME, message))
+            }
         }
     }
 }

@@ -2,19 +2,27 @@
 
 mod common;
 
+use std::error::Error as _;
+
 use common::on_machine;
+use relscale::Error;
 use relscale::backend::{Backend, Role, Tensor, Values};
-use relscale::model::Transformer;
+use relscale::model::{Batch, Model, Transformer};
 use relscale_cuda::{Cuda, CudaError, Precision};
 use relscale_cuda_sim::harness::Simulator;
+
+fn cause(error: &Error) -> Option<&CudaError> {
+    error.source().and_then(|source| source.downcast_ref())
+}
 
 fn refused() -> CudaError {
     let error = Cuda::new(Precision::default()).unwrap_err();
     println!("{error}");
-    // The trait's error carries the words.
+    // The library's error has the same message, and this one as its source.
     let words = error.to_string();
-    let wrapped = relscale::Error::from(error.clone()).to_string();
-    assert_eq!(wrapped, format!("backend `cuda`: {words}"));
+    let wrapped = Error::from(error.clone());
+    assert_eq!(wrapped.to_string(), format!("backend `cuda`: {words}"));
+    assert_eq!(cause(&wrapped), Some(&error));
     error
 }
 
@@ -109,13 +117,54 @@ fn out_of_memory() {
             })
             .unwrap();
         let values = vec![0.0; 2 << 20];
-        let error = cuda
-            .upload(&tensor(Values::F32(&values)))
-            .unwrap_err()
-            .to_string();
+        let error = cuda.upload(&tensor(Values::F32(&values))).unwrap_err();
+        let Error::OutOfMemory { requested, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(*requested, Some(8 << 20));
+        match cause(&error) {
+            Some(CudaError::OutOfMemory {
+                requested: Some(8_388_608),
+                memory: Some((free, total)),
+            }) => assert!(*free < 8 << 20 && *total == 36_000_000, "{free} of {total}"),
+            other => panic!("{other:?}"),
+        }
+        let error = error.to_string();
         assert!(error.contains("out of memory for 8388608 bytes"), "{error}");
-        assert!(error.contains("max_tokens"), "{error}");
+        assert!(error.contains("batch_tokens"), "{error}");
         assert_eq!(cuda.read(&small).unwrap(), [1.5; 12]);
+    });
+}
+
+/// A caller that halves its batch on [`Error::OutOfMemory`] gets on with the same model, and the
+/// answers are those of a batch that fits at once.
+#[test]
+fn a_smaller_batch_fits() {
+    on_machine(&[("RELSCALE_SIM_MEMORY", "36000000")], || {
+        let cuda = Cuda::new(Precision::F32).unwrap();
+        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures");
+        let checkpoint = format!("{fixtures}/checkpoints/qwen3-gqa");
+        let model = Transformer::load(checkpoint, cuda).unwrap();
+        let score = |sequences: u32| {
+            let mut batch = Batch::new();
+            for i in 0..sequences {
+                let segment = batch.segment(None, &[i % 149, 3, 5]).unwrap();
+                batch.target(segment, 2, 7).unwrap();
+            }
+            model.log_likelihoods(&batch)
+        };
+        let few = score(8).unwrap();
+        let (mut sequences, mut refused) = (2048, 0);
+        let nats = loop {
+            match score(sequences) {
+                Ok(nats) => break nats,
+                Err(Error::OutOfMemory { .. }) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+            sequences /= 2;
+        };
+        assert!(refused > 0 && sequences >= 8, "{sequences}");
+        assert_eq!(nats[..8], few);
     });
 }
 
@@ -133,8 +182,8 @@ fn out_of_memory_while_loading() {
             .collect();
         dirs.sort();
         let cuda = Cuda::new(Precision::F32).unwrap();
-        let error = Transformer::load(&dirs[0], cuda).unwrap_err().to_string();
-        assert!(error.contains("out of memory"), "{error}");
+        let error = Transformer::load(&dirs[0], cuda).unwrap_err();
+        assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
     });
 }
 

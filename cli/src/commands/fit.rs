@@ -4,12 +4,13 @@
 //! relscale fit --scores FILE.csv --baseline NAME [--treatment NAME ...]
 //!     [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
 //!     [--error-rate NAME ...] [--surface-huber 1e-3] [--stratified NAME ...] [--crossed-bootstrap]
-//!     [--max-t] [--json FILE] [--plots DIR]
+//!     [--max-t] [--json FILE [--details]] [--plots DIR]
 //! ```
 //!
 //! The columns of the table are those of `Ladder::from_csv`. `--error-rate` says that the loss of a
 //! distribution is the share of items answered wrongly and `weight` their number: it is then fitted
-//! to counts.
+//! to counts. `--json` writes the laws with their intervals and verdicts; `--details` adds readings,
+//! diagnostics and alternatives.
 
 use std::error::Error;
 use std::fs::File;
@@ -24,20 +25,22 @@ use relscale::report::plot;
 const USAGE: &str = "usage: relscale fit --scores FILE.csv --baseline NAME [--treatment NAME ...]
     [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
     [--error-rate NAME ...] [--surface-huber 1e-3] [--stratified NAME ...] [--crossed-bootstrap]
-    [--max-t] [--json FILE] [--plots DIR]";
+    [--max-t] [--json FILE [--details]] [--plots DIR]";
 
 struct Arguments {
     scores: PathBuf,
     options: Options,
     json: Option<PathBuf>,
+    details: bool,
     plots: Option<PathBuf>,
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn Error>> {
     let mut scores = None;
     let mut baseline = None;
-    let mut options = Options::default();
-    let (mut json, mut plots) = (None, None);
+    // The name of the baseline comes below, once all words are read.
+    let mut options = Options::new("");
+    let (mut json, mut plots, mut details) = (None, None, false);
     while let Some(flag) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{flag} needs a value"));
         match flag.as_str() {
@@ -61,6 +64,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Box<d
             "--error-rate" => drop(options.error_rates.insert(value()?)),
             "--surface-huber" => options.surface_huber = Some(value()?.parse()?),
             "--alpha" => options.alpha = value()?.parse()?,
+            "--details" => details = true,
             "--json" => json = Some(PathBuf::from(value()?)),
             "--plots" => plots = Some(PathBuf::from(value()?)),
             other => return Err(format!("unknown option {other:?}").into()),
@@ -76,6 +80,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Box<d
         scores,
         options,
         json,
+        details,
         plots,
     })
 }
@@ -86,7 +91,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     print!("{analysis}");
     if let Some(path) = &arguments.json {
         let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        serde_json::to_writer_pretty(file, &analysis)?;
+        if arguments.details {
+            serde_json::to_writer_pretty(file, &analysis)?;
+        } else {
+            serde_json::to_writer_pretty(file, &analysis.summary())?;
+        }
     }
     if let Some(folder) = &arguments.plots {
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;

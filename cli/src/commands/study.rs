@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::units::{Plan, State, Study, Unit, Worker};
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error as Failure;
-use relscale::backend::reference::Reference;
+use relscale::backend::Reference;
 use relscale::model::{Model, Transformer};
 use relscale_cpu::Cpu;
 use relscale_cuda::{Cuda, Precision};
@@ -211,7 +211,7 @@ fn run(folder: &Path, arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>>
         let (start, name) = (Instant::now(), unit.name());
         loaded.set(None);
         let bar = bar(&name)?;
-        let scored = worker.run(unit, &mut |p| {
+        let scored = worker.run(unit, &|p| {
             bar.set_length(p.total as u64);
             bar.set_position(p.tokens as u64);
         });

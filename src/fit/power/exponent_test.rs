@@ -2,8 +2,8 @@
 
 use super::domain;
 use crate::fit::error::FitError;
-use crate::fit::quantile::{chi_mean, nct_cdf, nct_sf, normal_cdf, t_critical, t_quantile};
-use crate::fit::regression::check_probability;
+use crate::fit::stats::quantile::{chi_mean, nct_cdf, nct_sf, normal_cdf, t_critical, t_quantile};
+use crate::fit::stats::regression::check_probability;
 
 /// The t tests of one exponent: that it is not 0, and that it is within a margin of 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,8 +119,8 @@ impl ExponentTest {
 #[cfg(test)]
 mod tests {
     use super::ExponentTest;
-    use crate::fit::regression::Estimate;
-    use crate::fit::resample::Stream;
+    use crate::fit::stats::regression::Estimate;
+    use crate::fit::stats::resample::Stream;
 
     fn test(standard_error: f64, df: f64) -> ExponentTest {
         ExponentTest {

@@ -1,4 +1,4 @@
-//! The forward pass over a batch, and over what follows a prefix that was computed before.
+//! The forward pass over the rows of a batch, which may follow rows computed before.
 
 use std::borrow::Cow;
 
@@ -7,27 +7,27 @@ use crate::backend::{
     Attention, Backend, Columns, Embed, Linear, LogProb, Norm, Rope, Segment, Target,
 };
 use crate::error::Error;
-use crate::model::{Batch, Model, memory};
+use crate::model::{Batch, Model};
 
-/// Keys and values of a block, of rows that were computed before.
-type KeysValues<T> = [T; 2];
+/// Keys and values of a layer, of rows that were computed before.
+pub(super) type KeysValues<T> = [T; 2];
 
 /// Rows that are computed together.
-struct Pass<'a, T> {
-    tokens: &'a [u32],
-    /// Logical position of each.
-    positions: Vec<u32>,
-    /// The forest of all rows, those computed before among them.
-    segments: Cow<'a, [Segment]>,
+pub(super) struct Pass<'a, T> {
+    pub(super) tokens: &'a [u32],
+    /// Logical position of each token.
+    pub(super) positions: Vec<u32>,
+    /// The forest of all rows, those computed before included.
+    pub(super) segments: Cow<'a, [Segment]>,
     /// Number of rows computed before.
-    past: usize,
-    /// Their keys and values, a pair a block.
-    kept: &'a [KeysValues<T>],
+    pub(super) past: usize,
+    /// Keys and values of those rows, one pair per layer.
+    pub(super) kept: &'a [KeysValues<T>],
 }
 
 impl<'a, T> Pass<'a, T> {
-    /// A batch that nothing was computed for before.
-    fn of(batch: &'a Batch) -> Self {
+    /// A batch of which nothing was computed before.
+    pub(super) fn of(batch: &'a Batch) -> Self {
         Self {
             tokens: batch.tokens(),
             positions: batch.positions(),
@@ -39,10 +39,10 @@ impl<'a, T> Pass<'a, T> {
 }
 
 /// Queries, keys and values of some rows.
-struct Heads<T> {
-    /// As they were projected.
+pub(super) struct Heads<T> {
+    /// All three as one projection returned them.
     projected: T,
-    /// Queries and keys after what was done to them, if anything was.
+    /// Queries and keys after their norms and rotation, if they have any.
     turned: Option<[T; 2]>,
     rows: usize,
     stride: usize,
@@ -58,7 +58,7 @@ impl<T> Heads<T> {
         }
     }
 
-    fn k(&self) -> Columns<'_, T> {
+    pub(super) fn k(&self) -> Columns<'_, T> {
         let (rows, start, width) = (self.rows, self.q_width, self.kv_width);
         match &self.turned {
             None => Columns::block(&self.projected, rows, self.stride, start, width),
@@ -66,7 +66,7 @@ impl<T> Heads<T> {
         }
     }
 
-    fn v(&self) -> Columns<'_, T> {
+    pub(super) fn v(&self) -> Columns<'_, T> {
         let start = self.q_width + self.kv_width;
         Columns::block(
             &self.projected,
@@ -79,8 +79,8 @@ impl<T> Heads<T> {
 }
 
 impl<B: Backend> Transformer<B> {
-    /// Checks a batch whose roots stand after `past` tokens.
-    fn check(&self, batch: &Batch, past: usize) -> Result<(), Error> {
+    /// Checks a batch whose roots follow `past` tokens.
+    pub(super) fn check(&self, batch: &Batch, past: usize) -> Result<(), Error> {
         let (depth, limit) = (batch.depth().saturating_add(past), self.context_len());
         if depth > limit {
             return Err(Error::batch(format!(
@@ -91,7 +91,7 @@ impl<B: Backend> Transformer<B> {
         self.check_tokens(batch.tokens().iter().copied().chain(targets))
     }
 
-    fn check_tokens(&self, mut tokens: impl Iterator<Item = u32>) -> Result<(), Error> {
+    pub(super) fn check_tokens(&self, mut tokens: impl Iterator<Item = u32>) -> Result<(), Error> {
         let vocab = self.config.vocab_size;
         match tokens.find(|&t| t as usize >= vocab) {
             Some(t) => Err(Error::batch(format!(
@@ -116,7 +116,7 @@ impl<B: Backend> Transformer<B> {
         self.backend.norm(x, &op)
     }
 
-    /// `x` under the norm, where there is one.
+    /// `x` normalised, if there is a norm.
     fn norm_if_any(
         &self,
         x: B::Buffer,
@@ -129,8 +129,8 @@ impl<B: Backend> Transformer<B> {
         }
     }
 
-    /// Runs `next` on `x` under the norm, where there is one.
-    fn with_norm<T>(
+    /// Runs `next` on `x` normalised, if there is a norm, and on `x` itself if not.
+    pub(super) fn with_norm<T>(
         &self,
         x: &B::Buffer,
         rows: usize,
@@ -158,8 +158,8 @@ impl<B: Backend> Transformer<B> {
         self.backend.linear(Columns::all(x, rows, to.inputs), &op)
     }
 
-    /// Hidden states before the first block.
-    fn embed(&self, tokens: &[u32], positions: &[u32]) -> Result<B::Buffer, Error> {
+    /// Hidden states before the first layer.
+    pub(super) fn embed(&self, tokens: &[u32], positions: &[u32]) -> Result<B::Buffer, Error> {
         let (config, backend, width) = (&self.config, &self.backend, self.config.hidden_size);
         let op = Embed {
             tokens,
@@ -180,8 +180,8 @@ impl<B: Backend> Transformer<B> {
         backend.add(x, &backend.embed(table, &op)?)
     }
 
-    /// Queries, keys and values of block `index`.
-    fn heads(
+    /// Queries, keys and values of layer `index`.
+    pub(super) fn heads(
         &self,
         index: usize,
         x: &B::Buffer,
@@ -216,8 +216,8 @@ impl<B: Backend> Transformer<B> {
         Ok(heads)
     }
 
-    /// Self-attention of block `index` before its output projection.
-    fn attend(
+    /// Self-attention of layer `index` before its output projection.
+    pub(super) fn attend(
         &self,
         index: usize,
         heads: &Heads<B::Buffer>,
@@ -254,7 +254,7 @@ impl<B: Backend> Transformer<B> {
         let width = self.config.intermediate_size;
         let gate_up = self.project(x, rows, &layer.gate_up)?;
         let stride = layer.gate_up.outputs;
-        // Without a gate the first and only block is activated.
+        // Without a gate the projection is the up block alone, which is activated.
         let up = self
             .config
             .gated_mlp
@@ -267,8 +267,8 @@ impl<B: Backend> Transformer<B> {
         self.project(&hidden, rows, &layer.down)
     }
 
-    /// The rest of a block after its attention: hidden states `x` to the next ones.
-    fn finish(
+    /// Hidden states after a layer, from those before it and its attention.
+    pub(super) fn finish(
         &self,
         layer: &Layer<B::Buffer>,
         x: B::Buffer,
@@ -296,7 +296,11 @@ impl<B: Backend> Transformer<B> {
     }
 
     /// The log-probability of each target.
-    fn score(&self, targets: &[Target], pass: &Pass<'_, B::Buffer>) -> Result<Vec<f64>, Error> {
+    pub(super) fn score(
+        &self,
+        targets: &[Target],
+        pass: &Pass<'_, B::Buffer>,
+    ) -> Result<Vec<f64>, Error> {
         if targets.is_empty() {
             return Ok(Vec::new());
         }
@@ -308,7 +312,8 @@ impl<B: Backend> Transformer<B> {
             let mut attended = self.with_norm(&x, rows, layer.before_attention.as_ref(), |x| {
                 self.attend(index, &self.heads(index, x, &pass.positions)?, pass)
             })?;
-            // After the last attention nothing but the scored rows is needed.
+            // After the last attention only the scored rows are needed: the rest of the layer and
+            // the LM head skip all others.
             if index + 1 == self.layers.len() && scored.rows.len() < rows {
                 let heads = layer.output.inputs;
                 attended = backend.gather(Columns::all(&attended, rows, heads), &scored.rows)?;
@@ -328,121 +333,15 @@ impl<B: Backend> Transformer<B> {
         };
         Ok(scored.restore(backend.log_prob(Columns::all(&x, rows, width), &op)?))
     }
-
-    /// Keys and values of every block for a sequence that nothing precedes.
-    fn keep(&self, tokens: &[u32]) -> Result<Vec<KeysValues<B::Buffer>>, Error> {
-        let rows = tokens.len();
-        let mut whole = Batch::new();
-        whole.segment(None, tokens)?;
-        let pass = Pass::of(&whole);
-        let all: Vec<usize> = (0..rows).collect();
-        let mut kept = Vec::with_capacity(self.layers.len());
-        let mut x = self.embed(tokens, &pass.positions)?;
-        for (index, layer) in self.layers.iter().enumerate() {
-            let heads = self.with_norm(&x, rows, layer.before_attention.as_ref(), |x| {
-                self.heads(index, x, &pass.positions)
-            })?;
-            kept.push([
-                self.backend.gather(heads.k(), &all)?,
-                self.backend.gather(heads.v(), &all)?,
-            ]);
-            // What the last block makes of it nobody asks for.
-            if index + 1 < self.layers.len() {
-                let attended = self.attend(index, &heads, &pass)?;
-                drop(heads);
-                x = self.finish(layer, x, &attended, rows)?;
-            }
-        }
-        Ok(kept)
-    }
 }
 
-impl<B: Backend> Model for Transformer<B> {
-    fn vocab_size(&self) -> usize {
-        self.config.vocab_size
-    }
-
-    fn context_len(&self) -> usize {
-        self.config.max_position_embeddings
-    }
-
-    fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
-        self.check(batch, 0)?;
-        self.score(batch.targets(), &Pass::of(batch))
-    }
-
-    fn after(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
-        let (len, limit) = (prefix.len(), self.context_len());
-        if len == 0 || len >= limit {
-            return Err(Error::batch(format!(
-                "a prefix of {len} tokens in a context of {limit}"
-            )));
-        }
-        self.check_tokens(prefix.iter().copied())?;
-        Ok(Box::new(After {
-            model: self,
-            past: len,
-            kept: self.keep(prefix)?,
-        }))
-    }
-
-    fn prefix_cost(&self) -> Option<f64> {
-        Some(memory::prefix_cost(&self.backend, &self.config))
-    }
-}
-
-/// A transformer after a prefix.
-struct After<'a, B: Backend> {
-    model: &'a Transformer<B>,
-    /// Length of the prefix.
-    past: usize,
-    kept: Vec<KeysValues<B::Buffer>>,
-}
-
-impl<B: Backend> Model for After<'_, B> {
-    fn vocab_size(&self) -> usize {
-        self.model.vocab_size()
-    }
-
-    fn context_len(&self) -> usize {
-        self.model.context_len() - self.past
-    }
-
-    fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
-        let past = self.past;
-        self.model.check(batch, past)?;
-        // The prefix as a segment before all others, which every root continues.
-        let mut segments = vec![Segment {
-            start: 0,
-            len: past,
-            parent: None,
-            position: 0,
-        }];
-        segments.extend(batch.segments().iter().map(|s| Segment {
-            start: s.start + past,
-            parent: Some(s.parent.map_or(0, |parent| parent + 1)),
-            position: s.position + past,
-            ..*s
-        }));
-        let positions = batch.positions().into_iter().map(|p| p + past as u32);
-        let pass = Pass {
-            tokens: batch.tokens(),
-            positions: positions.collect(),
-            segments: Cow::Owned(segments),
-            past,
-            kept: &self.kept,
-        };
-        self.model.score(batch.targets(), &pass)
-    }
-}
-
-/// Targets ordered by row, over the scored rows only, and the way back to the order asked for.
+/// Targets in the order of their rows, counted among the scored rows only, and the way back.
 struct Scored {
-    /// Rows of the batch that are scored, rising.
+    /// Scored rows of the batch, rising.
     rows: Vec<usize>,
-    /// Targets in terms of `rows`, rising.
+    /// Targets whose rows are indices into `rows`, rising.
     targets: Vec<Target>,
-    /// `targets[i]` was asked for as number `order[i]`.
+    /// `targets[i]` is target `order[i]` of the batch.
     order: Vec<usize>,
 }
 

@@ -32,11 +32,11 @@ pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
         .map(|law| Row {
             label: law.treatment.clone(),
             estimate: law.delta_beta,
-            inner: Some(law.delta_beta_fixed_items),
+            inner: Some(law.alternatives.fixed_items),
             verdict: shown(law),
             note: match is_at_chance(law) {
                 true => said(law).to_owned(),
-                false => format!("{} · {}", said(law), p_phrase(law.holm_p)),
+                false => format!("{} · {}", said(law), p_phrase(law.multiplicity.holm_p)),
             },
             strong: false,
         })
@@ -58,13 +58,14 @@ pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
 /// # Errors
 /// [`PlotError::Nothing`] when the law has no panel.
 pub fn rules(analysis: &Analysis, law: &RelativeLaw) -> Result<String, PlotError> {
-    if law.optimum_panel.len() < 2 {
+    if law.alternatives.rules.len() < 2 {
         return Err(PlotError::Nothing {
             what: "other rules of reading".to_owned(),
         });
     }
     let rows: Vec<Row> = law
-        .optimum_panel
+        .alternatives
+        .rules
         .iter()
         .map(|rule| {
             let mut note = verdict_name(rule.verdict).to_owned();

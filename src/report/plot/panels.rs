@@ -35,7 +35,7 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
     let half = half_range(&laws);
     let x = Span::of(laws.iter().flat_map(|l| {
         let readings = l.readings.iter().map(|r| r.scale.log10());
-        readings.chain(l.band.iter().map(|b| b.scale.log10()))
+        readings.chain(l.band().into_iter().map(|b| b.scale.log10()))
     }))
     .padded(0.04);
     // As wide as tall, up to what fits a page.
@@ -86,7 +86,8 @@ fn half_range(laws: &[&RelativeLaw]) -> f64 {
     };
     let readings = |law: &RelativeLaw| Span::of(law.readings.iter().map(|r| r.log_ratio));
     let with_band = |law: &RelativeLaw| {
-        let band = law.band.iter().flat_map(|b| [b.lower.ln(), b.upper.ln()]);
+        let band = law.band();
+        let band = band.iter().flat_map(|b| [b.lower.ln(), b.upper.ln()]);
         Span::of(law.readings.iter().map(|r| r.log_ratio).chain(band))
     };
     0.55 * longest(&with_band).min(2.0 * longest(&readings))
@@ -103,15 +104,16 @@ fn panel(c: &mut Canvas<'_>, frame: &Frame, law: &RelativeLaw) -> Drawn {
         false => format!("Δβ = {} · {}", signed(law.delta_beta.value), said(law)),
     };
     c.text(&note, (frame.left, frame.top - 20), 20, HPos::Left, false)?;
+    let band = law.band();
     if !at_chance {
-        let lower = law.band.iter().map(|b| (b.scale.log10(), b.lower.ln()));
-        let upper = law.band.iter().map(|b| (b.scale.log10(), b.upper.ln()));
+        let lower = band.iter().map(|b| (b.scale.log10(), b.lower.ln()));
+        let upper = band.iter().map(|b| (b.scale.log10(), b.upper.ln()));
         let mut area: Vec<(f64, f64)> = lower.chain(upper.rev()).collect();
         area.retain(|p| p.1.is_finite());
         c.area(&frame.clipped(&area), colour, 0.25)?;
     }
     frame.parity(c)?;
-    if let [first, .., last] = law.band.as_slice()
+    if let [first, .., last] = band.as_slice()
         && !at_chance
     {
         let ends = [first, last].map(|b| (b.scale.log10(), b.ratio.ln()));

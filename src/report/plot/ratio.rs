@@ -31,7 +31,8 @@ pub fn ratio(analysis: &Analysis, law: &RelativeLaw) -> Result<String, PlotError
     );
     let notes = notes(law);
     let top = header_height(notes.len());
-    let band = law.band.iter().map(|b| b.scale.log10());
+    let band = law.band();
+    let band = band.iter().map(|b| b.scale.log10());
     let scales = law.readings.iter().map(|r| r.scale.log10()).chain(band);
     let frame = Frame {
         left: 170,
@@ -73,7 +74,7 @@ fn notes(law: &RelativeLaw) -> Vec<String> {
             number(law.gamma.value),
             power_of_ten(law.reference_flops.log10()),
             p_phrase(d.p_value),
-            p_phrase(law.holm_p),
+            p_phrase(law.multiplicity.holm_p),
             law.readings.len(),
         ),
     ];
@@ -86,7 +87,8 @@ fn notes(law: &RelativeLaw) -> Vec<String> {
 
 /// Range of `ln G`.
 fn range(law: &RelativeLaw) -> Span {
-    let band = law.band.iter();
+    let band = law.band();
+    let band = band.iter();
     let pointwise = band.clone().flat_map(|b| [b.lower.ln(), b.upper.ln()]);
     let inner = Span::of(law.readings.iter().map(|r| r.log_ratio).chain(pointwise));
     let outer = Span::of(band.flat_map(|b| [b.simultaneous_lower.ln(), b.simultaneous_upper.ln()]));
@@ -107,9 +109,9 @@ fn range(law: &RelativeLaw) -> Span {
 
 /// Band, parity, law and readings, in this order from the back.
 fn curves(c: &mut Canvas<'_>, frame: &Frame, law: &RelativeLaw) -> Drawn {
+    let band = law.band();
     let edge = |f: &dyn Fn(&BandPoint) -> f64| -> Vec<(f64, f64)> {
-        law.band
-            .iter()
+        band.iter()
             .map(|b| (b.scale.log10(), f(b).ln()))
             .filter(|p| p.1.is_finite())
             .collect()

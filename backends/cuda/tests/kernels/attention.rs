@@ -1,0 +1,195 @@
+//! Attention over chains and forests.
+
+use relscale::backend::{Attention, Backend, Columns, Role, Segment};
+use relscale::conformance::UNIT_ROUNDOFF_F32;
+use relscale::conformance::inputs::forest;
+use relscale_cuda::Precision;
+
+use crate::common::on_device;
+use crate::trial::{PRECISIONS, Trial, gamma, in_every_precision};
+
+/// One attention call against the oracle, with queries for the rows from `past` on.
+///
+/// Loss, for a query that sees n keys in heads of d elements: a score is off by
+/// δ = γ_{d+6}·scale·Σ|q||k|, plus γ₈·c under a cap c; a weight by a factor within 1 ± η with
+/// η = e^{2δ + 4u·range} − 1, and by r for being stored; the sums by γ_{4n+16}. In all
+/// (r + η + γ_{4n+16})·Σp|v|, and for `f16` 2⁻²⁵ per weight below 2⁻¹⁴.
+fn attention_from(t: &mut Trial, past: usize, op: &Attention<'_>, offset: usize, size: f32) {
+    let rows = op.segments.iter().map(|s| s.len).sum();
+    let (q_width, kv_width) = (op.heads * op.head_dim, op.kv_heads * op.head_dim);
+    // Rows of a multiple of 16 bytes, so that only the offset decides about alignment.
+    let cols = (offset + q_width + 2 * kv_width).next_multiple_of(8);
+    let x = t.matrix(rows, cols, size, Role::Dense);
+    let asked: Vec<f32> = x.host[past * cols..].iter().map(|&x| x as f32).collect();
+    let asked = t.given(&asked, rows - past, cols, Role::Dense);
+    let blocks = [
+        asked.block(offset, q_width),
+        x.block(offset + q_width, kv_width),
+        x.block(offset + q_width + kv_width, kv_width),
+    ];
+    let [q, k, v] = blocks;
+    let got = t.cuda.attention(q.0, k.0, v.0, op).unwrap();
+    let want = t.oracle.attention(q.1, k.1, v.1, op).unwrap();
+    let sizes = x.abs();
+    let v_abs = Columns {
+        buffer: &sizes,
+        ..v.1
+    };
+    let weighted = t.oracle.attention(q.1, k.1, v_abs, op).unwrap();
+    let s = f64::from(size);
+    // Stands for the largest score and for the spread of scores: d products of numbers uniform in
+    // ±s, whose mean square is s²/3.
+    let products = op.head_dim as f64 * s * s / 3.0 * op.scale;
+    let delta = gamma(op.head_dim + 6) * products + op.soft_cap.map_or(0.0, |c| gamma(8) * c);
+    let eta = (2.0 * delta + 8.0 * UNIT_ROUNDOFF_F32 * products).exp_m1();
+    let r = t.rounding();
+    let tiny = match t.precision {
+        Precision::F16 => 2f64.powi(-25) * rows as f64 * s,
+        _ => 0.0,
+    };
+    let loss = 1.01 * (r + eta + gamma(4 * rows + 16));
+    let what = format!(
+        "attention of {rows} rows from row {past} on, {}/{} heads of {}, window {:?}, cap {:?}",
+        op.heads, op.kv_heads, op.head_dim, op.window, op.soft_cap
+    );
+    t.close(&what, &got, &want, |i| {
+        loss * weighted[i] + 1.01 * r * want[i].abs() + tiny
+    });
+}
+
+/// [`attention_from`] the first row on.
+fn attention(t: &mut Trial, op: &Attention<'_>, offset: usize, size: f32) {
+    attention_from(t, 0, op, offset, size);
+}
+
+/// A call with the usual scale, 1/√d.
+fn plain(segments: &[Segment], heads: usize, kv_heads: usize, dim: usize) -> Attention<'_> {
+    Attention {
+        segments,
+        heads,
+        kv_heads,
+        head_dim: dim,
+        scale: 1.0 / (dim as f64).sqrt(),
+        window: None,
+        soft_cap: None,
+    }
+}
+
+#[test]
+fn attention_of_chains() {
+    in_every_precision("chains", 7, |t| {
+        for len in [1, 15, 16, 17, 63, 64, 65, 77, 129] {
+            let segments = forest(&[(None, len)]);
+            attention(t, &plain(&segments, 2, 1, 64), 8, 2.0);
+        }
+    });
+}
+
+#[test]
+fn attention_of_heads() {
+    in_every_precision("heads", 8, |t| {
+        let segments = forest(&[(None, 70)]);
+        for (heads, kv_heads, dim) in [
+            (4, 2, 96),
+            (2, 2, 128),
+            (3, 1, 128),
+            (2, 1, 256),
+            (3, 3, 33),
+            (2, 1, 6),
+        ] {
+            attention(t, &plain(&segments, heads, kv_heads, dim), 0, 2.0);
+        }
+        // Not aligned to 16 bytes, which only the plain kernel can read.
+        attention(t, &plain(&segments, 2, 1, 64), 3, 2.0);
+    });
+}
+
+#[test]
+fn attention_of_forests() {
+    in_every_precision("forests", 9, |t| {
+        for shape in [
+            &[(None, 5), (None, 1), (None, 17)][..],
+            &[
+                (None, 63),
+                (Some(0), 1),
+                (Some(0), 2),
+                (Some(2), 65),
+                (Some(1), 3),
+            ],
+            &[
+                (None, 20),
+                (Some(0), 20),
+                (Some(1), 20),
+                (Some(2), 20),
+                (Some(1), 50),
+                (Some(0), 1),
+            ],
+        ] {
+            let segments = forest(shape);
+            attention(t, &plain(&segments, 2, 1, 64), 0, 2.0);
+        }
+    });
+}
+
+#[test]
+fn attention_after_a_prefix() {
+    in_every_precision("prefix", 12, |t| {
+        let segments = forest(&[(None, 67), (Some(0), 70), (Some(0), 3), (Some(1), 2)]);
+        for (past, window, dim) in [
+            (67, None, 64),
+            (67, Some(20), 64),
+            (100, None, 64),
+            (137, None, 96),
+            (141, None, 128),
+            (67, None, 6),
+        ] {
+            let op = Attention {
+                window,
+                ..plain(&segments, 2, 1, dim)
+            };
+            attention_from(t, past, &op, 0, 2.0);
+        }
+    });
+}
+
+#[test]
+fn attention_in_windows_and_under_caps() {
+    in_every_precision("options", 10, |t| {
+        let segments = forest(&[(None, 60), (Some(0), 75), (Some(0), 3)]);
+        for (window, soft_cap, size) in [
+            (Some(1), None, 2.0),
+            (Some(64), None, 2.0),
+            (Some(70), Some(1.5), 3.0),
+            (None, Some(30.0), 6.0),
+        ] {
+            let op = Attention {
+                window,
+                soft_cap,
+                ..plain(&segments, 1, 1, 64)
+            };
+            attention(t, &op, 0, size);
+        }
+    });
+}
+
+/// The result of a query does not depend, to the bit, on how its prefix is cut into segments.
+#[test]
+fn sharing_a_prefix_changes_no_bit_of_attention() {
+    on_device(|| {
+        for precision in PRECISIONS {
+            let mut t = Trial::new(precision, 12);
+            let rows = 90;
+            let x = t.matrix(rows, 3 * 64, 2.0, Role::Dense);
+            let run = |segments: &[Segment]| {
+                let op = plain(segments, 1, 1, 64);
+                let [q, k, v] = [0, 64, 128].map(|at| x.block(at, 64).0);
+                let out = t.cuda.attention(q, k, v, &op).unwrap();
+                t.cuda.read(&out).unwrap()
+            };
+            let whole = run(&forest(&[(None, rows)]));
+            let cut = run(&forest(&[(None, 13), (Some(0), 52), (Some(1), 25)]));
+            assert!(whole.iter().all(|x| x.is_finite()));
+            assert_eq!(whole, cut, "{precision:?}");
+        }
+    });
+}

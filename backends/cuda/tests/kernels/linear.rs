@@ -1,0 +1,107 @@
+//! Products with a weight.
+
+use relscale::backend::{Backend, Columns, Linear, Role, Tensor, Values};
+use relscale_cuda::{Buffer, Cuda, Precision};
+
+use crate::common::{device, on_device};
+use crate::trial::{Both, Trial, gamma, in_every_precision};
+
+fn run<B: Backend>(
+    backend: &B,
+    x: Columns<'_, B::Buffer>,
+    weight: &B::Buffer,
+    bias: Option<&B::Buffer>,
+    outputs: usize,
+) -> B::Buffer {
+    let op = Linear {
+        weight,
+        bias,
+        inputs: x.width,
+        outputs,
+    };
+    backend.linear(x, &op).unwrap()
+}
+
+/// Loss: γ_n·Σ|x||w| for n inputs. With a bias the product is stored before the bias is added, and
+/// rounded once more.
+#[test]
+fn linear() {
+    in_every_precision("linear", 3, |t| {
+        for (rows, inputs, outputs) in [(1, 8, 8), (17, 63, 65), (3, 64, 24), (65, 16, 9)] {
+            for biased in [false, true] {
+                linear_of(t, (rows, inputs, outputs), biased);
+            }
+        }
+    });
+}
+
+fn linear_of(t: &mut Trial, (rows, inputs, outputs): (usize, usize, usize), biased: bool) {
+    let x = t.matrix(rows, inputs + 3, 1.0, Role::Dense);
+    let weight = t.matrix(outputs, inputs, 1.0, Role::Matrix);
+    let bias = t.matrix(1, outputs, 1.0, Role::Dense);
+    let (on_cuda, on_host) = x.block(2, inputs);
+    let b = biased.then_some(&bias.cuda);
+    let got = run(&t.cuda, on_cuda, &weight.cuda, b, outputs);
+    let b = biased.then_some(&bias.host);
+    let want = run(&t.oracle, on_host, &weight.host, b, outputs);
+    let product = run(&t.oracle, on_host, &weight.host, None, outputs);
+    let x_abs = x.abs();
+    let magnitudes = Columns {
+        buffer: &x_abs,
+        ..on_host
+    };
+    let size = run(&t.oracle, magnitudes, &weight.abs(), None, outputs);
+    let r = t.rounding();
+    let what = format!("linear {rows} × {inputs} → {outputs}");
+    t.close(&what, &got, &want, |i| {
+        let first = if biased {
+            1.01 * r * product[i].abs()
+        } else {
+            0.0
+        };
+        r * want[i].abs() + first + 1.01 * gamma(inputs + 2) * (size[i] + 1.0)
+    });
+}
+
+/// The values that `from` holds, on another device.
+fn copy(from: &Cuda, to: &Cuda, matrix: &Both, role: Role) -> Buffer {
+    to.upload(&Tensor {
+        values: Values::F32(&from.read(&matrix.cuda).unwrap()),
+        rows: matrix.rows,
+        cols: matrix.cols,
+        role,
+    })
+    .unwrap()
+}
+
+/// TF32 rounds the operands of a product to 11 significant bits and sums in `f32`. It must differ
+/// from `f32`, or the setting would have no effect.
+#[test]
+fn tf32() {
+    on_device(|| {
+        let mut t = Trial::new(Precision::Tf32, 14);
+        let (rows, inputs, outputs) = (5, 40, 12);
+        let x = t.matrix(rows, inputs, 1.0, Role::Dense);
+        let weight = t.matrix(outputs, inputs, 1.0, Role::Matrix);
+        let (on_cuda, on_host) = x.all();
+        let want = run(&t.oracle, on_host, &weight.host, None, outputs);
+        let x_abs = x.abs();
+        let magnitudes = Columns::all(&x_abs, rows, inputs);
+        let size = run(&t.oracle, magnitudes, &weight.abs(), None, outputs);
+        let got = run(&t.cuda, on_cuda, &weight.cuda, None, outputs);
+        // At worst both operands are truncated, as some hardware does.
+        let loss = 2.01 * 2f64.powi(-10) + gamma(inputs + 2);
+        t.close("TF32", &got, &want, |i| loss * size[i]);
+        let exact = device(Precision::F32);
+        let y = copy(&t.cuda, &exact, &x, Role::Dense);
+        let weight = copy(&t.cuda, &exact, &weight, Role::Matrix);
+        let f32 = run(
+            &exact,
+            Columns::all(&y, rows, inputs),
+            &weight,
+            None,
+            outputs,
+        );
+        assert_ne!(t.cuda.read(&got).unwrap(), exact.read(&f32).unwrap());
+    });
+}

@@ -1,0 +1,157 @@
+//! Checks of operands that every backend needs, and the error they return.
+
+use std::fmt;
+
+use super::{Attention, Columns, Segment, Target};
+
+/// Operands or parameters of a kernel that do not fit each other.
+///
+/// A backend returns it as the source of [`Error::Backend`](crate::Error::Backend), which tells a
+/// call that no backend can compute from a failure of the device.
+///
+/// # Examples
+/// ```
+/// use relscale::Error;
+/// use relscale::backend::{Segment, ShapeError, check_segments};
+///
+/// let segment = Segment { start: 0, len: 3, parent: None, position: 0 };
+/// let misfit = check_segments(&[segment], 4).unwrap_err();
+/// assert_eq!(misfit.to_string(), "segments cover 3 of 4 rows");
+///
+/// let Error::Backend { source, .. } = Error::backend("mine", misfit) else { unreachable!() };
+/// assert!(source.is::<ShapeError>());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShapeError {
+    message: String,
+}
+
+impl ShapeError {
+    /// An error that says which operand does not fit and what was expected.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ShapeError {}
+
+/// Checks that the operand `what` has `expected` elements.
+///
+/// # Errors
+/// Another number of elements.
+pub fn check_len(what: &str, len: usize, expected: usize) -> Result<(), ShapeError> {
+    if len == expected {
+        Ok(())
+    } else {
+        let message = format!("{what} has {len} elements, expected {expected}");
+        Err(ShapeError::new(message))
+    }
+}
+
+/// Checks the rules of [`Segment`] for a batch of `rows` rows.
+///
+/// # Errors
+/// The first segment that breaks a rule, or segments that do not cover the rows.
+pub fn check_segments(segments: &[Segment], rows: usize) -> Result<(), ShapeError> {
+    let mut next = 0usize;
+    for (index, segment) in segments.iter().enumerate() {
+        let position = match segment.parent {
+            None => 0,
+            Some(parent) if parent < index => segments[parent].position + segments[parent].len,
+            Some(parent) => {
+                let message = format!("segment {index} precedes its parent {parent}");
+                return Err(ShapeError::new(message));
+            }
+        };
+        if segment.start != next || segment.len == 0 || segment.position != position {
+            return Err(ShapeError::new(format!(
+                "segment {index} is {segment:?}, expected start {next} and position {position}"
+            )));
+        }
+        next = next
+            .checked_add(segment.len)
+            .ok_or_else(|| ShapeError::new(format!("segment {index} is longer than memory")))?;
+    }
+    if next == rows {
+        Ok(())
+    } else {
+        let message = format!("segments cover {next} of {rows} rows");
+        Err(ShapeError::new(message))
+    }
+}
+
+/// Checks an attention call, except for the lengths of the buffers ([`Columns::check`]).
+///
+/// # Errors
+/// Segments that break the rules of [`Segment`], heads that do not divide the blocks, a window of
+/// no positions.
+pub fn check_attention<B>(
+    q: &Columns<'_, B>,
+    k: &Columns<'_, B>,
+    v: &Columns<'_, B>,
+    op: &Attention<'_>,
+) -> Result<(), ShapeError> {
+    check_segments(op.segments, k.rows)?;
+    let width = |heads: usize| heads.checked_mul(op.head_dim);
+    if op.heads == 0
+        || op.kv_heads == 0
+        || op.head_dim == 0
+        || !op.heads.is_multiple_of(op.kv_heads)
+    {
+        let (heads, kv, dim) = (op.heads, op.kv_heads, op.head_dim);
+        return Err(ShapeError::new(format!(
+            "{heads} heads over {kv} key heads of {dim} elements"
+        )));
+    }
+    if k.rows != v.rows
+        || k.rows < q.rows
+        || width(op.heads) != Some(q.width)
+        || width(op.kv_heads) != Some(k.width)
+        || k.width != v.width
+    {
+        return Err(ShapeError::new(format!(
+            "queries {} × {}, keys {} × {} and values {} × {} do not fit {} heads over {} of {}",
+            q.rows, q.width, k.rows, k.width, v.rows, v.width, op.heads, op.kv_heads, op.head_dim
+        )));
+    }
+    if op.window == Some(0) {
+        return Err(ShapeError::new("a window of 0 positions sees nothing"));
+    }
+    Ok(())
+}
+
+/// Checks targets against the number of rows and the size of the vocabulary.
+///
+/// # Errors
+/// The first target outside either, or a row below that of the target before.
+pub fn check_targets(targets: &[Target], rows: usize, vocab: usize) -> Result<(), ShapeError> {
+    let mut last = 0;
+    for target in targets {
+        if target.row >= rows || target.row < last {
+            return Err(ShapeError::new(format!(
+                "target row {} of {rows} rows after row {last}",
+                target.row
+            )));
+        }
+        if target.token as usize >= vocab {
+            return Err(outside_vocabulary(target.token, vocab));
+        }
+        last = target.row;
+    }
+    Ok(())
+}
+
+/// The error about a token that the vocabulary does not have.
+pub(super) fn outside_vocabulary(token: u32, vocab: usize) -> ShapeError {
+    ShapeError::new(format!(
+        "token {token} is outside the vocabulary of {vocab}"
+    ))
+}

@@ -1,0 +1,91 @@
+//! Files as a stranger may have left them: too large, not regular, pointers or pickles.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use super::{INDEX, SINGLE, gguf};
+use crate::error::Error;
+
+/// Length of a regular file. Others are refused: opening a pipe would wait for a writer.
+pub(crate) fn file_size(path: &Path) -> Result<u64, Error> {
+    let metadata = fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    if metadata.is_file() {
+        Ok(metadata.len())
+    } else {
+        Err(Error::format(path, "is not a regular file"))
+    }
+}
+
+/// The text of a regular file of at most `limit` bytes, even if it grows while it is read.
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Error> {
+    let io = |e| Error::io(path, e);
+    let size = file_size(path)?;
+    let mut text = String::new();
+    if size <= limit {
+        let file = File::open(path).map_err(io)?;
+        file.take(limit + 1).read_to_string(&mut text).map_err(io)?;
+    }
+    let size = size.max(text.len() as u64);
+    if size > limit {
+        let message = format!("{size} bytes are no plausible {}", name_of(path));
+        return Err(Error::format(path, message));
+    }
+    refuse_lfs_pointer(path, text.as_bytes())?;
+    Ok(text)
+}
+
+/// Refuses the pointer that a clone without Git LFS has in place of a large file.
+///
+/// No file that is read here begins like one: as the length of a safetensors header, these bytes are
+/// above the limit.
+pub(super) fn refuse_lfs_pointer(path: &Path, start: &[u8]) -> Result<(), Error> {
+    if start.starts_with(b"vers") {
+        let message = "is a Git LFS pointer, not the file itself; `git lfs pull` fetches it";
+        return Err(Error::format(path, message));
+    }
+    Ok(())
+}
+
+/// The name of a file, for messages.
+fn name_of(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+}
+
+/// Refuses a PyTorch pickle, or a folder with nothing else to read, and says how to convert it.
+pub(super) fn refuse_pickle(path: &Path) -> Result<(), Error> {
+    let Some(folder) = folder_of_pickle(path)? else {
+        return Ok(());
+    };
+    let message = format!(
+        "holds a PyTorch pickle, which can run code and is not read; convert it with \
+         python -c \"from transformers import AutoModelForCausalLM as M; \
+         M.from_pretrained('{0}').save_pretrained('{0}')\"",
+        folder.display()
+    );
+    Err(Error::format(path, message))
+}
+
+/// The folder of the pickle that `path` is, or `path` itself if it is a folder with pickles and
+/// nothing that can be read.
+fn folder_of_pickle(path: &Path) -> Result<Option<&Path>, Error> {
+    let pickle = |file: &Path| {
+        let extension = file.extension().and_then(|e| e.to_str());
+        matches!(extension, Some("bin" | "pt" | "pth" | "ckpt"))
+    };
+    if path.is_file() {
+        // A bare file name has the parent "".
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        return Ok(pickle(path).then(|| parent.unwrap_or(Path::new("."))));
+    }
+    if path.join(SINGLE).exists() || path.join(INDEX).exists() || !path.is_dir() {
+        return Ok(None);
+    }
+    let entries = fs::read_dir(path).map_err(|e| Error::io(path, e))?;
+    let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let any = path.join("pytorch_model.bin.index.json").exists() || files.any(|f| pickle(&f));
+    // A GGUF file beside the pickle can be read.
+    Ok((any && gguf::find(path)?.is_none()).then_some(path))
+}

@@ -1,0 +1,136 @@
+//! Checkpoint folders: one safetensors file, or several with an index.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::Deserialize;
+
+use super::blocks::Storage;
+use super::entries::Entries;
+use super::files::{file_size, read_text, refuse_lfs_pointer};
+use super::{Entry, INDEX, Weights};
+use crate::error::Error;
+
+/// Largest accepted shard index: a hundred bytes per tensor, and no model has a million tensors.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
+/// Largest accepted header, as in the safetensors crate.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// The index of a checkpoint in several files.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with `weight_map`")]
+struct Index {
+    weight_map: Entries<String>,
+}
+
+impl Weights {
+    /// Opens the files that an index names.
+    pub(super) fn open_shards(&mut self, index: &Path) -> Result<(), Error> {
+        let text = read_text(index, MAX_INDEX_BYTES)?;
+        let Index { weight_map } =
+            serde_json::from_str(&text).map_err(|e| Error::format(index, e))?;
+        let mut shards = BTreeMap::new();
+        for (tensor, file) in weight_map.0 {
+            // A name with a folder in it could leave the checkpoint.
+            if Path::new(&file).file_name() != Some(file.as_ref()) {
+                return Err(Error::format(
+                    index,
+                    format!("`weight_map.{tensor}` names `{file}`, which is not in the folder"),
+                ));
+            }
+            shards.entry(file).or_insert_with(Vec::new).push(tensor);
+        }
+        for (file, tensors) in shards {
+            let number = self.files.len();
+            self.open_file(&file)?;
+            for tensor in tensors {
+                if self.entries.get(&tensor).is_none_or(|e| e.file != number) {
+                    return Err(Error::Tensor {
+                        path: self.dir.join(&file),
+                        tensor,
+                        message: format!("{INDEX} says it is in this file, but it is not"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the file `name` of the folder.
+    pub(super) fn open_file(&mut self, name: &str) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        // Before the file is opened: a pipe would wait for a writer.
+        let size = file_size(&path)?;
+        let mut file = File::open(&path).map_err(|e| Error::io(&path, e))?;
+        let (metadata, data_start) = header(&path, &mut file, size)?;
+        let number = self.files.len();
+        for (tensor, info) in metadata.tensors() {
+            let (start, end) = info.data_offsets;
+            let entry = Entry {
+                file: number,
+                storage: match info.dtype {
+                    Dtype::F32 => Storage::F32,
+                    Dtype::F16 => Storage::F16,
+                    Dtype::BF16 => Storage::Bf16,
+                    other => Storage::Other(other),
+                },
+                shape: info.shape.clone(),
+                offset: data_start + start as u64,
+                bytes: end - start,
+            };
+            if let Some(before) = self.entries.insert(tensor.clone(), entry) {
+                let other = self.files[before.file].0.display().to_string();
+                return Err(Error::Tensor {
+                    path,
+                    tensor,
+                    message: format!("also in {other}"),
+                });
+            }
+        }
+        self.files.push((path, file));
+        Ok(())
+    }
+}
+
+/// Reads the header of a safetensors file of `size` bytes; returns it and the offset of the data.
+fn header(path: &Path, file: &mut File, size: u64) -> Result<(Metadata, u64), Error> {
+    let io = |e| Error::io(path, e);
+    if size < 8 {
+        let message = format!("{size} bytes hold no safetensors header");
+        return Err(Error::format(path, message));
+    }
+    let mut prefix = [0u8; 8];
+    file.read_exact(&mut prefix).map_err(io)?;
+    refuse_lfs_pointer(path, &prefix)?;
+    let header_len = u64::from_le_bytes(prefix);
+    // Checked against the file before anything of that length is allocated.
+    let Some(data_start) = header_len.checked_add(8).filter(|end| *end <= size) else {
+        let message = format!("header of {header_len} bytes in a file of {size}");
+        return Err(Error::format(path, message));
+    };
+    if header_len > MAX_HEADER_BYTES {
+        let message = format!("a header of {header_len} bytes");
+        return Err(Error::format(path, message));
+    }
+    let mut header = vec![0u8; header_len as usize];
+    file.read_exact(&mut header).map_err(io)?;
+    let malformed =
+        |e: &dyn std::fmt::Display| Error::format(path, format!("safetensors header: {e}"));
+    let Entries::<TensorInfo>(mut tensors) =
+        serde_json::from_slice(&header).map_err(|e| malformed(&e))?;
+    drop(header);
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    // Checks shapes, and that the tensors follow each other without holes.
+    let metadata = Metadata::new(None, tensors).map_err(|e| malformed(&e))?;
+    let (held, said) = (size - data_start, metadata.data_len() as u64);
+    if said != held {
+        // Bytes that no tensor owns are as suspicious as missing ones; the safetensors library
+        // refuses both.
+        let message = format!("{held} bytes of tensors are there, the header says {said}");
+        return Err(Error::format(path, message));
+    }
+    Ok((metadata, data_start))
+}

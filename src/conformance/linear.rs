@@ -1,0 +1,120 @@
+//! Products with a weight.
+
+use super::bounds::{close, oracle, scaled};
+use super::inputs::{Block, SplitMix64, bias, to_f64, upload};
+use super::kit::{Failure, Kit};
+use super::log_prob::Head;
+use crate::backend::{Backend, HostTensor, Linear, Role, Target};
+use crate::error::Error;
+
+/// One product x·Wᵀ + b.
+#[derive(Clone)]
+pub(super) struct Product {
+    pub(super) x: Block,
+    pub(super) weight: HostTensor,
+    pub(super) bias: Option<Vec<f32>>,
+    pub(super) outputs: usize,
+}
+
+impl Product {
+    pub(super) fn run<B: Backend>(&self, backend: &B) -> Result<B::Buffer, Error> {
+        let (inputs, outputs) = (self.x.width, self.outputs);
+        let x = self.x.upload(backend)?;
+        let weight = upload(backend, &self.weight, outputs, inputs, Role::Matrix)?;
+        let bias = bias(backend, self.bias.as_ref())?;
+        let op = Linear {
+            weight: &weight,
+            bias: bias.as_ref(),
+            inputs,
+            outputs,
+        };
+        backend.linear(self.x.columns(&x), &op)
+    }
+
+    /// Σ|x||w| + |b| of every result.
+    pub(super) fn magnitudes(&self) -> Result<Vec<f64>, Error> {
+        let abs = |values: &[f32]| values.iter().map(|v| v.abs()).collect();
+        let magnitudes = Self {
+            x: self.x.map(f32::abs),
+            weight: HostTensor::F32(abs(&self.weight.values().to_f32())),
+            bias: self.bias.as_deref().map(abs),
+            outputs: self.outputs,
+        };
+        magnitudes.run(&oracle())
+    }
+
+    /// The same product for one row.
+    pub(super) fn only(&self, row: usize) -> Self {
+        Self {
+            x: self.x.pick(&[row]),
+            ..self.clone()
+        }
+    }
+}
+
+impl<B: Backend> Kit<B> {
+    /// Products with a weight, with and without bias.
+    ///
+    /// Bound: γ_{n+3}·(Σ|x||w| + |b|), for n products in any order, one bias, and two operands
+    /// rounded to the backend's precision.
+    pub fn linear(&self) -> Result<(), Failure> {
+        let (backend, mut random) = (self.backend(), SplitMix64::new(3));
+        // (rows, inputs, outputs): one row, one output, edges of tiles, and more rows or inputs
+        // than a block of any backend in the tree.
+        let shapes = [
+            (1, 1, 1),
+            (2, 7, 15),
+            (7, 15, 17),
+            (16, 16, 16),
+            (17, 63, 65),
+            (65, 64, 33),
+            (5, 257, 31),
+            (13, 600, 100),
+            (400, 9, 18),
+            (6, 33, 1),
+            (1, 65, 200),
+        ];
+        for (case, (rows, inputs, outputs)) in shapes.into_iter().enumerate() {
+            for biased in [false, true] {
+                let margins = (case % 3, case % 2);
+                let product = Product {
+                    x: Block::new(&random.awkward(rows * inputs), rows, margins),
+                    weight: random.weight(outputs, inputs, case),
+                    bias: biased.then(|| random.awkward(outputs)),
+                    outputs,
+                };
+                let got = backend.read(&product.run(&backend)?)?;
+                let want = product.run(&oracle())?;
+                let bound = scaled(&product.magnitudes()?, self.gamma(inputs + 3));
+                let what = format!("linear {rows} × {inputs} → {outputs}, bias {biased}");
+                close(what, &got, &want, &bound)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A row of a product or of the LM head does not depend on the rows beside it.
+    pub fn rows_alone(&self) -> Result<(), Failure> {
+        let (backend, mut random) = (self.backend(), SplitMix64::new(10));
+        for (rows, inputs, outputs) in [(29, 33, 70), (7, 300, 17), (401, 5, 40)] {
+            let head = Head::new(&mut random, (rows, inputs, outputs), 0, true, None);
+            let product = Product {
+                bias: None,
+                ..head.product.clone()
+            };
+            let together = to_f64(&backend.read(&product.run(&backend)?)?);
+            let token = random.below(outputs) as u32;
+            let targets: Vec<Target> = (0..rows).map(|row| Target { row, token }).collect();
+            let scored = head.run(&backend, &targets)?;
+            // A step of 6 visits different places within tiles of 4, 8 and 16 rows.
+            for (row, &scored) in scored.iter().enumerate().step_by(6) {
+                let alone = to_f64(&backend.read(&product.only(row).run(&backend)?)?);
+                let among = &together[row * outputs..(row + 1) * outputs];
+                self.same(format!("linear, row {row}"), among, &alone)?;
+                let alone = head.only(row).run(&backend, &[Target { row: 0, token }])?;
+                self.same(format!("log_prob, row {row}"), &[scored], &alone)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,308 @@
+//! From a ladder to an analysis, step by step.
+
+use std::collections::BTreeMap;
+
+use crate::ladder::Ladder;
+
+use super::absolute_law::absolute_law;
+use super::comparison::Comparison;
+use super::contrast::{FittedContrast, fit_readout};
+use super::corpus::Corpus;
+use super::corpus_report::corpus_report;
+use super::error::FitError;
+use super::error_rates::{self, Rates};
+use super::families::decide_laws;
+use super::flags::flag_ranges;
+use super::joint;
+use super::options::Options;
+use super::question::{Question, members};
+use super::relative_law::relative_law;
+use super::result::{
+    AbsoluteLaw, Analysis, ContrastLaw, CorpusReport, CovariateSlope, Heterogeneity, Refused,
+    RelativeLaw, SCHEMA,
+};
+use super::simultaneous::Family;
+use super::stats::meta::moderate_variances;
+use super::view::CorpusView;
+
+/// Measures how the gap between the baseline and every treatment evolves along a ladder.
+///
+/// One entry of [`Analysis::laws`] per corpus and treatment. Comparisons that cannot be analysed stand
+/// in [`Analysis::refused`] with the reason; if none can, the first reason is the error.
+///
+/// **Assumptions**: the readings scatter about a power law of the ratio independently from scale to
+/// scale; clusters of items are exchangeable within a distribution. The diagnostics of every entry
+/// look for departures from both.
+///
+/// **Reproducibility**: the same ladder and options give the same bits.
+///
+/// # Errors
+///
+/// Options outside their domain, names that the ladder does not have, or no corpus that can be read.
+///
+/// # Examples
+///
+/// ```
+/// use relscale::fit::{self, Options, Verdict};
+/// use relscale::ladder::{Ladder, Run, Scale};
+///
+/// let mut builder = Ladder::builder();
+/// for (i, wobble) in [1e-4, -2e-4, 1e-4, 1e-4, -1e-4].into_iter().enumerate() {
+///     let flops = 1e18 * 10f64.powi(i as i32);
+///     let id = format!("run-{i}");
+///     builder.run(Run::new(&id, Scale { params: flops.sqrt() / 10.0, tokens: flops.sqrt(), flops }).corpus("web"))?;
+///     builder.score(&id, "usa", "", 3.0 * flops.powf(-0.05), 1.0)?;
+///     builder.score(&id, "nigeria", "", 4.0 * flops.powf(-0.045 + wobble / 100.0), 1.0)?;
+/// }
+/// let analysis = fit::analyze(&builder.build()?, &Options::new("usa"))?;
+/// let law = &analysis.laws[0];
+/// assert!((law.delta_beta.value - 0.005).abs() < 1e-4);
+/// assert_eq!(law.verdict, Verdict::Widens);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError> {
+    let question = Question::new(ladder, options)?;
+    let mut found = Findings::default();
+    let corpora = detect_designs(&question, &mut found);
+    let mut widest = Vec::new();
+    for corpus in &corpora {
+        fit_error_rates(corpus, &question, &mut found);
+        let views = read_and_relate(corpus, &question, &mut found);
+        let Some(view) = views.into_iter().max_by_key(|v| v.members.len()) else {
+            continue;
+        };
+        describe_distributions(&view, &question, &mut found);
+        contrast_distributions(&view, &question, &mut found)?;
+        widest.push(view);
+    }
+    found.check_any()?;
+    contrast_corpora(&widest, &question, &mut found)?;
+    flag_ranges(&mut found.laws, &found.absolute_laws, options);
+    let max_t = decide_laws(&mut found.laws, &found.family, options)?;
+    found.rates.decide(options)?;
+    Ok(Analysis {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").into(),
+        ladder: ladder.name().into(),
+        flop_convention: ladder.flop_convention(),
+        options: options.clone(),
+        laws: found.laws,
+        absolute_laws: found.absolute_laws,
+        corpora: found.corpora,
+        centred: found.centred,
+        cross_corpus: found.cross_corpus,
+        heterogeneity: found.heterogeneity,
+        covariate: found.covariate,
+        max_t,
+        counts: found.rates.laws,
+        rates: found.rates.rates,
+        refused: found.refused,
+    })
+}
+
+/// Results as the steps find them.
+#[derive(Debug, Default)]
+struct Findings {
+    laws: Vec<RelativeLaw>,
+    absolute_laws: Vec<AbsoluteLaw>,
+    corpora: Vec<CorpusReport>,
+    centred: Vec<ContrastLaw>,
+    cross_corpus: Vec<ContrastLaw>,
+    heterogeneity: Vec<Heterogeneity>,
+    covariate: Vec<CovariateSlope>,
+    rates: Rates,
+    /// The errors that the laws have in common, if the options ask for intervals by the largest |t|.
+    family: Family,
+    refused: Vec<Refused>,
+    /// Reason of the first refusal.
+    first_error: Option<FitError>,
+}
+
+impl Findings {
+    fn refuse(&mut self, corpus: &str, distribution: Option<&str>, error: FitError) {
+        self.refused.push(Refused {
+            corpus: corpus.into(),
+            distribution: distribution.map(str::to_owned),
+            budget: None,
+            reason: error.to_string(),
+        });
+        self.first_error.get_or_insert(error);
+    }
+
+    /// Fails with the first reason if no law was found.
+    fn check_any(&mut self) -> Result<(), FitError> {
+        if !self.laws.is_empty() || !self.rates.laws.is_empty() {
+            return Ok(());
+        }
+        Err(self.first_error.take().unwrap_or(FitError::TooFew {
+            what: "corpora".into(),
+            found: 0,
+            needed: 1,
+        }))
+    }
+}
+
+/// Gathers the runs of each corpus and detects its design.
+fn detect_designs<'a>(question: &Question<'a>, found: &mut Findings) -> Vec<Corpus<'a>> {
+    let mut corpora = Vec::new();
+    for name in question.ladder.corpora() {
+        match Corpus::new(question.ladder, name, question.options) {
+            Ok(corpus) => corpora.push(corpus),
+            Err(error) => found.refuse(name, None, error),
+        }
+    }
+    corpora
+}
+
+/// Fits the laws in which an error rate takes part to counts.
+fn fit_error_rates(corpus: &Corpus<'_>, question: &Question<'_>, found: &mut Findings) {
+    for &t in &question.counted {
+        if let Err(error) = error_rates::fit(corpus, t, question, &mut found.rates) {
+            found.refuse(corpus.name, Some(question.name(t)), error);
+        }
+    }
+}
+
+/// Reads the corpus once per set of runs that comparisons share, and fits their laws.
+fn read_and_relate<'a>(
+    corpus: &'a Corpus<'a>,
+    question: &Question<'_>,
+    found: &mut Findings,
+) -> Vec<CorpusView<'a>> {
+    let mut groups: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
+    for &t in &question.treatments {
+        match members(corpus, [t, question.baseline]) {
+            Ok(m) => groups.entry(m).or_default().push(t),
+            Err(error) => found.refuse(corpus.name, Some(question.name(t)), error),
+        }
+    }
+    let mut views = Vec::new();
+    for (members, treatments) in groups {
+        match CorpusView::new(corpus, members, &question.cluster_ids, question.options) {
+            Ok(view) => {
+                relate(&view, &treatments, question, found);
+                views.push(view);
+            }
+            Err(error) => {
+                for &t in &treatments {
+                    found.refuse(corpus.name, Some(question.name(t)), error.clone());
+                }
+            }
+        }
+    }
+    views
+}
+
+/// Fits the relative law of each of `treatments` in one view.
+fn relate(
+    view: &CorpusView<'_>,
+    treatments: &[usize],
+    question: &Question<'_>,
+    found: &mut Findings,
+) {
+    let (baseline, options) = (question.baseline, question.options);
+    let moderated = moderate(view, treatments, baseline, options);
+    for &t in treatments {
+        let law = Comparison::new(view, t, baseline, moderated.get(&t), options)
+            .and_then(|comparison| relative_law(&comparison, options));
+        match law {
+            Ok(law) => {
+                if options.max_t {
+                    found.family.add(view, t, baseline);
+                }
+                found.laws.push(law);
+            }
+            Err(error) => found.refuse(view.corpus.name, Some(question.name(t)), error),
+        }
+    }
+}
+
+/// Residual variances of the treatments of one view drawn towards a common one, with their degrees of
+/// freedom, by treatment; empty unless the options ask for it and the view allows it.
+fn moderate(
+    view: &CorpusView<'_>,
+    treatments: &[usize],
+    baseline: usize,
+    options: &Options,
+) -> BTreeMap<usize, (f64, f64)> {
+    /// Fewer variances do not determine the spread that they are drawn by.
+    const FEWEST_TREATMENTS: usize = 8;
+    let main = view.plan.main();
+    if !options.moderation || !main.regression.classical() || treatments.len() < FEWEST_TREATMENTS {
+        return BTreeMap::new();
+    }
+    let fits: Vec<(usize, FittedContrast)> = treatments
+        .iter()
+        .filter_map(|&t| {
+            let y = view.scalar(&[(t, 1.0), (baseline, -1.0)]).ok()?;
+            Some((t, fit_readout(main, &y).ok()?))
+        })
+        .collect();
+    let Some(df) = fits.first().map(|(_, f)| f.run_df.slope) else {
+        return BTreeMap::new();
+    };
+    let variances: Vec<f64> = fits.iter().map(|(_, f)| f.sigma2).collect();
+    let Ok(m) = moderate_variances(&variances, df) else {
+        return BTreeMap::new();
+    };
+    let moderated_df = (df + m.prior_df).min(super::contrast::MOST_DF);
+    fits.iter()
+        .zip(&m.variances)
+        .map(|((t, _), v)| (*t, (*v, moderated_df)))
+        .collect()
+}
+
+/// Reports on the corpus and fits the absolute law of every distribution that allows it.
+fn describe_distributions(view: &CorpusView<'_>, question: &Question<'_>, found: &mut Findings) {
+    found.corpora.push(corpus_report(view, question.options));
+    let distributions = 0..question.ladder.scores().len();
+    let laws = distributions
+        .filter(|&d| !question.is_error_rate(d))
+        .filter_map(|d| absolute_law(view, d, question.options).ok());
+    found.absolute_laws.extend(laws);
+}
+
+/// Compares the distributions of a corpus with their mean, with one another and with the covariate.
+fn contrast_distributions(
+    view: &CorpusView<'_>,
+    question: &Question<'_>,
+    found: &mut Findings,
+) -> Result<(), FitError> {
+    let options = question.options;
+    let fits = joint::centred(view, &question.compared(), options)?;
+    if fits.len() >= 2 {
+        let laws = joint::centred_laws(view, &fits, options)?;
+        found.centred.extend(laws);
+        let spread = joint::heterogeneity(view, &fits, options).ok();
+        found.heterogeneity.extend(spread);
+    }
+    if !options.covariate.is_empty() {
+        match joint::covariate(view, &fits, options) {
+            Ok(slope) => found.covariate.push(slope),
+            Err(error) => found.refuse(view.corpus.name, None, error),
+        }
+    }
+    Ok(())
+}
+
+/// Compares the exponents of each treatment between pairs of corpora.
+fn contrast_corpora(
+    views: &[CorpusView<'_>],
+    question: &Question<'_>,
+    found: &mut Findings,
+) -> Result<(), FitError> {
+    let (baseline, options) = (question.baseline, question.options);
+    for (i, one) in views.iter().enumerate() {
+        for two in &views[i + 1..] {
+            for &t in &question.treatments {
+                match joint::between(one, two, t, baseline, options) {
+                    Ok(law) => found.cross_corpus.push(law),
+                    Err(error) => {
+                        found.refuse(one.corpus.name, Some(question.name(t)), error);
+                    }
+                }
+            }
+        }
+    }
+    joint::finish(&mut found.cross_corpus)
+}

@@ -1,0 +1,224 @@
+//! Predictions of the largest scales from the others, and of held-out runs from all.
+
+use crate::fit::comparison::Comparison;
+use crate::fit::design::Design;
+use crate::fit::estimate::Estimate;
+use crate::fit::logarithm::exp;
+use crate::fit::options::Options;
+use crate::fit::readings::ReadingPlan;
+use crate::fit::result::{Backtest, Holdout};
+use crate::fit::stats::laws::{fit_floor_law, fit_surface};
+use crate::fit::stats::regression::{Errors, LinearFit};
+use crate::fit::view::CorpusView;
+
+/// Largest number of levels of scale held out: three, as far as a ladder of six budgets can be asked
+/// and still leave a line to fit.
+const MOST_LEVELS: usize = 3;
+
+/// A point to predict.
+#[derive(Debug, Clone)]
+struct Target {
+    /// The run, if it is held out by name.
+    run: Option<String>,
+    /// Centred log scale.
+    x: f64,
+    params: f64,
+    tokens: f64,
+    /// `ln G` read there.
+    actual: f64,
+}
+
+impl Target {
+    /// A target at `x` with the size and length of the run at position `run`.
+    fn new(view: &CorpusView<'_>, run: Option<usize>, x: f64, actual: f64) -> Self {
+        let runs = view.corpus.ladder.runs();
+        let run = run
+            .and_then(|r| view.corpus.runs.get(r))
+            .and_then(|&r| runs.get(r));
+        let (params, tokens) = run.map_or((f64::NAN, f64::NAN), |r| (r.params, r.tokens));
+        Self {
+            run: None,
+            x,
+            params,
+            tokens,
+            actual,
+        }
+    }
+
+    /// Reading `i` of the comparison.
+    fn reading(comparison: &Comparison<'_, '_>, i: usize) -> Self {
+        let plan = &comparison.view.plan;
+        let run = plan.groups[i].members.first().copied();
+        Self::new(
+            comparison.view,
+            run,
+            plan.x[i],
+            comparison.fitted.readings[i],
+        )
+    }
+
+    /// Row of the terms of the main rule.
+    fn terms(&self, plan: &ReadingPlan) -> Vec<f64> {
+        match plan.ratio {
+            Some(reference) => {
+                let ratio = libm::log(self.tokens / self.params) - reference;
+                vec![1.0, self.x, ratio]
+            }
+            None => vec![1.0, self.x],
+        }
+    }
+}
+
+/// Predicts the largest one, two and three levels of scale from the rest, and held-out runs from all
+/// readings.
+pub(super) fn backtest(comparison: &Comparison<'_, '_>, options: &Options) -> Backtest {
+    let levels = levels(&comparison.view.plan);
+    let mut holdouts = Vec::new();
+    for k in 1..=MOST_LEVELS {
+        // A line through two levels has no residual to predict with.
+        let Some(kept) = levels.len().checked_sub(k).filter(|&n| n >= 3) else {
+            break;
+        };
+        let (seen, unseen) = levels.split_at(kept);
+        let unseen: Vec<Target> = unseen
+            .concat()
+            .into_iter()
+            .map(|i| Target::reading(comparison, i))
+            .collect();
+        holdouts.extend(predict(comparison, &seen.concat(), unseen, options));
+    }
+    let held_out = held_out(comparison);
+    let targets = if held_out.is_empty() {
+        Vec::new()
+    } else {
+        predict(comparison, &levels.concat(), held_out, options)
+    };
+    let mean = |f: &dyn Fn(&Holdout) -> Option<f64>| -> Option<f64> {
+        let values: Vec<f64> = holdouts.iter().filter_map(f).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    Backtest {
+        law_error: mean(&|h| Some(h.error.abs())),
+        constant_error: mean(&|h| Some(h.constant_error.abs())),
+        last_error: mean(&|h| Some(h.last_error.abs())),
+        floors_error: mean(&|h| h.floors_error.map(f64::abs)),
+        coverage: mean(&|h| Some(if h.inside { 1.0 } else { 0.0 })),
+        holdouts,
+        targets,
+    }
+}
+
+/// Readings in the order in which they are held out: by scale, and by size on a grid. Each level is a
+/// set of readings that leave together.
+fn levels(plan: &ReadingPlan) -> Vec<Vec<usize>> {
+    let key: &[f64] = match plan.design {
+        Design::Grid => &plan.main().read_at,
+        Design::Isoflop | Design::Rungs => &plan.x,
+    };
+    let mut order: Vec<usize> = (0..key.len()).collect();
+    order.sort_by(|&a, &b| key[a].total_cmp(&key[b]).then(a.cmp(&b)));
+    let mut levels: Vec<Vec<usize>> = Vec::new();
+    for i in order {
+        match levels.last_mut() {
+            // Equal sizes differ by the rounding of their logarithm at most.
+            Some(l) if l.last().is_some_and(|&p| (key[p] - key[i]).abs() < 1e-9) => l.push(i),
+            _ => levels.push(vec![i]),
+        }
+    }
+    levels
+}
+
+/// Runs that the ladder marks as held out and that were scored on both distributions.
+fn held_out(comparison: &Comparison<'_, '_>) -> Vec<Target> {
+    let (corpus, y) = (comparison.corpus(), &comparison.y);
+    (0..corpus.runs.len())
+        .filter(|&r| corpus.held_out(r) && y[r].is_finite())
+        .map(|r| Target {
+            run: Some(corpus.run_name(r).to_owned()),
+            ..Target::new(
+                comparison.view,
+                Some(r),
+                corpus.log_scale[r] - comparison.view.plan.origin,
+                y[r],
+            )
+        })
+        .collect()
+}
+
+/// Predicts `targets` from the readings `seen`: by the law, by a constant ratio, by the last ratio and
+/// by the ratio of two laws with floors.
+fn predict(
+    comparison: &Comparison<'_, '_>,
+    seen: &[usize],
+    targets: Vec<Target>,
+    options: &Options,
+) -> Vec<Holdout> {
+    let (plan, readings) = (&comparison.view.plan, &comparison.fitted.readings);
+    let fit: LinearFit = match plan.main().regression.fit_some(seen, readings) {
+        Ok(fit) if fit.df() > 0 => fit,
+        _ => return Vec::new(),
+    };
+    let mean = seen.iter().map(|&i| readings[i]).sum::<f64>() / seen.len() as f64;
+    let last = seen.last().map_or(mean, |&i| readings[i]);
+    let with_floors = floors(comparison, seen, &targets, options);
+    let mut all = Vec::with_capacity(targets.len());
+    for (n, target) in targets.into_iter().enumerate() {
+        let Ok(line) = fit.estimate(&target.terms(plan), Errors::Classical) else {
+            continue;
+        };
+        let variance = line.standard_error.powi(2) + fit.variance();
+        let new = Estimate::new(line.value, variance, line.df, options.alpha);
+        let actual = target.actual;
+        let competitor = with_floors.as_ref().and_then(|p| p.get(n));
+        all.push(Holdout {
+            run: target.run,
+            fitted: seen.len(),
+            scale: exp(plan.origin + target.x),
+            predicted: new.interval(),
+            actual,
+            error: actual - new.value,
+            constant_error: actual - mean,
+            last_error: actual - last,
+            floors_error: competitor.map(|p| actual - p).filter(|e| e.is_finite()),
+            inside: new.lower <= actual && actual <= new.upper,
+        });
+    }
+    all
+}
+
+/// Log ratios at `targets` by two laws with floors fitted to the readings `seen`, if both can be.
+fn floors(
+    comparison: &Comparison<'_, '_>,
+    seen: &[usize],
+    targets: &[Target],
+    options: &Options,
+) -> Option<Vec<f64>> {
+    let law = |log_errors: &[f64]| floor_law(comparison, log_errors, seen, targets, options);
+    let t = law(&comparison.log_treatment)?;
+    let b = law(&comparison.log_baseline)?;
+    Some(t.iter().zip(&b).map(|(t, b)| t - b).collect())
+}
+
+/// Log errors at `targets` by a law with a floor fitted to the readings `seen`: in the scale, or in
+/// sizes and tokens on a grid.
+fn floor_law(
+    comparison: &Comparison<'_, '_>,
+    log_errors: &[f64],
+    seen: &[usize],
+    targets: &[Target],
+    options: &Options,
+) -> Option<Vec<f64>> {
+    let plan = &comparison.view.plan;
+    let errors: Vec<f64> = seen.iter().map(|&i| exp(log_errors[i])).collect();
+    if plan.design == Design::Grid {
+        let at = |&i: &usize| Target::reading(comparison, i);
+        let n: Vec<f64> = seen.iter().map(|i| at(i).params).collect();
+        let d: Vec<f64> = seen.iter().map(|i| at(i).tokens).collect();
+        let surface = fit_surface(&n, &d, &errors, None).ok()?;
+        let of = |t: &Target| surface.ln_loss(t.params, t.tokens);
+        return Some(targets.iter().map(of).collect());
+    }
+    let x: Vec<f64> = seen.iter().map(|&i| plan.x[i]).collect();
+    let law = fit_floor_law(&x, &errors, None, 1.0 - options.alpha).ok()?;
+    Some(targets.iter().map(|t| law.ln_error(t.x)).collect())
+}

@@ -1,0 +1,365 @@
+//! One distribution over the runs of a plan: an error rate as counts, any other loss as logarithms.
+
+use std::collections::BTreeMap;
+
+use nalgebra::DMatrix;
+
+use crate::fit::corpus::{Corpus, complete_clusters};
+use crate::fit::design::Design;
+use crate::fit::error::FitError;
+use crate::fit::estimate::{Coefficient, PerCoefficient};
+use crate::fit::options::{ItemSampling, Options};
+use crate::fit::readings::{ReadingPlan, Readout};
+use crate::fit::stats::counts::fit_counts;
+use crate::fit::stats::regression::LinearFit;
+
+/// Item pulls on level and slope by ladder-wide cluster, scaled by √((G − 1)/G).
+pub(super) type Pulls = BTreeMap<usize, PerCoefficient<f64>>;
+
+/// One distribution over the runs of a plan.
+pub(super) struct Side {
+    /// Level and slope of `ln E`.
+    pub(super) line: PerCoefficient<f64>,
+    pub(super) shape: Shape,
+    /// `None` if the clusters carry no variance.
+    pub(super) pulls: Option<Pulls>,
+    /// `None` for a loss that is no error rate.
+    pub(super) data: Option<Data>,
+}
+
+/// Description of an error rate beside its line.
+pub(super) struct Data {
+    pub(super) dispersion: f64,
+    pub(super) runs: usize,
+    pub(super) zeros: usize,
+    pub(super) ceiling: Option<f64>,
+    pub(super) below_ceiling: Option<usize>,
+    pub(super) above_ceiling: Option<usize>,
+    pub(super) pre_onset: bool,
+}
+
+/// The fit of one side.
+pub(super) enum Shape {
+    /// One regression over all runs.
+    Equation(Equation),
+    /// Readings of size profiles, by the main rule and by the check.
+    Profiles {
+        main: ProfileReadings,
+        check: Option<ProfileReadings>,
+    },
+}
+
+/// A regression over runs, of counts or of logarithms.
+pub(super) struct Equation {
+    pub(super) coefficients: Vec<f64>,
+    pub(super) inverse: DMatrix<f64>,
+    pub(super) root_weights: Vec<f64>,
+    pub(super) residuals: Vec<f64>,
+}
+
+/// Readings of the size profiles of all budgets, and their mean slope along `ln N`.
+#[derive(Clone)]
+pub(super) struct ProfileReadings {
+    pub(super) readings: Vec<f64>,
+    pub(super) slope: f64,
+}
+
+impl Shape {
+    /// Level and slope of the line.
+    fn line(&self, plan: &ReadingPlan) -> PerCoefficient<f64> {
+        PerCoefficient::from_fn(|k: Coefficient| match self {
+            Self::Equation(e) => e.coefficients[k.column()],
+            Self::Profiles { main, .. } => plan.main().coefficient(k, &main.readings),
+        })
+    }
+}
+
+/// Wrong answers and items.
+type Count = (f64, f64);
+
+/// Counts of one distribution by run of the corpus and complete cluster.
+struct Counts {
+    cells: Vec<Vec<Count>>,
+    total: Vec<Count>,
+    clusters: Vec<usize>,
+}
+
+impl Counts {
+    fn new(corpus: &Corpus<'_>, distribution: usize, runs: &[usize]) -> Result<Self, FitError> {
+        let scores = &corpus.ladder.scores()[distribution];
+        let name = scores.name();
+        let by_run: Vec<_> = runs.iter().map(|&m| scores.run(corpus.runs[m])).collect();
+        let (clusters, _) = complete_clusters(&by_run);
+        if clusters.is_empty() {
+            return Err(FitError::Unsupported {
+                reason: format!(
+                    "corpus {:?} has no cluster of {name:?} scored in all of its runs",
+                    corpus.name
+                ),
+            });
+        }
+        let mut cells = vec![Vec::new(); corpus.runs.len()];
+        let mut total = vec![(0.0, 0.0); corpus.runs.len()];
+        let complete = |cluster: usize| clusters.binary_search(&cluster).is_ok();
+        for (&m, row) in runs.iter().zip(&by_run) {
+            for c in row.iter().filter(|c| complete(c.cluster)) {
+                // Means of thousands of zeros and ones round.
+                if c.loss > c.weight * (1.0 + 1e-9) {
+                    return Err(FitError::Unsupported {
+                        reason: format!(
+                            "the loss of run {:?} on {name:?} is {}: not an error rate",
+                            corpus.run_name(m),
+                            c.loss / c.weight
+                        ),
+                    });
+                }
+                cells[m].push((c.loss.min(c.weight), c.weight));
+            }
+            total[m] = sum(cells[m].iter());
+        }
+        Ok(Self {
+            cells,
+            total,
+            clusters,
+        })
+    }
+
+    /// The counts without one cluster.
+    fn without(&self, g: usize) -> Vec<Count> {
+        self.total
+            .iter()
+            .zip(&self.cells)
+            .map(|(t, cells)| match cells.get(g) {
+                Some(c) => ((t.0 - c.0).max(0.0), t.1 - c.1),
+                None => *t,
+            })
+            // Rounding of the difference may leave more errors than items.
+            .map(|(w, m)| (w.min(m), m))
+            .collect()
+    }
+}
+
+fn sum<'c>(counts: impl Iterator<Item = &'c Count>) -> Count {
+    counts.fold((0.0, 0.0), |t, c| (t.0 + c.0, t.1 + c.1))
+}
+
+impl Side {
+    pub(super) fn new(
+        corpus: &Corpus<'_>,
+        plan: &ReadingPlan,
+        distribution: usize,
+        ids: &[usize],
+        options: &Options,
+    ) -> Result<Self, FitError> {
+        let name = corpus.ladder.scores()[distribution].name();
+        if options.error_rates.contains(name) {
+            let ceiling = options.chance.get(name).copied();
+            let sampled = options.items == ItemSampling::Population;
+            Self::counts(corpus, plan, distribution, ids, ceiling, sampled)
+        } else {
+            Self::logarithms(corpus, plan, distribution, ids)
+        }
+    }
+
+    /// An error rate, with `ceiling` the rate of a guess.
+    fn counts(
+        corpus: &Corpus<'_>,
+        plan: &ReadingPlan,
+        distribution: usize,
+        ids: &[usize],
+        ceiling: Option<f64>,
+        sampled: bool,
+    ) -> Result<Self, FitError> {
+        let runs = plan.runs();
+        let counts = Counts::new(corpus, distribution, &runs)?;
+        let fit = fit_shape(corpus, plan, &runs, &counts.total)?;
+        let g = counts.clusters.len();
+        let without = |g: usize| {
+            let fit = fit_shape(corpus, plan, &runs, &counts.without(g)).ok()?;
+            Some(fit.shape.line(plan))
+        };
+        let moved: Option<Vec<_>> = (g > 1 && sampled)
+            .then(|| (0..g).map(without).collect())
+            .flatten();
+        let total = |m: &usize| counts.total[*m];
+        let below = |c: f64| {
+            let below = |m: &&usize| {
+                let (w, n) = total(m);
+                let error = (fit.dispersion.max(1.0) * c * (1.0 - c).max(0.0) / n).sqrt();
+                c - w / n > 3.0 * error
+            };
+            runs.iter().filter(below).count()
+        };
+        let below_ceiling = ceiling.map(below);
+        Ok(Self {
+            line: fit.shape.line(plan),
+            pulls: moved.map(|m| pulls(&m, counts.clusters.iter().map(|&c| ids[c]))),
+            data: Some(Data {
+                dispersion: fit.dispersion,
+                runs: runs.len(),
+                zeros: runs.iter().filter(|m| total(m).0 == 0.0).count(),
+                ceiling,
+                below_ceiling,
+                above_ceiling: ceiling.map(|c| fit.rates.iter().filter(|f| **f > c).count()),
+                // Four runs are the fewest with which a line can be doubted.
+                pre_onset: below_ceiling.is_some_and(|n| n < runs.len().min(4)),
+            }),
+            shape: fit.shape,
+        })
+    }
+
+    /// A distribution whose loss is no rate, in the same form.
+    fn logarithms(
+        corpus: &Corpus<'_>,
+        plan: &ReadingPlan,
+        distribution: usize,
+        ids: &[usize],
+    ) -> Result<Self, FitError> {
+        let losses = corpus.losses(distribution)?;
+        let own = log_shape(plan, &losses.log_error)?;
+        let n = corpus.runs.len();
+        let moved: Result<Vec<_>, FitError> = losses
+            .without
+            .chunks_exact(n)
+            .map(|y| Ok(log_shape(plan, y)?.line(plan)))
+            .collect();
+        let moved = moved.ok().filter(|m| m.len() > 1);
+        Ok(Self {
+            line: own.line(plan),
+            shape: own,
+            pulls: moved.map(|m| pulls(&m, losses.clusters.iter().map(|&c| ids[c]))),
+            data: None,
+        })
+    }
+}
+
+/// Centred leave-one-out values, times √((G − 1)/G).
+fn pulls(moved: &[PerCoefficient<f64>], ids: impl Iterator<Item = usize>) -> Pulls {
+    let g = moved.len() as f64;
+    let mean =
+        PerCoefficient::from_fn(|k: Coefficient| moved.iter().map(|m| m[k]).sum::<f64>() / g);
+    let scale = ((g - 1.0) / g).sqrt();
+    ids.zip(moved)
+        .map(|(id, m)| (id, PerCoefficient::from_fn(|k| scale * (m[k] - mean[k]))))
+        .collect()
+}
+
+/// Columns of the regression over runs, in the order of `runs`.
+pub(super) fn columns(plan: &ReadingPlan, runs: &[usize]) -> Vec<Vec<f64>> {
+    let width = runs.first().map_or(0, |&m| plan.run_design[m].len());
+    (0..width)
+        .map(|k| runs.iter().map(|&m| plan.run_design[m][k]).collect())
+        .collect()
+}
+
+/// The fit of the per-run logarithms `y`.
+fn log_shape(plan: &ReadingPlan, y: &[f64]) -> Result<Shape, FitError> {
+    if plan.design == Design::Isoflop {
+        let read = |r: &Readout| ProfileReadings {
+            readings: r.readings(y),
+            slope: r.mean_slope(y),
+        };
+        return Ok(Shape::Profiles {
+            main: read(plan.main()),
+            check: plan.check().map(read),
+        });
+    }
+    let runs = plan.runs();
+    let columns = columns(plan, &runs);
+    let borrowed: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+    let values: Vec<f64> = runs.iter().map(|&m| y[m]).collect();
+    let fit = LinearFit::new(&borrowed, &values)?;
+    let x = DMatrix::from_fn(runs.len(), columns.len(), |r, k| columns[k][r]);
+    let inverse = (x.transpose() * x).try_inverse();
+    Ok(Shape::Equation(Equation {
+        coefficients: fit.coefficients().to_vec(),
+        inverse: inverse.ok_or_else(|| FitError::Singular {
+            what: "a line through the runs".into(),
+        })?,
+        root_weights: vec![1.0; runs.len()],
+        residuals: fit.residuals().to_vec(),
+    }))
+}
+
+/// The fit of counts with its dispersion and fitted rates.
+struct CountsShape {
+    shape: Shape,
+    dispersion: f64,
+    rates: Vec<f64>,
+}
+
+fn fit_shape(
+    corpus: &Corpus<'_>,
+    plan: &ReadingPlan,
+    runs: &[usize],
+    counts: &[Count],
+) -> Result<CountsShape, FitError> {
+    if plan.design == Design::Isoflop {
+        let (main, dispersion) = read_profiles(corpus, plan.main(), counts)?;
+        let check = plan
+            .check()
+            .map(|c| read_profiles(corpus, c, counts).map(|f| f.0))
+            .transpose()?;
+        return Ok(CountsShape {
+            rates: main.readings.iter().map(|f| libm::exp(*f)).collect(),
+            shape: Shape::Profiles { main, check },
+            dispersion,
+        });
+    }
+    let columns = columns(plan, runs);
+    let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+    let wrong: Vec<f64> = runs.iter().map(|&m| counts[m].0).collect();
+    let items: Vec<f64> = runs.iter().map(|&m| counts[m].1).collect();
+    let fit = fit_counts(&columns, &wrong, &items)?;
+    Ok(CountsShape {
+        shape: Shape::Equation(Equation {
+            coefficients: fit.coefficients,
+            inverse: fit.inverse,
+            root_weights: fit.root_weights,
+            residuals: fit.residuals,
+        }),
+        dispersion: fit.dispersion,
+        rates: fit.rates,
+    })
+}
+
+/// Readings of the size profiles of all budgets, and the pooled dispersion (1 if every budget is read
+/// at its best run).
+fn read_profiles(
+    corpus: &Corpus<'_>,
+    readout: &Readout,
+    counts: &[Count],
+) -> Result<(ProfileReadings, f64), FitError> {
+    let mut readings = Vec::with_capacity(readout.profiles.len());
+    let (mut slope, mut chi2, mut df) = (0.0, 0.0, 0.0);
+    for (profile, at) in readout.profiles.iter().zip(&readout.read_at) {
+        let Some(poly) = &profile.poly else {
+            let sum = sum(profile.members.iter().map(|&m| &counts[m]));
+            let value = libm::log(sum.0 / sum.1);
+            if !value.is_finite() {
+                return Err(FitError::Unsupported {
+                    reason: "the best run of a budget makes no error".into(),
+                });
+            }
+            readings.push(value);
+            continue;
+        };
+        let scale = profile.width();
+        let columns: Vec<Vec<f64>> = (0..poly.terms() as i32)
+            .map(|k| {
+                let z = |&m: &usize| ((corpus.size[m] - at) / scale).powi(k);
+                profile.members.iter().map(z).collect()
+            })
+            .collect();
+        let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        let wrong: Vec<f64> = profile.members.iter().map(|&m| counts[m].0).collect();
+        let items: Vec<f64> = profile.members.iter().map(|&m| counts[m].1).collect();
+        let fit = fit_counts(&columns, &wrong, &items)?;
+        readings.push(fit.coefficients[0]);
+        slope += fit.coefficients[1] / scale / readout.profiles.len() as f64;
+        chi2 += fit.dispersion * fit.df as f64;
+        df += fit.df as f64;
+    }
+    let dispersion = if df > 0.0 { chi2 / df } else { 1.0 };
+    Ok((ProfileReadings { readings, slope }, dispersion))
+}

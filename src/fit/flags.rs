@@ -1,0 +1,162 @@
+//! The reservations of one law.
+
+use std::collections::BTreeMap;
+
+use super::comparison::Comparison;
+use super::design::Design;
+use super::options::Options;
+use super::readings::ProfileFit;
+use super::result::{
+    AbsoluteLaw, Alternatives, Backtest, Diagnostics, ItemReport, Prediction, RelativeLaw,
+    RuleResult,
+};
+use super::verdict::Flag;
+
+/// Level at which tests of assumptions raise a flag. It is a convention of reading and does not follow
+/// the level of the claims: a stricter claim is no reason to look less closely.
+pub(crate) const QUESTIONED: f64 = 0.05;
+
+/// Degrees of freedom of a cluster variance below which it is flagged: eight clusters in one stratum.
+/// With fewer, its own relative error exceeds a half (√(2/7)) and the normal theory of sums over
+/// clusters is in doubt.
+const FEWEST_CLUSTER_DF: usize = 7;
+
+/// The reservations that the law itself gives rise to, in no order.
+pub(crate) fn flags(
+    comparison: &Comparison<'_, '_>,
+    diagnostics: &Diagnostics,
+    alternatives: &Alternatives,
+    predictions: &[Prediction],
+    options: &Options,
+) -> Vec<Flag> {
+    let resampling = &diagnostics.resampling;
+    let fragile = comparison.delta_beta.p_value <= options.alpha
+        && resampling.permutation_p.is_some_and(|p| p > options.alpha);
+    let autocorrelated = resampling
+        .autocorrelation_p
+        .is_some_and(|p| p <= QUESTIONED);
+    let own = [
+        (diagnostics.curvature.questioned, Flag::PowerLawQuestioned),
+        (fragile, Flag::Fragile),
+        (autocorrelated, Flag::Autocorrelated),
+        (
+            rules_flip(&alternatives.rules, options),
+            Flag::OptimumRuleFlips,
+        ),
+        (
+            diagnostics.leave_one_out.verdict_stability < 1.0,
+            Flag::InfluentialReading,
+        ),
+        (
+            alternatives.difference.discordant,
+            Flag::DifferenceDiscordant,
+        ),
+        (misses(&diagnostics.backtest), Flag::BacktestMisses),
+        (
+            predictions.iter().any(|p| p.beyond_one_ladder),
+            Flag::Extrapolated,
+        ),
+    ];
+    plan_flags(comparison, options)
+        .into_iter()
+        .chain(item_flags(comparison, &diagnostics.items))
+        .chain(profile_flags(comparison, diagnostics))
+        .chain(own)
+        .filter_map(|(raised, flag)| raised.then_some(flag))
+        .collect()
+}
+
+/// Flags of the way in which the corpus was read.
+fn plan_flags(comparison: &Comparison<'_, '_>, options: &Options) -> Vec<(bool, Flag)> {
+    let plan = &comparison.view.plan;
+    let main = plan.main();
+    let unchecked =
+        options.specification_term && plan.design != Design::Rungs && plan.check.is_none();
+    let mut flags = vec![
+        // Three degrees of freedom or fewer: a t interval is then half as wide again as a normal one.
+        (plan.x.len() < 5, Flag::FewReadings),
+        (!plan.refused.is_empty(), Flag::BudgetRefused),
+        (unchecked, Flag::NoSpecificationCheck),
+    ];
+    if let Some(f) = &main.frontier {
+        let best_run = main.profiles.iter().any(|p| p.fit == ProfileFit::BestRun);
+        flags.extend([
+            (
+                comparison.corpus().aggregate_from_tested,
+                Flag::AggregateFromTested,
+            ),
+            (best_run, Flag::BestRunReading),
+            (f.inside.contains(&false), Flag::FrontierOutsideGrid),
+        ]);
+    }
+    flags
+}
+
+fn item_flags(comparison: &Comparison<'_, '_>, items: &ItemReport) -> Vec<(bool, Flag)> {
+    let silent = comparison.fitted.lacks_item_variance;
+    // Every stratum takes one degree of freedom.
+    let df = (items.treatment_clusters - items.treatment_strata)
+        .min(items.baseline_clusters - items.baseline_strata);
+    vec![
+        (silent, Flag::NoItemVariance),
+        (!silent && df < FEWEST_CLUSTER_DF, Flag::FewClusters),
+        (items.dropped_clusters > 0, Flag::DroppedClusters),
+        (!items.dropped_runs.is_empty(), Flag::DroppedRuns),
+    ]
+}
+
+/// Flags of the size profiles of the ratio and of the aggregate.
+fn profile_flags(comparison: &Comparison<'_, '_>, diagnostics: &Diagnostics) -> Vec<(bool, Flag)> {
+    use super::diagnostics::{lack_of_fit, next_power};
+    let (corpus, readout) = (comparison.corpus(), comparison.readout());
+    let lack = [
+        diagnostics.lack_of_fit,
+        lack_of_fit(corpus, readout, &corpus.aggregate),
+    ];
+    let power = [
+        diagnostics.next_power,
+        next_power(corpus, readout, &corpus.aggregate),
+    ];
+    let lacks = lack.iter().flatten().any(|l| l.p_value < QUESTIONED);
+    let further = power.iter().flatten().any(|n| n.p_value < QUESTIONED);
+    vec![(lacks, Flag::LackOfFit), (further, Flag::NextPower)]
+}
+
+/// If true, another rule gives another verdict, or the opposite sign beyond chance.
+fn rules_flip(rules: &[RuleResult], options: &Options) -> bool {
+    rules
+        .iter()
+        .any(|r| r.verdict_flips || (r.sign_flips && r.delta_beta.p_value <= options.alpha))
+}
+
+/// If true, more than a fifth of the held-out readings miss their 95 % intervals. Of fewer than five
+/// one miss alone would be a fifth.
+fn misses(backtest: &Backtest) -> bool {
+    backtest.holdouts.len() >= 5 && backtest.coverage.is_some_and(|c| c < 0.8)
+}
+
+/// Flags laws whose errors are still at chance, or already at their floor, and sorts all flags.
+pub(crate) fn flag_ranges(laws: &mut [RelativeLaw], absolute: &[AbsoluteLaw], options: &Options) {
+    let known: BTreeMap<(&str, &str), &AbsoluteLaw> = absolute
+        .iter()
+        .map(|t| ((t.corpus.as_str(), t.distribution.as_str()), t))
+        .collect();
+    for law in laws {
+        let both = [&law.treatment, &law.baseline];
+        let of = both.map(|d| known.get(&(law.corpus.as_str(), d.as_str())));
+        // Four readings are the fewest with which a line can be doubted.
+        let needed = law.readings.len().min(4);
+        let at_chance = |t: &&&AbsoluteLaw| t.readings_past_chance.is_some_and(|n| n < needed);
+        if of.iter().flatten().any(at_chance) {
+            law.flags.push(Flag::PreOnset);
+        }
+        let near_floor = |t: &&&AbsoluteLaw| {
+            t.floor
+                .is_some_and(|f| f.p_value <= options.alpha && f.floor_share > 0.5)
+        };
+        if of.iter().flatten().any(near_floor) {
+            law.flags.push(Flag::NearFloor);
+        }
+        law.flags.sort_unstable();
+    }
+}

@@ -1,0 +1,67 @@
+//! One corpus: its design, its scales and its compute-optimal frontier.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Design, Estimate, LackOfFit, NextPower, ProfileFit, Refused, SurfaceFit};
+
+/// One corpus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CorpusReport {
+    /// The corpus.
+    pub corpus: String,
+    /// The design by which scales were compared.
+    pub design: Design,
+    /// Number of runs read.
+    pub runs: usize,
+    /// Scales read, in the unit of the axis.
+    pub scales: Vec<f64>,
+    /// Geometric mean of `scales`.
+    pub reference_flops: f64,
+    /// If true, the aggregate loss contains the tested distributions.
+    pub aggregate_from_tested: bool,
+    /// Budgets that could not be read.
+    pub refused_budgets: Vec<Refused>,
+    /// The frontier of an IsoFLOP ladder.
+    pub frontier: Option<FrontierReport>,
+    /// Aggregate loss and size of every run, for plots.
+    pub profiles: Vec<ProfilePoint>,
+    /// The surface of the aggregate loss over sizes and training lengths.
+    pub surface: SurfaceFit,
+}
+
+/// One run on the size profile of its budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ProfilePoint {
+    /// The run.
+    pub run: String,
+    /// Label of the budget.
+    pub budget: f64,
+    /// Parameters.
+    pub params: f64,
+    /// Aggregate loss.
+    pub aggregate: f64,
+}
+
+/// The compute-optimal frontier of an IsoFLOP ladder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FrontierReport {
+    /// Minimum of each budget, in parameters.
+    pub minima: Vec<f64>,
+    /// The smoothed frontier at each budget, in parameters.
+    pub smoothed: Vec<f64>,
+    /// Form in which the size profile of each budget was read.
+    pub profiles: Vec<ProfileFit>,
+    /// Per budget: true if the smoothed size lies within the sizes trained.
+    pub inside: Vec<bool>,
+    /// Standard deviation of `ln` minima about the line.
+    pub residual_sd: f64,
+    /// `d ln N* / d ln C`.
+    pub exponent: Estimate,
+    /// Size profiles of the log aggregate loss against seed replicates; `None` without replicates.
+    pub lack_of_fit: Option<LackOfFit>,
+    /// Test of the size profiles of the log aggregate loss for a further power of `ln N`.
+    pub next_power: Option<NextPower>,
+}

@@ -1,0 +1,68 @@
+//! Laws of error rates, fitted to counts.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Design, Equivalence, Estimate, Interval, Verdict};
+
+/// The power law of one error rate in one corpus, by quasi-binomial regression.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RateLaw {
+    /// The corpus.
+    pub corpus: String,
+    /// The distribution.
+    pub distribution: String,
+    /// `β`, positive where errors become rarer.
+    pub beta: Estimate,
+    /// The error rate at the reference scale.
+    pub alpha: Interval,
+    /// The reference scale.
+    pub reference_flops: f64,
+    /// `φ`, the dispersion between runs; 1 is binomial noise.
+    pub dispersion: f64,
+    /// Number of runs.
+    pub runs: usize,
+    /// Number of runs without a single error.
+    pub zeros: usize,
+    /// Error rate of a guess, if the options give one.
+    pub ceiling: Option<f64>,
+    /// Number of runs whose rate lies below the ceiling by more than three standard errors.
+    pub below_ceiling: Option<usize>,
+    /// Number of fitted rates above the ceiling, at which the power law cannot hold.
+    pub above_ceiling: Option<usize>,
+    /// If true, too few runs have left the ceiling for a power law to mean anything.
+    pub pre_onset: bool,
+}
+
+/// The relative law of one treatment where it, or the baseline, is an error rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CountsLaw {
+    /// The corpus.
+    pub corpus: String,
+    /// The distribution in the numerator.
+    pub treatment: String,
+    /// The distribution in the denominator.
+    pub baseline: String,
+    /// The design by which scales were compared.
+    pub design: Design,
+    /// `Δβ = β_b − β_t`.
+    pub delta_beta: Estimate,
+    /// `γ = G` at `reference_flops`.
+    pub gamma: Interval,
+    /// The reference scale.
+    pub reference_flops: f64,
+    /// Variance of `delta_beta` from runs: dispersion of counts, or scatter of readings.
+    pub run_variance: f64,
+    /// Variance of `delta_beta` from the sampling of items; `None` with fewer than two clusters. Noise
+    /// of items within runs is counted in both variances.
+    pub item_variance: Option<f64>,
+    /// Holm-adjusted p-value over the laws of counts.
+    pub holm_p: f64,
+    /// Test that the change is smaller than the margin.
+    pub equivalence: Equivalence,
+    /// If true, a rate is still at its ceiling.
+    pub pre_onset: bool,
+    /// The decision.
+    pub verdict: Verdict,
+}

@@ -1,0 +1,167 @@
+//! The part of an analysis that one quotes, for small files.
+
+use serde::Serialize;
+
+use crate::fit::options::Options;
+use crate::ladder::FlopConvention;
+
+use super::{
+    AbsoluteLaw, Analysis, CountsLaw, Design, Equivalence, Estimate, Flag, Interval, Multiplicity,
+    Parity, Prediction, RateLaw, Refused, RelativeLaw, Verdict,
+};
+
+/// The part of an [`Analysis`] that one quotes: estimates, intervals, verdicts and flags, without
+/// readings, diagnostics and alternatives.
+///
+/// Field names are those of [`Analysis`]. It is a view and not an option, because flags, tables and
+/// drawings need the details whether or not a file keeps them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Summary<'a> {
+    /// Version of this layout.
+    pub schema: u32,
+    /// Version of the crate that made the analysis.
+    pub version: &'a str,
+    /// Name of the ladder.
+    pub ladder: &'a str,
+    /// Convention by which the ladder counts FLOPs.
+    pub flop_convention: FlopConvention,
+    /// Options of the analysis.
+    pub options: &'a Options,
+    /// Relative laws, one per corpus and treatment.
+    pub laws: Vec<RelativeLawSummary<'a>>,
+    /// Absolute laws, one per corpus and distribution.
+    pub absolute_laws: Vec<AbsoluteLawSummary<'a>>,
+    /// Laws between distributions of which one at least is an error rate.
+    pub counts: &'a [CountsLaw],
+    /// Power laws of the error rates themselves.
+    pub rates: &'a [RateLaw],
+    /// Comparisons and corpora that could not be analysed.
+    pub refused: &'a [Refused],
+}
+
+/// The part of a [`RelativeLaw`] that one quotes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RelativeLawSummary<'a> {
+    /// The corpus.
+    pub corpus: &'a str,
+    /// The distribution in the numerator.
+    pub treatment: &'a str,
+    /// The distribution in the denominator.
+    pub baseline: &'a str,
+    /// The design by which scales were compared.
+    pub design: Design,
+    /// `F0`, the geometric mean of the scales read.
+    pub reference_flops: f64,
+    /// `Δβ`, per nat of the axis.
+    pub delta_beta: Estimate,
+    /// `γ = G` at `reference_flops`.
+    pub gamma: Interval,
+    /// Change of `G` per factor ten, in percent.
+    pub percent_per_decade: Interval,
+    /// Test that the change is smaller than the margin.
+    pub equivalence: Equivalence,
+    /// The decision.
+    pub verdict: Verdict,
+    /// Reservations to read before quoting the law.
+    pub flags: &'a [Flag],
+    /// The scales at which `G = 1` cannot be excluded.
+    pub parity: Parity,
+    /// Predictions at the scales of the options.
+    pub predictions: &'a [Prediction],
+    /// p-values and intervals adjusted for the number of laws.
+    pub multiplicity: Multiplicity,
+}
+
+/// The part of an [`AbsoluteLaw`] that one quotes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct AbsoluteLawSummary<'a> {
+    /// The corpus.
+    pub corpus: &'a str,
+    /// The distribution.
+    pub distribution: &'a str,
+    /// `β`, positive where the loss falls.
+    pub beta: Estimate,
+    /// `α`, the error at the reference scale.
+    pub alpha: Interval,
+    /// The reference scale.
+    pub reference_flops: f64,
+}
+
+impl Analysis {
+    /// The part that one quotes: a tenth of the size of the whole, or less.
+    ///
+    /// # Examples
+    /// ```
+    /// use relscale::fit::{self, Options};
+    /// use relscale::ladder::{Ladder, Run, Scale};
+    ///
+    /// let mut builder = Ladder::builder();
+    /// for i in 0..5 {
+    ///     let flops = 1e18 * 10f64.powi(i);
+    ///     let id = format!("run-{i}");
+    ///     builder.run(Run::new(&id, Scale { params: flops.sqrt() / 10.0, tokens: flops.sqrt(), flops }).corpus("web"))?;
+    ///     builder.score(&id, "usa", "", 3.0 * flops.powf(-0.05), 1.0)?;
+    ///     builder.score(&id, "nigeria", "", 4.0 * flops.powf(-0.045), 1.0)?;
+    /// }
+    /// let analysis = fit::analyze(&builder.build()?, &Options::new("usa"))?;
+    /// let json = serde_json::to_value(analysis.summary())?;
+    /// assert_eq!(json["laws"][0]["treatment"], "nigeria");
+    /// assert!(json["laws"][0]["diagnostics"].is_null());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn summary(&self) -> Summary<'_> {
+        Summary {
+            schema: self.schema,
+            version: &self.version,
+            ladder: &self.ladder,
+            flop_convention: self.flop_convention,
+            options: &self.options,
+            laws: self.laws.iter().map(RelativeLaw::summary).collect(),
+            absolute_laws: self
+                .absolute_laws
+                .iter()
+                .map(AbsoluteLaw::summary)
+                .collect(),
+            counts: &self.counts,
+            rates: &self.rates,
+            refused: &self.refused,
+        }
+    }
+}
+
+impl RelativeLaw {
+    fn summary(&self) -> RelativeLawSummary<'_> {
+        RelativeLawSummary {
+            corpus: &self.corpus,
+            treatment: &self.treatment,
+            baseline: &self.baseline,
+            design: self.design,
+            reference_flops: self.reference_flops,
+            delta_beta: self.delta_beta,
+            gamma: self.gamma,
+            percent_per_decade: self.percent_per_decade,
+            equivalence: self.equivalence,
+            verdict: self.verdict,
+            flags: &self.flags,
+            parity: self.parity,
+            predictions: &self.predictions,
+            multiplicity: self.multiplicity,
+        }
+    }
+}
+
+impl AbsoluteLaw {
+    fn summary(&self) -> AbsoluteLawSummary<'_> {
+        AbsoluteLawSummary {
+            corpus: &self.corpus,
+            distribution: &self.distribution,
+            beta: self.beta,
+            alpha: self.alpha,
+            reference_flops: self.reference_flops,
+        }
+    }
+}

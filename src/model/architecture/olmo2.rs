@@ -1,0 +1,57 @@
+//! OLMo 2: Llama with its norms after the sublayers, and norms of all queries and of all keys.
+
+use super::{Architecture, Family, GgufFamily, Names, llama};
+use crate::backend::NormKind;
+use crate::error::Error;
+use crate::model::config::{Config, NormPlacement, QkNorm};
+use crate::model::config_gguf::{self, Keys};
+use crate::model::config_json::{
+    Defaults, Fields, LLAMA_DEFAULTS, LLAMA_FIELDS, attention_bias, rope, shared,
+};
+
+pub(super) static OLMO2: Family = Family {
+    class: "Olmo2ForCausalLM",
+    config_json,
+    tensors: Names {
+        before_attention: "",
+        after_attention: "post_attention_layernorm",
+        before_mlp: "",
+        after_mlp: "post_feedforward_layernorm",
+        ..llama::TENSORS
+    },
+    gguf: Some(GgufFamily {
+        name: "olmo2",
+        norm: NormKind::Rms,
+        config: config_gguf,
+        tensors: Names {
+            before_attention: "",
+            after_attention: "post_attention_norm",
+            before_mlp: "",
+            after_mlp: "post_ffw_norm",
+            ..config_gguf::TENSORS
+        },
+    }),
+};
+
+fn config_json(fields: &Fields<'_>) -> Result<Config, Error> {
+    fields.never(&["mlp_bias"])?;
+    let defaults = Defaults {
+        norm_eps: 1e-5,
+        ..LLAMA_DEFAULTS
+    };
+    let mut config = shared(Architecture::Olmo2, fields, &LLAMA_FIELDS, &defaults)?;
+    rope::whole(&mut config, fields)?;
+    norms(&mut config);
+    attention_bias(&mut config, fields, false)?;
+    Ok(config)
+}
+
+fn config_gguf(config: &mut Config, keys: &Keys<'_>) -> Result<(), Error> {
+    norms(config);
+    config_gguf::whole_rotary(config, keys)
+}
+
+fn norms(config: &mut Config) {
+    config.norm_placement = NormPlacement::After;
+    config.qk_norm = QkNorm::Width;
+}

@@ -1,0 +1,277 @@
+//! Weights of a checkpoint onto a backend, tensor by tensor.
+
+use super::{Layer, NormWeights, Projection, Transformer};
+use crate::backend::{Backend, HostTensor, NormKind, Role, Tensor};
+use crate::checkpoint::Weights;
+use crate::error::Error;
+use crate::model::architecture::Names;
+use crate::model::config::{Config, NormPlacement, Positions, QkNorm};
+use crate::model::config_gguf::ROPE_DIVISORS;
+
+/// Loads all weights.
+pub(super) fn load<B: Backend>(
+    backend: B,
+    config: Config,
+    weights: Weights,
+) -> Result<Transformer<B>, Error> {
+    let (names, prefix) = names(&weights, &config);
+    let mut loader = Loader {
+        weights,
+        backend: &backend,
+        config: &config,
+        names,
+        prefix,
+    };
+    let (hidden, vocab) = (config.hidden_size, config.vocab_size);
+    let embedding = loader.table(&format!("{prefix}{}", names.embedding), vocab)?;
+    let positions = match config.positions {
+        Positions::Rotary { .. } => None,
+        Positions::Learned => {
+            let name = format!("{prefix}{}", names.positions);
+            Some(loader.table(&name, config.max_position_embeddings)?)
+        }
+    };
+    let mut layers = Vec::new();
+    for index in 0..config.num_hidden_layers {
+        layers.push(loader.layer(index)?);
+    }
+    let norm = loader.norm(format!("{prefix}{}", names.norm), hidden)?;
+    let head = if config.tie_word_embeddings {
+        // Some writers store the tied copy as well.
+        for name in names.heads {
+            loader.weights.ignore(&format!("{name}.weight"));
+        }
+        None
+    } else {
+        let found = |name: &&&str| loader.weights.contains(&format!("{name}.weight"));
+        let name = names.heads.iter().find(found).unwrap_or(&names.heads[0]);
+        Some(loader.table(name, vocab)?)
+    };
+    let frequencies = loader.frequencies()?;
+    loader.weights.finish(config.architecture.name())?;
+    Ok(Transformer {
+        backend,
+        config,
+        frequencies,
+        embedding,
+        positions,
+        layers,
+        norm,
+        head,
+    })
+}
+
+/// Names of the tensors, and the prefix of those names.
+pub(in crate::model) fn names(
+    weights: &Weights,
+    config: &Config,
+) -> (&'static Names, &'static str) {
+    let family = config.architecture.family();
+    let names = match &family.gguf {
+        Some(gguf) if weights.is_gguf() => &gguf.tensors,
+        _ => &family.tensors,
+    };
+    let there = |p: &&&str| weights.contains(&format!("{p}{}.weight", names.embedding));
+    let prefix = names.prefixes.iter().find(there);
+    (names, prefix.unwrap_or(&names.prefixes[0]))
+}
+
+/// Reads tensors and hands them to the backend.
+struct Loader<'a, B: Backend> {
+    weights: Weights,
+    backend: &'a B,
+    config: &'a Config,
+    names: &'static Names,
+    prefix: &'static str,
+}
+
+impl<B: Backend> Loader<'_, B> {
+    fn upload(
+        &self,
+        host: &HostTensor,
+        rows: usize,
+        cols: usize,
+        role: Role,
+    ) -> Result<B::Buffer, Error> {
+        self.backend.upload(&Tensor {
+            values: host.values(),
+            rows,
+            cols,
+            role,
+        })
+    }
+
+    /// Rotary frequencies of layers with full attention and of those with a window.
+    fn frequencies(&mut self) -> Result<Option<[Vec<f64>; 2]>, Error> {
+        let dim = self.config.head_dim;
+        let Positions::Rotary { full, sliding } = self.config.positions else {
+            return Ok(None);
+        };
+        let mut all = [full, sliding].map(|rope| rope.frequencies(dim));
+        if self.weights.is_gguf() && self.weights.contains(ROPE_DIVISORS) {
+            // GGUF stores the scaling rule of Llama 3 as these divisors.
+            let divisors = self.weights.tensor(ROPE_DIVISORS, &[all[0].len()])?;
+            for (i, divisor) in divisors.values().to_f32().into_iter().enumerate() {
+                if divisor <= 0.0 {
+                    let message = format!("divisor {divisor} of frequency {i} is not positive");
+                    return Err(self.weights.error(ROPE_DIVISORS, message));
+                }
+                all.iter_mut().for_each(|f| f[i] /= f64::from(divisor));
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// Uploads a table of `rows` hidden states.
+    fn table(&mut self, name: &str, rows: usize) -> Result<B::Buffer, Error> {
+        let cols = self.config.hidden_size;
+        let (name, shape, weights) = (format!("{name}.weight"), [rows, cols], &mut self.weights);
+        self.backend.upload_rows(shape, Role::Matrix, &mut |rows| {
+            weights.rows(&name, shape, rows)
+        })
+    }
+
+    /// Uploads the weights of a norm.
+    fn norm(&mut self, name: String, width: usize) -> Result<NormWeights<B::Buffer>, Error> {
+        let mut host = self.weights.tensor(&format!("{name}.weight"), &[width])?;
+        if self.names.norms_less_one {
+            host = host.plus_one();
+        }
+        let weight = self.upload(&host, 1, width, Role::Dense)?;
+        let bias = match self.config.norm {
+            NormKind::Rms => None,
+            NormKind::Layer => {
+                let host = self.weights.tensor(&format!("{name}.bias"), &[width])?;
+                Some(self.upload(&host, 1, width, Role::Dense)?)
+            }
+        };
+        Ok(NormWeights {
+            weight,
+            bias,
+            width,
+        })
+    }
+
+    /// Uploads `[outputs, inputs]` matrices as one, their outputs one after the other.
+    ///
+    /// `names` are those of the parts, or the one name of all; `outputs` are the numbers of outputs
+    /// of the parts.
+    fn projection(
+        &mut self,
+        at: &str,
+        names: &[&str],
+        outputs: &[usize],
+        inputs: usize,
+        bias: bool,
+    ) -> Result<Projection<B::Buffer>, Error> {
+        let whole = outputs.iter().sum();
+        let outputs = if names.len() == 1 { &[whole] } else { outputs };
+        let mut weight: Option<HostTensor> = None;
+        let mut biases: Option<HostTensor> = None;
+        for (part, (name, &outputs)) in names.iter().zip(outputs).enumerate() {
+            // Only queries and keys are rotated, so the halves of values do not alternate.
+            let alternate = self.names.halves_alternate && names == self.names.qkv && part < 2;
+            let dim = self.config.head_dim;
+            let name = format!("{at}{name}");
+            let weight_name = format!("{name}.weight");
+            let part = if self.names.transposed {
+                self.weights
+                    .tensor(&weight_name, &[inputs, outputs])?
+                    .transposed(outputs)
+            } else {
+                self.weights.tensor(&weight_name, &[outputs, inputs])?
+            };
+            let ordered = |part: HostTensor, cols| {
+                if alternate {
+                    part.halves_first(dim, cols)
+                } else {
+                    part
+                }
+            };
+            extend(&mut weight, ordered(part, inputs));
+            if bias {
+                let part = self.weights.tensor(&format!("{name}.bias"), &[outputs])?;
+                extend(&mut biases, ordered(part, 1));
+            }
+        }
+        let mut weight = weight.ok_or_else(|| Error::batch("a projection without parts"))?;
+        if self.names.head_by_head && names == self.names.qkv {
+            let (heads, dim) = (self.config.num_attention_heads, self.config.head_dim);
+            weight = weight.parts_first(heads, 3, dim * inputs);
+            biases = biases.map(|b| b.parts_first(heads, 3, dim));
+        }
+        Ok(Projection {
+            weight: self.upload(&weight, whole, inputs, Role::Matrix)?,
+            bias: biases
+                .map(|b| self.upload(&b, 1, whole, Role::Dense))
+                .transpose()?,
+            inputs,
+            outputs: whole,
+        })
+    }
+
+    /// Uploads the weights of a layer.
+    fn layer(&mut self, index: usize) -> Result<Layer<B::Buffer>, Error> {
+        let (config, names) = (self.config, self.names);
+        let (hidden, dim, mlp) = (
+            config.hidden_size,
+            config.head_dim,
+            config.intermediate_size,
+        );
+        let (q, kv) = (
+            config.num_attention_heads * dim,
+            config.num_key_value_heads * dim,
+        );
+        let at = &format!("{}{}.{index}.", self.prefix, names.layer);
+        // Old versions of `transformers` wrote tensors that follow from the configuration.
+        for name in names.derived {
+            self.weights.ignore(&format!("{at}{name}"));
+        }
+        for name in names.masks {
+            self.weights.ignore_mask(&format!("{at}{name}"));
+        }
+        let before = config.norm_placement != NormPlacement::After;
+        let after = config.norm_placement != NormPlacement::Before;
+        let mut norm = |there: bool, name: &str, width: usize| {
+            there
+                .then(|| self.norm(format!("{at}{name}"), width))
+                .transpose()
+        };
+        let before_attention = norm(before, names.before_attention, hidden)?;
+        let after_attention = norm(after, names.after_attention, hidden)?;
+        let before_mlp = norm(before, names.before_mlp, hidden)?;
+        let after_mlp = norm(after, names.after_mlp, hidden)?;
+        let mut qk = |q_width: usize, k_width: usize| -> Result<_, Error> {
+            let [q, k] = names.qk_norm.map(|name| format!("{at}{name}"));
+            Ok(Some([self.norm(q, q_width)?, self.norm(k, k_width)?]))
+        };
+        let qk_norm = match config.qk_norm {
+            QkNorm::None => None,
+            QkNorm::Head => qk(dim, dim)?,
+            QkNorm::Width => qk(q, kv)?,
+        };
+        let gate_up: &[usize] = if config.gated_mlp {
+            &[mlp, mlp]
+        } else {
+            &[mlp]
+        };
+        Ok(Layer {
+            before_attention,
+            qkv: self.projection(at, names.qkv, &[q, kv, kv], hidden, config.qkv_bias)?,
+            qk_norm,
+            output: self.projection(at, &[names.output], &[hidden], q, config.output_bias)?,
+            after_attention,
+            before_mlp,
+            gate_up: self.projection(at, names.gate_up, gate_up, hidden, config.mlp_bias)?,
+            down: self.projection(at, &[names.down], &[hidden], mlp, config.mlp_bias)?,
+            after_mlp,
+        })
+    }
+}
+
+fn extend(whole: &mut Option<HostTensor>, part: HostTensor) {
+    match whole {
+        None => *whole = Some(part),
+        Some(whole) => whole.append(part),
+    }
+}
