@@ -1,4 +1,4 @@
-//! What the CSV tables of this crate share: columns found by their names, rows that know their line.
+//! Common parts of the CSV tables: columns found by their names, rows that know their line.
 
 use std::io::Read;
 
@@ -121,8 +121,8 @@ pub(super) fn open<R: Read>(
     Ok((input, places))
 }
 
-/// Whether a name is another but for case, separators and an `s` at the end, or, from six letters
-/// on, one letter put in, left out or replaced, or two neighbours exchanged.
+/// True if two names differ only in case, separators and a final `s`, or, from six letters on, in
+/// one letter put in, left out or replaced, or in two neighbours exchanged.
 fn alike(found: &str, meant: &str) -> bool {
     let letters = |name: &str| -> Vec<char> {
         let lower = name.chars().flat_map(char::to_lowercase);
