@@ -1,7 +1,5 @@
 //! Diagnostics that need ladders made for them.
 
-use relscale::fit::regression::Line;
-use relscale::fit::resample::crossed_bootstrap;
 use relscale::fit::simulate::{Scenario, Shape, Simulation};
 use relscale::fit::{Analysis, Flag, Options, analyze};
 use relscale::ladder::{Ladder, Run, Scale};
@@ -266,25 +264,9 @@ fn without_noise_there_is_no_next_power() {
 }
 
 #[test]
-fn the_crossed_bootstrap_is_that_of_the_readings_and_clusters() {
+fn items_widen_the_crossed_bootstrap() {
     let mut o = options();
     o.crossed_bootstrap = true;
-    let a = analyze(&Simulation::default().ladder(3).unwrap(), &o).unwrap();
-    let l = law(&a);
-    let middle = l.reference_flops.ln();
-    let x: Vec<f64> = l.readings.iter().map(|r| r.scale.ln() - middle).collect();
-    let y: Vec<f64> = l.readings.iter().map(|r| r.log_ratio).collect();
-    let line = Line::new(&x, &y).unwrap();
-    let extra = l.diagnostics.variance.frontier + l.diagnostics.variance.specification;
-    let direct = crossed_bootstrap(&line, &[], extra, 0.0, 0.95, o.seed).unwrap();
-    let found = l.alternatives.crossed_bootstrap.unwrap();
-    for (a, b) in [(found.lower, direct.lower), (found.upper, direct.upper)] {
-        assert!(
-            (a.value - b.value).abs() < 1e-9 * b.value.abs(),
-            "{a:?} {b:?}"
-        );
-        assert!(a.monte_carlo_error > 0.0 && a.draws == 9_999);
-    }
     // Items make it wider, as they do the interval.
     let sampled = Simulation::scenario(Scenario::Items).ladder(0).unwrap();
     let width = |items| {

@@ -2,8 +2,8 @@
 
 use super::domain;
 use crate::fit::error::FitError;
+use crate::fit::stats::checks::check_probability;
 use crate::fit::stats::quantile::{chi_mean, nct_cdf, nct_sf, normal_cdf, t_critical, t_quantile};
-use crate::fit::stats::regression::check_probability;
 
 /// The t tests of one exponent: that it is not 0, and that it is within a margin of 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,8 +119,8 @@ impl ExponentTest {
 #[cfg(test)]
 mod tests {
     use super::ExponentTest;
-    use crate::fit::stats::regression::Estimate;
-    use crate::fit::stats::resample::Stream;
+    use crate::fit::stats::random::Stream;
+    use crate::fit::stats::regression::TEstimate;
 
     fn test(standard_error: f64, df: f64) -> ExponentTest {
         ExponentTest {
@@ -166,7 +166,7 @@ mod tests {
         let mut hits = 0;
         for replicate in 0..20_000 {
             let mut stream = Stream::new(9, "tost", replicate);
-            let estimate = Estimate {
+            let estimate = TEstimate {
                 value: delta + stream.normal(),
                 standard_error: (stream.chi2(5.0) / 5.0).sqrt(),
                 df: 5.0,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Simulation;
-use crate::fit::stats::resample::Stream;
+use crate::fit::stats::random::Stream;
 
 /// The design of a simulated ladder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use super::Simulation;
 use super::design::{Cell, Shape};
 use super::items::Drawn;
-use crate::fit::stats::resample::Stream;
+use crate::fit::stats::random::Stream;
 use crate::ladder::{FlopConvention, Ladder, LadderBuilder, LadderError, Run, Scale};
 
 impl Simulation {

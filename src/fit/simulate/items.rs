@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Truth;
-use crate::fit::stats::resample::Stream;
+use crate::fit::stats::random::Stream;
 use crate::ladder::{LadderBuilder, LadderError};
 
 /// Items of a distribution: multiplicative difficulties, slopes of their own, and noise by run.
