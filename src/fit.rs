@@ -61,7 +61,7 @@ mod loss_to_loss;
 mod max_t;
 mod mixed_model;
 mod options;
-pub mod planning;
+pub mod power;
 mod question;
 mod readings;
 mod relative_law;

@@ -10,7 +10,7 @@ use relscale::Error;
 use relscale::backend::{Backend, Reference};
 use relscale::distribution::Items;
 use relscale::evaluate::{Evaluation, Settings};
-use relscale::ladder::Trained;
+use relscale::ladder::TrainedRun;
 use relscale::log::{Key, Log, Table, checkpoint_hash};
 use relscale::model::{Model, Transformer};
 use relscale::scorer::Scorer;
@@ -203,14 +203,14 @@ pub type Tables = BTreeMap<(String, String), Table>;
 /// Scores what has no record yet in `logs/<run>/<task>.jsonl`, `workers` runs at a time, and says
 /// how many items that were. A run whose logs are complete is not loaded.
 pub fn score(
-    runs: &[Trained],
+    runs: &[TrainedRun],
     tasks: &[Task<'_>],
     logs: &Path,
     settings: &Settings,
     engine: &Engine,
     workers: usize,
 ) -> Result<(Tables, usize), Box<dyn std::error::Error + Send + Sync>> {
-    for Trained { run, .. } in runs {
+    for TrainedRun { run, .. } in runs {
         let mut parts = Path::new(&run.id).components();
         if !matches!(
             (parts.next(), parts.next()),
@@ -222,14 +222,14 @@ pub fn score(
     let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
         ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
     );
-    let mut order: Vec<&Trained> = runs.iter().collect();
+    let mut order: Vec<&TrainedRun> = runs.iter().collect();
     order.sort_by(|a, b| b.run.params.total_cmp(&a.run.params));
     let queue = Mutex::new(VecDeque::from(order));
     let found = Mutex::new((Tables::new(), 0));
     let work = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         loop {
             let next = queue.lock().map_err(|e| e.to_string())?.pop_front();
-            let Some(Trained { run, checkpoint }) = next else {
+            let Some(TrainedRun { run, checkpoint }) = next else {
                 return Ok(());
             };
             bar.set_message(run.id.clone());

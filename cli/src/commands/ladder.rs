@@ -19,7 +19,7 @@ use crate::released;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::Settings;
 use relscale::fit::{Options, analyze};
-use relscale::ladder::{Ladder, RunTable, Trained};
+use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::log::export_csv;
 use relscale::report::plot;
 use relscale::scorer::{BitsPerByte, Scorer};
@@ -171,7 +171,7 @@ pub fn run(arguments: &Arguments) -> Result<(String, usize), Box<dyn Error + Sen
         .name(source.map_or_else(String::new, |path| path.display().to_string()))
         .flop_convention(table.flop_convention);
     let mut logs = Vec::new();
-    for Trained { run, .. } in &table.runs {
+    for TrainedRun { run, .. } in &table.runs {
         builder.run(run.clone())?;
         for task in &tasks {
             let log = &tables[&(run.id.clone(), task.log.clone())];

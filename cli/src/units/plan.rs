@@ -11,7 +11,7 @@ use super::{Source, UnitError};
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Item, Items};
 use relscale::evaluate::{Bos, Evaluation, Settings};
-use relscale::ladder::{FlopConvention, Ladder, Run, RunTable, Trained};
+use relscale::ladder::{FlopConvention, Ladder, Run, RunTable, TrainedRun};
 use relscale::log::{Key, checkpoint_hash, distribution_hash};
 use relscale::model::{Batch, Model};
 use relscale::scorer::{self, Scorer};
@@ -232,7 +232,7 @@ impl Plan {
         if plan.distributions.is_empty() {
             return option("distributions", "there are none".to_owned());
         }
-        for Trained { run, checkpoint } in table.runs {
+        for TrainedRun { run, checkpoint } in table.runs {
             progress(&run);
             for (distribution, quarters) in plan.distributions.iter().zip(&sizes) {
                 // 2·N FLOPs a token of four bytes.
