@@ -1,6 +1,5 @@
 //! The comparison by other estimators and in other forms.
 
-use super::budget_effects::mixed_model;
 use super::comparison::Comparison;
 use super::contrast::{FittedContrast, fit_readings, fit_readout};
 use super::corpus::mean_log;
@@ -9,6 +8,7 @@ use super::error::FitError;
 use super::estimate::{Coefficient, Estimate, LineCovariance};
 use super::logarithm::exp;
 use super::loss_to_loss::loss_to_loss;
+use super::mixed_model::mixed_model;
 use super::options::{ItemSampling, Options};
 use super::readings::{ReadingRegression, Readout, read_by};
 use super::result::{Alternatives, CrossedBootstrap, DifferenceLaw, RuleResult, SemiLog};

@@ -100,7 +100,8 @@ impl FittedContrast {
             ItemSampling::Fixed => run,
             ItemSampling::Population => run + self.item.cross - self.idiosyncratic.cross,
         };
-        // Where a variance is the largest of its terms, the sum of the covariances may be too large.
+        // A variance may be the largest of its terms rather than their sum: the sum of the covariances is
+        // then too large.
         let bound = (level * slope).sqrt();
         LineCovariance {
             level,

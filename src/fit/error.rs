@@ -2,29 +2,29 @@
 
 use std::fmt;
 
-/// Why an analysis, or one of the numerical routines under it, was refused.
+/// The reason for which an analysis was refused.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum FitError {
     /// Too few observations, budgets, sizes or clusters for what was asked.
     TooFew {
-        /// What there was too little of, for example `"budgets of corpus dclm"`.
+        /// Name of the quantity, for example `"budgets of corpus dclm"`.
         what: String,
-        /// How many there were.
+        /// Number found.
         found: usize,
-        /// How many are needed.
+        /// Number needed.
         needed: usize,
     },
     /// A number was NaN, infinite, or outside its domain.
     Domain {
-        /// What the number is.
+        /// Name of the number.
         what: String,
-        /// Its value.
+        /// Value found.
         value: f64,
     },
     /// Two inputs that must have one length do not.
     Length {
-        /// What disagreed.
+        /// Name of the input.
         what: String,
         /// The length found.
         found: usize,
@@ -33,26 +33,26 @@ pub enum FitError {
     },
     /// The design matrix does not identify what was asked.
     Singular {
-        /// What could not be identified.
+        /// Name of the quantity.
         what: String,
     },
     /// An iteration or enumeration did not finish.
     NoConvergence {
-        /// What did not converge.
+        /// Name of the computation.
         what: String,
     },
     /// A name that the ladder does not contain.
     Unknown {
-        /// The kind of thing, for example `"distribution"`.
+        /// Kind of the name, for example `"distribution"`.
         what: &'static str,
         /// The name asked for.
         name: String,
-        /// The names there are.
+        /// Names in the ladder.
         known: Vec<String>,
     },
     /// The ladder cannot answer the question asked of it.
     Unsupported {
-        /// Why not, in one sentence.
+        /// The reason, in one sentence.
         reason: String,
     },
 }

@@ -6,7 +6,7 @@ use crate::fit::corpus::Corpus;
 use crate::fit::readings::Readout;
 use crate::fit::result::{LackOfFit, NextPower};
 use crate::fit::stats::quantile::f_sf;
-use crate::fit::stats::regression::dot;
+use crate::fit::stats::sums::dot;
 
 /// Positions in `members` of seed replicates: runs with one size and one number of tokens whose seeds
 /// are known and differ. Any other run stands alone.
@@ -98,7 +98,7 @@ pub(crate) fn next_power(corpus: &Corpus<'_>, readout: &Readout, y: &[f64]) -> O
     }
     let explained: f64 = powers.values().map(|(ez, zz)| ez * ez / zz).sum();
     let (k, left) = (powers.len(), rss - explained);
-    // What rounding leaves of values without noise is no noise.
+    // Values without noise leave rounding, which is no noise.
     if k == 0 || df <= k || left.is_nan() || left <= 1e-20 * size {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The diagnostics of a relative law: where the interval comes from and what speaks against the line.
+//! The diagnostics of a relative law: sources of its variance, and checks of the line and its readings.
 
 use serde::{Deserialize, Serialize};
 
