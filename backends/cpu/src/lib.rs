@@ -1,12 +1,12 @@
 //! SIMD CPU backend of [relscale].
 //!
 //! [`Cpu`] is a [`Backend`]: weights are packed once at load, products run on register tiles,
-//! attention streams over blocks of keys, and the LM head never stores its logits. AVX-512, AVX2
-//! with FMA, or NEON is used where the processor has it, portable code elsewhere.
+//! attention streams over blocks of keys, and the LM head never stores its logits. It uses AVX-512,
+//! AVX2 with FMA, or NEON if the processor has them, and portable code if not.
 //!
 //! # Reproducibility
-//! The same item on the same checkpoint gives the same bits, whatever else is in the batch,
-//! however its prefix is shared, on any number of threads and on any of the instruction sets.
+//! The same item on the same checkpoint gives the same bits, whatever else is in the batch, however
+//! its prefix is shared, on any number of threads and with any of the instruction sets.
 //! Every output element is one chain of operations in a fixed order, and no sum crosses threads.
 //!
 //! # Examples
