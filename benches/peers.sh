@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Measure relscale beside its peers, in alternation on the same random checkpoints and items, check
-# that they agree, and print one table.
+# Measure relscale and its peers in alternation on the same random checkpoints and items, check that
+# they agree, and print one table.
 #
 #   bash benches/peers.sh [--quick] [--rows ROW...] [--rounds N] [--questions N] [--fresh] ...
 #
 # Peers: transformers and candle on running text, lm-evaluation-harness on multiple choice, the gemm
-# crate. They are installed into target/peers, the Python ones into target/peers/venv if they are not
-# found in the virtual environment PEERS_VENV. Each row's result is kept in target/peers, so that an
-# interrupted run goes on where it was; --fresh measures again. `--help` lists the options.
+# crate. They are installed into target/peers, the Python ones into the virtual environment
+# PEERS_VENV (target/peers/venv) unless they are there. Each row's result is kept in target/peers, so
+# that an interrupted run resumes; --fresh measures again. `--help` lists the options.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
@@ -19,13 +19,13 @@ if ! "$venv/bin/python" -c 'import torch, transformers' 2>/dev/null; then
 fi
 if ! "$venv/bin/python" -c 'import lm_eval' 2>/dev/null; then
     pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check install "$@" >&2; }
-    # These ask for torch, which is there, and pip would fetch its CUDA libraries.
+    # Without dependencies: they require torch, which is there, and pip would fetch its CUDA libraries.
     pip --no-deps lm_eval==0.4.13 accelerate==1.15.0
     pip datasets==5.2.0 evaluate==0.4.6 jsonlines more-itertools pytablewriter rouge-score \
         sacrebleu scikit-learn sqlitedict word2number zstandard dill jinja2 psutil
 fi
 cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p relscale-cli
-# For this processor, as candle's own instructions say.
+# Compiled for this processor, as candle's own instructions say.
 RUSTFLAGS='-C target-cpu=native' cargo build --quiet --release \
     --manifest-path "$root/benches/peers/candle/Cargo.toml" --target-dir "$root/target/peers/candle"
 exec "$venv/bin/python" "$here/peers/compare.py" "$@"

@@ -17,9 +17,9 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::distribution::{Distribution, Items};
-use relscale::evaluate::{Bos, Options as Scoring, evaluate};
+use relscale::evaluate::{Bos, Evaluation};
 use relscale::fit::{Analysis, Options, analyze};
-use relscale::ladder::{Ladder, RunTable, Trained};
+use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::model::Transformer;
 use relscale::report::plot;
 use relscale::scorer::{BitsPerByte, cluster_totals};
@@ -104,31 +104,24 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
     let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
         ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
     );
-    let scoring = Scoring {
-        bos: Bos::EveryWindow(BOS),
-        context: Some(WINDOW),
-        ..Scoring::default()
-    };
     let cpu = Cpu::new();
     let mut ladder = Ladder::builder();
     ladder
         .name("the committed ladder")
         .flop_convention(flop_convention);
-    for Trained { run, checkpoint } in &runs {
+    for TrainedRun { run, checkpoint } in &runs {
         bar.set_message(run.id.clone());
         let model = Transformer::load(checkpoint, cpu.clone())?;
         let tokenizer = Tokenizer::load(checkpoint)?;
         ladder.run(run.clone())?;
         for texts in &distributions {
-            let scores = evaluate(
-                &model,
-                Some(&tokenizer),
-                texts,
-                &BitsPerByte,
-                &scoring,
-                &mut |_| {},
-            )?;
-            for (cluster, total) in cluster_totals(&scores) {
+            let scores = Evaluation::new(&model)
+                .tokenizer(&tokenizer)
+                .scorers(&[&BitsPerByte])
+                .bos(Bos::EveryWindow(BOS))
+                .context(WINDOW)
+                .run(texts)?;
+            for (cluster, total) in cluster_totals(&scores.of("bits_per_byte")?) {
                 let loss = total.loss / total.weight;
                 ladder.score(&run.id, texts.name(), &cluster, loss, total.weight)?;
             }

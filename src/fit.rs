@@ -44,7 +44,6 @@ mod absolute_law;
 mod alternatives;
 mod analyze;
 mod between;
-
 mod comparison;
 mod contrast;
 mod corpus;
@@ -62,7 +61,7 @@ mod loss_to_loss;
 mod max_t;
 mod mixed_model;
 mod options;
-pub mod planning;
+pub mod power;
 mod question;
 mod readings;
 mod relative_law;

@@ -17,7 +17,7 @@
 //! # for (i, budget) in [1e18_f64, 3e18, 1e19, 3e19, 1e20].iter().enumerate() {
 //! #     for (name, beta) in [("web", 0.050), ("news", 0.062)] {
 //! #         let loss = (1.0 + 0.002 * (i % 2) as f64) * (budget / 1e19).powf(-beta);
-//! #         csv += &format!("dclm,r{i},{budget},{budget},1e8,1e10,{name},{loss}\n");
+//! #         csv += &format!("dclm,r{i},{budget},{budget},1e8,{},{name},{loss}\n", budget / 6e8);
 //! #     }
 //! # }
 //! # let path = std::env::temp_dir().join(format!("relscale-doc-{}.csv", std::process::id()));
@@ -37,13 +37,13 @@
 //!
 //! # From checkpoints
 //! A folder of checkpoints, two files of texts ([`Items::from_jsonl`] has the format), and the crate
-//! `relscale-cpu`. A log a checkpoint and text: killed and started again, it goes on where it was.
+//! `relscale-cpu`. One log per checkpoint and text: a run that is killed resumes when it is started again.
 //! Build it with `--release`; without, the kernels are many times slower.
 //! ```no_run
 //! use relscale::distribution::Items;
-//! use relscale::evaluate;
+//! use relscale::evaluate::{Evaluation, Settings};
 //! use relscale::fit::{Options, analyze};
-//! use relscale::ladder::{Ladder, Run};
+//! use relscale::ladder::{Ladder, Run, Scale};
 //! use relscale::log::{Key, Log, checkpoint_hash};
 //! use relscale::model::Transformer;
 //! use relscale::scorer::BitsPerByte;
@@ -62,19 +62,23 @@
 //!     ("ladder/410m", 4.9e20, 4.1e8, 2.0e11),
 //! ];
 //! let texts = [Items::from_jsonl("web.jsonl")?, Items::from_jsonl("news.jsonl")?];
-//! let options = evaluate::Options::default();
+//! let settings = Settings::default();
 //! let mut ladder = Ladder::builder();
 //! for (folder, flops, params, tokens) in runs {
 //!     // One corpus; the budget is what groups runs of different sizes, here each its own.
-//!     let run = Run::new(folder, "my-corpus", flops, flops, params, tokens);
+//!     let run = Run::new(folder, Scale { params, tokens, flops }).corpus("my-corpus");
 //!     ladder.run(run.clone())?;
 //!     let model = Transformer::load(folder, Cpu::new())?;
 //!     let tokenizer = Tokenizer::load(folder)?;
+//!     let evaluation = Evaluation::new(&model)
+//!         .tokenizer(&tokenizer)
+//!         .scorers(&[&BitsPerByte])
+//!         .settings(settings);
 //!     let checkpoint = checkpoint_hash(folder)?;
 //!     for items in &texts {
-//!         let key = Key::new(&checkpoint, "cpu f32", items, &[&BitsPerByte], &options)?;
+//!         let key = Key::new(&checkpoint, "cpu f32", items, &[&BitsPerByte], &settings)?;
 //!         let mut log = Log::open(format!("{folder}.{}.log", key.distribution), &key)?;
-//!         log.score(&model, Some(&tokenizer), items, &[&BitsPerByte], &options, &mut |_| {})?;
+//!         log.score(&evaluation, items)?;
 //!         log.table().add_to(&mut ladder, &run, "bits_per_byte")?;
 //!     }
 //! }

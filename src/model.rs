@@ -3,7 +3,6 @@
 //! [`Model`] is the seam: everything that scores takes one. [`Transformer`] is the model of this
 //! crate, a decoder on any [`Backend`](crate::backend::Backend).
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -86,12 +85,6 @@ pub trait Model: Send + Sync {
     fn prefix_cost(&self) -> Option<f64> {
         None
     }
-
-    /// Models that give the answers of this one and may be asked side by side; none where it is one
-    /// by itself. See [`Replicas`].
-    fn replicas(&self) -> &[Box<dyn Model>] {
-        &[]
-    }
 }
 
 /// Implements [`Model`] for pointers to one, so that a model can be borrowed, boxed or shared.
@@ -117,90 +110,8 @@ macro_rules! model_behind {
             fn prefix_cost(&self) -> Option<f64> {
                 (**self).prefix_cost()
             }
-
-            fn replicas(&self) -> &[Box<dyn Model>] {
-                (**self).replicas()
-            }
         }
     )*};
 }
 
 model_behind!(&T, Box<T>, Arc<T>);
-
-/// One checkpoint loaded several times (on several GPUs, say) as one model.
-///
-/// What scores with it ([`evaluate`](crate::evaluate), [`Log::score`](crate::log::Log::score)) gives
-/// each replica a batch as soon as it is free. Batches are those that one model would get, and answers
-/// are handed on in their order: everything is as with one model, to the bit where the replicas give
-/// the same bits. There is no gain unless there are several batches a replica: see
-/// [`Options::max_tokens`](crate::evaluate::Options::max_tokens).
-///
-/// # Examples
-/// ```no_run
-/// # use relscale::backend::Reference;
-/// # struct Cuda;
-/// # impl Cuda { fn on_device(_: usize) -> Result<Reference<f32>, relscale::Error> { Ok(Reference::new()) } }
-/// use relscale::model::{Model, Replicas, Transformer};
-///
-/// let mut loaded: Vec<Box<dyn Model>> = Vec::new();
-/// for device in 0..4 {
-///     loaded.push(Box::new(Transformer::load("checkpoint", Cuda::on_device(device)?)?));
-/// }
-/// let model = Replicas::new(loaded)?;
-/// # Ok::<(), relscale::Error>(())
-/// ```
-pub struct Replicas(Vec<Box<dyn Model>>);
-
-impl Replicas {
-    /// Takes models that give the same answers, which is not checked beyond their sizes.
-    ///
-    /// # Errors
-    /// No model, or models of different vocabularies or contexts.
-    pub fn new(models: Vec<Box<dyn Model>>) -> Result<Self, Error> {
-        let sizes = |model: &dyn Model| (model.vocab_size(), model.context_len());
-        let Some(first) = models.first().map(|model| sizes(&**model)) else {
-            return Err(Error::batch("no replica of the model"));
-        };
-        match models.iter().position(|model| sizes(&**model) != first) {
-            None => Ok(Self(models)),
-            Some(other) => Err(Error::batch(format!(
-                "replica {other} has vocabulary and context {:?}, replica 0 has {first:?}",
-                sizes(&*models[other])
-            ))),
-        }
-    }
-}
-
-impl fmt::Debug for Replicas {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Replicas({})", self.0.len())
-    }
-}
-
-impl Model for Replicas {
-    fn vocab_size(&self) -> usize {
-        self.0[0].vocab_size()
-    }
-
-    fn context_len(&self) -> usize {
-        self.0[0].context_len()
-    }
-
-    /// The answers of the first replica.
-    fn with_prefix(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
-        self.0[0].with_prefix(prefix)
-    }
-
-    fn prefix_cost(&self) -> Option<f64> {
-        self.0[0].prefix_cost()
-    }
-
-    /// The answers of the first replica.
-    fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
-        self.0[0].log_likelihoods(batch)
-    }
-
-    fn replicas(&self) -> &[Box<dyn Model>] {
-        &self.0
-    }
-}

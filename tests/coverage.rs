@@ -8,7 +8,7 @@
 //! The numbers do not depend on the number of threads.
 
 use nalgebra::{DMatrix, DVector};
-use relscale::fit::simulate::{ItemTruth, Scenario, Shape, Simulation, Surface, Truth};
+use relscale::fit::simulate::{ItemTruth, Scenario, Shape, Simulation, SurfaceTruth, Truth};
 use relscale::fit::{Analysis, Options, RelativeLaw, Verdict, analyze};
 use relscale::ladder::Ladder;
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -416,7 +416,7 @@ fn grids_cover() {
     let surface = |floor: f64, level: f64, [w, a, b]: [f64; 3]| {
         let mut t = Truth::new("", level, 0.0);
         t.floor = floor;
-        t.surface = Some(Surface {
+        t.surface = Some(SurfaceTruth {
             data_share: w,
             size_exponent: a,
             data_exponent: b,

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use relscale::Error;
 use relscale::distribution::{Distribution, Items};
-use relscale::evaluate::{Bos, Options};
-use relscale::ladder::{FlopConvention, Run};
+use relscale::evaluate::{Bos, Evaluation, Settings};
+use relscale::ladder::{FlopConvention, Run, Scale};
 use relscale::log::{Key, Log, Table, checkpoint_hash, export_csv};
 use relscale::model::Transformer;
 use relscale::scorer::{BitsPerByte, NatsPerToken, Scorer};
@@ -60,9 +60,9 @@ impl Numbers {
 // A scoring run --------------------------------------------------------------------------------
 
 const SCORERS: &[&dyn Scorer] = &[&BitsPerByte, &NatsPerToken];
-/// A window or two a batch, so that records come one by one.
-const OPTIONS: Options = Options {
-    max_tokens: 256,
+/// One or two windows per batch, so that records come one by one.
+const SETTINGS: Settings = Settings {
+    batch_tokens: 256,
     bos: Bos::EveryWindow(256),
     context: Some(256),
     stride: None,
@@ -110,7 +110,7 @@ fn key() -> &'static Key {
     static KEY: OnceLock<Key> = OnceLock::new();
     KEY.get_or_init(|| {
         let hash = checkpoint_hash(checkpoint()).unwrap();
-        Key::new(hash, "cpu f32", texts(), SCORERS, &OPTIONS).unwrap()
+        Key::new(hash, "cpu f32", texts(), SCORERS, &SETTINGS).unwrap()
     })
 }
 
@@ -118,21 +118,27 @@ fn key() -> &'static Key {
 fn score(log: &Path) -> Result<(), Error> {
     let tokenizer = Tokenizer::load(checkpoint())?;
     let mut log = Log::open(log, key())?;
-    let progress = &mut |_| {};
-    log.score(
-        model(),
-        Some(&tokenizer),
-        texts(),
-        SCORERS,
-        &OPTIONS,
-        progress,
-    )
+    let evaluation = Evaluation::new(model())
+        .tokenizer(&tokenizer)
+        .scorers(SCORERS)
+        .settings(SETTINGS);
+    log.score(&evaluation, texts())
 }
 
 fn export(log: &Path, csv: &Path) -> Result<(), Error> {
     let table = Table::read(log)?;
     assert!(table.is_complete());
-    let run = Run::new("smallest", "mixed", 6e10, 6.1e10, 5e3, 2e6).with_seed(1);
+    let run = Run::new(
+        "smallest",
+        Scale {
+            params: 5e3,
+            tokens: 2e6,
+            flops: 6.1e10,
+        },
+    )
+    .corpus("mixed")
+    .budget(6e10)
+    .seed(1);
     export_csv(
         csv,
         &[(&run, &table)],

@@ -2,7 +2,7 @@
 
 use relscale::fit::simulate::{Scenario, Shape, Simulation};
 use relscale::fit::{Analysis, Flag, Options, analyze};
-use relscale::ladder::{Ladder, Run};
+use relscale::ladder::{Ladder, Run, Scale};
 
 fn options() -> Options {
     let mut o = Options::new("baseline");
@@ -22,7 +22,16 @@ fn replicated(y: impl Fn(usize, f64, u64) -> f64) -> Ladder {
             for seed in 0..2 {
                 let id = format!("run-{j}-{k}-{seed}");
                 let tokens = flops / (6.0 * params);
-                let run = Run::new(&id, "web", flops, flops, params, tokens).with_seed(seed);
+                let run = Run::new(
+                    &id,
+                    Scale {
+                        params,
+                        tokens,
+                        flops,
+                    },
+                )
+                .corpus("web")
+                .seed(seed);
                 builder.run(run).unwrap();
                 let base = 3.0 * flops.powf(-0.05) * (0.03 * z * z).exp();
                 builder.score(&id, "aggregate", "", base, 1.0).unwrap();

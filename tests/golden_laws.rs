@@ -7,7 +7,7 @@ use relscale::fit::{
     Analysis, ConfidenceSet, Design, DesignChoice, FitError, ItemSampling, Options, SurfaceFit,
     analyze,
 };
-use relscale::ladder::{Ladder, Run};
+use relscale::ladder::{Ladder, Run, Scale};
 use serde_json::Value;
 
 #[path = "common/random.rs"]
@@ -67,7 +67,18 @@ fn every_law_of_an_isoflop_ladder_has_a_surface_and_rungs_say_why_not() {
         let id = format!("r{i}");
         let budget = (i / 7) as f64 + 1.0;
         builder
-            .run(Run::new(&id, "c", budget, 6.0 * n * d, *n, *d))
+            .run(
+                Run::new(
+                    &id,
+                    Scale {
+                        params: *n,
+                        tokens: *d,
+                        flops: 6.0 * n * d,
+                    },
+                )
+                .corpus("c")
+                .budget(budget),
+            )
             .unwrap();
         builder.score(&id, "base", "", *y, 1.0).unwrap();
         builder
@@ -148,7 +159,17 @@ fn rungs(flops: &[f64], losses: &[(&str, &[f64])]) -> Ladder {
     for (i, c) in flops.iter().enumerate() {
         let id = format!("r{i}");
         builder
-            .run(Run::new(&id, "c", *c, *c, c.sqrt() / 10.0, c.sqrt()))
+            .run(
+                Run::new(
+                    &id,
+                    Scale {
+                        params: c.sqrt() / 10.0,
+                        tokens: c.sqrt(),
+                        flops: *c,
+                    },
+                )
+                .corpus("c"),
+            )
             .unwrap();
         for (name, values) in losses {
             builder.score(&id, name, "", values[i], 1.0).unwrap();
@@ -330,7 +351,19 @@ fn what_is_no_error_rate_is_refused_by_name() {
     ));
     // Signed metrics never enter a ladder.
     let mut builder = Ladder::builder();
-    builder.run(Run::new("r", "c", 1.0, 1.0, 1.0, 1.0)).unwrap();
+    builder
+        .run(
+            Run::new(
+                "r",
+                Scale {
+                    params: 1.0,
+                    tokens: 1.0,
+                    flops: 1.0,
+                },
+            )
+            .corpus("c"),
+        )
+        .unwrap();
     assert!(builder.score("r", "signed", "", -0.1, 1.0).is_err());
 }
 
@@ -398,14 +431,17 @@ fn counted(isoflop: bool, items: u64, stream: &mut Stream) -> Ladder {
             let params = (0.5 * flops.ln() - 2.0 + z).exp();
             let id = format!("r{j}-{k}");
             builder
-                .run(Run::new(
-                    &id,
-                    "c",
-                    flops,
-                    flops,
-                    params,
-                    flops / 6.0 / params,
-                ))
+                .run(
+                    Run::new(
+                        &id,
+                        Scale {
+                            params,
+                            tokens: flops / 6.0 / params,
+                            flops,
+                        },
+                    )
+                    .corpus("c"),
+                )
                 .unwrap();
             for (name, level, beta) in [("base", 0.2_f64, 0.30), ("t", 0.15, 0.20)] {
                 // Few errors where one run is all there is.
@@ -484,8 +520,16 @@ fn a_mixed_model_stands_beside_the_law_where_seeds_allow_it() {
                 let params = (0.5 * flops.ln() - 2.0 + z).exp();
                 for seed in 0..seeds {
                     let id = format!("r{j}-{k}-{seed}");
-                    let run = Run::new(&id, "c", flops, flops, params, flops / 6.0 / params);
-                    builder.run(run.with_seed(seed)).unwrap();
+                    let run = Run::new(
+                        &id,
+                        Scale {
+                            params,
+                            tokens: flops / 6.0 / params,
+                            flops,
+                        },
+                    )
+                    .corpus("c");
+                    builder.run(run.seed(seed)).unwrap();
                     let base = 1.0 - 0.05 * x + 0.03 * z * z;
                     let own = 0.2 + 0.01 * x + shock + 1e-3 * stream.normal();
                     builder.score(&id, "base", "", base.exp(), 1.0).unwrap();

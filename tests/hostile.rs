@@ -15,7 +15,7 @@ use bounded::{MEMORY, alone, bounded, repeated};
 use relscale::Error;
 use relscale::backend::Reference;
 use relscale::distribution::Items;
-use relscale::evaluate::Options;
+use relscale::evaluate::Settings;
 use relscale::ladder::Ladder;
 use relscale::log::{Key, Log, Table};
 use relscale::model::{Config, Transformer};
@@ -841,7 +841,7 @@ fn score_logs() {
     let folder = Folder::new("logs");
     let path = folder.write("items.jsonl", r#"{"id": "a", "tokens": [1, 2]}"#);
     let items = Items::from_jsonl(path).unwrap();
-    let key = |name: &str| Key::new(name, "b", &items, &[&NatsPerToken], &Options::default());
+    let key = |name: &str| Key::new(name, "b", &items, &[&NatsPerToken], &Settings::default());
     let path = folder.0.join("log");
     drop(Log::open(&path, &key("m").unwrap()).unwrap());
     let header = fs::read(&path).unwrap();

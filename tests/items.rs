@@ -40,7 +40,7 @@ fn all_four_forms_are_read() {
     let path = folder.write(
         "mixed.jsonl",
         concat!(
-            r#"{"id": "a", "cluster": "c", "text": "Hello", "year": 1999}"#,
+            r#"{"id": "a", "cluster": "c", "text": "Hello"}"#,
             "\n\n",
             r#"{"id": 7, "tokens": [1, 2]}"#,
             "\r\n",
@@ -54,7 +54,7 @@ fn all_four_forms_are_read() {
     assert_eq!((items.name(), items.len()), ("mixed", 4));
     let item = |i| items.item(i).unwrap().into_owned();
     assert_eq!(item(0).content, Content::Text("Hello".to_owned()));
-    // Without a cluster an item is its own.
+    // An item without a cluster is a cluster of its own.
     assert_eq!((item(1).id.as_str(), item(1).cluster.as_str()), ("7", "7"));
     assert_eq!(item(2).cluster, "3");
     assert!(matches!(
@@ -95,6 +95,14 @@ fn a_line_that_cannot_be_used_is_named() {
         (
             br#"{"id": "b", "context": "x", "choices": ["y", ""], "gold": 0}"#,
             "choice 1",
+        ),
+        (
+            br#"{"id": "b", "text": "x", "year": 1999}"#,
+            "unknown field `year`",
+        ),
+        (
+            br#"{"id": "b", "context": "x", "choices": ["y"], "gold": 0, "unconditonal": ""}"#,
+            "unknown field `unconditonal`",
         ),
     ] {
         let path = folder.write(

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Item, Items};
-use relscale::evaluate::{Bos, Options};
-use relscale::ladder::{FlopConvention, Ladder, Run};
+use relscale::evaluate::{Bos, Evaluation, Settings};
+use relscale::ladder::{FlopConvention, Ladder, Run, Scale};
 use relscale::log::{Key, Log, Record, Table, checkpoint_hash, distribution_hash, export_csv};
 use relscale::model::{Batch, Model};
 use relscale::scorer::{NatsPerToken, Score, Scorer};
+use sha2::{Digest, Sha256};
 
 /// A folder that is removed with its contents.
 struct Folder(PathBuf);
@@ -79,9 +80,9 @@ fn texts(count: u32) -> Items {
     Items::new("texts", (0..count).map(item).collect()).unwrap()
 }
 
-/// One item a batch, so that every append is one that a kill can come after.
-const OPTIONS: Options = Options {
-    max_tokens: 1,
+/// One item per batch, so that a kill can come after every append.
+const SETTINGS: Settings = Settings {
+    batch_tokens: 1,
     bos: Bos::First(1),
     context: Some(32),
     stride: None,
@@ -90,14 +91,18 @@ const OPTIONS: Options = Options {
 const SCORERS: &[&dyn Scorer] = &[&NatsPerToken];
 
 fn key(items: &dyn Distribution) -> Key {
-    Key::new("a model", "oracle f64", items, SCORERS, &OPTIONS).unwrap()
+    Key::new("a model", "oracle f64", items, SCORERS, &SETTINGS).unwrap()
+}
+
+fn evaluation(model: &Oracle) -> Evaluation<'_> {
+    Evaluation::new(model).scorers(SCORERS).settings(SETTINGS)
 }
 
 /// Opens, scores what is missing, and says how many targets were computed.
 fn finish(path: &Path, items: &Items) -> Result<usize, Error> {
     let model = Oracle::default();
     let mut log = Log::open(path, &key(items))?;
-    log.score(&model, None, items, SCORERS, &OPTIONS, &mut |_| {})?;
+    log.score(&evaluation(&model), items)?;
     assert!(log.table().is_complete());
     log.compact()?;
     Ok(model.targets.into_inner())
@@ -119,15 +124,7 @@ fn whole(items: &Items) -> (Vec<u8>, Vec<u8>) {
     let folder = Folder::new();
     let path = folder.file("log");
     let mut log = Log::open(&path, &key(items)).unwrap();
-    log.score(
-        &Oracle::default(),
-        None,
-        items,
-        SCORERS,
-        &OPTIONS,
-        &mut |_| {},
-    )
-    .unwrap();
+    log.score(&evaluation(&Oracle::default()), items).unwrap();
     let raw = fs::read(&path).unwrap();
     log.compact().unwrap();
     (raw, fs::read(&path).unwrap())
@@ -287,7 +284,7 @@ fn another_key_is_refused_by_field() {
         e => panic!("{e}"),
     };
     let scored =
-        |options: &Options| Key::new("a model", "oracle f64", &items, SCORERS, options).unwrap();
+        |settings: &Settings| Key::new("a model", "oracle f64", &items, SCORERS, settings).unwrap();
     let changed = |change: &dyn Fn(&mut Key)| {
         let mut key = mine.clone();
         change(&mut key);
@@ -302,37 +299,37 @@ fn another_key_is_refused_by_field() {
     );
     refused(&changed(&|k| k.scorers = vec!["brier".into()]), "scorers");
     refused(
-        &scored(&Options {
+        &scored(&Settings {
             bos: Bos::EveryWindow(1),
-            ..OPTIONS
+            ..SETTINGS
         }),
         "bos",
     );
     refused(
-        &scored(&Options {
+        &scored(&Settings {
             bos: Bos::First(2),
-            ..OPTIONS
+            ..SETTINGS
         }),
         "bos",
     );
     refused(
-        &scored(&Options {
+        &scored(&Settings {
             context: None,
-            ..OPTIONS
+            ..SETTINGS
         }),
         "context",
     );
     refused(
-        &scored(&Options {
+        &scored(&Settings {
             stride: Some(8),
-            ..OPTIONS
+            ..SETTINGS
         }),
         "stride",
     );
     refused(
-        &scored(&Options {
+        &scored(&Settings {
             truncate: true,
-            ..OPTIONS
+            ..SETTINGS
         }),
         "truncate",
     );
@@ -342,9 +339,9 @@ fn another_key_is_refused_by_field() {
     assert!(
         Log::open(
             &path,
-            &scored(&Options {
-                max_tokens: 999,
-                ..OPTIONS
+            &scored(&Settings {
+                batch_tokens: 999,
+                ..SETTINGS
             })
         )
         .is_ok()
@@ -352,25 +349,89 @@ fn another_key_is_refused_by_field() {
 
     // Scoring something else into a log that is open is refused too.
     let mut log = Log::open(&path, &mine).unwrap();
-    let other = Options {
-        stride: Some(8),
-        ..OPTIONS
-    };
-    let e = log
-        .score(
-            &Oracle::default(),
-            None,
-            &items,
-            SCORERS,
-            &other,
-            &mut |_| {},
-        )
-        .unwrap_err();
+    let model = Oracle::default();
+    let other = evaluation(&model).stride(8);
+    let e = log.score(&other, &items).unwrap_err();
     assert!(
         matches!(&e, Error::Key { field, .. } if field == "stride"),
         "{e}"
     );
     assert_eq!(log.table().records().len(), 0);
+}
+
+#[test]
+fn fields_that_a_log_does_not_have_are_refused() {
+    let folder = Folder::new();
+    let path = folder.file("log");
+    let items = texts(2);
+    let (raw, _) = whole(&items);
+    let text = String::from_utf8(raw).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    // Lines are sealed as a later version would: a field more, and a checksum that fits.
+    let seal = |line: &str, added: &str, seed: &str| {
+        let body = &line[..line.rfind(",\"check\"").unwrap()];
+        let body = added.replace('…', body);
+        let hash = Sha256::new()
+            .chain_update(seed)
+            .chain_update(&body)
+            .finalize();
+        let check: String = hash[..8].iter().map(|b| format!("{b:02x}")).collect();
+        (format!("{body},\"check\":\"{check}\"}}"), check)
+    };
+    let (same, seed) = seal(lines[0], "…", "");
+    assert_eq!(same, lines[0]);
+    let write = |lines: &[&str]| fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let refused = |line: usize| {
+        let e = Table::read(&path).unwrap_err();
+        assert!(
+            matches!(e, Error::Line { line: at, .. } if at == line),
+            "{e}"
+        );
+        assert!(e.to_string().contains("unknown field `more`"), "{e}");
+    };
+    let (record, _) = seal(lines[1], "…,\"more\":1", &seed);
+    write(&[lines[0], &record, lines[2]]);
+    refused(2);
+    let (header, _) = seal(lines[0], "…,\"more\":1", "");
+    write(&[&header]);
+    refused(1);
+    let (key, _) = seal(
+        &lines[0].replace("\"key\":{", "\"key\":{\"more\":1,"),
+        "…",
+        "",
+    );
+    write(&[&key]);
+    refused(1);
+}
+
+#[test]
+fn a_key_says_in_words_how_sequences_begin() {
+    let items = texts(1);
+    for (bos, text) in [
+        (Bos::ModelDefault, "model_default"),
+        (Bos::Never, "never"),
+        (Bos::First(7), "first 7"),
+        (Bos::EveryWindow(u32::MAX), "every_window 4294967295"),
+    ] {
+        let settings = Settings { bos, ..SETTINGS };
+        let key = Key::new("m", "b", &items, SCORERS, &settings).unwrap();
+        let json = serde_json::to_value(&key).unwrap();
+        assert_eq!(json["bos"], text);
+        assert_eq!(serde_json::from_value::<Key>(json).unwrap(), key);
+    }
+    let mut json = serde_json::to_value(key(&items)).unwrap();
+    for text in [
+        "",
+        "first",
+        "first -1",
+        "first 4294967296",
+        "always 1",
+        "never 1",
+    ] {
+        json["bos"] = text.into();
+        let e = serde_json::from_value::<Key>(json.clone()).unwrap_err();
+        assert!(e.to_string().contains("every_window <id>"), "{e}");
+    }
 }
 
 #[test]
@@ -522,8 +583,7 @@ fn child_that_scores() {
         ..Oracle::default()
     };
     let mut log = Log::open(path, &key(&items)).unwrap();
-    log.score(&model, None, &items, SCORERS, &OPTIONS, &mut |_| {})
-        .unwrap();
+    log.score(&evaluation(&model), &items).unwrap();
 }
 
 #[test]
@@ -661,7 +721,18 @@ fn distributions_that_differ_anywhere_have_different_hashes() {
 fn the_exported_table_is_the_ladder() {
     let folder = Folder::new();
     let runs: Vec<Run> = (0..2)
-        .map(|i| Run::new(format!("run {i}"), "web", 1e18, 1e18, 1e8, 2e9).with_seed(i))
+        .map(|i| {
+            Run::new(
+                format!("run {i}"),
+                Scale {
+                    params: 1e8,
+                    tokens: 2e9,
+                    flops: 1e18,
+                },
+            )
+            .corpus("web")
+            .seed(i)
+        })
         .collect();
     let tables: Vec<Table> = ["one", "two"]
         .iter()
@@ -702,7 +773,8 @@ fn the_exported_table_is_the_ladder() {
     }
     let e = export_csv(&csv, &logs, "brier", FlopConvention::Training).unwrap_err();
     assert!(e.to_string().contains("brier"), "{e}");
-    assert!(tables[0].scores("brier").is_none());
+    let e = tables[0].scores("brier").unwrap_err();
+    assert!(e.to_string().contains("has nats_per_token"), "{e}");
 }
 
 #[cfg(feature = "parquet")]
@@ -717,8 +789,28 @@ fn parquet_holds_the_same_table() {
     let path = folder.file("log");
     finish(&path, &items).unwrap();
     let table = Table::read(&path).unwrap();
-    let seeded = Run::new("a", "web", 1e18, 1.1e18, 1e8, 2e9).with_seed(u64::MAX);
-    let branch = Run::new("b", "web", 1e18, 1.1e18, 1e8, 2e9).with_trajectory("t");
+    let seeded = Run::new(
+        "a",
+        Scale {
+            params: 1e8,
+            tokens: 2e9,
+            flops: 1.1e18,
+        },
+    )
+    .corpus("web")
+    .budget(1e18)
+    .seed(u64::MAX);
+    let branch = Run::new(
+        "b",
+        Scale {
+            params: 1e8,
+            tokens: 2e9,
+            flops: 1.1e18,
+        },
+    )
+    .corpus("web")
+    .budget(1e18)
+    .trajectory("t");
     let logs = [(&seeded, &table), (&branch, &table)];
     let out = folder.file("long.parquet");
     export_parquet(&out, &logs, "nats_per_token", FlopConvention::SixNd).unwrap();

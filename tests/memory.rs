@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use relscale::Error;
 use relscale::backend::Reference;
 use relscale::backend::{Backend, Role, Tensor};
 use relscale::distribution::{Content, Item, Items};
-use relscale::evaluate::{Options, Progress, log_likelihoods};
+use relscale::evaluate::Evaluation;
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cpu::Cpu;
 use serde_json::{Map, Value, json};
@@ -263,15 +264,18 @@ fn child_that_loads_and_scores() {
     let model = Transformer::load(folder, Cpu::new()).unwrap();
     println!("loaded {}", peak());
     if kept > 0 {
-        let options = Options {
-            max_tokens: tokens,
-            ..Options::default()
-        };
         let items = questions(kept, tokens, model.vocab_size());
-        let mut last = 0;
-        let mut progress = |p: Progress| last = p.total;
-        log_likelihoods(&model, None, &items, &options, &mut progress).unwrap();
-        assert_eq!(last, kept + 4 * tokens, "the prefix is computed once");
+        let total = Cell::new(0);
+        Evaluation::new(&model)
+            .batch_tokens(tokens)
+            .progress(|progress| total.set(progress.total))
+            .log_likelihoods(&items)
+            .unwrap();
+        assert_eq!(
+            total.get(),
+            kept + 4 * tokens,
+            "the prefix is computed once"
+        );
         println!("scored {}", peak());
         return;
     }

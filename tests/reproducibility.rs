@@ -12,7 +12,7 @@ use proptest::sample::Index;
 use relscale::Error;
 use relscale::backend::Target;
 use relscale::distribution::{Content, Item, Items};
-use relscale::evaluate::{Options, log_likelihoods};
+use relscale::evaluate::Evaluation;
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cpu::Cpu;
 
@@ -324,21 +324,18 @@ fn questions_after_the_same_examples_get_the_same_in_any_batches() {
             }
         });
         let items = Items::new("questions", items.collect()).unwrap();
-        let score = |max_tokens, asked: &dyn Model| {
-            let options = Options {
-                max_tokens,
-                ..Options::default()
-            };
-            let all = log_likelihoods(asked, None, &items, &options, &mut |_| {}).unwrap();
+        let score = |batch_tokens, asked: &dyn Model| {
+            let evaluation = Evaluation::new(asked).batch_tokens(batch_tokens);
+            let all = evaluation.log_likelihoods(&items).unwrap();
             let sequences = all.iter().flat_map(|item| &item.sequences);
             let values: Vec<f64> = sequences.flat_map(|s| s.log_likelihoods.clone()).collect();
             bits(&values)
         };
         let want = score(8192, model);
         let mut kept = 0;
-        for max_tokens in [1, 90, 128, 200, 1000] {
+        for batch_tokens in [1, 90, 128, 200, 1000] {
             let counting = Counting(model, AtomicUsize::new(0));
-            assert_eq!(score(max_tokens, &counting), want, "{max_tokens}");
+            assert_eq!(score(batch_tokens, &counting), want, "{batch_tokens}");
             kept += counting.1.into_inner();
         }
         assert!(kept > 0);

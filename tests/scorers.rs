@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use relscale::scorer::{
     BitsPerByte, Brier, ChoiceLogLoss, ChoiceProbNorm, ErrorRate, Length, Likelihoods,
-    MatchingProbability, NatsPerByte, NatsPerToken, Normalisation, Scorer, Sequence,
+    MatchingProbability, NatsPerByte, NatsPerToken, Normalisation, Scorer, Sequence, by_name,
 };
 use serde_json::Value;
 
@@ -133,6 +133,18 @@ fn chance_is_what_equal_choices_lose() {
     for scorer in [&BitsPerByte as &dyn Scorer, &NatsPerByte, &NatsPerToken] {
         assert_eq!(scorer.chance(4), None);
     }
+}
+
+#[test]
+fn every_scorer_is_found_by_its_name() {
+    for scorer in choice_scorers() {
+        assert_eq!(by_name(scorer.name()).unwrap().name(), scorer.name());
+    }
+    for name in ["bits_per_byte", "nats_per_byte", "nats_per_token"] {
+        assert_eq!(by_name(name).unwrap().name(), name);
+    }
+    let e = by_name("Brier").err().unwrap().to_string();
+    assert!(e.contains("`Brier` is none of bits_per_byte"), "{e}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run relscale and its peers in alternation on the same checkpoints and items; see ../peers.sh."""
+"""Run relscale and its peers in alternation on the same checkpoints and items. See ../peers.sh."""
 
 import argparse
 import datetime
@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# Largest difference of two log-probabilities, in nats.
+# Largest allowed difference of two log-probabilities, in nats.
 AGREE = 1e-3
 
 MODELS = {
@@ -47,7 +47,7 @@ def processor():
 
 
 def run(command):
-    """Runs a command; its standard error, and the peak memory of it in bytes."""
+    """Runs a command. Returns its output and its peak memory in bytes."""
     process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -65,7 +65,7 @@ def ours(args, checkpoint, items, out):
     seconds = [float(s) for s in re.findall(r"tokens in ([0-9.]+) s", output)]
     loaded = float(re.search(r"loaded in ([0-9.]+) s", output).group(1))
     lines = [json.loads(line) for line in Path(out).read_text().splitlines()]
-    # The first is a warm-up, as for the peer.
+    # The first run is a warm-up, as for the peer.
     return seconds[1:], loaded, peak, lines
 
 
@@ -129,7 +129,7 @@ def gemm(args, _):
                      "--threads", args.threads, "--milliseconds", 30 if args.quick else 250])
     rows = re.findall(r"^\s*(avx\w+)\s+(\d+)\s+\d+\s+\d+\s+([\d.]+)\s+[\d.]+\s+([\d.]+)\s+[\d.]+\s+([\d.]+)", output, re.M)
     if not rows:
-        sys.exit(f"no line of the gemm benchmark was understood:\n{output}")
+        sys.exit(f"no line of the gemm benchmark could be parsed:\n{output}")
     best = rows[0][0]
     picked = [(float(us), float(ratio)) for isa, m, us, ratio, _ in rows if isa == best and int(m) >= 64]
     seconds = statistics.geometric_mean(us for us, _ in picked) / 1e6
@@ -158,12 +158,12 @@ def main():
     parser.add_argument("--dir", type=Path, default=ROOT / "target/peers")
     parser.add_argument("--rows", nargs="*", choices=list(TITLES), default=list(TITLES))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=10, help="timed runs of a text in one round")
+    parser.add_argument("--runs", type=int, default=10, help="timed runs of a text per round")
     parser.add_argument("--questions", type=int, default=20)
     parser.add_argument("--batch", type=int, default=8, help="sequences the harness computes at once")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--fresh", action="store_true", help="measure rows again that are there")
-    parser.add_argument("--quick", action="store_true", help="one round of everything, few questions")
+    parser.add_argument("--fresh", action="store_true", help="measure again, ignoring kept results")
+    parser.add_argument("--quick", action="store_true", help="one round of everything with few questions")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.runs, args.questions = 1, 1, 4

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""The point estimates of the default analysis with OLS and HC3 errors, by numpy and statsmodels.
+"""The point estimates of the default analysis with OLS and HC3 variances, by numpy and statsmodels.
 
     RELSCALE_PEER=target/peer cargo bench --bench fit
     python benches/peers/fit_statsmodels.py target/peer
 
 Reads the ladder that the benchmark wrote, repeats its estimator (per-budget cubics of the paired
 log-ratio at the smoothed frontier, then a straight line), times it, and compares every number.
-It does less than the benchmark: no item variance, no specification check, no diagnostics.
-Needs numpy and statsmodels.
+It does less than the benchmark: it computes no item variance, no specification check, and no diagnostics.
+Requires numpy and statsmodels.
 """
 import csv
 import sys
@@ -63,13 +63,19 @@ def corpus_laws(budget, size, log_error):
     return np.array(out)
 
 
-def main(folder):
+def read_ladder(folder):
+    """Corpus, budget and ln size of every run, and losses as runs × distributions × clusters."""
     with open(f"{folder}/runs.csv") as f:
         runs = list(csv.DictReader(f))
     corpus = np.array([r["corpus"] for r in runs])
     budget = np.array([float(r["budget"]) for r in runs])
     size = np.log([float(r["params"]) for r in runs])
     losses = np.fromfile(f"{folder}/losses.f64", "<f8").reshape(len(runs), DISTRIBUTIONS, CLUSTERS)
+    return corpus, budget, size, losses
+
+
+def main(folder):
+    corpus, budget, size, losses = read_ladder(folder)
     start = time.perf_counter()
     log_error = np.log(losses.mean(axis=2))
     laws = {}

@@ -4,12 +4,12 @@
     python harness_choices.py --dir DIR --kind text|letter [--questions 20 --batch 8 --threads 2 --out FILE]
 
 DIR holds a checkpoint of transformers_forward.py. Questions are random tokens of the sizes of a
-5-shot exam: --shots tokens of examples that all share, --question tokens of their own, and four
-options, each one token (letter) or one to --option tokens (text). They are written to
-DIR/choices-KIND.jsonl for the other engine. What is timed is `HFLM._loglikelihood_tokens`, the part
+5-shot exam: --shots tokens of examples that all share, about --question tokens of their own, and
+four options of one token (letter) or 2 to --option tokens (text). They are written to
+DIR/choices-KIND.jsonl for the other engine. The timed call is `HFLM._loglikelihood_tokens`, the part
 of the harness after tokenisation, which shares one pass among options of one token. --out receives
-the seconds, the peak memory and the log-likelihood of every option (nats). --make-only writes the
-questions alone.
+the seconds, the peak memory and the log-likelihood of every option (nats). --make-only writes only
+the questions.
 """
 
 import argparse
@@ -25,7 +25,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--kind", choices=["text", "letter"], required=True)
@@ -37,8 +37,11 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--make-only", action="store_true")
-    args = parser.parse_args()
+    return parser.parse_args()
 
+
+def questions(args):
+    """The random questions, the same in every run."""
     vocab = json.loads((args.dir / "config.json").read_text())["vocab_size"]
     rng = random.Random(7)
     some = lambda n: [rng.randrange(vocab) for _ in range(n)]
@@ -49,11 +52,10 @@ def main():
         context = shots + some(rng.randint(args.question // 2, args.question * 3 // 2))
         options = [[x] + (some(rng.randint(1, args.option - 1)) if args.kind == "text" else []) for x in letters]
         items.append({"id": f"q{q}", "context_tokens": context, "choices_tokens": options, "gold": q % 4})
-    lines = "".join(json.dumps(item) + "\n" for item in items)
-    (args.dir / f"choices-{args.kind}.jsonl").write_text(lines)
-    if args.make_only:
-        return
+    return items
 
+
+def harness(args):
     import tokenizers
     import torch
     import transformers
@@ -63,19 +65,30 @@ def main():
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     model = transformers.AutoModelForCausalLM.from_pretrained(args.dir, dtype=torch.float32).eval()
-    # Never asked for anything but its special tokens: the questions are token ids already.
+    # Only its special tokens are used: the questions are token ids already.
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<s>": 0, "</s>": 1}, unk_token="<s>"))
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=words, bos_token="<s>", eos_token="</s>", pad_token="</s>"
     )
-    harness = HFLM(pretrained=model, tokenizer=tokenizer, device="cpu", batch_size=args.batch, max_length=4096)
+    return HFLM(pretrained=model, tokenizer=tokenizer, device="cpu", batch_size=args.batch, max_length=4096)
+
+
+def main():
+    args = arguments()
+    items = questions(args)
+    lines = "".join(json.dumps(item) + "\n" for item in items)
+    (args.dir / f"choices-{args.kind}.jsonl").write_text(lines)
+    if args.make_only:
+        return
+
+    model = harness(args)
     requests = [
         (("", ""), item["context_tokens"], option) for item in items for option in item["choices_tokens"]
     ]
     # Warm-up.
-    harness._loglikelihood_tokens(requests[:4], disable_tqdm=True)
+    model._loglikelihood_tokens(requests[:4], disable_tqdm=True)
     begin = time.perf_counter()
-    answers = harness._loglikelihood_tokens(requests, disable_tqdm=True)
+    answers = model._loglikelihood_tokens(requests, disable_tqdm=True)
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     result = {

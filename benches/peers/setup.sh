@@ -4,12 +4,12 @@
 #   bash benches/peers/setup.sh DIR          then DIR/bin/python benches/peers/transformers_forward.py ...
 #   FULL_TORCH=1 bash benches/peers/setup.sh DIR
 #
-# On Linux x86-64 the torch wheel of the Python package index is built for CUDA and asks for some
-# 2 GB of libraries that a run on the CPU never calls. So the wheel goes in alone, with the two small
-# libraries whose code does run when it loads (CUDA runtime, CUPTI) and empty ones (made here with cc)
-# in the place of the rest; functions are bound lazily, so nothing misses them. FULL_TORCH=1, and
-# every other platform, installs torch with all it asks for instead. About 0.6 GB to download, 1.7 GB
-# on disk.
+# On Linux x86-64 the torch wheel of the Python package index is built for CUDA and requires some
+# 2 GB of libraries that a run on the CPU never calls. So the wheel is installed alone, with the two
+# small libraries whose code runs when it loads (CUDA runtime, CUPTI) and empty ones (made here with
+# cc) in place of the rest. Functions are bound lazily, so nothing misses them. FULL_TORCH=1, and
+# every other platform, installs torch with all its requirements. About 0.6 GB to download, 1.7 GB on
+# disk.
 set -euo pipefail
 [ $# -eq 1 ] || { sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 dir=$1
@@ -30,9 +30,9 @@ else
     pip install --no-deps "$torch" 'nvidia-cuda-runtime==13.2.*' 'nvidia-cuda-cupti==13.2.*'
 
     site=$("$dir/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
-    # Bind functions on first use, which never comes; Python would bind all of them at load.
+    # Bind functions on first use, which never comes. Python would bind all of them at load.
     echo 'import os, sys; sys.setdlopenflags(os.RTLD_LAZY)' > "$site/cpu_only_torch.pth"
-    # Variables are looked up at load whatever the flag, and NVSHMEM is asked for two.
+    # Variables are looked up at load whatever the flag; these are the ones looked up in NVSHMEM.
     stub=$(mktemp -d)
     trap 'rm -rf "$stub"' EXIT
     : > "$stub/empty.c"

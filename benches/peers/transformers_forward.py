@@ -5,15 +5,15 @@
                                    [--seq 512 --batch 1 --runs 5 --threads 2 --dtype bfloat16] [--out FILE]
 
 DIR receives a random Qwen3-shaped checkpoint (config.json, model.safetensors in --dtype) and
-items.jsonl, one line {"id", "tokens"} for each sequence, so that another program can score the
-same thing; both are used again if they are there. The model computes in --compute (float32).
+items.jsonl with one line {"id", "tokens"} per sequence, so that another program can score the same
+sequences. Existing files are reused. The model computes in --compute (float32).
 
-One run is what lm-evaluation-harness does for rolling log-likelihoods: the model on all tokens but
+One run does what lm-evaluation-harness does for rolling log-likelihoods: the model on all tokens but
 the last of each sequence, log_softmax over the vocabulary at every position, and the entry of each
-next token (its arg max and key-value cache are left out, in the peer's favour). After a warm-up the
-median of --runs is printed in scored tokens per second, with useful GFLOP/s (projections, LM head,
-causal attention) and the peak resident memory of this process. On a busy machine look at the load
-average and at the tokens per second of processor time, which suffers less. --out
+next token. The harness's arg max and key-value cache are left out, in favour of the peer. After a
+warm-up the median of --runs is printed in scored tokens per second, with useful GFLOP/s
+(projections, LM head, causal attention) and the peak resident memory of this process. On a busy
+machine the tokens per second of processor time say more; the load average tells. --out
 (DIR/transformers.json) receives these figures and the log-probabilities (nats).
 """
 
@@ -32,19 +32,19 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dir", type=Path, required=True, help="folder of the checkpoint, made if it is not there")
+    parser.add_argument("--dir", type=Path, required=True, help="folder of the checkpoint, made if absent")
     parser.add_argument("--out", type=Path, help="results as JSON (DIR/transformers.json)")
     parser.add_argument("--hidden", type=int, default=768)
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--heads", type=int, default=12)
-    parser.add_argument("--kv-heads", type=int, help="(the same as --heads)")
+    parser.add_argument("--kv-heads", type=int, help="(--heads)")
     parser.add_argument("--head-dim", type=int, help="(hidden / heads)")
     parser.add_argument("--mlp", type=int, default=2048)
     parser.add_argument("--vocab", type=int, default=128_256)
     parser.add_argument("--tied", action="store_true", help="share embedding and LM head")
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16", help="of the stored weights")
     parser.add_argument("--compute", choices=["bfloat16", "float32"], default="float32")
-    parser.add_argument("--seq", type=int, default=512, help="tokens a sequence; all but the first are scored")
+    parser.add_argument("--seq", type=int, default=512, help="tokens per sequence; all but the first are scored")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -112,12 +112,12 @@ def make_checkpoint(args):
         tensors["lm_head.weight"] = linear(args.vocab, args.hidden, 2.0)
     args.dir.mkdir(parents=True, exist_ok=True)
     save_file(tensors, args.dir / "model.safetensors", metadata={"format": "pt"})
-    # Last, so that a folder with a config is a whole one.
+    # Last, so that a folder with a config is complete.
     (args.dir / "config.json").write_text(json.dumps(wanted_config(args), indent=2) + "\n")
 
 
 def items(args):
-    """The sequences: of items.jsonl if it holds what is asked for, otherwise new random ones."""
+    """The random sequences, which are also written to items.jsonl."""
     import random
 
     rng = random.Random(args.seed)
@@ -139,7 +139,7 @@ def prepare(args):
 
 
 def useful_flops(args):
-    """Of one run: 2 per weight and position, and 4 * heads * head_dim per attended pair and layer."""
+    """Operations of one run: 2 per weight and position, 4 * heads * head_dim per attended pair and layer."""
     attention = args.hidden * args.head_dim * 2 * (args.heads + args.kv_heads)
     weights = args.layers * (attention + 3 * args.hidden * args.mlp) + args.hidden * args.vocab
     positions = args.seq - 1
@@ -147,24 +147,22 @@ def useful_flops(args):
     return args.batch * (2 * weights * positions + 4 * args.layers * args.heads * args.head_dim * pairs)
 
 
-def main():
-    args = arguments()
-    if args.make_only:
-        return prepare(args)
-    # In a process of its own, so that it does not count towards the peak memory here.
-    subprocess.run([sys.executable, __file__, *sys.argv[1:], "--make-only"], check=True)
-
+def load(args):
     import torch
     import transformers
 
     torch.set_num_threads(args.threads)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    begin = time.perf_counter()
-    model = transformers.AutoModelForCausalLM.from_pretrained(
+    return transformers.AutoModelForCausalLM.from_pretrained(
         args.dir, dtype=getattr(torch, args.compute), attn_implementation="sdpa"
     ).eval()
-    load_seconds = time.perf_counter() - begin
+
+
+def measure(args, model):
+    """Wall and processor seconds of every run, and the log-probabilities."""
+    import torch
+
     tokens = torch.tensor(items(args))
 
     @torch.inference_mode()
@@ -173,19 +171,51 @@ def main():
         log_probs = torch.nn.functional.log_softmax(logits, dim=-1)
         return log_probs.gather(2, tokens[:, 1:, None])[:, :, 0]
 
+    # Warm-up.
     scores = run()
     seconds, cpu_seconds = [], []
-    load_average = [os.getloadavg()[0]]
     for _ in range(args.runs):
         begin, cpu_begin = time.perf_counter(), time.process_time()
         scores = run()
         seconds.append(time.perf_counter() - begin)
         cpu_seconds.append(time.process_time() - cpu_begin)
-    load_average.append(os.getloadavg()[0])
+    return seconds, cpu_seconds, scores.tolist()
 
+
+def report(args, result):
+    seconds, scored, load_average = result["seconds"], result["scored_tokens"], result["load_average"]
+    print(f"{result['engine']} ({result['isa']}), {args.compute}, {args.threads} threads")
+    print(f"{args.batch} x {args.seq} tokens, hidden {args.hidden} x {args.layers}, vocabulary {args.vocab}")
+    print(
+        f"median {result['median_tokens_per_second']:.1f} tokens/s "
+        f"(range {scored / max(seconds):.1f} to {scored / min(seconds):.1f}, {args.runs} runs), "
+        f"{result['useful_gflop_per_second']:.1f} useful GFLOP/s, "
+        f"peak RSS {result['peak_rss_bytes'] / 2**20:.0f} MiB, loaded in {result['load_seconds']:.1f} s"
+    )
+    print(
+        f"median {scored / statistics.median(result['cpu_seconds']):.1f} tokens per second of processor time, "
+        f"load average {load_average[0]:.1f} to {load_average[1]:.1f}"
+    )
+
+
+def main():
+    args = arguments()
+    if args.make_only:
+        return prepare(args)
+    # In a process of its own, whose memory does not count towards the peak of this one.
+    subprocess.run([sys.executable, __file__, *sys.argv[1:], "--make-only"], check=True)
+
+    import torch
+    import transformers
+
+    begin = time.perf_counter()
+    model = load(args)
+    load_seconds = time.perf_counter() - begin
+    load_average = [os.getloadavg()[0]]
+    seconds, cpu_seconds, log_probs = measure(args, model)
+    load_average.append(os.getloadavg()[0])
     median = statistics.median(seconds)
     scored = args.batch * (args.seq - 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     result = {
         "engine": f"transformers {transformers.__version__}, torch {torch.__version__}",
         "isa": torch.backends.cpu.get_cpu_capability(),
@@ -198,22 +228,11 @@ def main():
         "median_tokens_per_second": scored / median,
         "useful_gflop_per_second": useful_flops(args) / median / 1e9,
         "load_seconds": load_seconds,
-        "peak_rss_bytes": peak,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        * (1 if sys.platform == "darwin" else 1024),
     }
-    print(f"{result['engine']} ({result['isa']}), {args.compute}, {args.threads} threads")
-    print(f"{args.batch} x {args.seq} tokens, hidden {args.hidden} x {args.layers}, vocabulary {args.vocab}")
-    print(
-        f"median {result['median_tokens_per_second']:.1f} tokens/s "
-        f"(range {scored / max(seconds):.1f} to {scored / min(seconds):.1f}, {args.runs} runs), "
-        f"{result['useful_gflop_per_second']:.1f} useful GFLOP/s, "
-        f"peak RSS {peak / 2**20:.0f} MiB, loaded in {load_seconds:.1f} s"
-    )
-    print(
-        f"median {scored / statistics.median(cpu_seconds):.1f} tokens a second of processor time, "
-        f"load average {load_average[0]:.1f} to {load_average[1]:.1f}"
-    )
-    result["log_probs"] = scores.tolist()
-    args.out.write_text(json.dumps(result) + "\n")
+    report(args, result)
+    args.out.write_text(json.dumps(result | {"log_probs": log_probs}) + "\n")
 
 
 if __name__ == "__main__":

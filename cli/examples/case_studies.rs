@@ -20,9 +20,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use relscale::distribution::{Content, Distribution, Item, Items};
-use relscale::evaluate::{Bos, Options as Scoring};
+use relscale::evaluate::{Bos, Settings};
 use relscale::fit::{Analysis, Averaging, Flag, Options, analyze};
-use relscale::ladder::{Ladder, RunTable, Trained};
+use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::log::export_csv;
 use relscale::report::plot;
 use relscale::scorer::{
@@ -103,11 +103,11 @@ impl Arguments {
 const BOS: u32 = 256;
 const WINDOW: usize = 256;
 
-fn scoring() -> Scoring {
-    Scoring {
+fn scoring() -> Settings {
+    Settings {
         bos: Bos::EveryWindow(BOS),
         context: Some(WINDOW),
-        ..Scoring::default()
+        ..Settings::default()
     }
 }
 
@@ -401,7 +401,7 @@ fn fitted(
         .name(format!("the committed ladder, {}", part.name))
         .flop_convention(trained.flop_convention);
     let mut logs = Vec::new();
-    for Trained { run, .. } in &trained.runs {
+    for TrainedRun { run, .. } in &trained.runs {
         builder.run(run.clone())?;
         let mut add = |log: String, scorer: &dyn Scorer| -> Result<(), relscale::Error> {
             let Some(table) = tables.get(&(run.id.clone(), log)) else {

@@ -7,12 +7,12 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
-use relscale::backend::Reference;
+use relscale::backend::{Backend, Reference};
 use relscale::distribution::Items;
-use relscale::evaluate::Options;
-use relscale::ladder::Trained;
+use relscale::evaluate::{Evaluation, Settings};
+use relscale::ladder::TrainedRun;
 use relscale::log::{Key, Log, Table, checkpoint_hash};
-use relscale::model::{Model, Replicas, Transformer};
+use relscale::model::{Model, Transformer};
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
@@ -92,48 +92,88 @@ impl Engine {
         }
     }
 
-    /// Loads a checkpoint to compute `max_tokens` tokens at once.
-    pub fn load(&self, checkpoint: &Path, max_tokens: usize) -> Result<Box<dyn Model>, Error> {
-        let limit = self.memory_limit;
-        Ok(match self.backend.as_str() {
+    /// Loads a checkpoint for batches of `batch_tokens` tokens, one copy per device.
+    ///
+    /// # Errors
+    /// A backend that does not exist, no device, or whatever loading refuses.
+    pub fn load(&self, checkpoint: &Path, batch_tokens: usize) -> Result<Copies, Error> {
+        match self.backend.as_str() {
             "cpu" => {
                 let cpu = self
                     .threads
                     .map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
-                let model =
-                    Transformer::load_with_memory_limit(checkpoint, cpu, max_tokens, limit)?;
-                Box::new(model)
+                Ok(Copies::one(self.load_on(cpu, checkpoint, batch_tokens)?))
             }
             "cuda" => {
-                let mut models: Vec<Box<dyn Model>> = Vec::new();
-                for &device in &self.devices {
+                let copies = self.devices.iter().map(|&device| {
                     let cuda = Cuda::on_device(device, self.precision)?;
-                    let model =
-                        Transformer::load_with_memory_limit(checkpoint, cuda, max_tokens, limit)?;
-                    models.push(Box::new(model));
-                }
-                match (models.len(), models.pop()) {
-                    (1, Some(model)) => model,
-                    (_, last) => {
-                        models.extend(last);
-                        Box::new(Replicas::new(models)?)
-                    }
-                }
+                    self.load_on(cuda, checkpoint, batch_tokens)
+                });
+                Copies::new(copies.collect::<Result<_, _>>()?)
             }
             "reference" => {
                 let reference = Reference::<f64>::new();
-                let model =
-                    Transformer::load_with_memory_limit(checkpoint, reference, max_tokens, limit)?;
-                Box::new(model)
+                Ok(Copies::one(self.load_on(
+                    reference,
+                    checkpoint,
+                    batch_tokens,
+                )?))
             }
             other => {
                 let message = format!("`{other}` is not one of cpu, cuda, reference");
-                return Err(Error::Option {
+                Err(Error::Option {
                     option: "--backend",
                     message,
-                });
+                })
             }
-        })
+        }
+    }
+
+    fn load_on<B: Backend + 'static>(
+        &self,
+        backend: B,
+        checkpoint: &Path,
+        batch_tokens: usize,
+    ) -> Result<Box<dyn Model>, Error> {
+        let limit = self.memory_limit;
+        let model = Transformer::load_with_memory_limit(checkpoint, backend, batch_tokens, limit)?;
+        Ok(Box::new(model))
+    }
+}
+
+/// Copies of one model, one per device; at least one.
+pub struct Copies(Vec<Box<dyn Model>>);
+
+impl Copies {
+    /// A single copy.
+    #[must_use]
+    pub fn one(model: Box<dyn Model>) -> Self {
+        Self(vec![model])
+    }
+
+    /// Copies on several devices.
+    ///
+    /// # Errors
+    /// No copy.
+    pub fn new(models: Vec<Box<dyn Model>>) -> Result<Self, Error> {
+        if models.is_empty() {
+            return Err(Error::Option {
+                option: "--device",
+                message: "there is none".to_owned(),
+            });
+        }
+        Ok(Self(models))
+    }
+
+    /// An evaluation by all copies side by side.
+    pub fn evaluation(&self) -> Evaluation<'_> {
+        Evaluation::new(&*self.0[0]).replicas(&self.0[1..])
+    }
+}
+
+impl std::fmt::Debug for Copies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Copies({})", self.0.len())
     }
 }
 
@@ -163,14 +203,14 @@ pub type Tables = BTreeMap<(String, String), Table>;
 /// Scores what has no record yet in `logs/<run>/<task>.jsonl`, `workers` runs at a time, and says
 /// how many items that were. A run whose logs are complete is not loaded.
 pub fn score(
-    runs: &[Trained],
+    runs: &[TrainedRun],
     tasks: &[Task<'_>],
     logs: &Path,
-    options: &Options,
+    settings: &Settings,
     engine: &Engine,
     workers: usize,
 ) -> Result<(Tables, usize), Box<dyn std::error::Error + Send + Sync>> {
-    for Trained { run, .. } in runs {
+    for TrainedRun { run, .. } in runs {
         let mut parts = Path::new(&run.id).components();
         if !matches!(
             (parts.next(), parts.next()),
@@ -182,14 +222,14 @@ pub fn score(
     let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
         ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
     );
-    let mut order: Vec<&Trained> = runs.iter().collect();
+    let mut order: Vec<&TrainedRun> = runs.iter().collect();
     order.sort_by(|a, b| b.run.params.total_cmp(&a.run.params));
     let queue = Mutex::new(VecDeque::from(order));
     let found = Mutex::new((Tables::new(), 0));
     let work = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         loop {
             let next = queue.lock().map_err(|e| e.to_string())?.pop_front();
-            let Some(Trained { run, checkpoint }) = next else {
+            let Some(TrainedRun { run, checkpoint }) = next else {
                 return Ok(());
             };
             bar.set_message(run.id.clone());
@@ -200,7 +240,7 @@ pub fn score(
                 if let Some(folder) = path.parent() {
                     fs::create_dir_all(folder)?;
                 }
-                let key = Key::new(&hash, engine.name(), task.items, task.scorers, options)?;
+                let key = Key::new(&hash, engine.name(), task.items, task.scorers, settings)?;
                 open.push(Log::open(&path, &key).map_err(|e| match e {
                     Error::Key { .. } => format!("{e} (with another --out)").into(),
                     e => Box::<dyn std::error::Error + Send + Sync>::from(e),
@@ -211,17 +251,15 @@ pub fn score(
             };
             let before = records(&open);
             if !open.iter().all(|log| log.table().is_complete()) {
-                let model = engine.load(checkpoint, options.max_tokens)?;
+                let model = engine.load(checkpoint, settings.batch_tokens)?;
                 let tokenizer = Tokenizer::load(checkpoint)?;
                 for (log, task) in open.iter_mut().zip(tasks) {
-                    log.score(
-                        &*model,
-                        Some(&tokenizer),
-                        task.items,
-                        task.scorers,
-                        options,
-                        &mut |_| {},
-                    )?;
+                    let evaluation = model
+                        .evaluation()
+                        .tokenizer(&tokenizer)
+                        .scorers(task.scorers)
+                        .settings(*settings);
+                    log.score(&evaluation, task.items)?;
                 }
             }
             let mut found = found.lock().map_err(|e| e.to_string())?;

@@ -35,8 +35,8 @@ use std::path::{Path, PathBuf};
 
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
-use relscale::evaluate::Progress;
-use relscale::log::{Key, Log, Table, checkpoint_hash, distribution_hash, write_csv};
+use relscale::evaluate::{Evaluation, Progress};
+use relscale::log::{Key, Log, LongTable, Table, checkpoint_hash, distribution_hash};
 use relscale::model::Model;
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
@@ -111,11 +111,7 @@ impl<'a> Worker<'a> {
     /// An [`UnitError::Unit`]: a checkpoint or distribution that is not the plan's, another process at
     /// it, whatever loading and scoring refuse. All but the second is also written to the unit's
     /// file `.error`.
-    pub fn run(
-        &mut self,
-        unit: &Unit,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<bool, UnitError> {
+    pub fn run(&mut self, unit: &Unit, progress: &dyn Fn(Progress)) -> Result<bool, UnitError> {
         let message = self.plan.file(unit, "error");
         match self.attempt(unit, progress) {
             Ok(scored) => {
@@ -135,7 +131,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn attempt(&mut self, unit: &Unit, progress: &mut dyn FnMut(Progress)) -> Result<bool, Error> {
+    fn attempt(&mut self, unit: &Unit, progress: &dyn Fn(Progress)) -> Result<bool, Error> {
         let key = self.plan.unit_key(unit)?;
         let done = self.plan.file(unit, "jsonl");
         if finished(&done, &key)? {
@@ -163,14 +159,14 @@ impl<'a> Worker<'a> {
         };
         let scorers = source.scorers()?;
         let scorers: Vec<&dyn Scorer> = scorers.iter().map(|scorer| &**scorer).collect();
-        log.score(
-            &*loaded.model,
-            loaded.tokenizer.as_ref(),
-            &items[place],
-            &scorers,
-            &self.plan.scoring,
-            progress,
-        )?;
+        let mut evaluation = Evaluation::new(&*loaded.model)
+            .scorers(&scorers)
+            .settings(self.plan.scoring)
+            .progress(progress);
+        if let Some(tokenizer) = &loaded.tokenizer {
+            evaluation = evaluation.tokenizer(tokenizer);
+        }
+        log.score(&evaluation, &items[place])?;
         log.move_to(&done)?;
         Ok(true)
     }
@@ -285,7 +281,7 @@ fn finished(path: &Path, key: &Key) -> Result<bool, Error> {
 
 fn read_finished(path: &Path, key: &Key) -> Result<Table, Error> {
     let table = Table::read(path)?;
-    table.key().expect(key, path)?;
+    table.key().ensure_equals(key, path)?;
     if !table.is_complete() {
         let message = format!(
             "{} records; remove it to score it again",
@@ -314,7 +310,7 @@ impl Plan {
         let (done, part) = (self.file(unit, "jsonl"), self.file(unit, "part"));
         if done.exists() {
             let key = self.unit_key(unit)?;
-            let there = Key::read(&done).and_then(|there| there.expect(&key, &done));
+            let there = Key::read(&done).and_then(|there| there.ensure_equals(&key, &done));
             return Ok(there.map_or_else(failed, |()| State::Done));
         }
         match fs::read_to_string(self.file(unit, "error")) {
@@ -354,7 +350,7 @@ impl Plan {
         self.refuse_missing()?;
         self.refuse_foreign()?;
         let ids = self.ids()?;
-        write_csv(path, self.flop_convention, |out| -> Result<(), UnitError> {
+        LongTable::write(path, self.flop_convention, |out| -> Result<(), UnitError> {
             let mut units = self.units().iter();
             for run in &self.runs {
                 for (distribution, ids) in self.distributions.iter().zip(&ids) {

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 use relscale::Error;
 use relscale::distribution::{Distribution, Items};
-use relscale::evaluate::{Bos, Options};
+use relscale::evaluate::{Bos, Evaluation, Settings};
 use relscale::ladder::{Ladder, RunTable};
 use relscale::log::{Key, Log, Table, checkpoint_hash, export_csv};
 use relscale::model::{Batch, Model, Transformer};
-use relscale::scorer::{Scorer, named};
+use relscale::scorer::{Scorer, by_name};
 use relscale::tokenizer::Tokenizer;
 use relscale_cli::units::{Kind, Plan, Source, State, Study, Unit, UnitError, Worker};
 use relscale_cpu::Cpu;
@@ -72,7 +72,11 @@ fn study(folder: &Path, unit_flops: f64) -> Study {
     for (i, run) in ["b/1", "a 2"].iter().enumerate() {
         let file = folder.join(format!("{i}.gguf"));
         fs::write(file, run).unwrap();
-        runs += &format!("{run},web,1e18,1e18,{},2e9,{i},{i}.gguf\n", 1000 * (i + 1));
+        runs += &format!(
+            "{run},web,1e18,{}e13,{},2e9,{i},{i}.gguf\n",
+            1.2 * (i + 1) as f64,
+            1000 * (i + 1)
+        );
     }
     fs::write(folder.join("runs.csv"), runs).unwrap();
     let write = |name: &str, line: &dyn Fn(usize) -> String, count: usize| {
@@ -108,11 +112,11 @@ fn study(folder: &Path, unit_flops: f64) -> Study {
             source("tokens.jsonl", &["nats_per_token"]),
             source("questions.jsonl", &["brier", "choice_log_loss"]),
         ],
-        scoring: Options {
+        scoring: Settings {
             bos: Bos::First(1),
             context: Some(32),
-            max_tokens: 8,
-            ..Options::default()
+            batch_tokens: 8,
+            ..Settings::default()
         },
         backend: "oracle f64".to_owned(),
         unit_flops,
@@ -128,22 +132,20 @@ fn single(folder: &Path, study: &Study, load: &dyn Fn(&Path) -> Box<dyn Model>) 
         for source in &study.distributions {
             for items in source.load("").unwrap() {
                 // One scorer, as a table has; others make no difference to it.
-                let scorer = named(&source.scorers[0]).unwrap();
+                let scorer = by_name(&source.scorers[0]).unwrap();
                 let scorers: [&dyn Scorer; 1] = [&*scorer];
                 let hash = checkpoint_hash(&trained.checkpoint).unwrap();
                 let key = Key::new(hash, "one", &items, &scorers, &study.scoring).unwrap();
                 let path = folder.join(format!("single-{number}-{}", items.name()));
                 let mut log = Log::open(&path, &key).unwrap();
                 let tokenizer = Tokenizer::load(&trained.checkpoint).ok();
-                log.score(
-                    &*model,
-                    tokenizer.as_ref(),
-                    &items,
-                    &scorers,
-                    &study.scoring,
-                    &mut |_| {},
-                )
-                .unwrap();
+                let mut evaluation = Evaluation::new(&*model)
+                    .scorers(&scorers)
+                    .settings(study.scoring);
+                if let Some(tokenizer) = &tokenizer {
+                    evaluation = evaluation.tokenizer(tokenizer);
+                }
+                log.score(&evaluation, &items).unwrap();
                 assert_eq!(log.table().records().len(), items.len());
                 drop(log);
                 logs.push((
@@ -173,7 +175,7 @@ fn oracle(path: &Path) -> Box<dyn Model> {
 }
 
 fn run(plan: &Plan, unit: &Unit) -> Result<bool, UnitError> {
-    Worker::new(plan, Oracle::load).run(unit, &mut |_| {})
+    Worker::new(plan, Oracle::load).run(unit, &|_| {})
 }
 
 fn log_of(folder: &Path, unit: &Unit) -> PathBuf {
@@ -221,9 +223,9 @@ proptest! {
                     fs::write(done.with_extension("part"), &bytes[..cut]).unwrap();
                     fs::remove_file(&done).unwrap();
                 }
-                prop_assert!(worker.run(unit, &mut |_| ()).unwrap());
+                prop_assert!(worker.run(unit, &|_| ()).unwrap());
                 // Finishing is idempotent.
-                prop_assert!(!worker.run(unit, &mut |_| ()).unwrap());
+                prop_assert!(!worker.run(unit, &|_| ()).unwrap());
                 let (from, to) = (log_of(&own, unit), log_of(&shared, unit));
                 fs::create_dir_all(to.parent().unwrap()).unwrap();
                 fs::copy(from, to).unwrap();
@@ -247,7 +249,7 @@ fn finished(folder: &Folder, leave: &[usize]) -> (PathBuf, Plan) {
     let mut worker = Worker::new(&plan, Oracle::load);
     for (number, unit) in plan.units().iter().enumerate() {
         if !leave.contains(&number) {
-            assert!(worker.run(unit, &mut |_| {}).unwrap());
+            assert!(worker.run(unit, &|_| {}).unwrap());
         }
     }
     drop(worker);
@@ -424,7 +426,7 @@ fn neighbours_share_a_checkpoint_and_what_is_finished_loads_none() {
             Oracle::load(path)
         });
         for unit in plan.units() {
-            assert_eq!(worker.run(unit, &mut |_| {}).unwrap(), loads > 0);
+            assert_eq!(worker.run(unit, &|_| {}).unwrap(), loads > 0);
         }
         drop(worker);
         assert_eq!(count.get(), loads);
@@ -633,7 +635,7 @@ fn files_of_studies_name_every_kind() {
         (folder.0.join("runs.csv"), "cpu f32")
     );
     assert_eq!(study.scoring.bos, Bos::EveryWindow(256));
-    assert_eq!(study.scoring.max_tokens, Options::default().max_tokens);
+    assert_eq!(study.scoring.batch_tokens, Settings::default().batch_tokens);
     assert_eq!(study.distributions[1].path, folder.0.join("b"));
     assert_eq!(study.distributions[2].path, Path::new("/c.jsonl"));
     match &study.distributions[6].kind {
@@ -689,7 +691,7 @@ fn real_checkpoints_in_pieces_give_the_bytes_of_one_run() {
     assert!(plan.units().len() >= 10, "{}", plan.units().len());
     let mut worker = Worker::new(&plan, load);
     for unit in plan.units().iter().rev() {
-        assert!(worker.run(unit, &mut |_| {}).unwrap());
+        assert!(worker.run(unit, &|_| {}).unwrap());
     }
     let out = folder.0.join("merged.csv");
     plan.merge(&out, None).unwrap();
@@ -709,7 +711,7 @@ fn a_log_of_a_range_scores_the_range_and_no_more() {
     let folder = Folder::new();
     let study = study(&folder.0, 1e5);
     let items: Items = study.distributions[0].load("").unwrap().remove(0);
-    let scorer = named("nats_per_token").unwrap();
+    let scorer = by_name("nats_per_token").unwrap();
     let scorers: [&dyn Scorer; 1] = [&*scorer];
     let key = Key::new("a", "b", &items, &scorers, &study.scoring).unwrap();
     for range in [0..0, 5..24, 24..25] {
@@ -719,9 +721,10 @@ fn a_log_of_a_range_scores_the_range_and_no_more() {
     let path = folder.0.join("log");
     let mut log = Log::open(&path, &part).unwrap();
     let model = Oracle(1.0);
-    let score =
-        |log: &mut Log| log.score(&model, None, &items, &scorers, &study.scoring, &mut |_| {});
-    score(&mut log).unwrap();
+    let evaluation = Evaluation::new(&model)
+        .scorers(&scorers)
+        .settings(study.scoring);
+    log.score(&evaluation, &items).unwrap();
     assert!(log.table().is_complete());
     let ids: Vec<&String> = log.table().records().keys().collect();
     assert_eq!(ids, ["3", "4", "5", "6"]);

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 use relscale::Error;
 use relscale::distribution::{Content, Item, Items};
-use relscale::evaluate::{Bos, Options, log_likelihoods};
+use relscale::evaluate::{Bos, Evaluation, Settings};
 use relscale::model::{Batch, Model};
 use relscale::tokenizer::Tokenizer;
 use serde_json::{Value, json};
@@ -182,19 +182,19 @@ fn check_pair(tokenizer: &Tokenizer, context: &str, continuation: &str) {
     }
 }
 
-fn options([window, stride, flags]: [u8; 3]) -> (Flat, Options) {
+fn options([window, stride, flags]: [u8; 3]) -> (Flat, Settings) {
     let model = Flat(1 + usize::from(window) % 32);
     let bos = match flags % 3 {
         0 => Bos::Never,
         1 => Bos::First(END),
         _ => Bos::EveryWindow(END),
     };
-    let options = Options {
+    let options = Settings {
         bos,
         stride: Some(1 + usize::from(stride) % model.0),
-        max_tokens: 1 + usize::from(flags / 3) % 40,
+        batch_tokens: 1 + usize::from(flags / 3) % 40,
         truncate: flags & 128 != 0,
-        ..Options::default()
+        ..Settings::default()
     };
     (model, options)
 }
@@ -214,7 +214,10 @@ fn check_item(tokenizer: &Tokenizer, content: Content, settings: [u8; 3]) {
     let Ok(items) = Items::new("fuzz", vec![item]) else {
         return;
     };
-    let answers = match log_likelihoods(&model, Some(tokenizer), &items, &options, &mut |_| {}) {
+    let evaluation = Evaluation::new(&model)
+        .tokenizer(tokenizer)
+        .settings(options);
+    let answers = match evaluation.log_likelihoods(&items) {
         Ok(answers) => answers,
         Err(error) => return assert!(error.to_string().contains("`i`")),
     };

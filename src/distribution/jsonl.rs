@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Content, Item, Items, check, stem};
+use super::{Content, Item, Items, check};
 use crate::error::Error;
 
 impl Items {
@@ -17,8 +17,9 @@ impl Items {
     /// A line is one of `{"id", "cluster"?, "text"}`, `{"id", "cluster"?, "tokens": [..]}`,
     /// `{"id", "cluster"?, "context", "choices": [..], "gold", "unconditional"?}` and
     /// `{"id", "cluster"?, "context_tokens": [..], "choices_tokens": [[..], ..], "gold",
-    /// "unconditional_tokens"?}`; ids and clusters are strings or integers, further fields are
-    /// ignored. An item without a cluster is its own. Empty lines are skipped.
+    /// "unconditional_tokens"?}`. Ids and clusters are strings or integers. An item without a cluster
+    /// is a cluster of its own. Empty lines are skipped; other fields are refused, so that a
+    /// misspelt `unconditional` is not ignored.
     ///
     /// # Errors
     /// A file that cannot be read, or the first line that is not such an object, by number.
@@ -33,7 +34,9 @@ impl Items {
             Ok(())
         })?;
         Ok(Self {
-            name: stem(path),
+            name: path
+                .file_stem()
+                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
             items,
         })
     }
@@ -67,7 +70,7 @@ pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
     Ok(())
 }
 
-/// What is wrong with a line, by column: of lines, the message would count one.
+/// The fault of a line, by column. The parser's own message would say "line 1" for every line.
 fn in_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -90,7 +93,7 @@ impl Ids {
     }
 }
 
-/// An id as files write it.
+/// An id in a file: a string or an integer.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Name {
@@ -109,6 +112,7 @@ impl From<Name> for String {
 
 /// A line of an items file.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Line {
     id: Name,
     cluster: Option<Name>,
@@ -125,65 +129,60 @@ struct Line {
 
 impl Line {
     fn into_item(self) -> Result<Item, String> {
-        let parts = (
-            self.text,
-            self.tokens,
-            (self.context, self.choices, self.unconditional),
-            (
-                self.context_tokens,
-                self.choices_tokens,
-                self.unconditional_tokens,
-            ),
-            self.gold,
-        );
-        let none = (None, None, None);
-        let content = match parts {
-            (Some(text), None, texts, (None, None, None), None) if texts == none => {
-                Content::Text(text)
-            }
-            (None, Some(tokens), texts, (None, None, None), None) if texts == none => {
-                Content::Tokens(tokens)
-            }
-            (
-                None,
-                None,
-                (Some(context), Some(choices), unconditional),
-                (None, None, None),
-                Some(gold),
-            ) => Content::Choices {
-                context,
-                choices,
-                gold,
-                unconditional,
-            },
-            (
-                None,
-                None,
-                (None, None, None),
-                (Some(context), Some(choices), unconditional),
-                Some(gold),
-            ) => Content::ChoicesTokens {
-                context,
-                choices,
-                gold,
-                unconditional,
-            },
-            _ => {
-                return Err(
-                    "expected exactly one of: text; tokens; context, choices and gold; \
-                            context_tokens, choices_tokens and gold"
-                        .to_owned(),
-                );
-            }
-        };
         let id = String::from(self.id);
         let cluster = self.cluster.map_or_else(|| id.clone(), String::from);
-        let item = Item {
+        let text = (self.context, self.choices, self.unconditional);
+        let ids = (
+            self.context_tokens,
+            self.choices_tokens,
+            self.unconditional_tokens,
+        );
+        let content = content(self.text, self.tokens, text, ids, self.gold)?;
+        check(&content)?;
+        Ok(Item {
             id,
             cluster,
             content,
-        };
-        check(&item.content)?;
-        Ok(item)
+        })
+    }
+}
+
+/// Context, choices and unconditional context.
+type Question<T> = (Option<T>, Option<Vec<T>>, Option<T>);
+
+/// The content of a line, which has the fields of exactly one form.
+fn content(
+    text: Option<String>,
+    tokens: Option<Vec<u32>>,
+    question: Question<String>,
+    question_tokens: Question<Vec<u32>>,
+    gold: Option<usize>,
+) -> Result<Content, String> {
+    const NO_TEXT: Question<String> = (None, None, None);
+    const NO_TOKENS: Question<Vec<u32>> = (None, None, None);
+    match (text, tokens, question, question_tokens, gold) {
+        (Some(text), None, NO_TEXT, NO_TOKENS, None) => Ok(Content::Text(text)),
+        (None, Some(tokens), NO_TEXT, NO_TOKENS, None) => Ok(Content::Tokens(tokens)),
+        (None, None, (Some(context), Some(choices), unconditional), NO_TOKENS, Some(gold)) => {
+            Ok(Content::Choices {
+                context,
+                choices,
+                gold,
+                unconditional,
+            })
+        }
+        (None, None, NO_TEXT, (Some(context), Some(choices), unconditional), Some(gold)) => {
+            Ok(Content::ChoicesTokens {
+                context,
+                choices,
+                gold,
+                unconditional,
+            })
+        }
+        _ => Err(
+            "expected exactly one of: text; tokens; context, choices and gold; \
+                  context_tokens, choices_tokens and gold"
+                .to_owned(),
+        ),
     }
 }

@@ -1,4 +1,4 @@
-//! Token paths to a forest: what shares a prefix is computed once.
+//! Token paths to a forest, in which a shared prefix stands once and is computed once.
 
 use super::windows::Path;
 use crate::error::Error;
@@ -9,20 +9,20 @@ pub(super) fn shared(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// The paths after their first `kept` tokens as a forest in which common prefixes stand once, and the
-/// order of the paths in which their targets were asked for.
-pub(super) fn forest(paths: &[&Path], kept: usize) -> Result<(Batch, Vec<usize>), Error> {
+/// The paths without their first `cached` tokens as a forest in which common prefixes stand once,
+/// and the order in which the targets of the paths were asked for.
+pub(super) fn forest(paths: &[&Path], cached: usize) -> Result<(Batch, Vec<usize>), Error> {
     let mut order: Vec<usize> = (0..paths.len()).collect();
-    order.sort_by_key(|&path| &paths[path].inputs[kept..]);
-    let inputs = |i: usize| &paths[order[i]].inputs[kept..];
+    order.sort_by_key(|&path| &paths[path].inputs[cached..]);
+    let inputs = |i: usize| &paths[order[i]].inputs[cached..];
     let mut batch = Batch::new();
-    // Where each path (by place in `order`) ends.
+    // The segment that holds the last token of each path, by the path's place in `order`.
     let mut leaf = vec![0usize; order.len()];
-    // Runs of `order` that agree up to `depth`, which ends segment `parent`.
+    // Stack of runs of `order` whose paths agree up to `depth`, the end of segment `parent`.
     let mut open = vec![(0..order.len(), 0usize, None::<usize>)];
     while let Some((range, depth, parent)) = open.pop() {
-        // Neighbours that go on with the same token belong together; the paths are sorted, so that
-        // what the first and the last of a run share, all of it share.
+        // Neighbours with the same next token belong together. The paths are sorted, so a prefix
+        // that the first and the last of a run share is shared by all between them.
         let mut start = range.start;
         while start < range.end {
             let first = inputs(start);
@@ -42,20 +42,19 @@ pub(super) fn forest(paths: &[&Path], kept: usize) -> Result<(Batch, Vec<usize>)
     }
     for (place, &path) in order.iter().enumerate() {
         let path = paths[path];
-        let from = path.inputs.len() - path.targets.len() - kept;
+        let from = path.inputs.len() - path.targets.len() - cached;
         for (i, &token) in path.targets.iter().enumerate() {
             let position = from + i;
             let mut segment = leaf[place];
+            // A target may stand in an ancestor: a choice of one token is read at the last token of
+            // the context it shares with the others.
             while batch.segments()[segment].position > position {
                 segment = batch.segments()[segment]
                     .parent
                     .ok_or_else(|| Error::batch("a position before its root"))?;
             }
-            batch.target(
-                segment,
-                position - batch.segments()[segment].position,
-                token,
-            )?;
+            let offset = position - batch.segments()[segment].position;
+            batch.target(segment, offset, token)?;
         }
     }
     Ok((batch, order))

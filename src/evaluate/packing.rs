@@ -1,13 +1,13 @@
-//! Items to batches: what shares a prefix is computed together, or after what is kept of it.
+//! Items to batches: neighbours with a common prefix share a batch, or a cached prefix.
 
 use super::forest::shared;
 use super::windows::Path;
 
-/// Paths that are computed together because they share a prefix.
+/// Paths of one item that share a prefix and are computed in one batch.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) paths: Vec<Path>,
-    /// Tokens computed, with what they share counted once.
+    /// Tokens to compute; a shared token counts once.
     pub(super) cost: usize,
 }
 
@@ -26,7 +26,7 @@ impl Group {
         self.paths.first().map_or(&[], |p| &p.inputs)
     }
 
-    /// How many tokens all its paths begin with before any of them is scored.
+    /// Length of the longest prefix that all paths share and none is scored in.
     fn unscored(&self) -> usize {
         let before = |path: &Path| path.inputs.len() - path.targets.len();
         let common = match &*self.paths {
@@ -39,11 +39,11 @@ impl Group {
 
 /// The groups of all items in the order of computing.
 ///
-/// Items stand in the order of the tokens of their first path, so that those with a common prefix
-/// are neighbours, and the windows of one text stay together, so that it is complete early. Groups
-/// that do not fit a batch are broken into paths.
-pub(super) fn order(mut items: Vec<Vec<Group>>, max_tokens: usize) -> Vec<Group> {
-    // Stable, so that the order is that of the caller among equals.
+/// Items are sorted by the tokens of their first path, which makes neighbours of those with a common
+/// prefix. The windows of one text stay together, so that the text is complete early. A group that
+/// exceeds a batch is broken into its paths.
+pub(super) fn order(mut items: Vec<Vec<Group>>, batch_tokens: usize) -> Vec<Group> {
+    // A stable sort: equal items keep the order of the caller.
     items.sort_by(|a, b| {
         a.first()
             .map(Group::first)
@@ -51,7 +51,7 @@ pub(super) fn order(mut items: Vec<Vec<Group>>, max_tokens: usize) -> Vec<Group>
     });
     let mut groups = Vec::with_capacity(items.len());
     for group in items.into_iter().flatten() {
-        if group.cost > max_tokens {
+        if group.cost > batch_tokens {
             groups.extend(group.paths.into_iter().map(|p| Group::new(vec![p])));
         } else {
             groups.push(group);
@@ -60,14 +60,14 @@ pub(super) fn order(mut items: Vec<Vec<Group>>, max_tokens: usize) -> Vec<Group>
     groups
 }
 
-/// Groups that are computed together.
+/// A batch: consecutive groups, computed in one pass.
 #[derive(Debug)]
 pub(super) struct Packed<'a> {
     groups: &'a [Group],
-    /// Length of the prefix of all its paths that is kept from batch to batch.
-    pub(super) kept: usize,
-    /// Tokens computed, with what neighbours share counted once, and what is kept with the first
-    /// batch of those that share it.
+    /// Length of the cached prefix that all paths begin with.
+    pub(super) cached: usize,
+    /// Tokens to compute. A token that neighbours share counts once; a cached prefix counts in the
+    /// first batch that uses it.
     pub(super) cost: usize,
 }
 
@@ -77,48 +77,48 @@ impl<'a> Packed<'a> {
         self.groups.iter().flat_map(|g| &g.paths)
     }
 
-    /// The prefix that is kept from batch to batch.
+    /// The cached prefix.
     pub(super) fn prefix(&self) -> &'a [u32] {
-        // `pack` makes none without groups.
-        &self.groups[0].first()[..self.kept]
+        // `pack` makes no batch without groups.
+        &self.groups[0].first()[..self.cached]
     }
 }
 
-/// Consecutive groups of at most `max_tokens` tokens.
+/// Cuts the groups into batches of at most `batch_tokens` tokens.
 ///
-/// A prefix that a full batch shares with the group after it is kept, where the model can, for as
-/// long as groups have it: see [`Kept`]. What it takes in memory, `prefix_cost` tokens for each of
-/// its own, the batches after it are smaller.
+/// A prefix that a full batch shares with the group after it is cached, if the model can, for as
+/// long as groups begin with it: see [`Cached`]. Each token of a cached prefix takes the memory of
+/// `prefix_cost` tokens of a batch, and the batches that use it are smaller by that much.
 pub(super) fn pack(
     groups: &[Group],
-    max_tokens: usize,
+    batch_tokens: usize,
     prefix_cost: Option<f64>,
 ) -> Vec<Packed<'_>> {
     let mut batches = Vec::new();
     let mut rest = groups;
     while !rest.is_empty() {
-        let (end, cost) = fill(rest, max_tokens, 0);
-        let kept = prefix_cost.and_then(|cost| Kept::find(rest, end, max_tokens, cost));
-        let Some(kept) = kept else {
+        let (end, cost) = fill(rest, batch_tokens, 0);
+        let cached = prefix_cost.and_then(|cost| Cached::find(rest, end, batch_tokens, cost));
+        let Some(cached) = cached else {
             let (groups, after) = rest.split_at(end);
             rest = after;
             batches.push(Packed {
                 groups,
-                kept: 0,
+                cached: 0,
                 cost,
             });
             continue;
         };
-        let (mut run, after) = rest.split_at(kept.groups);
+        let (mut run, after) = rest.split_at(cached.groups);
         rest = after;
-        let mut once = kept.len;
+        let mut once = cached.len;
         while !run.is_empty() {
-            let (end, cost) = fill(run, kept.budget, kept.len);
+            let (end, cost) = fill(run, cached.budget, cached.len);
             let (groups, after) = run.split_at(end);
             run = after;
             batches.push(Packed {
                 groups,
-                kept: kept.len,
+                cached: cached.len,
                 cost: cost + once,
             });
             once = 0;
@@ -127,12 +127,12 @@ pub(super) fn pack(
     batches
 }
 
-/// How many of the first groups, at least one, are at most `budget` tokens after a prefix of `kept`
-/// tokens that all of them have, and how many tokens they are.
-fn fill(groups: &[Group], budget: usize, kept: usize) -> (usize, usize) {
-    let mut cost = groups[0].cost - kept;
+/// The largest number of first groups, at least one, that cost at most `budget` tokens beyond a
+/// prefix of `cached` tokens that all of them begin with, and their cost.
+fn fill(groups: &[Group], budget: usize, cached: usize) -> (usize, usize) {
+    let mut cost = groups[0].cost - cached;
     for (i, pair) in groups.windows(2).enumerate() {
-        let more = pair[1].cost - common(&pair[0], &pair[1]).max(kept);
+        let more = pair[1].cost - common(&pair[0], &pair[1]).max(cached);
         if cost + more > budget {
             return (i + 1, cost);
         }
@@ -141,32 +141,31 @@ fn fill(groups: &[Group], budget: usize, kept: usize) -> (usize, usize) {
     (groups.len(), cost)
 }
 
-/// What a group shares with the one before it: the paths of a group are sorted, so that it shares
-/// this with the last of them.
+/// Length of the prefix that a group shares with the one before it. The paths of a group are sorted,
+/// so its last path shares the most.
 fn common(before: &Group, group: &Group) -> usize {
     let last = before.paths.last().map_or(&[][..], |p| &p.inputs);
     shared(last, group.first())
 }
 
 /// A prefix that is computed once for the batches of several groups.
-struct Kept {
+struct Cached {
     len: usize,
-    /// How many of the groups have it.
+    /// Number of groups that begin with it.
     groups: usize,
-    /// Tokens of a batch after it.
+    /// Token budget of a batch that uses it.
     budget: usize,
 }
 
-impl Kept {
-    /// The prefix of the first `end` groups, which fill a batch, and of the one after them, if it is
-    /// at least a 32nd of the batch, so that the work saved is worth a pass of its own, and leaves at
-    /// least an eighth of the batch beside it.
+impl Cached {
+    /// The prefix that the first `end` groups, which fill a batch, share with the group after them,
+    /// if it is worth caching and leaves room beside it.
     ///
-    /// Of later groups that have less of it, those are taken with which most is saved, as long as
-    /// they have half of it.
-    fn find(groups: &[Group], end: usize, max_tokens: usize, prefix_cost: f64) -> Option<Self> {
+    /// Later groups may begin with less of the prefix. It is shortened for them if that saves more
+    /// tokens in total, as long as half of the length stays.
+    fn find(groups: &[Group], end: usize, batch_tokens: usize, prefix_cost: f64) -> Option<Self> {
         let mut best: Option<Self> = None;
-        // Of the groups so far: the length of what they have in common, and the largest cost.
+        // Of the groups so far: the length of their common prefix, and the largest cost.
         let (mut len, mut largest) = (usize::MAX, 0);
         for (i, group) in groups.iter().enumerate() {
             if i > 0 {
@@ -177,21 +176,26 @@ impl Kept {
             if i < end {
                 continue;
             }
-            let least = best.as_ref().map_or(max_tokens / 32, |best| best.len / 2);
+            // Below 1/32 of a batch the saving is not worth a pass of its own over the prefix.
+            let least = best.as_ref().map_or(batch_tokens / 32, |best| best.len / 2);
             let taken = (len as f64 * prefix_cost).ceil() as usize;
-            let budget = max_tokens.saturating_sub(taken);
-            // A group is never cut: it has to find room in a batch.
-            if len < least.max(1) || budget < max_tokens.div_ceil(8).max(largest - len) {
+            let budget = batch_tokens.saturating_sub(taken);
+            // A group is never cut, so the largest one must fit beside the prefix. An eighth of the
+            // budget keeps batches large enough for fast matrix products.
+            if len < least.max(1) || budget < batch_tokens.div_ceil(8).max(largest - len) {
                 break;
             }
-            let kept = Self {
+            let cached = Self {
                 len,
                 groups: i + 1,
                 budget,
             };
-            let saved = |kept: &Self| kept.len * kept.groups;
-            if best.as_ref().is_none_or(|best| saved(best) <= saved(&kept)) {
-                best = Some(kept);
+            let saved = |cached: &Self| cached.len * cached.groups;
+            if best
+                .as_ref()
+                .is_none_or(|best| saved(best) <= saved(&cached))
+            {
+                best = Some(cached);
             }
         }
         best

@@ -1,8 +1,8 @@
-//! Batches to answers: by one model, or by replicas of it side by side.
+//! Batches to answers: by one model, or by copies of it side by side.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
 use super::forest::forest;
@@ -12,21 +12,39 @@ use crate::error::Error;
 use crate::model::Model;
 
 /// The order in which the targets of a batch's paths were asked for, and the value of each.
-type Answer = (Vec<usize>, Vec<f64>);
+pub(super) type Answer = (Vec<usize>, Vec<f64>);
+
+/// An answer with the number of its batch.
+type Numbered = (usize, Result<Answer, Error>);
+
+/// Refuses models of different sizes: they cannot be copies of one.
+pub(super) fn check(models: &[&dyn Model]) -> Result<(), Error> {
+    let sizes = |model: &dyn Model| (model.vocab_size(), model.context_len());
+    let first = sizes(models[0]);
+    match models.iter().position(|model| sizes(*model) != first) {
+        None => Ok(()),
+        Some(other) => Err(Error::Option {
+            option: "replicas",
+            message: format!(
+                "replica {other} has vocabulary and context {:?}, replica 0 has {first:?}",
+                sizes(models[other])
+            ),
+        }),
+    }
+}
 
 /// Hands the answer of each batch to `done`, in the order of the batches.
 ///
 /// # Errors
-/// That of the first batch which the model or `done` fails; of a backend with the number of the
-/// replica. Replicas then end the batch they have and begin no other.
+/// The error of the first batch that a model or `done` fails; that of a backend names the replica.
+/// Replicas then end the batch they are at and begin no other.
 pub(super) fn answers(
-    model: &dyn Model,
+    models: &[&dyn Model],
     batches: &[Packed<'_>],
     done: &mut dyn FnMut(&Packed<'_>, Answer) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let replicas = model.replicas();
-    if replicas.is_empty() {
-        let mut asked = Asked::new(model);
+    if let [model] = models {
+        let mut asked = Asked::new(*model);
         for batch in batches {
             done(batch, asked.answer(batch)?)?;
         }
@@ -34,24 +52,13 @@ pub(super) fn answers(
     }
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        // Within the scope, so that an error ends it: what cannot be sent ends a replica.
-        let (send, receive) = mpsc::sync_channel(replicas.len());
-        for (number, replica) in replicas.iter().enumerate() {
+        // The receiver lives inside the scope, so that returning early drops it: a replica that
+        // cannot send ends. One place per replica lets each compute its next batch while its last
+        // one waits, and no more.
+        let (send, receive) = mpsc::sync_channel(models.len());
+        for (number, model) in models.iter().enumerate() {
             let (send, next) = (send.clone(), &next);
-            scope.spawn(move || {
-                let mut asked = Asked::new(&**replica);
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(batch) = batches.get(at) else {
-                        return;
-                    };
-                    let answer = asked.answer(batch).map_err(|e| named(e, number));
-                    let failed = answer.is_err();
-                    if send.send((at, answer)).is_err() || failed {
-                        return;
-                    }
-                }
-            });
+            scope.spawn(move || work(*model, number, batches, next, &send));
         }
         drop(send);
         let mut early: BTreeMap<usize, Result<Answer, Error>> = BTreeMap::new();
@@ -72,20 +79,45 @@ pub(super) fn answers(
     })
 }
 
-/// A model and the prefix that it was last asked after.
+/// Computes the next batch until none is left, one fails, or nobody listens any more.
+fn work(
+    model: &dyn Model,
+    number: usize,
+    batches: &[Packed<'_>],
+    next: &AtomicUsize,
+    send: &SyncSender<Numbered>,
+) {
+    let mut asked = Asked::new(model);
+    loop {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        let Some(batch) = batches.get(at) else {
+            return;
+        };
+        let answer = asked.answer(batch).map_err(|e| named(e, number));
+        let failed = answer.is_err();
+        if send.send((at, answer)).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// A model and the prefix it has cached.
 struct Asked<'a> {
     model: &'a dyn Model,
-    kept: Option<(&'a [u32], Box<dyn Model + 'a>)>,
+    cached: Option<(&'a [u32], Box<dyn Model + 'a>)>,
 }
 
 impl<'a> Asked<'a> {
     fn new(model: &'a dyn Model) -> Self {
-        Self { model, kept: None }
+        Self {
+            model,
+            cached: None,
+        }
     }
 
     fn answer(&mut self, packed: &Packed<'a>) -> Result<Answer, Error> {
         let paths: Vec<&Path> = packed.paths().collect();
-        let (batch, order) = forest(&paths, packed.kept)?;
+        let (batch, order) = forest(&paths, packed.cached)?;
         let values = self.after(packed.prefix())?.log_likelihoods(&batch)?;
         if values.len() != batch.targets().len() {
             return Err(Error::batch(format!(
@@ -97,18 +129,18 @@ impl<'a> Asked<'a> {
         Ok((order, values))
     }
 
-    /// The model after a prefix. What was kept of another is given up first, so that there are never
-    /// two.
+    /// The model after a prefix. A cached prefix that differs is dropped first, so that there are
+    /// never two in memory.
     fn after(&mut self, prefix: &'a [u32]) -> Result<&dyn Model, Error> {
-        let kept = self.kept.take().filter(|(kept, _)| *kept == prefix);
+        let cached = self.cached.take().filter(|(cached, _)| *cached == prefix);
         if prefix.is_empty() {
             return Ok(self.model);
         }
-        let kept = match kept {
-            Some(kept) => kept,
+        let cached = match cached {
+            Some(cached) => cached,
             None => (prefix, self.model.with_prefix(prefix)?),
         };
-        Ok(&*self.kept.insert(kept).1)
+        Ok(&*self.cached.insert(cached).1)
     }
 }
 

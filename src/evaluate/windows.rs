@@ -1,29 +1,29 @@
-//! Items to token paths: where windows start, where a beginning-of-sequence token stands.
+//! Items to token paths: the start of each window, the place of a beginning-of-sequence token.
 
 use std::borrow::Cow;
 
-use super::{Bos, Options};
+use super::{Bos, Settings};
 use crate::distribution::{Content, Item};
 use crate::error::Error;
 use crate::model::Model;
 use crate::scorer::{Length, Likelihoods, Sequence, Warning};
 use crate::tokenizer::Tokenizer;
 
-/// Input tokens from a root on, of which the last ones are scored by what follows each.
+/// Input tokens of one pass from its root. Each of the last ones is scored by the token after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Path {
     pub(super) item: usize,
     pub(super) sequence: usize,
-    /// Place of the first answer in its sequence.
+    /// Place of its first answer in the sequence.
     pub(super) first: usize,
     pub(super) inputs: Vec<u32>,
-    /// What follows each of the last `targets.len()` inputs.
+    /// The token after each of the last `targets.len()` inputs.
     pub(super) targets: Vec<u32>,
 }
 
 impl Path {
-    /// The place for its answers in those of the item, whose sequences are counted through to the
-    /// unconditional ones.
+    /// The places of its answers in the item. Sequences are numbered through: those after the
+    /// question first, then the unconditional ones.
     pub(super) fn answers<'a>(&self, item: &'a mut Likelihoods) -> &'a mut [f64] {
         let asked = item.sequences.len();
         let sequence = match self.sequence.checked_sub(asked) {
@@ -38,7 +38,7 @@ impl Path {
 pub(super) struct Windows {
     /// The beginning-of-sequence token, if any.
     bos: Option<u32>,
-    /// Whether windows after the first have it too.
+    /// If true, windows after the first begin with the token too.
     every_window: bool,
     context: usize,
     stride: usize,
@@ -54,32 +54,82 @@ struct Choice<'a> {
     length: Option<Length>,
 }
 
+/// The choices of an item: after the question, and after the unconditional context if there is one.
+struct Choices<'a> {
+    asked: Vec<Choice<'a>>,
+    unconditional: Vec<Choice<'a>>,
+}
+
+impl<'a> Choices<'a> {
+    /// Tokenises choices in text. A token that spans the cut is a warning, the first time only: the
+    /// unconditional context repeats it.
+    fn encode(
+        tokenizer: &Tokenizer,
+        context: &str,
+        choices: &[String],
+        unconditional: Option<&str>,
+        answer: &mut Likelihoods,
+    ) -> Result<Self, Error> {
+        let mut encode = |context: &str, warn: bool| {
+            let mut encoded = Vec::with_capacity(choices.len());
+            for (choice, text) in choices.iter().enumerate() {
+                let pair = tokenizer.encode_pair(context, text);
+                let pair = pair.map_err(|e| Error::item(&answer.id, e))?;
+                if warn && pair.spanned > 0 {
+                    let bytes = pair.spanned;
+                    answer
+                        .warnings
+                        .push(Warning::TokenSpansCut { choice, bytes });
+                }
+                encoded.push(Choice {
+                    context: Cow::Owned(pair.context),
+                    tokens: Cow::Owned(pair.continuation),
+                    bytes: Some(pair.bytes),
+                    length: Some(Length::of(text)),
+                });
+            }
+            Ok(encoded)
+        };
+        Ok(Self {
+            asked: encode(context, true)?,
+            unconditional: match unconditional {
+                Some(context) => encode(context, false)?,
+                None => Vec::new(),
+            },
+        })
+    }
+
+    /// Choices in token ids.
+    fn borrow(
+        context: &'a [u32],
+        choices: &'a [Vec<u32>],
+        unconditional: Option<&'a [u32]>,
+    ) -> Self {
+        let after = |context: &'a [u32]| {
+            let choice = |tokens: &'a Vec<u32>| Choice {
+                context: Cow::Borrowed(context),
+                tokens: Cow::Borrowed(tokens),
+                bytes: None,
+                length: None,
+            };
+            choices.iter().map(choice).collect()
+        };
+        Self {
+            asked: after(context),
+            unconditional: unconditional.map_or_else(Vec::new, after),
+        }
+    }
+}
+
 impl Windows {
     pub(super) fn new(
         model: &dyn Model,
         tokenizer: Option<&Tokenizer>,
-        options: &Options,
+        settings: &Settings,
     ) -> Result<Self, Error> {
         let limit = model.context_len();
-        let context = options.context.unwrap_or(limit);
-        let stride = options.stride.unwrap_or(context);
-        let error = |option, message: String| Err(Error::Option { option, message });
-        if options.max_tokens == 0 {
-            return error("max_tokens", "at least 1".to_owned());
-        }
-        if context == 0 || context > limit {
-            return error(
-                "context",
-                format!("{context} is not in 1..={limit}, the model's"),
-            );
-        }
-        if stride == 0 || stride > context {
-            return error(
-                "stride",
-                format!("{stride} is not in 1..={context}, the context"),
-            );
-        }
-        let (bos, every_window) = match options.bos {
+        let (context, stride) = settings.window(limit)?;
+        let (bos, every_window) = match settings.bos {
             Bos::ModelDefault => {
                 let adds = tokenizer.filter(|tokenizer| tokenizer.adds_bos());
                 (adds.and_then(Tokenizer::bos), true)
@@ -94,37 +144,25 @@ impl Windows {
             context,
             stride,
             limit,
-            truncate: options.truncate,
+            truncate: settings.truncate,
         })
     }
 
-    /// An item's paths, grouped by what shares a prefix, and a place for its answers.
-    pub(super) fn prepare<'a>(
+    /// The places for an item's answers, and its paths, grouped by shared prefix.
+    pub(super) fn prepare(
         &self,
-        item: &'a Item,
+        item: &Item,
         tokenizer: Option<&Tokenizer>,
         index: usize,
     ) -> Result<(Likelihoods, Vec<Vec<Path>>), Error> {
         let tokenizer = || tokenizer.ok_or_else(|| Error::item(&item.id, "text needs a tokenizer"));
-        let named = |e: Error| Error::item(&item.id, e);
         let mut answer = Likelihoods {
             id: item.id.clone(),
             cluster: item.cluster.clone(),
             ..Likelihoods::default()
         };
         let groups = match &item.content {
-            Content::Text(text) => {
-                let encoding = tokenizer()?.encode(text).map_err(named)?;
-                // Without a token before it the first one is not scored, nor are its bytes.
-                let first = encoding.tokens.first().copied();
-                let unscored = if self.bos.is_none() || self.bos == first {
-                    encoding.first_token_bytes
-                } else {
-                    0
-                };
-                let bytes = Some(text.len() - unscored.min(text.len()));
-                self.rolling(&encoding.tokens, bytes, index, &mut answer)?
-            }
+            Content::Text(text) => self.text(text, tokenizer()?, index, &mut answer)?,
             Content::Tokens(tokens) => self.rolling(tokens, None, index, &mut answer)?,
             Content::Choices {
                 context,
@@ -133,31 +171,10 @@ impl Windows {
                 unconditional,
             } => {
                 answer.gold = Some(*gold);
-                let tokenizer = tokenizer()?;
-                let mut encode = |context: &str, warn: bool| {
-                    let mut asked = Vec::with_capacity(choices.len());
-                    for (choice, text) in choices.iter().enumerate() {
-                        let pair = tokenizer.encode_pair(context, text).map_err(named)?;
-                        if warn && pair.spanned > 0 {
-                            let bytes = pair.spanned;
-                            let warning = Warning::TokenSpansCut { choice, bytes };
-                            answer.warnings.push(warning);
-                        }
-                        asked.push(Choice {
-                            context: Cow::Owned(pair.context),
-                            tokens: Cow::Owned(pair.continuation),
-                            bytes: Some(pair.bytes),
-                            length: Some(Length::of(text)),
-                        });
-                    }
-                    Ok(asked)
-                };
-                let asked = encode(context, true)?;
-                let unconditional = match unconditional {
-                    Some(context) => encode(context, false)?,
-                    None => Vec::new(),
-                };
-                self.choices(asked, unconditional, index, &mut answer)?
+                let unconditional = unconditional.as_deref();
+                let choices =
+                    Choices::encode(tokenizer()?, context, choices, unconditional, &mut answer)?;
+                self.choices(choices, index, &mut answer)?
             }
             Content::ChoicesTokens {
                 context,
@@ -166,33 +183,44 @@ impl Windows {
                 unconditional,
             } => {
                 answer.gold = Some(*gold);
-                let after = |context: &'a [u32]| {
-                    let choice = |tokens: &'a Vec<u32>| Choice {
-                        context: Cow::Borrowed(context),
-                        tokens: Cow::Borrowed(tokens),
-                        bytes: None,
-                        length: None,
-                    };
-                    choices.iter().map(choice).collect()
-                };
-                let unconditional = unconditional.as_deref().map_or_else(Vec::new, after);
-                self.choices(after(context), unconditional, index, &mut answer)?
+                let choices = Choices::borrow(context, choices, unconditional.as_deref());
+                self.choices(choices, index, &mut answer)?
             }
         };
         Ok((answer, groups))
     }
 
-    /// The paths of every choice, and those of every choice without the question.
+    /// The windows of a text.
+    fn text(
+        &self,
+        text: &str,
+        tokenizer: &Tokenizer,
+        index: usize,
+        answer: &mut Likelihoods,
+    ) -> Result<Vec<Vec<Path>>, Error> {
+        let encoding = tokenizer.encode(text);
+        let encoding = encoding.map_err(|e| Error::item(&answer.id, e))?;
+        // Without a token before it the first one is not scored, so its bytes do not count.
+        let first = encoding.tokens.first().copied();
+        let unscored = if self.bos.is_none() || self.bos == first {
+            encoding.first_token_bytes
+        } else {
+            0
+        };
+        let bytes = text.len() - unscored.min(text.len());
+        self.rolling(&encoding.tokens, Some(bytes), index, answer)
+    }
+
+    /// The paths of all choices after the question, and of all choices without it.
     fn choices(
         &self,
-        asked: Vec<Choice<'_>>,
-        unconditional: Vec<Choice<'_>>,
+        choices: Choices<'_>,
         index: usize,
         answer: &mut Likelihoods,
     ) -> Result<Vec<Vec<Path>>, Error> {
         let mut groups = Vec::new();
         let mut place = 0;
-        for (choices, asked) in [(asked, true), (unconditional, false)] {
+        for (choices, asked) in [(choices.asked, true), (choices.unconditional, false)] {
             let mut paths = Vec::with_capacity(choices.len());
             for (number, choice) in choices.into_iter().enumerate() {
                 let (inputs, dropped) = self.inputs(&choice, &answer.id)?;
@@ -228,11 +256,11 @@ impl Windows {
         Ok(groups)
     }
 
-    /// Input tokens of a context and a choice, and how many of the context's were dropped.
+    /// Input tokens of a context and a choice, and the number of the context's tokens dropped.
     fn inputs(&self, choice: &Choice<'_>, id: &str) -> Result<(Vec<u32>, usize), Error> {
         let (context, tokens) = (&choice.context, &choice.tokens);
         let mut inputs = Vec::with_capacity(context.len() + tokens.len());
-        // A context that starts with the token already has it.
+        // The token is never doubled.
         let added = self.bos.filter(|bos| context.first() != Some(bos));
         inputs.extend(added);
         inputs.extend_from_slice(context);
@@ -251,16 +279,18 @@ impl Windows {
             return Err(Error::item(id, message));
         }
         inputs.drain(..excess);
-        // At least one token stands before the choice's own.
+        // A choice is at most as long as the limit and its last token is no input, so at least one
+        // token stays before it.
         let mut dropped = excess;
         match self.bos {
             Some(bos) if self.every_window && excess > 0 => inputs[0] = bos,
-            // What was put before the context is not one of its own tokens.
+            // The added token is none of the context's own.
             _ => dropped = dropped.saturating_sub(usize::from(added.is_some())),
         }
         Ok((inputs, dropped))
     }
 
+    /// The windows of a running text in tokens, each a group of one path.
     fn rolling(
         &self,
         tokens: &[u32],
@@ -268,7 +298,7 @@ impl Windows {
         index: usize,
         answer: &mut Likelihoods,
     ) -> Result<Vec<Vec<Path>>, Error> {
-        // A text that starts with the token already has it.
+        // The token is never doubled.
         let prefix = self.bos.filter(|bos| tokens.first() != Some(bos));
         let mut text = Vec::with_capacity(tokens.len() + 1);
         text.extend(prefix);
@@ -278,6 +308,7 @@ impl Windows {
             return Err(Error::item(&answer.id, message));
         }
         let mut paths = Vec::new();
+        // The first token of all has nothing before it and is never a target.
         let mut done = 1;
         while done < text.len() {
             let fresh = if done == 1 { self.context } else { self.stride };
@@ -296,9 +327,8 @@ impl Windows {
             }]);
             done = end;
         }
-        let log_likelihoods = vec![0.0; text.len() - 1];
         answer.sequences.push(Sequence {
-            log_likelihoods,
+            log_likelihoods: vec![0.0; text.len() - 1],
             bytes,
             length: None,
         });

@@ -45,13 +45,13 @@ use super::view::CorpusView;
 ///
 /// ```
 /// use relscale::fit::{self, Options, Verdict};
-/// use relscale::ladder::{Ladder, Run};
+/// use relscale::ladder::{Ladder, Run, Scale};
 ///
 /// let mut builder = Ladder::builder();
 /// for (i, wobble) in [1e-4, -2e-4, 1e-4, 1e-4, -1e-4].into_iter().enumerate() {
 ///     let flops = 1e18 * 10f64.powi(i as i32);
 ///     let id = format!("run-{i}");
-///     builder.run(Run::new(&id, "web", flops, flops, flops.sqrt() / 10.0, flops.sqrt()))?;
+///     builder.run(Run::new(&id, Scale { params: flops.sqrt() / 10.0, tokens: flops.sqrt(), flops }).corpus("web"))?;
 ///     builder.score(&id, "usa", "", 3.0 * flops.powf(-0.05), 1.0)?;
 ///     builder.score(&id, "nigeria", "", 4.0 * flops.powf(-0.045 + wobble / 100.0), 1.0)?;
 /// }

@@ -1,30 +1,31 @@
-//! Scores for the estimator and for data frames: the long table of several logs.
+//! The long table of several logs as CSV, for the estimator.
 
 use std::fs::File;
 use std::path::Path;
 
-use super::{Table, replace};
+use super::file::replace;
+use super::table::Table;
 use crate::error::Error;
 use crate::ladder::{FlopConvention, Run};
 use crate::scorer::Score;
 
-/// One line of the long table.
-struct Row<'a> {
-    run: &'a Run,
-    distribution: &'a str,
-    cluster: &'a str,
-    item: &'a str,
-    score: Score,
+/// One row of the long table.
+pub(super) struct Row<'a> {
+    pub(super) run: &'a Run,
+    pub(super) distribution: &'a str,
+    pub(super) cluster: &'a str,
+    pub(super) item: &'a str,
+    pub(super) score: Score,
 }
 
-/// The rows of every log, in the order given and by item.
-fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>, Error> {
+/// The rows of every log, in the order given, those of a log by item.
+pub(super) fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>, Error> {
     let mut rows = Vec::new();
     for &(run, table) in logs {
-        let at = table.place_of(scorer)?;
-        rows.extend(table.records.iter().map(|(item, record)| Row {
+        let at = table.column(scorer)?;
+        rows.extend(table.records().iter().map(|(item, record)| Row {
             run,
-            distribution: &table.key.distribution,
+            distribution: &table.key().distribution,
             cluster: &record.cluster,
             item,
             score: record.scores[at],
@@ -33,11 +34,11 @@ fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>,
     Ok(rows)
 }
 
-/// Writes the long CSV that [`Ladder::from_csv`](crate::ladder::Ladder::from_csv) reads, a row an
-/// item: what `scorer` gave in the log of every run.
+/// Writes the long CSV that [`Ladder::from_csv`](crate::ladder::Ladder::from_csv) reads, one row per
+/// item: the scores by `scorer` in the log of every run.
 ///
-/// `loss` is the item's mean loss per unit of weight, as everywhere in that form. The table takes
-/// the place of `path` at once or not at all, whenever the process or the disk ends.
+/// The column `loss` is the item's mean loss per unit of weight, as everywhere in that form. The file
+/// replaces `path` at once or not at all, whenever the process or the disk fails.
 ///
 /// # Errors
 /// A log without the scorer, or a failing write.
@@ -47,50 +48,18 @@ pub fn export_csv(
     scorer: &str,
     convention: FlopConvention,
 ) -> Result<(), Error> {
+    // Before a long file is written in vain.
     for (_, table) in logs {
-        table.place_of(scorer)?;
+        table.column(scorer)?;
     }
-    write_csv(path.as_ref(), convention, |table| {
+    LongTable::write(path, convention, |table| {
         let mut all = logs.iter();
         all.try_for_each(|(run, log)| table.add(run, log, scorer))
     })
 }
 
-/// Writes the long CSV of what `fill` adds, log by log; it takes the place of `path` once it is whole.
-pub fn write_csv<E: From<Error>>(
-    path: &Path,
-    convention: FlopConvention,
-    fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), E>,
-) -> Result<(), E> {
-    replace(path, |file| {
-        let mut table = LongTable {
-            path,
-            out: csv::Writer::from_writer(file),
-            convention,
-        };
-        table.row([
-            "corpus",
-            "run",
-            "budget",
-            "flops",
-            "params",
-            "tokens",
-            "seed",
-            "distribution",
-            "cluster",
-            "item",
-            "loss",
-            "weight",
-            "trajectory",
-            "flop_convention",
-            "held_out",
-        ])?;
-        fill(&mut table)?;
-        table.out.flush().map_err(|e| Error::io(path, e).into())
-    })
-}
-
-/// The long CSV that is being written.
+/// The long CSV of [`export_csv`] while it is written, log by log: for tables whose logs do not fit
+/// into memory together.
 #[derive(Debug)]
 pub struct LongTable<'a> {
     path: &'a Path,
@@ -99,12 +68,53 @@ pub struct LongTable<'a> {
 }
 
 impl LongTable<'_> {
-    /// Adds a row an item of `table`.
+    /// Writes the rows that `fill` adds. The file replaces `path` at once or not at all.
+    ///
+    /// # Errors
+    /// Whatever `fill` returns, or a failing write.
+    pub fn write<E: From<Error>>(
+        path: impl AsRef<Path>,
+        convention: FlopConvention,
+        fill: impl FnOnce(&mut LongTable<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let path = path.as_ref();
+        replace(path, |file| {
+            let mut table = LongTable {
+                path,
+                out: csv::Writer::from_writer(file),
+                convention,
+            };
+            table.row([
+                "corpus",
+                "run",
+                "budget",
+                "flops",
+                "params",
+                "tokens",
+                "seed",
+                "distribution",
+                "cluster",
+                "item",
+                "loss",
+                "weight",
+                "trajectory",
+                "flop_convention",
+                "held_out",
+            ])?;
+            fill(&mut table)?;
+            table.out.flush().map_err(|e| Error::io(path, e).into())
+        })
+    }
+
+    /// Adds one row per item of `table`.
+    ///
+    /// # Errors
+    /// A log without the scorer, or a failing write.
     pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
         for row in rows(&[(run, table)], scorer)? {
             let run = row.run;
-            let fields = run.fields();
-            let last = run.last_fields(self.convention);
+            let fields = run.first_columns();
+            let last = run.last_columns(self.convention);
             self.row(
                 (fields.iter().map(String::as_str))
                     .chain([
@@ -127,107 +137,4 @@ impl LongTable<'_> {
             kind => Error::format(self.path, format!("{kind:?}")),
         })
     }
-}
-
-/// Writes the table of [`export_csv`] as a Parquet file, in its columns and not compressed; `seed`
-/// and `trajectory` are null where a run has none. It takes the place of `path` at once or not at
-/// all.
-///
-/// # Errors
-/// A log without the scorer, or a failing write.
-#[cfg(feature = "parquet")]
-pub fn export_parquet(
-    path: impl AsRef<Path>,
-    logs: &[(&Run, &Table)],
-    scorer: &str,
-    convention: FlopConvention,
-) -> Result<(), Error> {
-    use std::sync::Arc;
-
-    use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
-    use parquet::errors::ParquetError;
-    use parquet::file::properties::WriterProperties;
-    use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-    use parquet::schema::parser::parse_message_type;
-
-    const SCHEMA: &str = "message scores {
-        required binary corpus (UTF8); required binary run (UTF8);
-        required double budget; required double flops; required double params;
-        required double tokens; optional int64 seed (UINT_64);
-        required binary distribution (UTF8); required binary cluster (UTF8);
-        required binary item (UTF8); required double loss; required double weight;
-        optional binary trajectory (UTF8); required binary flop_convention (UTF8);
-        required boolean held_out;
-    }";
-    /// Rows that are encoded at once.
-    const GROUP: usize = 1 << 20;
-
-    type Group<'a> = SerializedRowGroupWriter<'a, File>;
-
-    fn column<T: parquet::data_type::DataType>(
-        group: &mut Group<'_>,
-        values: &[T::T],
-        present: Option<&[i16]>,
-    ) -> Result<(), ParquetError> {
-        // The schema has as many columns as are written.
-        let Some(mut column) = group.next_column()? else {
-            return Err(ParquetError::General("a column too many".to_owned()));
-        };
-        column.typed::<T>().write_batch(values, present, None)?;
-        column.close()
-    }
-
-    let path = path.as_ref();
-    let failed = |e: ParquetError| Error::format(path, e);
-    let rows = rows(logs, scorer)?;
-    let schema = parse_message_type(SCHEMA).map_err(failed)?;
-    let properties = Arc::new(WriterProperties::builder().build());
-    replace(path, |file| {
-        let file = file.try_clone().map_err(|e| Error::io(path, e))?;
-        let mut out =
-            SerializedFileWriter::new(file, Arc::new(schema), properties).map_err(failed)?;
-        for rows in rows.chunks(GROUP) {
-            let write = |group: &mut Group<'_>| -> Result<(), ParquetError> {
-                let text =
-                    |of: &dyn Fn(&Row<'_>) -> ByteArray| rows.iter().map(of).collect::<Vec<_>>();
-                let number = |of: &dyn Fn(&Row<'_>) -> f64| rows.iter().map(of).collect::<Vec<_>>();
-                column::<ByteArrayType>(group, &text(&|r| r.run.corpus.as_str().into()), None)?;
-                column::<ByteArrayType>(group, &text(&|r| r.run.id.as_str().into()), None)?;
-                column::<DoubleType>(group, &number(&|r| r.run.budget), None)?;
-                column::<DoubleType>(group, &number(&|r| r.run.flops), None)?;
-                column::<DoubleType>(group, &number(&|r| r.run.params), None)?;
-                column::<DoubleType>(group, &number(&|r| r.run.tokens), None)?;
-                let seeds: Vec<i64> = rows
-                    .iter()
-                    .filter_map(|r| r.run.seed)
-                    .map(u64::cast_signed)
-                    .collect();
-                let present: Vec<i16> = rows.iter().map(|r| r.run.seed.is_some().into()).collect();
-                column::<Int64Type>(group, &seeds, Some(&present))?;
-                column::<ByteArrayType>(group, &text(&|r| r.distribution.into()), None)?;
-                column::<ByteArrayType>(group, &text(&|r| r.cluster.into()), None)?;
-                column::<ByteArrayType>(group, &text(&|r| r.item.into()), None)?;
-                column::<DoubleType>(group, &number(&|r| r.score.loss / r.score.weight), None)?;
-                column::<DoubleType>(group, &number(&|r| r.score.weight), None)?;
-                let trajectories: Vec<ByteArray> = rows
-                    .iter()
-                    .filter_map(|r| r.run.trajectory.as_deref())
-                    .map(ByteArray::from)
-                    .collect();
-                let present: Vec<i16> = rows
-                    .iter()
-                    .map(|r| r.run.trajectory.is_some().into())
-                    .collect();
-                column::<ByteArrayType>(group, &trajectories, Some(&present))?;
-                column::<ByteArrayType>(group, &text(&|_| convention.as_str().into()), None)?;
-                let held_out: Vec<bool> = rows.iter().map(|r| r.run.held_out).collect();
-                column::<BoolType>(group, &held_out, None)
-            };
-            let mut group = out.next_row_group().map_err(failed)?;
-            write(&mut group).map_err(failed)?;
-            group.close().map_err(failed)?;
-        }
-        out.close().map_err(failed)?;
-        Ok(())
-    })
 }

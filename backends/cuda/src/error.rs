@@ -132,7 +132,7 @@ impl fmt::Display for CudaError {
                     write!(f, ", {free} of {total} are free")?;
                 }
                 f.write_str(
-                    ": compute fewer tokens at once (`max_tokens`), store the model in 16 bits, or \
+                    ": compute fewer tokens at once (`batch_tokens`), store the model in 16 bits, or \
                      end what else runs on the device",
                 )
             }

@@ -131,7 +131,7 @@ fn out_of_memory() {
         }
         let error = error.to_string();
         assert!(error.contains("out of memory for 8388608 bytes"), "{error}");
-        assert!(error.contains("max_tokens"), "{error}");
+        assert!(error.contains("batch_tokens"), "{error}");
         assert_eq!(cuda.read(&small).unwrap(), [1.5; 12]);
     });
 }

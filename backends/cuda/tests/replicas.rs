@@ -2,12 +2,13 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::path::Path;
 
 use common::on_machine;
 use relscale::distribution::{Content, Item, Items};
-use relscale::evaluate::{Options, log_likelihoods};
-use relscale::model::{Model, Replicas, Transformer};
+use relscale::evaluate::Evaluation;
+use relscale::model::Transformer;
 use relscale_cuda::{Cuda, Precision};
 
 #[test]
@@ -15,9 +16,9 @@ fn two_devices_score_as_one() {
     on_machine(&[("RELSCALE_SIM_DEVICES", "2")], || {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
         let checkpoint = fixtures.join("checkpoints/qwen3-gqa");
-        let load = |device: usize| -> Box<dyn Model> {
+        let load = |device: usize| {
             let cuda = Cuda::on_device(device, Precision::F32).unwrap();
-            Box::new(Transformer::load(&checkpoint, cuda).unwrap())
+            Transformer::load(&checkpoint, cuda).unwrap()
         };
         let item = |i: u32| Item {
             id: i.to_string(),
@@ -25,19 +26,19 @@ fn two_devices_score_as_one() {
             content: Content::Tokens((0..4 + i % 3).map(|t| (i * 31 + t * 7) % 149).collect()),
         };
         let items = Items::new("tokens", (0..7).map(item).collect()).unwrap();
-        let options = Options {
-            max_tokens: 8,
-            ..Options::default()
+        let score = |evaluation: Evaluation<'_>| {
+            let batches = Cell::new(0);
+            let answers = evaluation
+                .batch_tokens(8)
+                .progress(|_| batches.set(batches.get() + 1))
+                .log_likelihoods(&items)
+                .unwrap();
+            (answers, batches.get())
         };
-        let score = |model: &dyn Model| {
-            let mut batches = 0;
-            let answers =
-                log_likelihoods(model, None, &items, &options, &mut |_| batches += 1).unwrap();
-            (answers, batches)
-        };
-        let one = score(&*load(0));
+        let (first, second) = (load(0), load(1));
+        let one = score(Evaluation::new(&first));
         assert!(one.1 >= 3, "{} batches", one.1);
-        let two = score(&Replicas::new(vec![load(0), load(1)]).unwrap());
+        let two = score(Evaluation::new(&first).replicas([&second]));
         // To the bit.
         assert_eq!(one, two);
     });

@@ -17,9 +17,9 @@ use crate::program::start;
 use crate::readers::texts::{self, Fields};
 use crate::released;
 use relscale::distribution::{Distribution, Items};
-use relscale::evaluate::Options as Scoring;
+use relscale::evaluate::Settings;
 use relscale::fit::{Options, analyze};
-use relscale::ladder::{Ladder, RunTable, Trained};
+use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::log::export_csv;
 use relscale::report::plot;
 use relscale::scorer::{BitsPerByte, Scorer};
@@ -36,7 +36,7 @@ const USAGE: &str = "usage: relscale ladder --checkpoints DIR --texts DIR --base
                             default
   --context N               input tokens of a window, the model's context by default
   --stride N                tokens newly scored a window, the whole window by default
-  --max-tokens N            most tokens computed at once, 8192 by default";
+  --batch-tokens N          token budget of one batch, 8192 by default";
 
 /// What is asked for on the command line.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ pub struct Arguments {
     /// Folder of the results.
     pub out: PathBuf,
     /// Windows and batches.
-    pub scoring: Scoring,
+    pub scoring: Settings,
     /// Backend that runs the checkpoints.
     pub engine: Engine,
 }
@@ -81,7 +81,7 @@ impl Arguments {
                 "--out" => found.out = value()?.into(),
                 "--context" => found.scoring.context = Some(number(&option, &value()?)?),
                 "--stride" => found.scoring.stride = Some(number(&option, &value()?)?),
-                "--max-tokens" => found.scoring.max_tokens = number(&option, &value()?)?,
+                "--batch-tokens" => found.scoring.batch_tokens = number(&option, &value()?)?,
                 _ if found.engine.take(&option, &mut value)? => {}
                 _ => return Err(format!("unknown option {option}")),
             }
@@ -171,7 +171,7 @@ pub fn run(arguments: &Arguments) -> Result<(String, usize), Box<dyn Error + Sen
         .name(source.map_or_else(String::new, |path| path.display().to_string()))
         .flop_convention(table.flop_convention);
     let mut logs = Vec::new();
-    for Trained { run, .. } in &table.runs {
+    for TrainedRun { run, .. } in &table.runs {
         builder.run(run.clone())?;
         for task in &tasks {
             let log = &tables[&(run.id.clone(), task.log.clone())];

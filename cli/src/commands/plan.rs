@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::program::start;
-use relscale::fit::planning::Plan;
+use relscale::fit::power::{PlannedLadder, Search};
 use relscale::isoflop::{Bracket, PlannedRun, Recipe, Widths, write_csv};
 
 const USAGE: &str = "usage: relscale plan [--preset relative-scaling-laws | --recipe FILE.json]
@@ -112,14 +112,14 @@ fn read_recipe(path: &PathBuf) -> Result<Recipe, Box<dyn Error>> {
 }
 
 /// What the suite can detect, from its own budgets and its smallest number of sizes.
-fn plan_of(recipe: &Recipe, runs: &[PlannedRun], arguments: &Arguments) -> Plan {
+fn plan_of(recipe: &Recipe, runs: &[PlannedRun], arguments: &Arguments) -> PlannedLadder {
     let sizes = recipe
         .budgets
         .iter()
         .map(|b| runs.iter().filter(|r| r.budget == *b).count() as u32)
         .min()
         .unwrap_or(0);
-    Plan {
+    PlannedLadder {
         lowest_flops: recipe.budgets.iter().copied().fold(f64::INFINITY, f64::min),
         highest_flops: recipe.budgets.iter().copied().fold(0.0, f64::max),
         budgets: recipe.budgets.len() as u32,
@@ -163,7 +163,14 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let mut seeds = 1;
     if let Some(target) = arguments.target {
         let plan = plan_of(&recipe, &runs, arguments);
-        let Some(chosen) = plan.cheapest(target, margin, 5..=9, 5..=15, 1..=4)? else {
+        let search = Search {
+            target,
+            margin,
+            budgets: 5..=9,
+            sizes: 5..=15,
+            seeds: 1..=4,
+        };
+        let Some(chosen) = plan.cheapest(&search)? else {
             let mut message =
                 format!("no suite over this range detects {target}; single changes would give:");
             for a in plan.advise(margin)? {
@@ -182,7 +189,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             span: 8.0,
         };
         seeds = chosen.seeds;
-        recipe = recipe.for_plan(&chosen, optimum);
+        recipe = recipe.for_ladder(&chosen, optimum);
         // Every width that splits into heads, so that sizes on both sides of the optimum exist.
         recipe.widths = vec![Widths {
             highest_budget: None,
@@ -232,7 +239,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         arguments.peak
     );
     if recipe.budgets.len() >= 3 {
-        let plan = Plan {
+        let plan = PlannedLadder {
             seeds,
             ..plan_of(&recipe, &runs, arguments)
         };

@@ -14,13 +14,13 @@ use crate::program::start;
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
-use relscale::evaluate::{Bos, Options, Progress, log_likelihoods};
+use relscale::evaluate::{Bos, Progress, Settings};
 use relscale::tokenizer::Tokenizer;
 
 use crate::engine::{Engine, number};
 
 const USAGE: &str = "usage: relscale score --checkpoint DIR --items FILE.jsonl --out FILE.jsonl
-  --max-tokens N            most tokens computed at once, 8192 by default
+  --batch-tokens N          token budget of one batch, 8192 by default
   --bos never|ID            token put before every window of a text and every context; what the
                             checkpoint's tokenizer does by default
   --bos-first ID            the same, before the first window only
@@ -37,7 +37,7 @@ struct Arguments {
     engine: Engine,
     per_token: bool,
     repeat: usize,
-    options: Options,
+    settings: Settings,
 }
 
 fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
@@ -48,7 +48,7 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, Strin
         engine: Engine::default(),
         per_token: false,
         repeat: 1,
-        options: Options::default(),
+        settings: Settings::default(),
     };
     while let Some(option) = words.next() {
         let mut value = || {
@@ -61,20 +61,20 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, Strin
             "--checkpoint" => found.checkpoint = value()?,
             "--items" => found.items = value()?,
             "--out" => found.out = value()?,
-            "--max-tokens" => found.options.max_tokens = number(value()?)?,
-            "--context" => found.options.context = Some(number(value()?)?),
-            "--stride" => found.options.stride = Some(number(value()?)?),
+            "--batch-tokens" => found.settings.batch_tokens = number(value()?)?,
+            "--context" => found.settings.context = Some(number(value()?)?),
+            "--stride" => found.settings.stride = Some(number(value()?)?),
             "--bos" | "--bos-first" => {
                 let text = value()?;
                 let id =
                     || u32::try_from(number(text.clone())?).map_err(|e| format!("{option}: {e}"));
-                found.options.bos = match (option.as_str(), text.as_str()) {
+                found.settings.bos = match (option.as_str(), text.as_str()) {
                     ("--bos", "never") => Bos::Never,
                     ("--bos", _) => Bos::EveryWindow(id()?),
                     _ => Bos::First(id()?),
                 };
             }
-            "--truncate" => found.options.truncate = true,
+            "--truncate" => found.settings.truncate = true,
             "--repeat" => found.repeat = number(value()?)?.max(1),
             "--per-token" => found.per_token = true,
             _ if found.engine.take(&option, &mut value)? => {}
@@ -96,9 +96,9 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, Strin
 fn run(arguments: &Arguments) -> Result<(), Error> {
     let start = Instant::now();
     let items = Items::from_jsonl(&arguments.items)?;
-    let model = arguments.engine.load(
+    let copies = arguments.engine.load(
         Path::new(&arguments.checkpoint),
-        arguments.options.max_tokens,
+        arguments.settings.batch_tokens,
     )?;
     let text = |i| matches!(items.item(i), Ok(item) if matches!(item.content, Content::Text(_) | Content::Choices { .. }));
     let tokenizer = if (0..items.len()).any(text) {
@@ -114,18 +114,19 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
             ProgressStyle::with_template("{bar:40} {pos}/{len} tokens, {per_sec}, {eta} left")
                 .unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        let mut progress = |p: Progress| {
+        let progress = |p: Progress| {
             bar.set_length(p.total as u64);
             bar.set_position(p.tokens as u64);
         };
         let start = Instant::now();
-        answers = log_likelihoods(
-            &*model,
-            tokenizer.as_ref(),
-            &items,
-            &arguments.options,
-            &mut progress,
-        )?;
+        let mut evaluation = copies
+            .evaluation()
+            .settings(arguments.settings)
+            .progress(progress);
+        if let Some(tokenizer) = &tokenizer {
+            evaluation = evaluation.tokenizer(tokenizer);
+        }
+        answers = evaluation.log_likelihoods(&items)?;
         let tokens = bar.position();
         bar.finish_and_clear();
         let seconds = start.elapsed().as_secs_f64();

@@ -211,7 +211,7 @@ fn run(folder: &Path, arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>>
         let (start, name) = (Instant::now(), unit.name());
         loaded.set(None);
         let bar = bar(&name)?;
-        let scored = worker.run(unit, &mut |p| {
+        let scored = worker.run(unit, &|p| {
             bar.set_length(p.total as u64);
             bar.set_position(p.tokens as u64);
         });

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::{Source, UnitError};
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Item, Items};
-use relscale::evaluate::{Bos, Options, log_likelihoods_each};
-use relscale::ladder::{FlopConvention, Ladder, Run, RunTable, Trained};
+use relscale::evaluate::{Bos, Evaluation, Settings};
+use relscale::ladder::{FlopConvention, Ladder, Run, RunTable, TrainedRun};
 use relscale::log::{Key, checkpoint_hash, distribution_hash};
 use relscale::model::{Batch, Model};
-use relscale::scorer::{Scorer, named};
+use relscale::scorer::{self, Scorer};
 use relscale::tokenizer::Tokenizer;
 
 /// What is to be scored, as a user writes it.
@@ -27,7 +27,7 @@ pub struct Study {
     pub distributions: Vec<Source>,
     /// How items are cut into sequences.
     #[serde(default)]
-    pub scoring: Options,
+    pub scoring: Settings,
     /// Backend and precision, as whoever loads the models names them.
     #[serde(default = "cpu")]
     pub backend: String,
@@ -140,7 +140,7 @@ pub struct Plan {
     relscale_plan: u32,
     version: String,
     pub(super) backend: String,
-    pub(super) scoring: Options,
+    pub(super) scoring: Settings,
     pub(super) flop_convention: FlopConvention,
     pub(super) sources: Vec<Source>,
     pub(super) distributions: Vec<PlannedDistribution>,
@@ -232,7 +232,7 @@ impl Plan {
         if plan.distributions.is_empty() {
             return option("distributions", "there are none".to_owned());
         }
-        for Trained { run, checkpoint } in table.runs {
+        for TrainedRun { run, checkpoint } in table.runs {
             progress(&run);
             for (distribution, quarters) in plan.distributions.iter().zip(&sizes) {
                 // 2·N FLOPs a token of four bytes.
@@ -424,17 +424,21 @@ impl Plan {
 
     /// The key of a run and a distribution, whole.
     pub(super) fn key(&self, run: &PlannedRun, distribution: &PlannedDistribution) -> Key {
-        let mut key = Key::of(
-            run.checkpoint_hash.clone(),
-            self.backend.clone(),
-            &distribution.name,
-            distribution.hash.clone(),
-            distribution.items,
-            self.sources[distribution.source].scorers.clone(),
-            &self.scoring,
-        );
-        key.version.clone_from(&self.version);
-        key
+        Key {
+            checkpoint: run.checkpoint_hash.clone(),
+            distribution: distribution.name.clone(),
+            distribution_hash: distribution.hash.clone(),
+            items: distribution.items,
+            scorers: self.sources[distribution.source].scorers.clone(),
+            bos: self.scoring.bos,
+            context: self.scoring.context,
+            stride: self.scoring.stride,
+            truncate: self.scoring.truncate,
+            special_tokens_parsed: false,
+            backend: self.backend.clone(),
+            version: self.version.clone(),
+            range: None,
+        }
     }
 
     /// The key of the log of a unit.
@@ -469,7 +473,8 @@ impl Source {
         if self.scorers.is_empty() {
             return Err(Error::format(&self.path, "`scorers` is empty"));
         }
-        let scorer = |name: &String| named(name).map_err(|e| Error::format(&self.path, e));
+        let scorer =
+            |name: &String| scorer::by_name(name).map_err(|e| Error::format(&self.path, e));
         self.scorers.iter().map(scorer).collect()
     }
 }
@@ -549,24 +554,15 @@ impl Model for Flat {
 /// Scores the first item with a model that says nothing: a scorer that does not fit the items is
 /// refused before every machine is busy with it.
 fn try_scorers(items: &Items, scorers: &[Box<dyn Scorer>]) -> Result<(), Error> {
-    let options = Options {
-        bos: Bos::First(u32::MAX),
-        ..Options::default()
-    };
-    let mut score = |_, answer| {
+    let tokenizer = Tokenizer::bytes();
+    let evaluation = Evaluation::new(&Flat)
+        .tokenizer(&tokenizer)
+        .bos(Bos::First(u32::MAX));
+    evaluation.for_each(items, &[0], |_, answer| {
         scorers
             .iter()
             .try_for_each(|s| s.score(&answer).map(|_| ()))
-    };
-    log_likelihoods_each(
-        &Flat,
-        Some(&Tokenizer::bytes()),
-        items,
-        &[0],
-        &options,
-        &mut score,
-        &mut |_| {},
-    )
+    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub struct Source {
     pub path: PathBuf,
     /// What it is.
     pub kind: Kind,
-    /// Names of the [scorers](relscale::scorer::named).
+    /// Names of the [scorers](relscale::scorer::by_name).
     pub scorers: Vec<String>,
     /// The context without the question after which every choice is scored too, which the
     /// unconditional scorers need ([`Items::with_unconditional`]).

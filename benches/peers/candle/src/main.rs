@@ -1,8 +1,8 @@
 //! Times candle on the CPU: next-token log-probabilities of random sequences, in f32.
 //!
-//! `candle-forward DIR RUNS THREADS OUT`: DIR holds a checkpoint and items.jsonl of
-//! `transformers_forward.py`, and a run is what a run is there: the model on all tokens but the last of
-//! each sequence, log-softmax over the vocabulary at every position, the entry of each next token.
+//! Usage: `candle-forward DIR RUNS THREADS OUT`. DIR holds a checkpoint and items.jsonl written by
+//! `transformers_forward.py`. A run does the same as there: the model on all tokens but the last of
+//! each sequence, log-softmax over the vocabulary at every position, and the entry of each next token.
 //! OUT receives the seconds of each run after a warm-up, the peak memory and the log-probabilities.
 
 use std::error::Error;
@@ -31,7 +31,7 @@ fn config(path: &Path) -> Result<Config, Box<dyn Error>> {
         head_dim: number("head_dim")?,
         attention_bias: false,
         num_key_value_heads: number("num_key_value_heads")?,
-        // Rotations are tabulated up to here, and no sequence is as long as the checkpoint allows.
+        // Rotations are tabulated up to this length, and all sequences are shorter.
         max_position_embeddings: number("max_position_embeddings")?.min(4096),
         sliding_window: None,
         max_window_layers: 0,
@@ -47,7 +47,7 @@ fn config(path: &Path) -> Result<Config, Box<dyn Error>> {
     })
 }
 
-/// Peak resident memory in bytes, where the system tells.
+/// Peak resident memory in bytes, if the system tells.
 fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads.parse()?)
         .build_global()?;
-    // What candle hands to its products.
+    // candle reads the number of threads of its products from here.
     // SAFETY: no other thread reads the environment yet.
     unsafe { std::env::set_var("RAYON_NUM_THREADS", threads) };
 
@@ -96,7 +96,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let run = || -> candle_core::Result<Vec<Vec<f32>>> {
         let score = |(input, target): &(Tensor, Tensor)| {
-            // A copy has the weights and an empty cache.
+            // A copy shares the weights and has an empty cache.
             let hidden = model.clone().forward(input, 0)?;
             let log_probs = log_softmax(&head.forward(&hidden)?, D::Minus1)?;
             log_probs

@@ -1,0 +1,237 @@
+//! Lines of a log: JSON objects that end in a checksum.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::hash::hex;
+use super::key::Key;
+use super::table::{Record, Table};
+use crate::error::Error;
+use crate::scorer::Score;
+
+/// The first bytes of every log.
+const MARKER: &[u8] = b"{\"relscale_score_log\":1,";
+/// Longest line read, in bytes. A record takes a few hundred; the bound keeps a file without line
+/// feeds from filling the memory.
+const MAX_LINE: u64 = 16 << 20;
+/// Digits of a checksum: 64 bits, against accidents and not against forgery.
+const DIGITS: usize = 16;
+
+/// The first line. `check` is the checksum, which [`seal`] writes and [`verified`] reads.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    relscale_score_log: u32,
+    key: Key,
+    #[serde(rename = "check", skip_serializing)]
+    _check: IgnoredAny,
+}
+
+/// Every further line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    id: Cow<'a, str>,
+    cluster: Cow<'a, str>,
+    /// Loss and weight, one pair per scorer.
+    scores: Vec<(f64, f64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Cow<'a, str>>,
+    #[serde(rename = "check", skip_serializing)]
+    _check: IgnoredAny,
+}
+
+/// The first line of a log, and its checksum, which seeds those of the other lines.
+pub(super) fn header_line(path: &Path, key: &Key) -> Result<(String, String), Error> {
+    let header = Header {
+        relscale_score_log: 1,
+        key: key.clone(),
+        _check: IgnoredAny,
+    };
+    let body = serde_json::to_string(&header).map_err(|e| Error::format(path, e))?;
+    let line = seal(body, "");
+    let seed = line[line.len() - 3 - DIGITS..][..DIGITS].to_owned();
+    Ok((line, seed))
+}
+
+/// The line of a record.
+pub(super) fn record_line(
+    path: &Path,
+    id: &str,
+    record: &Record,
+    seed: &str,
+) -> Result<String, Error> {
+    let line = Line {
+        id: id.into(),
+        cluster: record.cluster.as_str().into(),
+        scores: record.scores.iter().map(|s| (s.loss, s.weight)).collect(),
+        warnings: record.warnings.iter().map(|w| w.as_str().into()).collect(),
+        _check: IgnoredAny,
+    };
+    let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
+    Ok(seal(body, seed))
+}
+
+/// Refuses a record that a log with this key cannot hold.
+pub(super) fn check(record: &Record, key: &Key) -> Result<(), String> {
+    let (scores, scorers) = (record.scores.len(), key.scorers.len());
+    if scores != scorers {
+        return Err(format!("{scores} scores of {scorers} scorers"));
+    }
+    for (score, scorer) in record.scores.iter().zip(&key.scorers) {
+        if !score.loss.is_finite() || !score.weight.is_finite() {
+            let (loss, weight) = (score.loss, score.weight);
+            return Err(format!("`{scorer}` has the loss {loss} of weight {weight}"));
+        }
+    }
+    Ok(())
+}
+
+/// Adds the checksum to an object: `{…}` becomes `{…,"check":"0123456789abcdef"}` and a line feed.
+fn seal(mut object: String, seed: &str) -> String {
+    object.pop();
+    let check = checksum(object.as_bytes(), seed);
+    object + ",\"check\":\"" + &check + "\"}\n"
+}
+
+/// First 64 bits of the SHA-256 of the seed and the line up to its checksum.
+fn checksum(body: &[u8], seed: &str) -> String {
+    let hash = Sha256::new()
+        .chain_update(seed)
+        .chain_update(body)
+        .finalize();
+    hex(&hash[..DIGITS / 2])
+}
+
+/// The checksum of a line without its line feed; `None` if it is wrong.
+fn verified<'a>(line: &'a [u8], seed: &str) -> Option<&'a [u8]> {
+    let rest = line.strip_suffix(b"\"}")?;
+    let at = rest.len().checked_sub(DIGITS)?;
+    let body = rest[..at].strip_suffix(b",\"check\":\"")?;
+    (rest[at..] == *checksum(body, seed).as_bytes()).then_some(&rest[at..])
+}
+
+/// Reads the records of a log, and the length of its whole lines. No table means that not even the
+/// first line is whole.
+///
+/// # Errors
+/// A file that is no log; the first damaged or repeated line, by number.
+pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Error> {
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut line = Vec::new();
+    let mut last = next_line(path, &mut reader, &mut line, 1)?;
+    let Some((key, seed)) = header(path, &line, last)? else {
+        return Ok((None, 0));
+    };
+    let mut table = Table::empty(key);
+    let mut len = line.len() as u64;
+    let mut lines: HashMap<String, usize> = HashMap::new();
+    let mut number = 1;
+    while !last {
+        number += 1;
+        last = next_line(path, &mut reader, &mut line, number)?;
+        let whole = line
+            .strip_suffix(b"\n")
+            .filter(|line| verified(line, &seed).is_some());
+        let Some(whole) = whole else {
+            if last {
+                // The line a killed writer was at.
+                break;
+            }
+            return Err(damaged(path, number, "its checksum does not fit"));
+        };
+        let (id, record) = parse(path, whole, number, table.key())?;
+        if let Some(before) = lines.insert(id.clone(), number) {
+            let message = format!("item `{id}` is also on line {before}");
+            return Err(error(path, number, message));
+        }
+        table.insert(id, record);
+        len += line.len() as u64;
+    }
+    Ok((Some(table), len))
+}
+
+/// The record of a line whose checksum is right.
+fn parse(path: &Path, line: &[u8], number: usize, key: &Key) -> Result<(String, Record), Error> {
+    let found: Line<'_> =
+        serde_json::from_slice(line).map_err(|e| error(path, number, e.to_string()))?;
+    let score = |&(loss, weight): &(f64, f64)| Score { loss, weight };
+    let record = Record {
+        cluster: found.cluster.into_owned(),
+        scores: found.scores.iter().map(score).collect(),
+        warnings: found.warnings.into_iter().map(Into::into).collect(),
+    };
+    check(&record, key).map_err(|message| damaged(path, number, &message))?;
+    Ok((found.id.into_owned(), record))
+}
+
+/// Reads a line with its line feed; true if it is the last.
+fn next_line(
+    path: &Path,
+    reader: &mut BufReader<File>,
+    line: &mut Vec<u8>,
+    number: usize,
+) -> Result<bool, Error> {
+    let io = |e| Error::io(path, e);
+    line.clear();
+    reader
+        .by_ref()
+        .take(MAX_LINE)
+        .read_until(b'\n', line)
+        .map_err(io)?;
+    if line.len() as u64 == MAX_LINE && line.last() != Some(&b'\n') {
+        return Err(damaged(path, number, "it is too long"));
+    }
+    Ok(reader.fill_buf().map_err(io)?.is_empty())
+}
+
+/// The key in the first line, and the seed of the other lines' checksums; `None` if the first line
+/// is the last and not whole.
+fn header(path: &Path, line: &[u8], last: bool) -> Result<Option<(Key, String)>, Error> {
+    let begins = line.starts_with(MARKER) || MARKER.starts_with(line);
+    if !begins {
+        return Err(Error::format(path, "is not a score log of this version"));
+    }
+    let whole = line.strip_suffix(b"\n").and_then(|l| verified(l, ""));
+    let Some(seed) = whole.and_then(|check| std::str::from_utf8(check).ok()) else {
+        if last {
+            return Ok(None);
+        }
+        return Err(damaged(path, 1, "its checksum does not fit"));
+    };
+    let header: Header = serde_json::from_slice(line).map_err(|e| error(path, 1, e.to_string()))?;
+    Ok(Some((header.key, seed.to_owned())))
+}
+
+/// The key of the log `path`.
+pub(super) fn read_key(path: &Path) -> Result<Key, Error> {
+    crate::checkpoint::file_size(path)?;
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut line = Vec::new();
+    let last = next_line(path, &mut BufReader::new(file), &mut line, 1)?;
+    let header = header(path, &line, last)?;
+    header.map_or_else(|| Err(not_whole(path)), |(key, _)| Ok(key))
+}
+
+pub(super) fn not_whole(path: &Path) -> Error {
+    Error::format(path, "a score log whose first line is not whole")
+}
+
+fn damaged(path: &Path, line: usize, message: &str) -> Error {
+    error(path, line, format!("the line is damaged: {message}"))
+}
+
+fn error(path: &Path, line: usize, message: String) -> Error {
+    Error::Line {
+        path: path.to_owned(),
+        line,
+        message,
+    }
+}

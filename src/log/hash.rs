@@ -1,0 +1,169 @@
+//! Hashes that pin a checkpoint and a distribution.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::distribution::{Content, Distribution, Item};
+use crate::error::Error;
+
+/// SHA-256 of a checkpoint, 64 hexadecimal digits.
+///
+/// For a folder it covers the names and bytes of the files that determine scores: `config.json`,
+/// `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`, every `.safetensors` file
+/// with their index, and every `.gguf` file. For a file it covers its bytes. Files are streamed.
+///
+/// # Errors
+/// A folder without weights, or a file that cannot be read.
+pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
+    let path = path.as_ref();
+    let mut hash = Sha256::new();
+    let metadata = fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    if !metadata.is_dir() {
+        add_file(&mut hash, path)?;
+        return Ok(hex(&hash.finalize()));
+    }
+    let counts = |name: &str| {
+        let described = [
+            "config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+        ];
+        described.contains(&name) || is_weights(name) || name == "model.safetensors.index.json"
+    };
+    let mut files: Vec<(String, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(path).map_err(|e| Error::io(path, e))? {
+        let entry = entry.map_err(|e| Error::io(path, e))?;
+        if let Some(name) = entry.file_name().to_str().filter(|name| counts(name)) {
+            files.push((name.to_owned(), entry.path()));
+        }
+    }
+    if !files.iter().any(|(name, _)| is_weights(name)) {
+        return Err(Error::format(
+            path,
+            "holds no `.safetensors` or `.gguf` file to hash",
+        ));
+    }
+    files.sort();
+    for (name, file) in &files {
+        add(&mut hash, name.as_bytes());
+        add_file(&mut hash, file)?;
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors") || name.ends_with(".gguf")
+}
+
+/// SHA-256 of the ids, clusters and contents of a distribution's items in their order, 64 hexadecimal
+/// digits.
+///
+/// # Errors
+/// An item that cannot be read.
+///
+/// # Examples
+/// ```
+/// use relscale::distribution::{Content, Item, Items};
+/// use relscale::log::distribution_hash;
+///
+/// let of = |text: &str| {
+///     let content = Content::Text(text.into());
+///     let item = Item { id: "1".into(), cluster: "a".into(), content };
+///     distribution_hash(&Items::new("greetings", vec![item])?)
+/// };
+/// assert_eq!(of("Hello")?.len(), 64);
+/// assert_ne!(of("Hello")?, of("Hallo")?);
+/// # Ok::<(), relscale::Error>(())
+/// ```
+pub fn distribution_hash(distribution: &dyn Distribution) -> Result<String, Error> {
+    let mut hash = Sha256::new();
+    for index in 0..distribution.len() {
+        add_item(&mut hash, &*distribution.item(index)?);
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn add_item(hash: &mut Sha256, item: &Item) {
+    add(hash, item.id.as_bytes());
+    add(hash, item.cluster.as_bytes());
+    // The first byte says which content it is.
+    match &item.content {
+        Content::Text(text) => {
+            hash.update([0]);
+            add(hash, text.as_bytes());
+        }
+        Content::Tokens(tokens) => {
+            hash.update([1]);
+            add_tokens(hash, tokens);
+        }
+        Content::Choices {
+            context,
+            choices,
+            gold,
+            unconditional,
+        } => {
+            hash.update([2]);
+            add_number(hash, *gold);
+            add(hash, context.as_bytes());
+            add_number(hash, choices.len());
+            choices.iter().for_each(|c| add(hash, c.as_bytes()));
+            hash.update([u8::from(unconditional.is_some())]);
+            add(hash, unconditional.as_deref().unwrap_or("").as_bytes());
+        }
+        Content::ChoicesTokens {
+            context,
+            choices,
+            gold,
+            unconditional,
+        } => {
+            hash.update([3]);
+            add_number(hash, *gold);
+            add_tokens(hash, context);
+            add_number(hash, choices.len());
+            choices.iter().for_each(|c| add_tokens(hash, c));
+            hash.update([u8::from(unconditional.is_some())]);
+            add_tokens(hash, unconditional.as_deref().unwrap_or(&[]));
+        }
+    }
+}
+
+// Every field is preceded by its length: without it, "ab" + "c" and "a" + "bc" would hash alike.
+
+fn add_number(hash: &mut Sha256, number: usize) {
+    hash.update((number as u64).to_le_bytes());
+}
+
+fn add(hash: &mut Sha256, bytes: &[u8]) {
+    add_number(hash, bytes.len());
+    hash.update(bytes);
+}
+
+fn add_tokens(hash: &mut Sha256, tokens: &[u32]) {
+    add_number(hash, tokens.len());
+    tokens.iter().for_each(|t| hash.update(t.to_le_bytes()));
+}
+
+fn add_file(hash: &mut Sha256, path: &Path) -> Result<(), Error> {
+    // Refuses a pipe before it is opened: opening would wait for a writer.
+    let size = crate::checkpoint::file_size(path)?;
+    hash.update(size.to_le_bytes());
+    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut block = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut block) {
+            Ok(0) => return Ok(()),
+            Ok(n) => hash.update(&block[..n]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io(path, e)),
+        }
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

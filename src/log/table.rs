@@ -1,0 +1,131 @@
+//! The records of a log, in memory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use super::format::{not_whole, scan};
+use super::key::Key;
+use crate::error::Error;
+use crate::ladder::{LadderBuilder, Run};
+use crate::scorer::{ItemScore, Score, cluster_totals};
+
+/// The record of one item.
+// Exhaustive, so that scores from another program can be appended to a log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The item's cluster.
+    pub cluster: String,
+    /// One score per scorer, in the order of [`Key::scorers`].
+    pub scores: Vec<Score>,
+    /// Non-fatal adjustments made while scoring the item.
+    pub warnings: Vec<String>,
+}
+
+/// The records of a log, by item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    key: Key,
+    records: BTreeMap<String, Record>,
+}
+
+impl Table {
+    /// Reads a log without locking it. A last line that is not whole is left out.
+    ///
+    /// # Errors
+    /// A file that is no log; the first damaged or repeated line, by number.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        crate::checkpoint::file_size(path)?;
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let (table, _) = scan(path, file)?;
+        table.ok_or_else(|| not_whole(path))
+    }
+
+    /// A table without records.
+    #[must_use]
+    pub fn empty(key: Key) -> Self {
+        Self {
+            key,
+            records: BTreeMap::new(),
+        }
+    }
+
+    /// The key that all records have in common.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The records, by item id.
+    #[must_use]
+    pub fn records(&self) -> &BTreeMap<String, Record> {
+        &self.records
+    }
+
+    /// True if every item of the distribution, or of the key's range of it, has a record.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.records.len() == self.key.places().len()
+    }
+
+    /// The scores by one scorer, in the order of the item ids.
+    ///
+    /// # Errors
+    /// A scorer that the log does not have; the message lists those it has.
+    pub fn scores(&self, scorer: &str) -> Result<Vec<ItemScore>, Error> {
+        let at = self.column(scorer)?;
+        let scores = self.records.iter().map(|(id, record)| ItemScore {
+            id: id.clone(),
+            cluster: record.cluster.clone(),
+            score: record.scores[at],
+        });
+        Ok(scores.collect())
+    }
+
+    /// Adds the scores of `run` by one scorer to a ladder, one row per cluster.
+    ///
+    /// # Errors
+    /// A scorer that the log does not have; whatever [`LadderBuilder::score`] refuses.
+    pub fn add_to(
+        &self,
+        builder: &mut LadderBuilder,
+        run: &Run,
+        scorer: &str,
+    ) -> Result<(), Error> {
+        let scores = self.scores(scorer)?;
+        for (cluster, total) in cluster_totals(&scores) {
+            let (name, loss) = (&self.key.distribution, total.loss / total.weight);
+            builder
+                .score(&run.id, name, &cluster, loss, total.weight)
+                .map_err(|e| Error::Option {
+                    option: "run",
+                    message: e.to_string(),
+                })?;
+        }
+        Ok(())
+    }
+
+    /// The place of a scorer's scores in those of a record.
+    pub(super) fn column(&self, scorer: &str) -> Result<usize, Error> {
+        let at = self.key.scorers.iter().position(|s| s == scorer);
+        at.ok_or_else(|| Error::Option {
+            option: "scorer",
+            message: format!(
+                "the log of `{}` has {}, not `{scorer}`",
+                self.key.distribution,
+                self.key.scorers.join(", ")
+            ),
+        })
+    }
+
+    /// Adds a record.
+    pub(super) fn insert(&mut self, id: String, record: Record) {
+        self.records.insert(id, record);
+    }
+
+    /// Adds the records of another table; those of items that have one already replace it.
+    pub fn join(&mut self, other: Self) {
+        self.records.extend(other.records);
+    }
+}
