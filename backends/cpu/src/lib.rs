@@ -519,6 +519,35 @@ impl Backend for Cpu {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_larger_than_memory_is_out_of_memory() {
+        let cpu = Cpu::new();
+        // A petabyte, and more than `usize` counts. The first rows are read, which is how the
+        // precision is known.
+        for rows in [1 << 44, usize::MAX] {
+            let mut read = |rows: Range<usize>| Ok(HostTensor::F32(vec![0.5; rows.len() * 16]));
+            let error = cpu.upload_rows([rows, 16], Role::Matrix, &mut read);
+            match error {
+                Err(Error::OutOfMemory {
+                    backend, requested, ..
+                }) => {
+                    let bytes = cpu.tensor_bytes([rows, 16], Precision::F32, Role::Matrix);
+                    assert_eq!((backend.as_str(), requested), (NAME, Some(bytes)));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        // The backend goes on working.
+        let mut read = |rows: Range<usize>| Ok(HostTensor::F32(vec![0.5; rows.len() * 16]));
+        let small = cpu.upload_rows([4, 16], Role::Matrix, &mut read).unwrap();
+        assert_eq!(cpu.read(&small).unwrap(), vec![0.5; 64]);
+    }
+}
+
 /// The example of the README is tested.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use relscale::Error;
 use relscale::backend::{
-    self, Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm,
-    NormKind, Role, Rope, Segment, ShapeError, Tensor, check_attention, check_len, check_targets,
+    self, Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, Role,
+    Rope, Segment, ShapeError, Tensor, check_len,
 };
 
 mod attention;
@@ -27,7 +27,7 @@ use device::{Arguments, Device, Memory};
 pub use error::CudaError;
 use forest::{Forest, Recent};
 use format::Format;
-use gemm::{Gemm, Places, Shape};
+use gemm::Gemm;
 
 /// Format of weights and activations on the device. Sums are always in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -161,12 +161,7 @@ impl Cuda {
         if x.matrix.is_some() {
             return Err(misfit(format!("{what} was uploaded as a weight")));
         }
-        if x.len != width {
-            return Err(misfit(format!(
-                "{what} has {} elements, expected {width}",
-                x.len
-            )));
-        }
+        check_len(what, x.len, width).map_err(fail)?;
         let copy = (x.format != Format::F32)
             .then(|| self.convert(x, Format::F32))
             .transpose()?;
