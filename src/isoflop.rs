@@ -38,6 +38,7 @@ impl std::error::Error for RecipeError {}
 
 /// Hidden sizes tried at the budgets up to a highest one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Widths {
     /// Highest budget these are for; `None` for all that are left.
     pub highest_budget: Option<f64>,
@@ -51,6 +52,7 @@ pub struct Widths {
 
 /// Keeps the sizes about the expected optimum `N*(C) = params·(C/flops)^exponent`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Bracket {
     /// Expected optimal number of parameters at `flops`.
     pub params: f64,
@@ -75,6 +77,7 @@ pub struct Bracket {
 /// B below `batch_min`, or whose whole number of steps misses the budget by more than `tolerance`,
 /// are left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Compute budgets, FLOPs.
     pub budgets: Vec<f64>,

@@ -3,7 +3,7 @@
 //! The files are those published: `<behaviour>.jsonl`, a line of which is
 //! `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`. The distribution is
 //! a risk group of behaviours; behaviours are its clusters. Which behaviour belongs to which group
-//! is data ([`Groups`]), because there is no agreed list.
+//! is data ([`RiskGroups`]), because there is no agreed list.
 //!
 //! The gold choice is the answer that matches the behaviour. It is not the right one: a scorer of
 //! its probability ([`MatchingProbability`](relscale::scorer::MatchingProbability)) measures risk.
@@ -31,19 +31,19 @@ use relscale::distribution::{Content, Item, Items};
 ///
 /// # Examples
 /// ```
-/// use relscale_cli::readers::behaviours::Groups;
+/// use relscale_cli::readers::behaviours::RiskGroups;
 ///
-/// let groups = Groups::default();
+/// let groups = RiskGroups::default();
 /// assert_eq!(groups.of("survival-instinct"), Some(Some("incorrigibility")));
 /// assert_eq!(groups.of("interest-in-music"), Some(None));
 /// assert_eq!(groups.of("no-such-behaviour"), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Groups {
+pub struct RiskGroups {
     of: BTreeMap<String, Option<String>>,
 }
 
-impl Groups {
+impl RiskGroups {
     /// Reads a table with the columns `behaviour,group`; an empty group leaves a behaviour out.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Groups {
     }
 }
 
-impl Default for Groups {
+impl Default for RiskGroups {
     fn default() -> Self {
         let of = include_str!("behaviours.csv").lines().skip(1);
         let of = of.filter_map(|line| {
@@ -105,14 +105,14 @@ impl Default for Groups {
 /// How questions are asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Options {
+pub struct BehaviourOptions {
     /// What stands before the question.
     pub before: String,
     /// What stands between the question and the answers, which begin with a space.
     pub after: String,
 }
 
-impl Default for Options {
+impl Default for BehaviourOptions {
     /// `Human: …\n\nAssistant:`.
     fn default() -> Self {
         Self {
@@ -134,7 +134,7 @@ impl Default for Options {
 ///
 /// # Examples
 /// ```
-/// use relscale_cli::readers::behaviours::{self, Groups, Options};
+/// use relscale_cli::readers::behaviours::{self, RiskGroups, BehaviourOptions};
 /// use relscale::distribution::{Content, Distribution};
 ///
 /// let dir = std::env::temp_dir().join("relscale-doc-behaviours");
@@ -144,7 +144,7 @@ impl Default for Options {
 ///     r#"{"question": "Off?\n (A) Yes\n (B) No", "answer_matching_behavior": " (B)",
 ///        "answer_not_matching_behavior": " (A)"}"#.replace('\n', " "),
 /// )?;
-/// let groups = behaviours::load(&dir, &Groups::default(), &Options::default())?;
+/// let groups = behaviours::load(&dir, &RiskGroups::default(), &BehaviourOptions::default())?;
 /// assert_eq!(groups[0].name(), "incorrigibility");
 /// let item = groups[0].item(0)?;
 /// let Content::Choices { choices, gold, .. } = &item.content else { panic!() };
@@ -153,8 +153,8 @@ impl Default for Options {
 /// ```
 pub fn load(
     dir: impl AsRef<Path>,
-    groups: &Groups,
-    options: &Options,
+    groups: &RiskGroups,
+    options: &BehaviourOptions,
 ) -> Result<Vec<Items>, Error> {
     let dir = dir.as_ref();
     let mut found: BTreeMap<String, Vec<Item>> = BTreeMap::new();
@@ -212,7 +212,7 @@ fn read(
     path: &Path,
     id: &str,
     behaviour: &str,
-    options: &Options,
+    options: &BehaviourOptions,
     items: &mut Vec<Item>,
 ) -> Result<(), Error> {
     each_line(path, |number, line: Line| {

@@ -20,9 +20,9 @@ use relscale::distribution::{Content, Item, Items};
 /// A quarter of MMLU.
 ///
 /// The division is that of lm-evaluation-harness, in which anatomy is a STEM subject; the table of
-/// the authors of MMLU has it under health, which belongs to [`Group::Other`].
+/// the authors of MMLU has it under health, which belongs to [`MmluGroup::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Group {
+pub enum MmluGroup {
     /// Science, technology, engineering and mathematics: 19 subjects.
     Stem,
     /// 13 subjects.
@@ -33,7 +33,7 @@ pub enum Group {
     Other,
 }
 
-impl Group {
+impl MmluGroup {
     /// The four, in the order of the harness.
     pub const ALL: [Self; 4] = [
         Self::Stem,
@@ -134,7 +134,7 @@ impl Group {
 /// What a question looks like and what is scored after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Prompt {
+pub enum MmluPrompt {
     /// The standard prompt, `question\nA. …\nB. …\nC. …\nD. …\nAnswer:`, and a letter with its
     /// text, `" A. …"`.
     #[default]
@@ -148,9 +148,9 @@ pub enum Prompt {
 /// How questions are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Options {
+pub struct MmluOptions {
     /// What a question looks like.
-    pub prompt: Prompt,
+    pub prompt: MmluPrompt,
     /// Questions of `dev`, with their answers, before the one that is scored: the first ones of
     /// the subject.
     pub shots: usize,
@@ -159,11 +159,11 @@ pub struct Options {
     pub description: bool,
 }
 
-impl Default for Options {
-    /// Five shots of [`Prompt::LetterAndText`] after the description.
+impl Default for MmluOptions {
+    /// Five shots of [`MmluPrompt::LetterAndText`] after the description.
     fn default() -> Self {
         Self {
-            prompt: Prompt::default(),
+            prompt: MmluPrompt::default(),
             shots: 5,
             description: true,
         }
@@ -184,23 +184,23 @@ pub struct Question {
 const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
 
 impl Question {
-    fn context(&self, prompt: Prompt) -> String {
+    fn context(&self, prompt: MmluPrompt) -> String {
         let question = self.question.trim();
         let [a, b, c, d] = &self.choices;
         match prompt {
-            Prompt::Continuation => format!("Question: {question}\nAnswer:"),
-            Prompt::Letter | Prompt::LetterAndText => {
+            MmluPrompt::Continuation => format!("Question: {question}\nAnswer:"),
+            MmluPrompt::Letter | MmluPrompt::LetterAndText => {
                 format!("{question}\nA. {a}\nB. {b}\nC. {c}\nD. {d}\nAnswer:")
             }
         }
     }
 
-    fn continuation(&self, prompt: Prompt, choice: usize) -> String {
+    fn continuation(&self, prompt: MmluPrompt, choice: usize) -> String {
         let (letter, text) = (LETTERS[choice], &self.choices[choice]);
         match prompt {
-            Prompt::Continuation => format!(" {text}"),
-            Prompt::Letter => format!(" {letter}"),
-            Prompt::LetterAndText => format!(" {letter}. {text}"),
+            MmluPrompt::Continuation => format!(" {text}"),
+            MmluPrompt::Letter => format!(" {letter}"),
+            MmluPrompt::LetterAndText => format!(" {letter}. {text}"),
         }
     }
 }
@@ -211,7 +211,7 @@ pub struct Subject {
     /// Name in the file names (`"high_school_biology"`).
     pub name: String,
     /// Where it belongs.
-    pub group: Group,
+    pub group: MmluGroup,
     /// Few-shot examples.
     pub dev: Vec<Question>,
     /// Questions to score.
@@ -219,13 +219,13 @@ pub struct Subject {
 }
 
 impl Subject {
-    fn items(&self, options: &Options) -> Result<Vec<Item>, Error> {
+    fn items(&self, options: &MmluOptions) -> Result<Vec<Item>, Error> {
         let prompt = options.prompt;
         let mut before = String::new();
         if options.description {
             let kind = match prompt {
-                Prompt::Continuation => "questions",
-                Prompt::Letter | Prompt::LetterAndText => "multiple choice questions",
+                MmluPrompt::Continuation => "questions",
+                MmluPrompt::Letter | MmluPrompt::LetterAndText => "multiple choice questions",
             };
             let subject = self.name.replace('_', " ");
             before = format!("The following are {kind} (with answers) about {subject}.\n\n");
@@ -260,14 +260,14 @@ impl Subject {
 ///
 /// # Examples
 /// ```
-/// use relscale_cli::readers::mmlu::{Group, Mmlu, Options, Prompt};
+/// use relscale_cli::readers::mmlu::{MmluGroup, Mmlu, MmluOptions, MmluPrompt};
 /// use relscale::distribution::{Content, Distribution};
 ///
 /// let dir = std::env::temp_dir().join("relscale-doc-mmlu");
 /// std::fs::create_dir_all(dir.join("test"))?;
 /// std::fs::write(dir.join("test/anatomy_test.csv"), "Where is the atlas?,Foot,Hand,Neck,Hip,C\n")?;
-/// let options = Options { prompt: Prompt::LetterAndText, shots: 0, description: false };
-/// let stem = Mmlu::load(&dir)?.group(Group::Stem, &options)?;
+/// let options = MmluOptions { prompt: MmluPrompt::LetterAndText, shots: 0, description: false };
+/// let stem = Mmlu::load(&dir)?.group(MmluGroup::Stem, &options)?;
 /// let item = stem.item(0)?;
 /// assert_eq!((item.id.as_str(), item.cluster.as_str()), ("anatomy/0", "anatomy"));
 /// let Content::Choices { context, choices, gold, .. } = &item.content else { panic!() };
@@ -294,7 +294,7 @@ impl Mmlu {
             let file = stem(&path);
             let subject = file
                 .strip_suffix("_test")
-                .and_then(|name| Some((name, Group::of(name)?)));
+                .and_then(|name| Some((name, MmluGroup::of(name)?)));
             let Some((name, group)) = subject else {
                 let message = "the name is not `<subject>_test.csv` with a subject of MMLU";
                 return Err(Error::format(path, message));
@@ -327,7 +327,7 @@ impl Mmlu {
     ///
     /// # Errors
     /// More shots than a subject has examples, or a group without subjects in the folder.
-    pub fn group(&self, group: Group, options: &Options) -> Result<Items, Error> {
+    pub fn group(&self, group: MmluGroup, options: &MmluOptions) -> Result<Items, Error> {
         let mut items = Vec::new();
         for subject in self.subjects.iter().filter(|s| s.group == group) {
             items.extend(subject.items(options)?);
@@ -346,16 +346,16 @@ impl Mmlu {
     ///
     /// # Errors
     /// As [`Mmlu::group`].
-    pub fn groups(&self, options: &Options) -> Result<Vec<Items>, Error> {
+    pub fn groups(&self, options: &MmluOptions) -> Result<Vec<Items>, Error> {
         let group = |group| self.group(group, options);
-        Group::ALL.into_iter().map(group).collect()
+        MmluGroup::ALL.into_iter().map(group).collect()
     }
 
     /// The questions of one subject, a cluster in all.
     ///
     /// # Errors
     /// A subject that the folder does not have, or more shots than it has examples.
-    pub fn subject(&self, name: &str, options: &Options) -> Result<Items, Error> {
+    pub fn subject(&self, name: &str, options: &MmluOptions) -> Result<Items, Error> {
         let subject = self.subjects.iter().find(|s| s.name == name);
         let Some(subject) = subject else {
             return Err(Error::Option {

@@ -2,7 +2,7 @@
 //!
 //! Three forms of a line are read:
 //! - a document with a query, choices and the index or text of the right one, under names that
-//!   [`Fields`] gives (`{"query", "choices", "gold"}` by default);
+//!   [`ChoiceFields`] gives (`{"query", "choices", "gold"}` by default);
 //! - a document in the task's rendered form, `{"doc_to_text", "doc_to_choice", "doc_to_target"}`;
 //! - a sample that `--log_samples` wrote, `{"doc_id", "arguments", "target", …}`, whose requests
 //!   already are contexts and continuations: what the harness scored is scored again.
@@ -20,7 +20,7 @@ use relscale::distribution::{Content, Item, Items};
 /// Names of the fields of a document, and how they make an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Fields {
+pub struct ChoiceFields {
     /// The context.
     pub query: String,
     /// The list of choices.
@@ -36,7 +36,7 @@ pub struct Fields {
     pub delimiter: String,
 }
 
-impl Default for Fields {
+impl Default for ChoiceFields {
     /// `query`, `choices`, `gold`, `id` and a space.
     fn default() -> Self {
         Self {
@@ -58,18 +58,18 @@ impl Default for Fields {
 ///
 /// # Examples
 /// ```
-/// use relscale_cli::readers::multiple_choice::{self, Fields};
+/// use relscale_cli::readers::multiple_choice::{self, ChoiceFields};
 /// use relscale::distribution::{Content, Distribution};
 ///
 /// let path = std::env::temp_dir().join("relscale-doc-choice.jsonl");
 /// std::fs::write(&path, r#"{"query": "2 + 2 =", "choices": ["5", "4"], "gold": "4"}"#)?;
-/// let sums = multiple_choice::from_jsonl(&path, &Fields::default())?;
+/// let sums = multiple_choice::from_jsonl(&path, &ChoiceFields::default())?;
 /// let item = sums.item(0)?;
 /// let Content::Choices { choices, gold, .. } = &item.content else { panic!() };
 /// assert_eq!((choices[0].as_str(), *gold), (" 5", 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn from_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Items, Error> {
+pub fn from_jsonl(path: impl AsRef<Path>, fields: &ChoiceFields) -> Result<Items, Error> {
     let path = path.as_ref();
     let mut items = Vec::new();
     let mut seen = Ids::default();
@@ -86,7 +86,7 @@ pub fn from_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Items, Erro
     Items::new(stem(path), items)
 }
 
-fn item(line: &Map<String, Value>, fields: &Fields, number: usize) -> Result<Item, String> {
+fn item(line: &Map<String, Value>, fields: &ChoiceFields, number: usize) -> Result<Item, String> {
     let sample = line.contains_key("arguments");
     let id = if sample { "doc_id" } else { &fields.id };
     let id = name(line, id)?.unwrap_or_else(|| number.to_string());

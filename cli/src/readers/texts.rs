@@ -17,7 +17,7 @@ use relscale::distribution::{Content, Distribution, Item, Items};
 /// Names of the fields of a corpus in JSON lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Fields {
+pub struct TextFields {
     /// The text.
     pub text: String,
     /// The id of a document; where a line has none, its number is the id.
@@ -26,7 +26,7 @@ pub struct Fields {
     pub cluster: Option<String>,
 }
 
-impl Default for Fields {
+impl Default for TextFields {
     /// `text` and `id`.
     fn default() -> Self {
         Self {
@@ -45,21 +45,21 @@ impl Default for Fields {
 ///
 /// # Examples
 /// ```
-/// use relscale_cli::readers::texts::{self, Fields};
+/// use relscale_cli::readers::texts::{self, TextFields};
 /// use relscale::distribution::Distribution;
 ///
 /// let path = std::env::temp_dir().join("relscale-doc-corpus.jsonl");
 /// std::fs::write(&path, r#"{"body": "Once upon a time", "author": "Anon"}"#)?;
-/// let fields = Fields {
+/// let fields = TextFields {
 ///     text: "body".into(),
 ///     cluster: Some("author".into()),
-///     ..Fields::default()
+///     ..TextFields::default()
 /// };
 /// let corpus = texts::from_jsonl(&path, &fields)?;
 /// assert_eq!((corpus.len(), corpus.item(0)?.cluster.as_str()), (1, "Anon"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn from_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Items, Error> {
+pub fn from_jsonl(path: impl AsRef<Path>, fields: &TextFields) -> Result<Items, Error> {
     let path = path.as_ref();
     let mut items = Vec::new();
     let mut seen = Ids::default();
@@ -130,7 +130,7 @@ pub fn from_plain(path: impl AsRef<Path>) -> Result<Items, Error> {
 /// # Errors
 /// A folder without regions, a region that comes twice, and whatever [`from_jsonl`] and
 /// [`from_plain`] refuse.
-pub fn regions(dir: impl AsRef<Path>, fields: &Fields) -> Result<Vec<Items>, Error> {
+pub fn regions(dir: impl AsRef<Path>, fields: &TextFields) -> Result<Vec<Items>, Error> {
     let dir = dir.as_ref();
     let mut found: BTreeMap<String, Items> = BTreeMap::new();
     for path in entries(dir)? {
