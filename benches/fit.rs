@@ -16,7 +16,7 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use relscale::conformance::inputs::SplitMix64;
 use relscale::fit::{CovarianceType, Options, analyze};
-use relscale::ladder::{Ladder, LadderBuilder, Run};
+use relscale::ladder::{Ladder, LadderBuilder, Run, Scale};
 
 const CORPORA: [&str; 3] = ["comma", "dclm", "nemotron"];
 const BUDGETS: [f64; 7] = [1e18, 3e18, 6e18, 1e19, 3e19, 6e19, 1e20];
@@ -51,7 +51,15 @@ fn configs() -> Vec<Config> {
                 let tokens = budget / (6.0 * params);
                 let name = format!("{corpus}-{budget:e}-{k}");
                 configs.push(Config {
-                    run: Run::new(name, corpus, *budget, *budget, params, tokens),
+                    run: Run::new(
+                        name,
+                        Scale {
+                            params,
+                            tokens,
+                            flops: *budget,
+                        },
+                    )
+                    .corpus(corpus),
                     x,
                     z,
                 });

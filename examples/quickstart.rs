@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Evaluation};
 use relscale::fit::{Analysis, Options, analyze};
-use relscale::ladder::{Ladder, RunTable, Trained};
+use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::model::Transformer;
 use relscale::report::plot;
 use relscale::scorer::{BitsPerByte, cluster_totals};
@@ -109,7 +109,7 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
     ladder
         .name("the committed ladder")
         .flop_convention(flop_convention);
-    for Trained { run, checkpoint } in &runs {
+    for TrainedRun { run, checkpoint } in &runs {
         bar.set_message(run.id.clone());
         let model = Transformer::load(checkpoint, cpu.clone())?;
         let tokenizer = Tokenizer::load(checkpoint)?;

@@ -43,7 +43,7 @@
 mod absolute_law;
 mod alternatives;
 mod analyze;
-
+mod between;
 mod comparison;
 mod contrast;
 mod corpus;
@@ -53,34 +53,38 @@ mod diagnostics;
 pub mod error;
 mod error_rates;
 mod estimate;
+mod exponents;
 mod families;
 mod flags;
-mod joint;
 mod logarithm;
 mod loss_to_loss;
+mod max_t;
 mod mixed_model;
 mod options;
-pub mod planning;
+pub mod power;
 mod question;
 mod readings;
 mod relative_law;
 mod result;
 pub mod simulate;
-mod simultaneous;
 mod stats;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod surface;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod view;
 
 pub use analyze::analyze;
 pub use error::FitError;
+pub use exponents::{MetaRegression, meta_regression};
 pub use options::{
     Averaging, Axis, CovarianceType, DesignChoice, ItemSampling, OptimumRule, Options, Weighting,
 };
 pub use result::*;
-pub use stats::{counts, laws, meta, mixed, multiplicity, quantile, regression, resample};
+#[cfg(feature = "plot")]
+pub(crate) use stats::regression::LinearFit;
 
 #[cfg(doc)]
 use crate::ladder::Ladder;

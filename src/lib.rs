@@ -17,7 +17,7 @@
 //! # for (i, budget) in [1e18_f64, 3e18, 1e19, 3e19, 1e20].iter().enumerate() {
 //! #     for (name, beta) in [("web", 0.050), ("news", 0.062)] {
 //! #         let loss = (1.0 + 0.002 * (i % 2) as f64) * (budget / 1e19).powf(-beta);
-//! #         csv += &format!("dclm,r{i},{budget},{budget},1e8,1e10,{name},{loss}\n");
+//! #         csv += &format!("dclm,r{i},{budget},{budget},1e8,{},{name},{loss}\n", budget / 6e8);
 //! #     }
 //! # }
 //! # let path = std::env::temp_dir().join(format!("relscale-doc-{}.csv", std::process::id()));
@@ -43,7 +43,7 @@
 //! use relscale::distribution::Items;
 //! use relscale::evaluate::{Evaluation, Settings};
 //! use relscale::fit::{Options, analyze};
-//! use relscale::ladder::{Ladder, Run};
+//! use relscale::ladder::{Ladder, Run, Scale};
 //! use relscale::log::{Key, Log, checkpoint_hash};
 //! use relscale::model::Transformer;
 //! use relscale::scorer::BitsPerByte;
@@ -66,7 +66,7 @@
 //! let mut ladder = Ladder::builder();
 //! for (folder, flops, params, tokens) in runs {
 //!     // One corpus; the budget is what groups runs of different sizes, here each its own.
-//!     let run = Run::new(folder, "my-corpus", flops, flops, params, tokens);
+//!     let run = Run::new(folder, Scale { params, tokens, flops }).corpus("my-corpus");
 //!     ladder.run(run.clone())?;
 //!     let model = Transformer::load(folder, Cpu::new())?;
 //!     let tokenizer = Tokenizer::load(folder)?;

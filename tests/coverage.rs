@@ -7,11 +7,11 @@
 //! Every row is `REPLICATES` ladders (fewer where items are simulated one by one), analysed in full.
 //! The numbers do not depend on the number of threads.
 
-use relscale::fit::quantile::{normal_quantile, t_critical};
-use relscale::fit::regression::{Errors, Line, LinearFit};
-use relscale::fit::simulate::{ItemTruth, Scenario, Shape, Simulation, Surface, Truth};
+use nalgebra::{DMatrix, DVector};
+use relscale::fit::simulate::{ItemTruth, Scenario, Shape, Simulation, SurfaceTruth, Truth};
 use relscale::fit::{Analysis, Options, RelativeLaw, Verdict, analyze};
 use relscale::ladder::Ladder;
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 const REPLICATES: usize = 2000;
 const ITEM_REPLICATES: usize = 1000;
@@ -82,14 +82,46 @@ fn pooled_shape(ladder: &Ladder, analysis: &Analysis) -> Interval {
             });
         }
     }
-    let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-    let fit = LinearFit::new(&columns, &y).unwrap();
+    let readings: Vec<f64> = least_squares(&columns, &y)[..j]
+        .iter()
+        .map(|c| c.value)
+        .collect();
     let x: Vec<f64> = scales.iter().map(|s| s.ln()).collect();
-    let slope = Line::new(&x, &fit.coefficients()[..j]).unwrap().slope();
+    let slope = least_squares(&[vec![1.0; j], x], &readings)[1];
     Interval {
         value: slope.value,
-        half: t_critical(0.95, slope.df) * slope.standard_error,
+        half: t_975(slope.df) * slope.standard_error,
     }
+}
+
+/// A least-squares coefficient with its classical standard error.
+#[derive(Clone, Copy)]
+struct Coefficient {
+    value: f64,
+    standard_error: f64,
+    df: f64,
+}
+
+/// Least squares by singular values, independent of the library's.
+fn least_squares(columns: &[Vec<f64>], y: &[f64]) -> Vec<Coefficient> {
+    let (n, p) = (y.len(), columns.len());
+    let x = DMatrix::from_fn(n, p, |i, k| columns[k][i]);
+    let y = DVector::from_column_slice(y);
+    let inverse = x.clone().pseudo_inverse(1e-12).unwrap();
+    let b = &inverse * &y;
+    let df = (n - p) as f64;
+    let variance = (&y - &x * &b).norm_squared() / df;
+    let coefficient = |k: usize| Coefficient {
+        value: b[k],
+        standard_error: (variance * inverse.row(k).norm_squared()).sqrt(),
+        df,
+    };
+    (0..p).map(coefficient).collect()
+}
+
+/// The 97.5 % quantile of Student's t.
+fn t_975(df: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, df).unwrap().inverse_cdf(0.975)
 }
 
 fn outcome(simulation: &Simulation, replicate: usize) -> Outcome {
@@ -101,7 +133,7 @@ fn outcome(simulation: &Simulation, replicate: usize) -> Outcome {
     let v = law.diagnostics.variance;
     let d = law.delta_beta;
     let fixed = law.alternatives.fixed_items;
-    let t = t_critical(0.95, fixed.df);
+    let t = t_975(fixed.df);
     let best = law
         .alternatives
         .rules
@@ -134,7 +166,7 @@ fn outcome(simulation: &Simulation, replicate: usize) -> Outcome {
         ("best run, t", around(best.value, best.upper - best.value)),
         (
             "best run, z",
-            around(best.value, normal_quantile(0.975) * best.standard_error),
+            around(best.value, 1.959_963_984_540_054 * best.standard_error),
         ),
     ];
     intervals.push(("pooled shape, t", pooled_shape(&ladder, &analysis)));
@@ -357,14 +389,13 @@ fn ungrouped(law: &RelativeLaw) -> Interval {
         .collect();
     let y: Vec<f64> = law.readings.iter().map(|r| r.log_ratio).collect();
     let ones = vec![1.0; x.len()];
-    let fit = LinearFit::new(&[&ones, &x, &ratio], &y).unwrap();
-    let e = fit.estimate(&[0.0, 1.0, 0.0], Errors::Classical).unwrap();
+    let e = least_squares(&[ones, x, ratio], &y)[1];
     let v = law.diagnostics.variance;
     let run = e.standard_error.powi(2) + v.specification;
     let total = (run + v.item - v.idiosyncratic).max(run).max(v.item);
     Interval {
         value: e.value,
-        half: t_critical(0.95, e.df) * total.sqrt(),
+        half: t_975(e.df) * total.sqrt(),
     }
 }
 
@@ -385,7 +416,7 @@ fn grids_cover() {
     let surface = |floor: f64, level: f64, [w, a, b]: [f64; 3]| {
         let mut t = Truth::new("", level, 0.0);
         t.floor = floor;
-        t.surface = Some(Surface {
+        t.surface = Some(SurfaceTruth {
             data_share: w,
             size_exponent: a,
             data_exponent: b,

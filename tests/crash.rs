@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use relscale::Error;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Evaluation, Settings};
-use relscale::ladder::{FlopConvention, Run};
+use relscale::ladder::{FlopConvention, Run, Scale};
 use relscale::log::{Key, Log, Table, checkpoint_hash, export_csv};
 use relscale::model::Transformer;
 use relscale::scorer::{BitsPerByte, NatsPerToken, Scorer};
@@ -128,7 +128,17 @@ fn score(log: &Path) -> Result<(), Error> {
 fn export(log: &Path, csv: &Path) -> Result<(), Error> {
     let table = Table::read(log)?;
     assert!(table.is_complete());
-    let run = Run::new("smallest", "mixed", 6e10, 6.1e10, 5e3, 2e6).with_seed(1);
+    let run = Run::new(
+        "smallest",
+        Scale {
+            params: 5e3,
+            tokens: 2e6,
+            flops: 6.1e10,
+        },
+    )
+    .corpus("mixed")
+    .budget(6e10)
+    .seed(1);
     export_csv(
         csv,
         &[(&run, &table)],

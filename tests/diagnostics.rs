@@ -1,10 +1,8 @@
 //! Diagnostics that need ladders made for them.
 
-use relscale::fit::regression::Line;
-use relscale::fit::resample::crossed_bootstrap;
 use relscale::fit::simulate::{Scenario, Shape, Simulation};
 use relscale::fit::{Analysis, Flag, Options, analyze};
-use relscale::ladder::{Ladder, Run};
+use relscale::ladder::{Ladder, Run, Scale};
 
 fn options() -> Options {
     let mut o = Options::new("baseline");
@@ -24,7 +22,16 @@ fn replicated(y: impl Fn(usize, f64, u64) -> f64) -> Ladder {
             for seed in 0..2 {
                 let id = format!("run-{j}-{k}-{seed}");
                 let tokens = flops / (6.0 * params);
-                let run = Run::new(&id, "web", flops, flops, params, tokens).with_seed(seed);
+                let run = Run::new(
+                    &id,
+                    Scale {
+                        params,
+                        tokens,
+                        flops,
+                    },
+                )
+                .corpus("web")
+                .seed(seed);
                 builder.run(run).unwrap();
                 let base = 3.0 * flops.powf(-0.05) * (0.03 * z * z).exp();
                 builder.score(&id, "aggregate", "", base, 1.0).unwrap();
@@ -257,25 +264,9 @@ fn without_noise_there_is_no_next_power() {
 }
 
 #[test]
-fn the_crossed_bootstrap_is_that_of_the_readings_and_clusters() {
+fn items_widen_the_crossed_bootstrap() {
     let mut o = options();
     o.crossed_bootstrap = true;
-    let a = analyze(&Simulation::default().ladder(3).unwrap(), &o).unwrap();
-    let l = law(&a);
-    let middle = l.reference_flops.ln();
-    let x: Vec<f64> = l.readings.iter().map(|r| r.scale.ln() - middle).collect();
-    let y: Vec<f64> = l.readings.iter().map(|r| r.log_ratio).collect();
-    let line = Line::new(&x, &y).unwrap();
-    let extra = l.diagnostics.variance.frontier + l.diagnostics.variance.specification;
-    let direct = crossed_bootstrap(&line, &[], extra, 0.0, 0.95, o.seed).unwrap();
-    let found = l.alternatives.crossed_bootstrap.unwrap();
-    for (a, b) in [(found.lower, direct.lower), (found.upper, direct.upper)] {
-        assert!(
-            (a.value - b.value).abs() < 1e-9 * b.value.abs(),
-            "{a:?} {b:?}"
-        );
-        assert!(a.monte_carlo_error > 0.0 && a.draws == 9_999);
-    }
     // Items make it wider, as they do the interval.
     let sampled = Simulation::scenario(Scenario::Items).ladder(0).unwrap();
     let width = |items| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use relscale::fit::planning::Plan;
+use relscale::fit::power::{PlannedLadder, Search};
 use relscale::isoflop::{Bracket, PlannedRun, Recipe, Widths, write_csv};
 use relscale::ladder::FlopConvention;
 
@@ -88,7 +88,7 @@ fn csv_has_the_columns_and_reads_back_equal() {
 
 #[test]
 fn the_advisor_gives_a_suite_that_can_be_trained() {
-    let plan = Plan {
+    let plan = PlannedLadder {
         lowest_flops: 1e18,
         highest_flops: 1e20,
         budgets: 7,
@@ -101,20 +101,26 @@ fn the_advisor_gives_a_suite_that_can_be_trained() {
         clusters: 0,
     };
     let cheapest = plan
-        .cheapest(0.0015, 0.00217, 5..=9, 5..=8, 1..=3)
+        .cheapest(&Search {
+            target: 0.0015,
+            margin: 0.00217,
+            budgets: 5..=9,
+            sizes: 5..=8,
+            seeds: 1..=3,
+        })
         .unwrap()
         .unwrap();
     // Cheaper in every single respect misses the target.
     for fewer in [
-        Plan {
+        PlannedLadder {
             budgets: cheapest.budgets - 1,
             ..cheapest
         },
-        Plan {
+        PlannedLadder {
             sizes: cheapest.sizes - 1,
             ..cheapest
         },
-        Plan {
+        PlannedLadder {
             seeds: cheapest.seeds - 1,
             ..cheapest
         },
@@ -129,7 +135,7 @@ fn the_advisor_gives_a_suite_that_can_be_trained() {
         sizes: 0,
         span: 8.0,
     };
-    let recipe = Recipe::relative_scaling_laws().for_plan(&cheapest, optimum);
+    let recipe = Recipe::relative_scaling_laws().for_ladder(&cheapest, optimum);
     let mut recipe = Recipe {
         tolerance: 0.02,
         batch_min: 1,

@@ -71,15 +71,15 @@ fn modules_use_only_what_comes_before_them() {
         for line in code.lines().filter(|l| !l.trim_start().starts_with("//")) {
             // What a macro names is used where it is called.
             for used in line.replace("$crate::", "").split("crate::").skip(1) {
-                let used: String = used
-                    .chars()
-                    .take_while(|c| c.is_alphanumeric() || *c == '_')
-                    .collect();
-                if used.is_empty() || used == module || used == "error" || used == "Error" {
+                let end = used.find(|c: char| !c.is_alphanumeric() && c != '_');
+                let (used, rest) = used.split_at(end.unwrap_or(used.len()));
+                // An exported macro stands at the root, whatever module it is written in.
+                let is_macro = rest.starts_with('!');
+                if used.is_empty() || is_macro || [&*module, "error", "Error"].contains(&used) {
                     continue;
                 }
                 assert!(
-                    allowed.contains(&used.as_str()),
+                    allowed.contains(&used),
                     "{}: {module} must not use {used}: {line}",
                     path.display()
                 );

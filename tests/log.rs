@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Item, Items};
 use relscale::evaluate::{Bos, Evaluation, Settings};
-use relscale::ladder::{FlopConvention, Ladder, Run};
+use relscale::ladder::{FlopConvention, Ladder, Run, Scale};
 use relscale::log::{Key, Log, Record, Table, checkpoint_hash, distribution_hash, export_csv};
 use relscale::model::{Batch, Model};
 use relscale::scorer::{NatsPerToken, Score, Scorer};
@@ -721,7 +721,18 @@ fn distributions_that_differ_anywhere_have_different_hashes() {
 fn the_exported_table_is_the_ladder() {
     let folder = Folder::new();
     let runs: Vec<Run> = (0..2)
-        .map(|i| Run::new(format!("run {i}"), "web", 1e18, 1e18, 1e8, 2e9).with_seed(i))
+        .map(|i| {
+            Run::new(
+                format!("run {i}"),
+                Scale {
+                    params: 1e8,
+                    tokens: 2e9,
+                    flops: 1e18,
+                },
+            )
+            .corpus("web")
+            .seed(i)
+        })
         .collect();
     let tables: Vec<Table> = ["one", "two"]
         .iter()
@@ -778,8 +789,28 @@ fn parquet_holds_the_same_table() {
     let path = folder.file("log");
     finish(&path, &items).unwrap();
     let table = Table::read(&path).unwrap();
-    let seeded = Run::new("a", "web", 1e18, 1.1e18, 1e8, 2e9).with_seed(u64::MAX);
-    let branch = Run::new("b", "web", 1e18, 1.1e18, 1e8, 2e9).with_trajectory("t");
+    let seeded = Run::new(
+        "a",
+        Scale {
+            params: 1e8,
+            tokens: 2e9,
+            flops: 1.1e18,
+        },
+    )
+    .corpus("web")
+    .budget(1e18)
+    .seed(u64::MAX);
+    let branch = Run::new(
+        "b",
+        Scale {
+            params: 1e8,
+            tokens: 2e9,
+            flops: 1.1e18,
+        },
+    )
+    .corpus("web")
+    .budget(1e18)
+    .trajectory("t");
     let logs = [(&seeded, &table), (&branch, &table)];
     let out = folder.file("long.parquet");
     export_parquet(&out, &logs, "nats_per_token", FlopConvention::SixNd).unwrap();

@@ -1,7 +1,7 @@
 //! What a newcomer reads after a mistake: the message says what is there and what is wanted.
 
 use relscale::fit::{DesignChoice, Options, analyze};
-use relscale::ladder::Ladder;
+use relscale::ladder::{FlopConvention, Ladder, LadderError, Run, Scale};
 
 const HEADER: &str = "corpus,run,budget,flops,params,tokens,distribution,loss\n";
 
@@ -11,7 +11,10 @@ fn table() -> String {
     for (i, budget) in [1e18_f64, 3e18, 1e19, 3e19, 1e20].iter().enumerate() {
         for (name, beta) in [("web", 0.050), ("news", 0.062)] {
             let loss = (1.0 + 0.002 * (i % 2) as f64) * (budget / 1e19).powf(-beta);
-            table += &format!("c,r{i},{budget},{budget},1e8,1e10,{name},{loss}\n");
+            table += &format!(
+                "c,r{i},{budget},{budget},1e8,{},{name},{loss}\n",
+                budget / 6e8
+            );
         }
     }
     table
@@ -54,6 +57,72 @@ fn a_table_that_cannot_be_read_says_why() {
 }
 
 #[test]
+fn columns_that_would_be_read_past_in_silence_are_refused() {
+    let with = |column: &str, field: &str| -> String {
+        let lines = table();
+        let mut lines = lines.lines();
+        let header = format!("{},{column}\n", lines.next().unwrap());
+        header + &lines.map(|l| format!("{l},{field}\n")).collect::<String>()
+    };
+    let read = |text: String| Ladder::from_csv(text.as_bytes(), "t.csv");
+    for (column, field, message) in [
+        (
+            "Weights",
+            "1",
+            "t.csv, line 1: a column \"Weights\" is not read; name it \"weight\" if that is meant, or \
+             something less like it",
+        ),
+        (
+            "heldout",
+            "true",
+            "t.csv, line 1: a column \"heldout\" is not read; name it \"held_out\" if that is meant, \
+             or something less like it",
+        ),
+        ("loss", "1", "t.csv, line 1: two columns are named \"loss\""),
+    ] {
+        let error = read(with(column, field)).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+    // Other columns are the table's own.
+    let plain = read(table()).unwrap();
+    for column in ["layers", "learning_rate", "date"] {
+        assert_eq!(read(with(column, "x")).unwrap(), plain, "{column}");
+    }
+}
+
+#[test]
+fn flops_in_other_units_are_refused_with_the_numbers() {
+    let table = |convention: &str| {
+        format!(
+            "corpus,run,budget,flops,params,tokens,distribution,loss,flop_convention\n\
+             c,r0,1e18,1e18,0.1,1.7,web,3,{convention}\n"
+        )
+    };
+    let error = Ladder::from_csv(table("").as_bytes(), "t.csv").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "t.csv, line 2: run \"r0\" has 1e18 FLOPs for 1e-1 parameters and 1.7e0 tokens, 5.9e18 per \
+         parameter and token (training: about 6; accepted: 0.1 to 100); if the axis is not training \
+         compute, the FLOP convention is \"other\""
+    );
+    let ladder = Ladder::from_csv(table("other").as_bytes(), "t.csv").unwrap();
+    assert_eq!(ladder.runs()[0].params, 0.1);
+
+    let mut builder = Ladder::builder();
+    let scale = Scale {
+        params: 1e8,
+        tokens: 1.7,
+        flops: 1e18,
+    };
+    builder.run(Run::new("r0", scale)).unwrap();
+    builder.score("r0", "web", "", 3.0, 1.0).unwrap();
+    let error = builder.clone().build().unwrap_err();
+    assert!(matches!(error, LadderError::Flops { run, tokens: 1.7, .. } if run == "r0"));
+    builder.flop_convention(FlopConvention::Other);
+    assert!(builder.build().is_ok());
+}
+
+#[test]
 fn a_spreadsheet_may_begin_with_a_byte_order_mark() {
     let text = format!("\u{feff}{}", table().replace('\n', "\r\n"));
     let ladder = Ladder::from_csv(text.as_bytes(), "t.csv").unwrap();
@@ -93,7 +162,7 @@ fn an_analysis_that_cannot_be_made_says_why() {
     );
     // Several sizes at one budget: what is missing is budgets, not a design.
     let one = format!(
-        "{}c,s,1e18,1e18,2e8,5e9,web,3\nc,s,1e18,1e18,2e8,5e9,news,4\n",
+        "{}c,s,1e18,1e18,2e8,8e8,web,3\nc,s,1e18,1e18,2e8,8e8,news,4\n",
         table()
             .lines()
             .take(3)

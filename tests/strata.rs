@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use relscale::fit::{Analysis, FitError, Options, RelativeLaw, analyze};
-use relscale::ladder::{Ladder, Run};
+use relscale::ladder::{Ladder, Run, Scale};
 use serde_json::Value;
 
 fn options(stratified: &[&str]) -> Options {
@@ -67,8 +67,18 @@ fn ladder(names: &[String], wobble: &[f64]) -> Ladder {
     for r in 0..5 {
         let flops = 1e18 * 4_f64.powi(r);
         let id = format!("r{r}");
-        b.run(Run::new(&id, "web", flops, flops, 1e8, 1e10))
-            .unwrap();
+        b.run(
+            Run::new(
+                &id,
+                Scale {
+                    params: 1e8,
+                    tokens: flops / 6e8,
+                    flops,
+                },
+            )
+            .corpus("web"),
+        )
+        .unwrap();
         for (g, name) in names.iter().enumerate() {
             let w = wobble[(5 * g + r as usize) % wobble.len()];
             let slope = -0.05 + 0.01 * wobble[g % wobble.len()];
@@ -122,7 +132,7 @@ proptest! {
         for r in 0..5 {
             let flops = 1e18 * 4_f64.powi(r);
             let id = format!("r{r}");
-            b.run(Run::new(&id, "web", flops, flops, 1e8, 1e10)).unwrap();
+            b.run(Run::new(&id, Scale { params: 1e8, tokens: flops / 6e8, flops }).corpus("web")).unwrap();
             for g in 0..12 {
                 let slope = -0.05 - 0.02 * apart * f64::from(g % 3);
                 let loss = (slope * (flops / 1e18).ln()).exp();

@@ -22,7 +22,7 @@ use std::time::Instant;
 use relscale::distribution::{Content, Distribution, Item, Items};
 use relscale::evaluate::{Bos, Settings};
 use relscale::fit::{Analysis, Averaging, Flag, Options, analyze};
-use relscale::ladder::{Ladder, RunTable, Trained};
+use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::log::export_csv;
 use relscale::report::plot;
 use relscale::scorer::{
@@ -401,7 +401,7 @@ fn fitted(
         .name(format!("the committed ladder, {}", part.name))
         .flop_convention(trained.flop_convention);
     let mut logs = Vec::new();
-    for Trained { run, .. } in &trained.runs {
+    for TrainedRun { run, .. } in &trained.runs {
         builder.run(run.clone())?;
         let mut add = |log: String, scorer: &dyn Scorer| -> Result<(), relscale::Error> {
             let Some(table) = tables.get(&(run.id.clone(), log)) else {

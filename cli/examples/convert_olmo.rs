@@ -15,7 +15,7 @@ use std::error::Error;
 use std::fs::File;
 use std::process::ExitCode;
 
-use relscale::ladder::{FlopConvention, Ladder, Run};
+use relscale::ladder::{FlopConvention, Ladder, Run, Scale};
 use relscale_cli::program::start;
 
 /// Parameters of the 3B models without embeddings, as published with the ladder's code.
@@ -70,7 +70,15 @@ pub(crate) fn convert(reader: impl std::io::Read) -> Result<Ladder, Box<dyn Erro
         };
         let d = number(tokens).ok_or(format!("{id}: no token count"))?;
         let flops = number(flops).map_or(6.0 * n * d, |g| 1e9 * g);
-        let mut entry = Run::new(id, "olmo", flops, flops, n, d);
+        let mut entry = Run::new(
+            id,
+            Scale {
+                params: n,
+                tokens: d,
+                flops,
+            },
+        )
+        .corpus("olmo");
         entry.held_out = annealed;
         entry.seed = Some(u64::from(id.ends_with("-rerun")));
         builder.run(entry)?;

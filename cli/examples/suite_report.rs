@@ -18,8 +18,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use relscale::fit::meta::{Heterogeneity, meta_regression};
-use relscale::fit::{Analysis, Estimate, Flag, Options, RelativeLaw, Verdict, analyze};
+use relscale::fit::{
+    Analysis, Estimate, Flag, Options, RelativeLaw, Verdict, analyze, meta_regression,
+};
 use relscale::ladder::Ladder;
 use relscale::report::plot::{self, PlotError};
 use relscale_cli::program::start;
@@ -680,14 +681,15 @@ struct Difference {
 
 /// Slope of `effects` on `covariate`, its p-value, and τ.
 fn regress(effects: &[f64], variances: &[f64], covariate: &[f64]) -> Result<[String; 3]> {
-    let ones = vec![1.0; effects.len()];
-    let fit = meta_regression(&[&ones, covariate], effects, variances, Heterogeneity::Reml)?;
-    let slope = fit.coefficients.get(1).ok_or("no slope")?;
-    let (lower, upper) = slope.interval(0.95);
+    let fit = meta_regression(effects, variances, covariate, 0.05)?;
+    let slope = fit.slope;
     Ok([
-        format!("{:+.4} [{lower:+.4}, {upper:+.4}]", slope.value),
-        p(slope.p_value()),
-        format!("{:.4}", fit.tau2.sqrt()),
+        format!(
+            "{:+.4} [{:+.4}, {:+.4}]",
+            slope.value, slope.lower, slope.upper
+        ),
+        p(slope.p_value),
+        format!("{:.4}", fit.tau),
     ])
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::Settings;
 use relscale::fit::{Analysis, Options, analyze};
-use relscale::ladder::{Ladder, RunTable, Trained};
+use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::log::export_csv;
 use relscale::report::plot;
 use relscale::scorer::{BitsPerByte, Scorer};
@@ -108,7 +108,7 @@ impl LadderStudy {
         let mut builder = Ladder::builder();
         builder.name(&self.name).flop_convention(convention);
         let mut logs = Vec::new();
-        for Trained { run, .. } in &self.table.runs {
+        for TrainedRun { run, .. } in &self.table.runs {
             builder.run(run.clone())?;
             for task in tasks {
                 let log = &tables[&(run.id.clone(), task.log.clone())];

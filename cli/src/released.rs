@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use relscale::Error;
 use relscale::checkpoint::Weights;
 use relscale::isoflop::{PlannedRun, Recipe};
-use relscale::ladder::{FlopConvention, Run, RunTable, Trained};
+use relscale::ladder::{FlopConvention, Run, RunTable, Scale, TrainedRun};
 use relscale::model::Config;
 
 /// Reads a folder of checkpoints, in any of the layouts that downloads have:
@@ -97,13 +97,13 @@ pub fn run_table(dir: impl AsRef<Path>) -> Result<RunTable, Error> {
         *checkpoints_of.entry(release.trained.clone()).or_default() += 1;
     }
     let convention = found[0].0.convention;
-    let mut runs: Vec<Trained> = (found.into_iter())
+    let mut runs: Vec<TrainedRun> = (found.into_iter())
         .map(|(release, checkpoint)| {
             let run = match checkpoints_of[&release.trained] {
                 1 => release.run,
-                _ => release.run.with_trajectory(release.trained),
+                _ => release.run.trajectory(release.trained),
             };
-            Trained { run, checkpoint }
+            TrainedRun { run, checkpoint }
         })
         .collect();
     runs.sort_by(|a, b| {
@@ -277,7 +277,15 @@ fn release(
 fn six_nd(id: String, trained: &str, corpus: &str, params: u64, tokens: f64) -> Release {
     let flops = 6.0 * params as f64 * tokens;
     Release {
-        run: Run::new(id, corpus, flops, flops, params as f64, tokens),
+        run: Run::new(
+            id,
+            Scale {
+                params: params as f64,
+                tokens,
+                flops,
+            },
+        )
+        .corpus(corpus),
         trained: trained.to_owned(),
         experiment: String::new(),
         convention: FlopConvention::SixNd,
@@ -337,12 +345,14 @@ fn isoflop(name: &str, rest: &str, planned: &[PlannedRun]) -> Result<Release, St
     Ok(Release {
         run: Run::new(
             name,
-            corpus,
-            budget,
-            plan.training_flops,
-            plan.params as f64,
-            plan.tokens as f64,
-        ),
+            Scale {
+                params: plan.params as f64,
+                tokens: plan.tokens as f64,
+                flops: plan.training_flops,
+            },
+        )
+        .corpus(corpus)
+        .budget(budget),
         trained: name.to_owned(),
         experiment: experiment.join("-"),
         convention: FlopConvention::Training,

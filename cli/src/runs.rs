@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::distribution::Items;
 use relscale::evaluate::Settings;
-use relscale::ladder::Trained;
+use relscale::ladder::TrainedRun;
 use relscale::log::{Key, Log, Table, checkpoint_hash};
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
@@ -43,21 +43,21 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// A run whose name is not that of a folder; a log of another key; a failure of loading, scoring or
 /// writing. All workers end before the first error is returned.
 pub fn score(
-    runs: &[Trained],
+    runs: &[TrainedRun],
     tasks: &[Task<'_>],
     logs: &Path,
     settings: &Settings,
     engine: &Engine,
     workers: usize,
 ) -> Result<(Tables, usize), Failure> {
-    for Trained { run, .. } in runs {
+    for TrainedRun { run, .. } in runs {
         refuse_path(&run.id)?;
     }
     let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
         ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
     );
     // Largest first: a small run left for the end keeps fewer workers idle.
-    let mut order: Vec<&Trained> = runs.iter().collect();
+    let mut order: Vec<&TrainedRun> = runs.iter().collect();
     order.sort_by(|a, b| b.run.params.total_cmp(&a.run.params));
     let queue = Mutex::new(VecDeque::from(order));
     let found = Mutex::new((Tables::new(), 0));
@@ -110,7 +110,7 @@ fn poisoned<T>(error: PoisonError<T>) -> Failure {
 
 /// Completes the logs of one run; returns them and the number of items scored.
 fn score_run(
-    Trained { run, checkpoint }: &Trained,
+    TrainedRun { run, checkpoint }: &TrainedRun,
     tasks: &[Task<'_>],
     logs: &Path,
     settings: &Settings,

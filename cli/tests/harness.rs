@@ -1,6 +1,6 @@
 //! Sample files of lm-evaluation-harness, as that program wrote them (`tests/data/harness`).
 
-use relscale::ladder::{Ladder, LadderBuilder, LadderError, Run};
+use relscale::ladder::{Ladder, LadderBuilder, LadderError, Run, Scale};
 use relscale_cli::readers::harness::{Measure, Samples};
 
 fn read(
@@ -23,10 +23,30 @@ fn read(
 
 fn builder() -> LadderBuilder {
     let mut b = Ladder::builder();
-    b.run(Run::new("small", "random", 1e6, 1e6, 1e4, 1e4))
-        .unwrap();
-    b.run(Run::new("large", "random", 1e7, 1e7, 1e5, 1e4))
-        .unwrap();
+    b.run(
+        Run::new(
+            "small",
+            Scale {
+                params: 1e4,
+                tokens: 1e4,
+                flops: 6e8,
+            },
+        )
+        .corpus("random"),
+    )
+    .unwrap();
+    b.run(
+        Run::new(
+            "large",
+            Scale {
+                params: 1e5,
+                tokens: 1e4,
+                flops: 6e9,
+            },
+        )
+        .corpus("random"),
+    )
+    .unwrap();
     b
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bounded::{alone, bounded, repeated};
 use relscale::Error;
-use relscale::ladder::{Ladder, Run};
+use relscale::ladder::{Ladder, Run, Scale};
 use relscale_cli::readers::harness::{Measure, Samples};
 use relscale_cli::readers::{matched, multiple_choice, texts};
 
@@ -159,7 +159,19 @@ fn samples_of_the_harness() {
             Measure::TextBitsPerByte,
         ] {
             let mut builder = Ladder::builder();
-            builder.run(Run::new("r", "c", 1.0, 1.0, 1.0, 1.0)).unwrap();
+            builder
+                .run(
+                    Run::new(
+                        "r",
+                        Scale {
+                            params: 1.0,
+                            tokens: 1.0,
+                            flops: 1.0,
+                        },
+                    )
+                    .corpus("c"),
+                )
+                .unwrap();
             let samples = Samples {
                 run: "r",
                 distribution: "d",

@@ -72,7 +72,11 @@ fn study(folder: &Path, unit_flops: f64) -> Study {
     for (i, run) in ["b/1", "a 2"].iter().enumerate() {
         let file = folder.join(format!("{i}.gguf"));
         fs::write(file, run).unwrap();
-        runs += &format!("{run},web,1e18,1e18,{},2e9,{i},{i}.gguf\n", 1000 * (i + 1));
+        runs += &format!(
+            "{run},web,1e18,{}e13,{},2e9,{i},{i}.gguf\n",
+            1.2 * (i + 1) as f64,
+            1000 * (i + 1)
+        );
     }
     fs::write(folder.join("runs.csv"), runs).unwrap();
     let write = |name: &str, line: &dyn Fn(usize) -> String, count: usize| {

@@ -76,7 +76,7 @@ fn floor(view: &CorpusView<'_>, readings: &[f64], options: &Options) -> Option<F
         exponent: c.floor.exponent,
         exponent_interval: both(c.floor.exponent_interval),
         floor_share: share,
-        aicc_difference: c.floor_aicc.zip(c.power.aicc).map(|(f, p)| f - p),
+        aicc_difference: c.aicc_difference,
         // Without residual degrees of freedom nothing speaks for a floor.
         p_value: if c.floor_p_value.is_finite() {
             c.floor_p_value

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use crate::ladder::Ladder;
 
 use super::absolute_law::absolute_law;
+use super::between;
 use super::comparison::Comparison;
 use super::contrast::{FittedContrast, fit_readout};
 use super::corpus::Corpus;
 use super::corpus_report::corpus_report;
 use super::error::FitError;
 use super::error_rates::{self, Rates};
+use super::exponents;
 use super::families::decide_laws;
 use super::flags::flag_ranges;
-use super::joint;
+use super::max_t::Family;
 use super::options::Options;
 use super::question::{Question, members};
 use super::relative_law::relative_law;
@@ -21,7 +23,6 @@ use super::result::{
     AbsoluteLaw, Analysis, ContrastLaw, CorpusReport, CovariateSlope, Heterogeneity, Refused,
     RelativeLaw, SCHEMA,
 };
-use super::simultaneous::Family;
 use super::stats::meta::moderate_variances;
 use super::view::CorpusView;
 
@@ -44,13 +45,13 @@ use super::view::CorpusView;
 ///
 /// ```
 /// use relscale::fit::{self, Options, Verdict};
-/// use relscale::ladder::{Ladder, Run};
+/// use relscale::ladder::{Ladder, Run, Scale};
 ///
 /// let mut builder = Ladder::builder();
 /// for (i, wobble) in [1e-4, -2e-4, 1e-4, 1e-4, -1e-4].into_iter().enumerate() {
 ///     let flops = 1e18 * 10f64.powi(i as i32);
 ///     let id = format!("run-{i}");
-///     builder.run(Run::new(&id, "web", flops, flops, flops.sqrt() / 10.0, flops.sqrt()))?;
+///     builder.run(Run::new(&id, Scale { params: flops.sqrt() / 10.0, tokens: flops.sqrt(), flops }).corpus("web"))?;
 ///     builder.score(&id, "usa", "", 3.0 * flops.powf(-0.05), 1.0)?;
 ///     builder.score(&id, "nigeria", "", 4.0 * flops.powf(-0.045 + wobble / 100.0), 1.0)?;
 /// }
@@ -269,15 +270,15 @@ fn contrast_distributions(
     found: &mut Findings,
 ) -> Result<(), FitError> {
     let options = question.options;
-    let fits = joint::centred(view, &question.compared(), options)?;
+    let fits = exponents::centred(view, &question.compared(), options)?;
     if fits.len() >= 2 {
-        let laws = joint::centred_laws(view, &fits, options)?;
+        let laws = exponents::centred_laws(view, &fits, options)?;
         found.centred.extend(laws);
-        let spread = joint::heterogeneity(view, &fits, options).ok();
+        let spread = exponents::heterogeneity(view, &fits, options).ok();
         found.heterogeneity.extend(spread);
     }
     if !options.covariate.is_empty() {
-        match joint::covariate(view, &fits, options) {
+        match exponents::covariate(view, &fits, options) {
             Ok(slope) => found.covariate.push(slope),
             Err(error) => found.refuse(view.corpus.name, None, error),
         }
@@ -295,7 +296,7 @@ fn contrast_corpora(
     for (i, one) in views.iter().enumerate() {
         for two in &views[i + 1..] {
             for &t in &question.treatments {
-                match joint::between(one, two, t, baseline, options) {
+                match between::between(one, two, t, baseline, options) {
                     Ok(law) => found.cross_corpus.push(law),
                     Err(error) => {
                         found.refuse(one.corpus.name, Some(question.name(t)), error);
@@ -304,5 +305,5 @@ fn contrast_corpora(
             }
         }
     }
-    joint::finish(&mut found.cross_corpus)
+    between::adjust_family(&mut found.cross_corpus)
 }

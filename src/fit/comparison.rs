@@ -59,7 +59,7 @@ impl<'v, 'a> Comparison<'v, 'a> {
             unmoderated,
             fitted,
         };
-        comparison.check_representable()?;
+        comparison.check_representable(options)?;
         Ok(comparison)
     }
 
@@ -80,7 +80,8 @@ impl<'v, 'a> Comparison<'v, 'a> {
         self.corpus().ladder.scores()[distribution].name()
     }
 
-    fn check_representable(&self) -> Result<(), FitError> {
+    /// Refuses numbers that a result, written as JSON, cannot hold.
+    fn check_representable(&self, options: &Options) -> Result<(), FitError> {
         let d = &self.delta_beta;
         let numbers = [
             d.value,
@@ -90,7 +91,11 @@ impl<'v, 'a> Comparison<'v, 'a> {
             self.level.value,
         ];
         let logs = self.log_treatment.iter().chain(&self.log_baseline);
-        if numbers.iter().chain(logs).all(|&v| is_representable(v)) {
+        let v = self.fitted.covariance(options.items);
+        let variances = [v.level, v.cross, v.slope, self.fitted.sigma2];
+        if numbers.iter().chain(logs).all(|&v| is_representable(v))
+            && variances.iter().all(|v| v.is_finite())
+        {
             return Ok(());
         }
         Err(FitError::Unsupported {

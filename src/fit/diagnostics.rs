@@ -189,6 +189,6 @@ fn resampling(comparison: &Comparison<'_, '_>, options: &Options) -> Result<Resa
         bootstrap_bca: bootstrap.as_ref().map(|b| around(b.bca)),
         exact: permutation.exact,
         autocorrelation: Some(series.lag_one),
-        autocorrelation_p: Some(series.test.p_value),
+        autocorrelation_p: Some(series.p_value),
     })
 }

@@ -4,7 +4,7 @@ use std::ops::{Index, IndexMut};
 
 use serde::{Deserialize, Serialize};
 
-use super::stats::regression;
+use super::stats::regression::TEstimate;
 
 /// A point estimate with its interval and two-sided test of zero.
 // Exhaustive: a statistic, its interval and its test are all there is, and callers build their own.
@@ -26,7 +26,7 @@ pub struct Estimate {
 
 impl Estimate {
     pub(crate) fn new(value: f64, variance: f64, df: f64, alpha: f64) -> Self {
-        let bare = regression::Estimate {
+        let bare = TEstimate {
             value,
             standard_error: variance.max(0.0).sqrt(),
             df,
@@ -69,8 +69,8 @@ impl Estimate {
         self.bare().equivalence_p(margin)
     }
 
-    fn bare(&self) -> regression::Estimate {
-        regression::Estimate {
+    fn bare(&self) -> TEstimate {
+        TEstimate {
             value: self.value,
             standard_error: self.standard_error,
             df: self.df,

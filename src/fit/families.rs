@@ -2,9 +2,9 @@
 
 use super::error::FitError;
 use super::estimate::Estimate;
+use super::max_t::Family;
 use super::options::Options;
 use super::result::{Equivalence, Interval, MaxT, Multiplicity, RelativeLaw, Verdict};
-use super::simultaneous::Family;
 use super::stats::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
 use super::verdict::{Evidence, decide, ends};
 

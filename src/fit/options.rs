@@ -186,9 +186,9 @@ pub struct Options {
     #[serde(default)]
     pub chance_either_side: BTreeSet<String>,
     /// Distributions whose loss is an error rate: a share of items between zero and one, with the
-    /// number of items as weight. Their laws are fitted to counts with a logarithmic link and stand in
-    /// [`Analysis::counts`](super::Analysis::counts); `chance` is the error rate of a guess,
-    /// `1 − 1/k`.
+    /// number of items as weight. Their laws are quasi-binomial regressions of counts with a
+    /// logarithmic link and stand in [`Analysis::counts`](super::Analysis::counts); `chance` is the
+    /// error rate of a guess, `1 − 1/k`.
     #[serde(default)]
     pub error_rates: BTreeSet<String>,
     /// If true, a mixed model with a random effect of the budget is fitted beside each law, where ten
@@ -235,7 +235,7 @@ fn default_alpha() -> f64 {
 }
 
 fn default_seed() -> u64 {
-    super::stats::resample::DEFAULT_SEED
+    super::stats::random::DEFAULT_SEED
 }
 
 impl Options {

@@ -1,12 +1,22 @@
 //! The numerical floor of the estimator: slices in, numbers out.
 //!
-//! Nothing here knows of ladders, designs or options.
+//! Nothing here knows of ladders, designs or options; the pipeline above does. Designs have a
+//! handful of columns and at most a few thousand rows, so clarity wins over blocking. Every sum runs
+//! serially in index order, so that results depend neither on the number of threads nor on the
+//! instruction set.
 
-pub mod counts;
-pub mod laws;
-pub mod meta;
-pub mod mixed;
-pub mod multiplicity;
-pub mod quantile;
-pub mod regression;
-pub mod resample;
+pub(super) mod checks;
+pub(super) mod correlation;
+pub(super) mod counts;
+#[cfg(test)]
+mod golden;
+pub(super) mod laws;
+pub(super) mod meta;
+pub(super) mod mixed;
+pub(super) mod multiplicity;
+pub(super) mod quantile;
+pub(super) mod random;
+pub(super) mod regression;
+pub(super) mod resample;
+mod special;
+pub(super) mod sums;

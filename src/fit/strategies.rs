@@ -1,7 +1,7 @@
 //! Proptest strategies for laws and for ladders of every design (feature `proptest`).
 //!
-//! A ladder is always drawn from a [`Simulation`], and it is the simulation that shrinks: towards fewer
-//! budgets, sizes and clusters, flatter laws and less noise. Whatever it shrinks to is a valid ladder.
+//! A ladder is always drawn from a [`Simulation`], and the simulation is what shrinks: towards fewer
+//! budgets, sizes and clusters, flatter laws and less noise. Every step of the way is a valid ladder.
 
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ pub fn truths(name: &'static str) -> impl Strategy<Value = Truth> {
     )
 }
 
-/// Ladders with a floor: the laws `floor + e^(level − βx)`.
+/// Laws with a floor, `floor + e^(level − βx)`.
 pub fn floored_truths(name: &'static str) -> impl Strategy<Value = Truth> {
     (truths(name), 0.0..2.0).prop_map(|(t, floor)| Truth { floor, ..t })
 }
@@ -100,7 +100,7 @@ pub fn simulations(design: Design) -> impl Strategy<Value = Simulation> {
         )
 }
 
-/// Ladders of one design, with the simulation that they were drawn from.
+/// Ladders of one design, each with the simulation that it was drawn from.
 pub fn ladders(design: Design) -> impl Strategy<Value = (Simulation, Ladder)> {
     simulations(design).prop_filter_map("every simulation makes a ladder", |s| {
         s.ladder(0).ok().map(|l| (s, l))

@@ -8,7 +8,7 @@ use super::error::FitError;
 use super::estimate::PerCoefficient;
 use super::options::Options;
 use super::readings::ReadingPlan;
-use super::stats::regression::dot;
+use super::stats::sums::dot;
 
 /// One corpus read over one set of runs.
 #[derive(Debug)]

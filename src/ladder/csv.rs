@@ -5,164 +5,46 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::{FlopConvention, Ladder, LadderError, Run};
+use super::table::{Column, Row, malformed, open};
+use super::{FlopConvention, Ladder, LadderBuilder, LadderError, Run};
 
-pub(super) const COLUMNS: [&str; 16] = [
-    "corpus",
-    "run",
-    "budget",
-    "flops",
-    "params",
-    "tokens",
-    "seed",
-    "distribution",
-    "cluster",
-    "loss",
-    "weight",
-    "item",
-    "trajectory",
-    "flop_convention",
-    "held_out",
-    "checkpoint",
+/// The columns that every table of losses has.
+const REQUIRED: [Column; 8] = [
+    Column::Corpus,
+    Column::Run,
+    Column::Budget,
+    Column::Flops,
+    Column::Params,
+    Column::Tokens,
+    Column::Distribution,
+    Column::Loss,
 ];
-/// The columns that every table of losses has; [`COLUMNS`] by number.
-const REQUIRED: [usize; 8] = [0, 1, 2, 3, 4, 5, 7, 9];
-
-/// Where the columns are, `None` for those the table leaves out.
-pub(super) type Places = [Option<usize>; COLUMNS.len()];
-
-/// Opens a table and finds its columns, of which `required` must be there.
-pub(super) fn open<R: Read>(
-    reader: R,
-    table: &str,
-    required: &[usize],
-) -> Result<(csv::Reader<R>, Places), LadderError> {
-    let mut input = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(reader);
-    let header = input.headers().map_err(|e| malformed(table, &e))?;
-    let places = COLUMNS.map(|column| header.iter().position(|h| h == column));
-    match required.iter().find(|column| places[**column].is_none()) {
-        Some(column) => Err(LadderError::MissingColumn {
-            table: table.into(),
-            column: COLUMNS[*column],
-            found: header.iter().map(Into::into).collect(),
-        }),
-        None => Ok((input, places)),
-    }
-}
-
-pub(super) fn malformed(table: &str, error: &csv::Error) -> LadderError {
-    LadderError::Malformed {
-        table: table.into(),
-        line: error.position().map(csv::Position::line),
-        message: match error.kind() {
-            csv::ErrorKind::UnequalLengths {
-                expected_len, len, ..
-            } => format!("{len} fields, the first line has {expected_len}"),
-            csv::ErrorKind::Utf8 { err, .. } => format!("field {} is not UTF-8", err.field() + 1),
-            _ => error.to_string(),
-        },
-    }
-}
-
-/// A row of a table, its fields by the numbers of [`COLUMNS`].
-pub(super) struct Row<'a> {
-    pub(super) table: &'a str,
-    pub(super) places: &'a Places,
-    pub(super) record: &'a csv::StringRecord,
-}
-
-impl Row<'_> {
-    pub(super) fn line(&self) -> u64 {
-        self.record.position().map_or(0, csv::Position::line)
-    }
-
-    /// The field, `""` where there is none.
-    pub(super) fn text(&self, column: usize) -> &str {
-        let found = self.places[column].and_then(|i| self.record.get(i));
-        found.unwrap_or("")
-    }
-
-    pub(super) fn unexpected(&self, column: usize, expected: &'static str) -> LadderError {
-        LadderError::Field {
-            table: self.table.into(),
-            line: self.line(),
-            column: COLUMNS[column],
-            value: self.text(column).into(),
-            expected,
-        }
-    }
-
-    fn number(&self, column: usize) -> Result<f64, LadderError> {
-        let value = self.text(column).parse();
-        value.map_err(|_| self.unexpected(column, "a number"))
-    }
-
-    /// `error` with the table and the line before it.
-    pub(super) fn within(&self, error: LadderError) -> LadderError {
-        LadderError::Row {
-            table: self.table.into(),
-            line: self.line(),
-            source: Box::new(error),
-        }
-    }
-
-    fn convention(&self) -> Result<FlopConvention, LadderError> {
-        match self.text(13) {
-            "" => Ok(FlopConvention::Unspecified),
-            other => FlopConvention::from_name(other).ok_or_else(|| {
-                self.unexpected(13, "unspecified, training, forward_only, 6nd or other")
-            }),
-        }
-    }
-
-    /// The FLOP convention of the table, which must be that of the line that stated it `first`.
-    pub(super) fn convention_as(
-        &self,
-        first: &mut Option<(FlopConvention, u64)>,
-    ) -> Result<FlopConvention, LadderError> {
-        let stated = self.convention()?;
-        let (convention, line) = *first.get_or_insert((stated, self.line()));
-        if convention == stated {
-            return Ok(convention);
-        }
-        Err(LadderError::Conflict {
-            table: self.table.into(),
-            line: self.line(),
-            first: line,
-            run: self.text(1).into(),
-            column: COLUMNS[13],
-        })
-    }
-
-    pub(super) fn run(&self) -> Result<Run, LadderError> {
-        let mut run = Run::new(
-            self.text(1),
-            self.text(0),
-            self.number(2)?,
-            self.number(3)?,
-            self.number(4)?,
-            self.number(5)?,
-        );
-        if !self.text(6).is_empty() {
-            let seed = self.text(6).parse();
-            run.seed = Some(seed.map_err(|_| self.unexpected(6, "a non-negative integer"))?);
-        }
-        if !self.text(12).is_empty() {
-            run.trajectory = Some(self.text(12).into());
-        }
-        run.held_out = match self.text(14) {
-            "" | "0" | "false" => false,
-            "1" | "true" => true,
-            _ => return Err(self.unexpected(14, "true, false or nothing")),
-        };
-        Ok(run)
-    }
-}
-
-/// What tells rows apart: (run, distribution, cluster, item, loss, weight).
-type RowKey = (String, String, String, String, u64, u64);
+const OPTIONAL: [Column; 7] = [
+    Column::Seed,
+    Column::Cluster,
+    Column::Item,
+    Column::Weight,
+    Column::Trajectory,
+    Column::FlopConvention,
+    Column::HeldOut,
+];
+/// The columns that are written, in their order.
+const WRITTEN: [Column; 14] = [
+    Column::Corpus,
+    Column::Run,
+    Column::Budget,
+    Column::Flops,
+    Column::Params,
+    Column::Tokens,
+    Column::Seed,
+    Column::Distribution,
+    Column::Cluster,
+    Column::Loss,
+    Column::Weight,
+    Column::Trajectory,
+    Column::FlopConvention,
+    Column::HeldOut,
+];
 
 impl Ladder {
     /// Reads the long CSV form, one row per item or per cluster of items.
@@ -179,117 +61,43 @@ impl Ladder {
     /// - `flop_convention`: one of the names of [`FlopConvention`], the same in every row;
     /// - `held_out`: `true` for runs that are predicted and never fitted.
     ///
-    /// Other columns are ignored. `loss` is the mean error of the row, so that the error of a run on
-    /// a distribution is `Σ loss·weight / Σ weight`. `name` stands for the table in errors.
+    /// Other columns are ignored, so that a table may keep what else is known of its runs, except
+    /// one whose name is nearly that of an optional column (`weights`, `heldout`): read past, it
+    /// would change the result in silence. `loss` is the mean error of the row, so that the error
+    /// of a run on a distribution is `Σ loss·weight / Σ weight`. `name` stands for the table in
+    /// errors.
     ///
     /// # Errors
     ///
-    /// A [`LadderError`] with the line: missing columns, fields that do not parse or are outside
-    /// their domain, repeated rows, a run described in two ways, mixed FLOP conventions.
+    /// A [`LadderError`] with the line: missing, repeated or misspelt columns, fields that do not
+    /// parse or are outside their domain, FLOPs that cannot be those of training, repeated rows, a
+    /// run described in two ways, mixed FLOP conventions.
     ///
     /// # Examples
     ///
     /// ```
     /// let text = "corpus,run,budget,flops,params,tokens,distribution,loss\n\
-    ///             web,small,1e18,1e18,1e8,2e9,news,3.5\n";
+    ///             web,small,1e18,1.2e18,1e8,2e9,news,3.5\n";
     /// let ladder = relscale::ladder::Ladder::from_csv(text.as_bytes(), "inline")?;
     /// assert_eq!(ladder.error("small", "news"), Some(3.5));
     /// # Ok::<(), relscale::ladder::LadderError>(())
     /// ```
     pub fn from_csv(reader: impl Read, name: &str) -> Result<Self, LadderError> {
-        let (mut input, places) = open(reader, name, &REQUIRED)?;
-        let by_items = places[11].is_some();
-
-        let mut builder = Ladder::builder();
-        builder.name(name);
-        let mut convention: Option<(FlopConvention, u64)> = None;
-        let mut runs: HashMap<String, (Run, u64)> = HashMap::new();
-        let mut rows: HashMap<RowKey, u64> = HashMap::new();
+        let (mut input, places) = open(reader, name, &REQUIRED, &OPTIONAL)?;
+        let mut rows = Rows::default();
+        rows.builder.name(name);
         let mut record = csv::StringRecord::new();
-        loop {
-            let more = input.read_record(&mut record);
-            let more = more.map_err(|e| malformed(name, &e))?;
-            if !more {
-                break;
-            }
-            let row = Row {
+        while input
+            .read_record(&mut record)
+            .map_err(|e| malformed(name, &e))?
+        {
+            rows.add(&Row {
                 table: name,
                 places: &places,
                 record: &record,
-            };
-            let line = row.line();
-            let in_row = |e| row.within(e);
-
-            builder.flop_convention(row.convention_as(&mut convention)?);
-
-            let run = row.run()?;
-            match runs.get(&run.id) {
-                None => {
-                    builder.run(run.clone()).map_err(in_row)?;
-                    runs.insert(run.id.clone(), (run, line));
-                }
-                Some((known, first)) => {
-                    let differs = [
-                        (0, known.corpus != run.corpus),
-                        (2, known.budget != run.budget),
-                        (3, known.flops != run.flops),
-                        (4, known.params != run.params),
-                        (5, known.tokens != run.tokens),
-                        (6, known.seed != run.seed),
-                        (12, known.trajectory != run.trajectory),
-                        (14, known.held_out != run.held_out),
-                    ];
-                    if let Some(&(column, _)) = differs.iter().find(|d| d.1) {
-                        return Err(LadderError::Conflict {
-                            table: name.into(),
-                            line,
-                            first: *first,
-                            run: run.id,
-                            column: COLUMNS[column],
-                        });
-                    }
-                }
-            }
-
-            let loss = row.number(9)?;
-            let weight = if row.text(10).is_empty() {
-                1.0
-            } else {
-                row.number(10)?
-            };
-            let cluster = match row.text(8) {
-                "" => row.text(11),
-                cluster => cluster,
-            };
-            // With item names a row is its item; with clusters only, an exact repeat is a row pasted
-            // twice; with neither, there is one row per run and distribution.
-            let (bits, cluster_key) = match (by_items, places[8].is_some()) {
-                (true, _) => ((0, 0), ""),
-                (false, true) => ((loss.to_bits(), weight.to_bits()), cluster),
-                (false, false) => ((0, 0), ""),
-            };
-            let key = (
-                row.text(1).to_owned(),
-                row.text(7).to_owned(),
-                cluster_key.to_owned(),
-                row.text(11).to_owned(),
-                bits.0,
-                bits.1,
-            );
-            if let Some(first) = rows.insert(key, line) {
-                return Err(LadderError::DuplicateRow {
-                    table: name.into(),
-                    line,
-                    first,
-                    run: row.text(1).into(),
-                    distribution: row.text(7).into(),
-                });
-            }
-            builder
-                .score(row.text(1), row.text(7), cluster, loss, weight)
-                .map_err(in_row)?;
+            })?;
         }
-        builder.build()
+        rows.builder.build()
     }
 
     /// [`from_csv`](Self::from_csv) of a file, which is named in errors.
@@ -316,17 +124,15 @@ impl Ladder {
     pub fn write_csv(&self, writer: impl Write) -> Result<(), LadderError> {
         let io = |message: String| LadderError::Io { message };
         let mut out = csv::Writer::from_writer(writer);
-        let columns = COLUMNS
-            .iter()
-            .filter(|c| !["item", "checkpoint"].contains(*c));
-        out.write_record(columns).map_err(|e| io(e.to_string()))?;
+        out.write_record(WRITTEN.map(Column::name))
+            .map_err(|e| io(e.to_string()))?;
         for (r, run) in self.runs.iter().enumerate() {
             for scores in &self.scores {
                 for cell in scores.run(r) {
-                    let fields = run.fields();
-                    let last = run.last_fields(self.flop_convention);
+                    let first = run.first_columns();
+                    let last = run.last_columns(self.flop_convention);
                     out.write_record(
-                        (fields.iter().map(String::as_str))
+                        (first.iter().map(String::as_str))
                             .chain([
                                 scores.name(),
                                 &scores.clusters[cell.cluster],
@@ -341,4 +147,96 @@ impl Ladder {
         }
         out.flush().map_err(|e| io(e.to_string()))
     }
+}
+
+/// Distinguishes rows: run, distribution, cluster, item, loss and weight.
+type RowKey = (String, String, String, String, u64, u64);
+
+/// The rows read so far.
+#[derive(Default)]
+struct Rows {
+    builder: LadderBuilder,
+    /// The convention and the line that stated it first.
+    convention: Option<(FlopConvention, u64)>,
+    /// The first description of each run, with its line.
+    runs: HashMap<String, (Run, u64)>,
+    lines: HashMap<RowKey, u64>,
+}
+
+impl Rows {
+    fn add(&mut self, row: &Row<'_>) -> Result<(), LadderError> {
+        let convention = row.convention_as(&mut self.convention)?;
+        self.builder.flop_convention(convention);
+        self.add_run(row, convention)?;
+
+        let loss = row.number(Column::Loss)?;
+        let weight = match row.text(Column::Weight) {
+            "" => 1.0,
+            _ => row.number(Column::Weight)?,
+        };
+        let cluster = match row.text(Column::Cluster) {
+            "" => row.text(Column::Item),
+            cluster => cluster,
+        };
+        let (run, distribution) = (row.text(Column::Run), row.text(Column::Distribution));
+        if let Some(first) = self
+            .lines
+            .insert(key(row, cluster, loss, weight), row.line())
+        {
+            return Err(LadderError::DuplicateRow {
+                table: row.table.into(),
+                line: row.line(),
+                first,
+                run: run.into(),
+                distribution: distribution.into(),
+            });
+        }
+        self.builder
+            .score(run, distribution, cluster, loss, weight)
+            .map_err(|e| row.within(e))?;
+        Ok(())
+    }
+
+    /// Adds the run of a row, or compares it with its first description.
+    fn add_run(&mut self, row: &Row<'_>, convention: FlopConvention) -> Result<(), LadderError> {
+        let run = row.run()?;
+        let Some((known, first)) = self.runs.get(&run.id) else {
+            self.builder.run(run.clone()).map_err(|e| row.within(e))?;
+            run.check_flops(convention).map_err(|e| row.within(e))?;
+            self.runs.insert(run.id.clone(), (run, row.line()));
+            return Ok(());
+        };
+        let differs = [
+            (Column::Corpus, known.corpus != run.corpus),
+            (Column::Budget, known.budget != run.budget),
+            (Column::Flops, known.flops != run.flops),
+            (Column::Params, known.params != run.params),
+            (Column::Tokens, known.tokens != run.tokens),
+            (Column::Seed, known.seed != run.seed),
+            (Column::Trajectory, known.trajectory != run.trajectory),
+            (Column::HeldOut, known.held_out != run.held_out),
+        ];
+        match differs.iter().find(|d| d.1) {
+            Some((column, _)) => Err(row.conflict(*first, &run.id, *column)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// With item names a row is its item. With clusters only, an exact repeat is a row pasted twice.
+/// With neither, there is one row per run and distribution.
+fn key(row: &Row<'_>, cluster: &str, loss: f64, weight: f64) -> RowKey {
+    let by_content = !row.places.has(Column::Item) && row.places.has(Column::Cluster);
+    let (cluster, loss, weight) = match by_content {
+        true => (cluster, loss.to_bits(), weight.to_bits()),
+        false => ("", 0, 0),
+    };
+    (
+        row.text(Column::Run).to_owned(),
+        row.text(Column::Distribution).to_owned(),
+        cluster.to_owned(),
+        row.text(Column::Item).to_owned(),
+        loss,
+        weight,
+    )
 }

@@ -1,8 +1,10 @@
-//! What can be wrong with a ladder.
+//! Reasons to refuse a ladder.
 
 use std::fmt;
 
-/// Why a ladder was refused. Every variant names the run, the distribution or the line.
+use super::run::{GREATEST_FLOPS_RATIO, LEAST_FLOPS_RATIO};
+
+/// The reason why a ladder was refused. Every variant names the run, the distribution or the line.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum LadderError {
@@ -12,7 +14,7 @@ pub enum LadderError {
         table: String,
         /// Line, counted from 1, where it is known.
         line: Option<u64>,
-        /// What was wrong.
+        /// The complaint.
         message: String,
     },
     /// The table lacks a column.
@@ -24,6 +26,15 @@ pub enum LadderError {
         /// The columns there are.
         found: Vec<String>,
     },
+    /// A column whose name is nearly that of one that is read: it would be ignored in silence.
+    MisspeltColumn {
+        /// Name of the table.
+        table: String,
+        /// Name of the column.
+        column: String,
+        /// The name that is read.
+        meant: &'static str,
+    },
     /// A field that does not parse or is outside its domain.
     Field {
         /// Name of the table.
@@ -34,7 +45,7 @@ pub enum LadderError {
         column: &'static str,
         /// The text found.
         value: String,
-        /// What was expected.
+        /// Description of the values that are accepted.
         expected: &'static str,
     },
     /// A row that repeats an earlier one.
@@ -87,7 +98,7 @@ pub enum LadderError {
         /// The run.
         run: String,
     },
-    /// A description of a run that is not finite and positive.
+    /// A number of a run that is not finite and positive.
     RunField {
         /// The run.
         run: String,
@@ -95,6 +106,17 @@ pub enum LadderError {
         what: &'static str,
         /// Its value.
         value: f64,
+    },
+    /// FLOPs that cannot be those of training this many parameters on this many tokens.
+    Flops {
+        /// The run.
+        run: String,
+        /// Its FLOPs.
+        flops: f64,
+        /// Its parameters.
+        params: f64,
+        /// Its training tokens.
+        tokens: f64,
     },
     /// A loss or weight outside its domain.
     ScoreField {
@@ -118,7 +140,7 @@ pub enum LadderError {
     },
     /// Nothing in the ladder.
     Empty {
-        /// What there is none of.
+        /// The missing kind.
         what: &'static str,
     },
     /// Reading or writing failed.
@@ -130,75 +152,83 @@ pub enum LadderError {
 
 impl fmt::Display for LadderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place() {
+            Some((table, Some(line))) => write!(f, "{table}, line {line}: ")?,
+            Some((table, None)) => write!(f, "{table}: ")?,
+            None => {}
+        }
+        self.complaint(f)
+    }
+}
+
+impl LadderError {
+    /// The table, and the line where there is one.
+    fn place(&self) -> Option<(&str, Option<u64>)> {
         match self {
-            Self::Malformed {
-                table,
-                line: Some(line),
-                message,
-            } => write!(f, "{table}, line {line}: {message}"),
-            Self::Malformed {
-                table,
-                line: None,
-                message,
-            } => write!(f, "{table}: {message}"),
-            Self::MissingColumn {
-                table,
-                column,
-                found,
-            } => {
-                write!(
-                    f,
-                    "{table}: no column named {column:?}; the first line has "
-                )?;
-                match found.as_slice() {
-                    [] => f.write_str("none"),
-                    [all] if all.contains([';', '\t']) => {
-                        write!(f, "{all:?}, which is not separated by commas")
-                    }
-                    found => f.write_str(&found.join(", ")),
-                }
-            }
+            Self::Malformed { table, line, .. } => Some((table, *line)),
+            Self::MissingColumn { table, .. } => Some((table, None)),
+            Self::MisspeltColumn { table, .. } => Some((table, Some(1))),
+            Self::Field { table, line, .. }
+            | Self::DuplicateRow { table, line, .. }
+            | Self::Conflict { table, line, .. }
+            | Self::Row { table, line, .. } => Some((table, Some(*line))),
+            _ => None,
+        }
+    }
+
+    fn complaint(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed { message, .. } | Self::Io { message } => f.write_str(message),
+            Self::MissingColumn { column, found, .. } => missing_column(f, column, found),
+            Self::MisspeltColumn { column, meant, .. } => write!(
+                f,
+                "a column {column:?} is not read; name it {meant:?} if that is meant, or something \
+                 less like it"
+            ),
             Self::Field {
-                table,
-                line,
                 column,
                 value,
                 expected,
-            } => write!(
-                f,
-                "{table}, line {line}: {column} is {value:?}, expected {expected}"
-            ),
+                ..
+            } => {
+                write!(f, "{column} is {value:?}, expected {expected}")
+            }
             Self::DuplicateRow {
-                table,
-                line,
                 first,
                 run,
                 distribution,
+                ..
             } => write!(
                 f,
-                "{table}, line {line}: repeats line {first} (run {run:?}, distribution {distribution:?})"
+                "repeats line {first} (run {run:?}, distribution {distribution:?})"
             ),
             Self::Conflict {
-                table,
-                line,
-                first,
-                run,
-                column,
-            } => write!(
-                f,
-                "{table}, line {line}: {column} of run {run:?} differs from line {first}"
-            ),
-            Self::Row {
-                table,
-                line,
-                source,
-            } => write!(f, "{table}, line {line}: {source}"),
+                first, run, column, ..
+            } => {
+                write!(f, "{column} of run {run:?} differs from line {first}")
+            }
+            Self::Row { source, .. } => write!(f, "{source}"),
             Self::EmptyName { what } => write!(f, "a {what} has no name"),
             Self::DuplicateRun { run } => write!(f, "run {run:?} was added twice"),
             Self::UnknownRun { run } => write!(f, "run {run:?} was scored but never added"),
-            Self::RunField { run, what, value } => write!(
+            Self::RunField { run, what, value } => {
+                write!(
+                    f,
+                    "{what} of run {run:?} is {value}, expected a positive number"
+                )
+            }
+            Self::Flops {
+                run,
+                flops,
+                params,
+                tokens,
+            } => write!(
                 f,
-                "{what} of run {run:?} is {value}, expected a positive number"
+                "run {run:?} has {flops:e} FLOPs for {params:e} parameters and {tokens:e} tokens, \
+                 {:.1e} per parameter and token (training: about 6; accepted: {LEAST_FLOPS_RATIO} \
+                 to {GREATEST_FLOPS_RATIO}); if the axis is not training compute, the FLOP \
+                 convention is \"other\"",
+                flops / params / tokens
             ),
             Self::ScoreField {
                 run,
@@ -218,8 +248,19 @@ impl fmt::Display for LadderError {
                 "the error of run {run:?} on {distribution:?} is {value}, outside the range of numbers"
             ),
             Self::Empty { what } => write!(f, "the ladder has no {what}"),
-            Self::Io { message } => f.write_str(message),
         }
+    }
+}
+
+fn missing_column(f: &mut fmt::Formatter<'_>, column: &str, found: &[String]) -> fmt::Result {
+    write!(f, "no column named {column:?}; the first line has ")?;
+    match found {
+        [] => f.write_str("none"),
+        // A spreadsheet of a country with decimal commas.
+        [all] if all.contains([';', '\t']) => {
+            write!(f, "{all:?}, which is not separated by commas")
+        }
+        found => f.write_str(&found.join(", ")),
     }
 }
 

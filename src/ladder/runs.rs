@@ -1,25 +1,57 @@
-//! Tables of runs: what was trained and where the checkpoints are.
+//! Tables of trained runs, each with the path of its checkpoint.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::csv::{COLUMNS, Row, malformed, open};
-use super::{FlopConvention, LadderError, Run};
+use super::table::{Column, Row, malformed, open};
+use super::{FlopConvention, Ladder, LadderError, Run};
 
-/// The columns of the long table that a table of runs needs: those of a run, and `checkpoint`.
-const REQUIRED: [usize; 7] = [0, 1, 2, 3, 4, 5, 15];
+/// The columns that every table of runs has.
+const REQUIRED: [Column; 7] = [
+    Column::Corpus,
+    Column::Run,
+    Column::Budget,
+    Column::Flops,
+    Column::Params,
+    Column::Tokens,
+    Column::Checkpoint,
+];
+const OPTIONAL: [Column; 4] = [
+    Column::Seed,
+    Column::Trajectory,
+    Column::FlopConvention,
+    Column::HeldOut,
+];
+/// The columns that are written, in their order.
+const WRITTEN: [Column; 11] = [
+    Column::Corpus,
+    Column::Run,
+    Column::Budget,
+    Column::Flops,
+    Column::Params,
+    Column::Tokens,
+    Column::Seed,
+    Column::Trajectory,
+    Column::FlopConvention,
+    Column::HeldOut,
+    Column::Checkpoint,
+];
 
-/// A run and its checkpoint.
+/// A run and the path of its checkpoint.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trained {
-    /// What was trained.
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "callers write it as a literal; it is a pair"
+)]
+pub struct TrainedRun {
+    /// The description of the run.
     pub run: Run,
     /// The folder or file of the checkpoint.
     pub checkpoint: PathBuf,
 }
 
-/// The runs of a ladder whose checkpoints are still to be scored.
+/// Trained runs whose checkpoints are still to be scored: a ladder before it has losses.
 ///
 /// # Examples
 ///
@@ -37,10 +69,10 @@ pub struct Trained {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RunTable {
-    /// What the FLOPs count.
+    /// Meaning of the FLOPs.
     pub flop_convention: FlopConvention,
     /// The runs in the order of the table.
-    pub runs: Vec<Trained>,
+    pub runs: Vec<TrainedRun>,
 }
 
 impl RunTable {
@@ -48,15 +80,20 @@ impl RunTable {
     ///
     /// # Errors
     ///
-    /// No runs, a run that comes twice, or one with a field outside its domain.
-    pub fn new(flop_convention: FlopConvention, runs: Vec<Trained>) -> Result<Self, LadderError> {
-        // It holds what makes a run a run.
-        let mut ladder = super::Ladder::builder();
-        for trained in &runs {
-            ladder.run(trained.run.clone())?;
-        }
+    /// No runs, a run that comes twice, or one with a field outside its domain or FLOPs that cannot
+    /// be those of training.
+    pub fn new(
+        flop_convention: FlopConvention,
+        runs: Vec<TrainedRun>,
+    ) -> Result<Self, LadderError> {
         if runs.is_empty() {
             return Err(LadderError::Empty { what: "runs" });
+        }
+        // A builder refuses what is no run, and repeated names.
+        let mut ladder = Ladder::builder();
+        for trained in &runs {
+            ladder.run(trained.run.clone())?;
+            trained.run.check_flops(flop_convention)?;
         }
         Ok(Self {
             flop_convention,
@@ -72,17 +109,17 @@ impl RunTable {
     pub fn write_csv(&self, writer: impl Write) -> Result<(), LadderError> {
         let io = |message: String| LadderError::Io { message };
         let mut out = csv::Writer::from_writer(writer);
-        let columns = [0, 1, 2, 3, 4, 5, 6, 12, 13, 14, 15].map(|c| COLUMNS[c]);
-        out.write_record(columns).map_err(|e| io(e.to_string()))?;
-        for Trained { run, checkpoint } in &self.runs {
+        out.write_record(WRITTEN.map(Column::name))
+            .map_err(|e| io(e.to_string()))?;
+        for TrainedRun { run, checkpoint } in &self.runs {
             let checkpoint = std::path::absolute(checkpoint).map_err(|e| io(e.to_string()))?;
             let Some(checkpoint) = checkpoint.to_str() else {
                 return Err(io(format!("the path {checkpoint:?} is not Unicode")));
             };
-            let fields = run.fields();
-            let last = run.last_fields(self.flop_convention);
+            let first = run.first_columns();
+            let last = run.last_columns(self.flop_convention);
             out.write_record(
-                (fields.iter().map(String::as_str))
+                (first.iter().map(String::as_str))
                     .chain(last)
                     .chain([checkpoint]),
             )
@@ -93,13 +130,14 @@ impl RunTable {
 
     /// Reads the columns `run,corpus,budget,flops,params,tokens,checkpoint` and, where they are
     /// there, `seed`, `trajectory`, `held_out` and `flop_convention`, with the meanings of
-    /// [`Ladder::from_csv`](super::Ladder::from_csv). Others are ignored. A relative `checkpoint`
-    /// is relative to the folder of the table.
+    /// [`Ladder::from_csv`]; as there, other columns are ignored unless they are misspelt. A
+    /// relative `checkpoint` is relative to the folder of the table.
     ///
     /// # Errors
     ///
-    /// A [`LadderError`] with the line: missing columns, fields that do not parse or are outside
-    /// their domain, a run that comes twice, mixed FLOP conventions.
+    /// A [`LadderError`] with the line: missing, repeated or misspelt columns, fields that do not
+    /// parse or are outside their domain, FLOPs that cannot be those of training, a run that comes
+    /// twice, mixed FLOP conventions.
     pub fn from_csv(path: impl AsRef<Path>) -> Result<Self, LadderError> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -107,9 +145,9 @@ impl RunTable {
             message: format!("{name}: {e}"),
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let (mut input, places) = open(file, &name, &REQUIRED)?;
-        // It holds what makes a run a run.
-        let mut ladder = super::Ladder::builder();
+        let (mut input, places) = open(file, &name, &REQUIRED, &OPTIONAL)?;
+        // A builder refuses what is no run, and repeated names.
+        let mut ladder = Ladder::builder();
         let mut convention: Option<(FlopConvention, u64)> = None;
         let mut runs = Vec::new();
         let mut record = csv::StringRecord::new();
@@ -123,13 +161,14 @@ impl RunTable {
                 record: &record,
             };
             let run = row.run()?;
-            row.convention_as(&mut convention)?;
+            let stated = row.convention_as(&mut convention)?;
             ladder.run(run.clone()).map_err(|e| row.within(e))?;
-            if row.text(15).is_empty() {
-                return Err(row.unexpected(15, "the path of a checkpoint"));
+            run.check_flops(stated).map_err(|e| row.within(e))?;
+            if row.text(Column::Checkpoint).is_empty() {
+                return Err(row.unexpected(Column::Checkpoint, "the path of a checkpoint"));
             }
-            let checkpoint = folder.join(row.text(15));
-            runs.push(Trained { run, checkpoint });
+            let checkpoint = folder.join(row.text(Column::Checkpoint));
+            runs.push(TrainedRun { run, checkpoint });
         }
         if runs.is_empty() {
             return Err(LadderError::Empty { what: "runs" });
@@ -145,6 +184,7 @@ impl RunTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ladder::Scale;
 
     fn read(name: &str, text: &str) -> Result<RunTable, LadderError> {
         let path = std::env::temp_dir().join(format!("relscale-{}-{name}.csv", std::process::id()));
@@ -158,8 +198,7 @@ mod tests {
 
     #[test]
     fn reads_runs_in_order_and_keeps_absolute_paths() {
-        let rows =
-            "b,web,1e18,9e17,1e8,1e9,3,training,/models/b\na,web,1e18,9e17,1e7,1e9,,training,x/a\n";
+        let rows = "b,web,1e18,9e17,1e8,1.5e9,3,training,/models/b\na,web,1e18,9e17,1e7,1.5e10,,training,x/a\n";
         let table = read("runs", &(HEADER.to_owned() + rows)).unwrap();
         assert_eq!(table.flop_convention, FlopConvention::Training);
         assert_eq!(table.runs[0].checkpoint, Path::new("/models/b"));
@@ -172,15 +211,27 @@ mod tests {
     fn what_is_written_is_read_again() {
         let path =
             std::env::temp_dir().join(format!("relscale-{}-written.csv", std::process::id()));
-        let run = Run::new("a, \"b\"", "web", 1e18, 2.5e18, 1e8 + 1.0, 1.5e9);
-        let run = run.with_seed(7).with_held_out().with_trajectory("t");
+        let scale = Scale {
+            params: 1e8 + 1.0,
+            tokens: 1.5e9,
+            flops: 9.1e17,
+        };
+        let run = Run::new("a, \"b\"", scale).corpus("web").budget(1e18);
+        let run = run.seed(7).held_out().trajectory("t");
         let checkpoint = PathBuf::from("/models/a, b");
-        let other = Run::new("c", "web", 1e18, 0.1, 1e7, 1e9);
+        let other = Run::new(
+            "c",
+            Scale {
+                params: 1e7,
+                tokens: 1.5e10,
+                flops: 0.9e18,
+            },
+        );
         let table = RunTable::new(
             FlopConvention::SixNd,
             vec![
-                Trained { run, checkpoint },
-                Trained {
+                TrainedRun { run, checkpoint },
+                TrainedRun {
                     run: other,
                     checkpoint: "here/c".into(),
                 },
@@ -202,18 +253,25 @@ mod tests {
 
     #[test]
     fn refusals_name_the_line() {
-        let good = "a,web,1e18,9e17,1e8,1e9,,training,a\n";
+        let good = "a,web,1e18,9e17,1e8,1.5e9,,training,a\n";
         let cases = [
             ("", "no runs"),
-            ("a,web,1e18,-1,1e8,1e9,,,a\n", "line 2: flops of run"),
-            ("a,web,1e18,x,1e8,1e9,,,a\n", "line 2: flops is \"x\""),
-            ("a,web,1e18,9e17,1e8,1e9,,,\n", "line 2: checkpoint is \"\""),
+            ("a,web,1e18,-1,1e8,1.5e9,,,a\n", "line 2: flops of run"),
+            (
+                "a,web,1e18,9e8,1e8,1.5e9,,,a\n",
+                "line 2: run \"a\" has 9e8 FLOPs for 1e8 parameters and 1.5e9 tokens, 6.0e-9 per",
+            ),
+            ("a,web,1e18,x,1e8,1.5e9,,,a\n", "line 2: flops is \"x\""),
+            (
+                "a,web,1e18,9e17,1e8,1.5e9,,,\n",
+                "line 2: checkpoint is \"\"",
+            ),
             (
                 &format!("{good}{good}"),
                 "line 3: run \"a\" was added twice",
             ),
             (
-                &format!("{good}b,web,1e18,9e17,1e8,1e9,,6nd,b\n"),
+                &format!("{good}b,web,1e18,9e17,1e8,1.5e9,,6nd,b\n"),
                 "line 3: flop_convention of run \"b\" differs from line 2",
             ),
         ];

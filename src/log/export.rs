@@ -113,8 +113,8 @@ impl LongTable<'_> {
     pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
         for row in rows(&[(run, table)], scorer)? {
             let run = row.run;
-            let fields = run.fields();
-            let last = run.last_fields(self.convention);
+            let fields = run.first_columns();
+            let last = run.last_columns(self.convention);
             self.row(
                 (fields.iter().map(String::as_str))
                     .chain([

@@ -37,7 +37,7 @@ pub(super) fn refused_budgets(f: &mut fmt::Formatter<'_>, corpus: &CorpusReport)
     Ok(())
 }
 
-/// How much the exponents of the corpus differ between distributions.
+/// Differences of the exponents of the corpus between distributions.
 pub(super) fn heterogeneity(
     f: &mut fmt::Formatter<'_>,
     analysis: &Analysis,

@@ -1,4 +1,4 @@
-//! Numbers and aligned columns as tables have them.
+//! Numbers and aligned columns of the tables.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ pub(super) fn flag_name(flag: Flag) -> String {
     }
 }
 
-/// A p-value to two digits.
+/// A p-value to four decimals.
 pub(super) fn p_value(p: f64) -> String {
     if p < 1e-4 {
         "<.0001".to_owned()
@@ -21,7 +21,7 @@ pub(super) fn p_value(p: f64) -> String {
     }
 }
 
-/// The same in a sentence.
+/// A p-value in a sentence.
 pub(super) fn p_phrase(p: f64) -> String {
     if p < 1e-4 {
         "p < .0001".to_owned()

@@ -60,7 +60,7 @@ fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
     ]
 }
 
-/// What tells that size profiles are not the polynomials they are read from, a line each.
+/// Tests that found the size profiles to be other than the fitted polynomials, one line per test.
 fn misfits(laws: &[&RelativeLaw], corpus: &CorpusReport) -> String {
     let mut text = String::new();
     let frontier = corpus.frontier.as_ref();

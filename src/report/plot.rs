@@ -30,18 +30,18 @@ pub use panels::ratios;
 pub use profiles::profiles;
 pub use ratio::ratio;
 
-/// Why a drawing was not made.
+/// The reason why a drawing was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlotError {
     /// The analysis holds nothing of this kind.
     Nothing {
-        /// What there is none of.
+        /// The missing kind.
         what: String,
     },
     /// The drawing library failed.
     Backend {
-        /// What it said.
+        /// Its message.
         reason: String,
     },
 }

@@ -67,7 +67,7 @@ pub(super) fn refused(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::R
     Ok(())
 }
 
-/// What the hold-outs of all laws say together: three points of one law prove nothing.
+/// The hold-outs of all laws together: three points of one law prove nothing.
 fn pooled_backtest<'a>(backtests: impl Iterator<Item = &'a Backtest>) -> Option<String> {
     let (mut count, mut inside) = (0_u32, 0_u32);
     let (mut law, mut constant, mut last) = (0.0, 0.0, 0.0);

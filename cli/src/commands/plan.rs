@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use relscale::fit::planning::Plan;
+use relscale::fit::power::{PlannedLadder, Search};
 use relscale::isoflop::{Bracket, PlannedRun, Recipe, Widths, write_csv};
 use serde::Deserialize;
 
@@ -94,14 +94,14 @@ impl Noise {
     }
 
     /// The plan of a suite, from its own budgets and its smallest number of sizes.
-    fn plan_of(&self, recipe: &Recipe, runs: &[PlannedRun], seeds: u32) -> Plan {
+    fn plan_of(&self, recipe: &Recipe, runs: &[PlannedRun], seeds: u32) -> PlannedLadder {
         let sizes = recipe
             .budgets
             .iter()
             .map(|b| runs.iter().filter(|r| r.budget == *b).count() as u32)
             .min()
             .unwrap_or(0);
-        Plan {
+        PlannedLadder {
             lowest_flops: recipe.budgets.iter().copied().fold(f64::INFINITY, f64::min),
             highest_flops: recipe.budgets.iter().copied().fold(0.0, f64::max),
             budgets: recipe.budgets.len() as u32,
@@ -188,7 +188,14 @@ fn retarget(
 ) -> Result<u32, CommandError> {
     let margin = arguments.noise.margin();
     let plan = arguments.noise.plan_of(recipe, &recipe.runs()?, 1);
-    let Some(chosen) = plan.cheapest(target, margin, 5..=9, 5..=15, 1..=4)? else {
+    let search = Search {
+        target,
+        margin,
+        budgets: 5..=9,
+        sizes: 5..=15,
+        seeds: 1..=4,
+    };
+    let Some(chosen) = plan.cheapest(&search)? else {
         let mut message =
             format!("no suite over this range detects {target}; single changes would give:");
         for a in plan.advise(margin)? {
@@ -206,7 +213,7 @@ fn retarget(
         sizes: chosen.sizes,
         span: 8.0,
     };
-    *recipe = recipe.clone().for_plan(&chosen, optimum);
+    *recipe = recipe.clone().for_ladder(&chosen, optimum);
     // Every width that splits into heads, so that sizes on both sides of the optimum exist.
     recipe.widths = vec![Widths {
         highest_budget: None,

@@ -56,14 +56,14 @@ impl Samples<'_> {
     ///
     /// ```
     /// use relscale_cli::readers::harness::{Measure, Samples};
-    /// use relscale::ladder::{Ladder, Run};
+    /// use relscale::ladder::{Ladder, Run, Scale};
     ///
     /// let line = r#"{"doc_id": 0, "doc": {}, "target": "1", "filter": "none",
     ///     "arguments": {"gen_args_0": {"arg_0": "2 + 2 =", "arg_1": " 5"},
     ///                   "gen_args_1": {"arg_0": "2 + 2 =", "arg_1": " 4"}},
     ///     "filtered_resps": [["-2.0", "False"], ["-1.0", "True"]]}"#.replace('\n', " ");
     /// let mut builder = Ladder::builder();
-    /// builder.run(Run::new("small", "web", 1e18, 1e18, 1e8, 2e9))?;
+    /// builder.run(Run::new("small", Scale { params: 1e8, tokens: 2e9, flops: 1e18 }).corpus("web"))?;
     /// let samples = Samples {
     ///     run: "small",
     ///     distribution: "sums",

@@ -153,7 +153,7 @@ pub fn regions(dir: impl AsRef<Path>, fields: &TextFields) -> Result<Vec<Items>,
 }
 
 /// A number for each distribution from a table whose first column is its name (internet users of a
-/// region, say), as [`fit::Options::covariate`](crate::fit::Options) takes it.
+/// region, say), as [`fit::Options::covariate`](relscale::fit::Options) takes it.
 ///
 /// Rows with an empty cell are left out.
 ///

@@ -9,7 +9,7 @@ use super::{Source, Study, StudyPlan, Unit};
 use relscale::Error;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Evaluation};
-use relscale::ladder::{Run, RunTable, Trained};
+use relscale::ladder::{Run, RunTable, TrainedRun};
 use relscale::log::{checkpoint_hash, distribution_hash};
 use relscale::model::{Batch, Model};
 use relscale::scorer::Scorer;
@@ -50,7 +50,7 @@ impl StudyPlan {
                 message: "there are none".to_owned(),
             });
         }
-        for Trained { run, checkpoint } in table.runs {
+        for TrainedRun { run, checkpoint } in table.runs {
             progress(&run);
             plan.cut_run(&run, &sizes, study.unit_flops);
             plan.runs.push(PinnedRun {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::fit::corpus::{Losses, stratum_sizes};
 use crate::fit::estimate::{Coefficient, LineCovariance, PerCoefficient};
-use crate::fit::stats::regression::dot;
+use crate::fit::stats::sums::dot;
 
 /// Influence of the clusters of one distribution on level and slope, for one plan of reading.
 #[derive(Debug, Clone)]

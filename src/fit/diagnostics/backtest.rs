@@ -219,6 +219,6 @@ fn floor_law(
         return Some(targets.iter().map(of).collect());
     }
     let x: Vec<f64> = seen.iter().map(|&i| plan.x[i]).collect();
-    let law = fit_floor_law(&x, &errors, None, 1.0 - options.alpha).ok()?;
+    let law = fit_floor_law(&x, &errors, 1.0 - options.alpha).ok()?;
     Some(targets.iter().map(|t| law.ln_error(t.x)).collect())
 }

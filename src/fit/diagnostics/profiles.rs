@@ -6,7 +6,7 @@ use crate::fit::corpus::Corpus;
 use crate::fit::readings::Readout;
 use crate::fit::result::{LackOfFit, NextPower};
 use crate::fit::stats::quantile::f_sf;
-use crate::fit::stats::regression::dot;
+use crate::fit::stats::sums::dot;
 
 /// Positions in `members` of seed replicates: runs with one size and one number of tokens whose seeds
 /// are known and differ. Any other run stands alone.

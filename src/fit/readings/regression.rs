@@ -3,7 +3,8 @@
 use crate::fit::error::FitError;
 use crate::fit::estimate::{Coefficient, LineCovariance, PerCoefficient};
 use crate::fit::options::{CovarianceType, Options};
-use crate::fit::stats::regression::{Errors, LinearFit, dot};
+use crate::fit::stats::regression::{Errors, LinearFit};
+use crate::fit::stats::sums::dot;
 
 /// The regression of readings on their scale: terms, weights and clusters, for any readings.
 #[derive(Debug, Clone)]

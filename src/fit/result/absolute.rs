@@ -84,8 +84,12 @@ impl SurfaceFit {
 
 /// A fitted surface `L(N, D) = E + A/N^α + B/D^β`.
 ///
-/// Intervals come from the clustered sandwich over training runs, on the logarithm of each parameter.
-/// An interval is `None` where its parameter is at a bound or the data do not determine it.
+/// Intervals are linearised (delta method) with Student's t: E, A, B, N* and D* in logarithms, the
+/// exponents as they are. Their covariance is the classical one, the sandwich with Huber's loss
+/// ([`Options::surface_huber`](crate::fit::Options::surface_huber)), and the sandwich clustered by
+/// training run if runs are checkpoints. A parameter at its bound is held there: the intervals of the
+/// others are conditional on it. An interval is `None` if its parameter is at a bound or the data do
+/// not determine it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SurfaceReport {

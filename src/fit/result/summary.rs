@@ -96,13 +96,13 @@ impl Analysis {
     /// # Examples
     /// ```
     /// use relscale::fit::{self, Options};
-    /// use relscale::ladder::{Ladder, Run};
+    /// use relscale::ladder::{Ladder, Run, Scale};
     ///
     /// let mut builder = Ladder::builder();
     /// for i in 0..5 {
     ///     let flops = 1e18 * 10f64.powi(i);
     ///     let id = format!("run-{i}");
-    ///     builder.run(Run::new(&id, "web", flops, flops, flops.sqrt() / 10.0, flops.sqrt()))?;
+    ///     builder.run(Run::new(&id, Scale { params: flops.sqrt() / 10.0, tokens: flops.sqrt(), flops }).corpus("web"))?;
     ///     builder.score(&id, "usa", "", 3.0 * flops.powf(-0.05), 1.0)?;
     ///     builder.score(&id, "nigeria", "", 4.0 * flops.powf(-0.045), 1.0)?;
     /// }

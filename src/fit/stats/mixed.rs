@@ -9,24 +9,24 @@
 //!   *Biometrics* 41:477 (degrees of freedom from the information of the variances).
 
 use nalgebra::{DMatrix, DVector};
-use serde::{Deserialize, Serialize};
 
-use super::regression::{Estimate, check_count, check_finite, check_length};
+use super::checks::{check_count, check_finite, check_length};
+use super::regression::TEstimate;
 use crate::fit::error::FitError;
 
 /// A fitted mixed model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct MixedFit {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MixedFit {
     /// Coefficients with standard errors and Satterthwaite degrees of freedom.
-    pub coefficients: Vec<Estimate>,
+    pub(crate) coefficients: Vec<TEstimate>,
     /// Variance of the budget effects; 0 is the boundary.
-    pub budget_variance: f64,
+    pub(crate) budget_variance: f64,
     /// Variance of the run effects.
-    pub run_variance: f64,
+    pub(crate) run_variance: f64,
 }
 
-/// Most observations: the information of the variances is computed with dense matrices.
+/// Most observations: the information of the variances is computed with dense matrices, and 512
+/// make 2 MB each.
 const LARGEST: usize = 512;
 
 /// Fits `y` on `columns` with a random effect of `groups`.
@@ -36,28 +36,60 @@ const LARGEST: usize = 512;
 /// variances and g the gradient of the coefficient's variance V; without a budget effect they are
 /// n − p.
 ///
-/// **Assumptions**: normal effects; few budgets make a poor estimate of their variance, and none of
+/// **Assumptions**: normal effects. Few budgets make a poor estimate of their variance, and none of
 /// the frontier, the items or the specification enters.
 ///
 /// # Errors
 /// Lengths that differ, numbers that are not finite, fewer observations than coefficients plus two
 /// or more than 512, fewer than three groups, no group with two observations, or columns that are
 /// not independent.
-///
-/// # Examples
-/// ```
-/// use relscale::fit::mixed::random_effects;
-/// let x = [-1.0, -1.0, 0.0, 0.0, 1.0, 1.0];
-/// let y = [0.9, 1.1, 2.2, 1.9, 3.1, 2.9];
-/// let fit = random_effects(&[&[1.0; 6], &x], &y, &[0, 0, 1, 1, 2, 2])?;
-/// assert!((fit.coefficients[1].value - 1.0).abs() < 1e-12);
-/// # Ok::<(), relscale::fit::error::FitError>(())
-/// ```
-pub fn random_effects(
+pub(crate) fn fit_mixed(
     columns: &[&[f64]],
     y: &[f64],
     groups: &[usize],
 ) -> Result<MixedFit, FitError> {
+    let (group, size) = check(columns, y, groups)?;
+    let (n, p) = (y.len(), columns.len());
+    // Columns of length one, so that a rank can be judged; a scale of y, so that nothing underflows.
+    let length: Vec<f64> = columns
+        .iter()
+        .map(|c| c.iter().map(|v| v * v).sum::<f64>().sqrt())
+        .collect();
+    let unit = y.iter().fold(0.0_f64, |m, v| m.max(v.abs())).max(1e-300);
+    let problem = Problem {
+        x: DMatrix::from_fn(n, p, |i, k| columns[k][i] / length[k]),
+        y: DVector::from_fn(n, |i, _| y[i] / unit),
+        group,
+        size,
+    };
+    let ratio = problem.likeliest_ratio();
+    let Some(fit) = problem.fit(ratio).filter(|f| f.run_variance.is_finite()) else {
+        return Err(FitError::Singular {
+            what: "a coefficient of the mixed model".to_owned(),
+        });
+    };
+    let df = problem.degrees_of_freedom(&fit, ratio);
+    let coefficients = (0..p)
+        .map(|k| TEstimate {
+            value: fit.beta[k] * unit / length[k],
+            standard_error: (fit.inverse[(k, k)] * fit.run_variance).sqrt() * unit / length[k],
+            df: df[k],
+        })
+        .collect();
+    let run_variance = fit.run_variance * unit * unit;
+    Ok(MixedFit {
+        coefficients,
+        budget_variance: ratio * run_variance,
+        run_variance,
+    })
+}
+
+/// Refuses what cannot be fitted; the group of every observation, from 0, and the groups' sizes.
+fn check(
+    columns: &[&[f64]],
+    y: &[f64],
+    groups: &[usize],
+) -> Result<(Vec<usize>, Vec<f64>), FitError> {
     let (n, p) = (y.len(), columns.len());
     check_length("groups", groups.len(), n)?;
     check_finite("y", y)?;
@@ -87,50 +119,10 @@ pub fn random_effects(
         .collect();
     let mut size = vec![0.0; names.len()];
     group.iter().for_each(|g| size[*g] += 1.0);
-    // Columns of length one, so that a rank can be judged; a scale of y, so that nothing underflows.
-    let length: Vec<f64> = columns
-        .iter()
-        .map(|c| c.iter().map(|v| v * v).sum::<f64>().sqrt())
-        .collect();
-    let unit = y.iter().fold(0.0_f64, |m, v| m.max(v.abs())).max(1e-300);
-    let x = DMatrix::from_fn(n, p, |i, k| columns[k][i] / length[k]);
-    let y = DVector::from_fn(n, |i, _| y[i] / unit);
-    let problem = Problem { x, y, group, size };
-    let deviance = |ratio: f64| problem.fit(ratio).map_or(f64::INFINITY, |f| f.deviance);
-    let grid: Vec<f64> = (0..=96)
-        .map(|k| 10_f64.powf(f64::from(k) / 6.0 - 8.0))
-        .collect();
-    let values: Vec<f64> = grid.iter().map(|r| deviance(*r)).collect();
-    let least = (0..grid.len()).fold(0, |a, b| if values[b] < values[a] { b } else { a });
-    let low = grid[least.saturating_sub(1)].ln();
-    let high = grid[(least + 1).min(grid.len() - 1)].ln();
-    let polished = golden_section(|u| deviance(u.exp()), low, high).exp();
-    let ratio = if deviance(0.0) <= deviance(polished) {
-        0.0
-    } else {
-        polished
-    };
-    let Some(fit) = problem.fit(ratio).filter(|f| f.run_variance.is_finite()) else {
-        return Err(FitError::Singular {
-            what: "a coefficient of the mixed model".to_owned(),
-        });
-    };
-    let df = problem.degrees_of_freedom(&fit, ratio);
-    let coefficients = (0..p)
-        .map(|k| Estimate {
-            value: fit.beta[k] * unit / length[k],
-            standard_error: (fit.inverse[(k, k)] * fit.run_variance).sqrt() * unit / length[k],
-            df: df[k],
-        })
-        .collect();
-    let run_variance = fit.run_variance * unit * unit;
-    Ok(MixedFit {
-        coefficients,
-        budget_variance: ratio * run_variance,
-        run_variance,
-    })
+    Ok((group, size))
 }
 
+/// Data in the units of the fit, with the group of every observation and the groups' sizes.
 struct Problem {
     x: DMatrix<f64>,
     y: DVector<f64>,
@@ -138,8 +130,9 @@ struct Problem {
     size: Vec<f64>,
 }
 
-/// The fit at one ratio of the variances.
+/// The fit at one ratio Var u/Var e of the variances.
 struct Profiled {
+    /// −2 restricted log-likelihood, up to a constant.
     deviance: f64,
     beta: DVector<f64>,
     /// (X'WX)⁻¹ with W the inverse of I + ratio·ZZ'.
@@ -148,6 +141,27 @@ struct Profiled {
 }
 
 impl Problem {
+    /// The Var u/Var e of the greatest restricted likelihood, or 0.
+    fn likeliest_ratio(&self) -> f64 {
+        let deviance = |ratio: f64| self.fit(ratio).map_or(f64::INFINITY, |f| f.deviance);
+        // From 1e-8 to 1e8 in steps of 10^(1/6): the deviance may have two minima, but none
+        // narrower than that.
+        let grid: Vec<f64> = (0..=96)
+            .map(|k| 10_f64.powf(f64::from(k) / 6.0 - 8.0))
+            .collect();
+        let values: Vec<f64> = grid.iter().map(|r| deviance(*r)).collect();
+        let least = (0..grid.len()).fold(0, |a, b| if values[b] < values[a] { b } else { a });
+        let low = grid[least.saturating_sub(1)].ln();
+        let high = grid[(least + 1).min(grid.len() - 1)].ln();
+        let polished = golden_section(|u| deviance(u.exp()), low, high).exp();
+        if deviance(0.0) <= deviance(polished) {
+            0.0
+        } else {
+            polished
+        }
+    }
+
+    /// Σ `column` over the observations of each group.
     fn group_sums(&self, column: impl Fn(usize) -> f64) -> Vec<f64> {
         let mut sums = vec![0.0; self.size.len()];
         for (i, g) in self.group.iter().enumerate() {
@@ -156,6 +170,7 @@ impl Problem {
         sums
     }
 
+    /// Generalised least squares at one `ratio`; `None` where columns are dependent.
     fn fit(&self, ratio: f64) -> Option<Profiled> {
         let (n, p) = self.x.shape();
         let weight: Vec<f64> = self
@@ -178,6 +193,7 @@ impl Problem {
         }
         let factor = gram.cholesky()?;
         let diagonal = factor.l_dirty().diagonal();
+        // Columns have length one: a pivot this small is the rounding of a dependent column.
         if diagonal.iter().any(|d| *d < 1e-7 * diagonal.max()) {
             return None;
         }
@@ -202,7 +218,7 @@ impl Problem {
         })
     }
 
-    /// Satterthwaite's, per coefficient.
+    /// Satterthwaite's degrees of freedom, one per coefficient.
     fn degrees_of_freedom(&self, fit: &Profiled, ratio: f64) -> Vec<f64> {
         let (n, p) = self.x.shape();
         let whole = vec![(n - p) as f64; p];
@@ -253,6 +269,7 @@ impl Problem {
 
 /// The minimum of a unimodal function between two points.
 fn golden_section(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
+    // Sixty sections leave 3e-13 of the interval.
     let share = 0.5 * (5_f64.sqrt() - 1.0);
     let (mut a, mut b) = (high - share * (high - low), low + share * (high - low));
     let (mut at_a, mut at_b) = (f(a), f(b));
@@ -288,7 +305,7 @@ mod tests {
                 groups.push(j as usize);
             }
         }
-        let fit = random_effects(&[&[1.0; 30], &x], &y, &groups).unwrap();
+        let fit = fit_mixed(&[&[1.0; 30], &x], &y, &groups).unwrap();
         assert!((fit.coefficients[1].df - 8.0).abs() < 1e-6, "{fit:?}");
         assert!(fit.budget_variance > fit.run_variance);
     }
@@ -298,10 +315,10 @@ mod tests {
         let x = [-2.0, -2.0, -1.0, 0.0, 0.0, 1.0, 2.0, 2.0];
         let y = [0.11, 0.13, 0.22, 0.26, 0.31, 0.43, 0.48, 0.52];
         let groups = [0, 0, 1, 2, 2, 3, 4, 4];
-        let fit = random_effects(&[&[1.0; 8], &x], &y, &groups).unwrap();
+        let fit = fit_mixed(&[&[1.0; 8], &x], &y, &groups).unwrap();
         let scaled: Vec<f64> = y.iter().map(|v| 1e3 * v).collect();
         let far: Vec<f64> = x.iter().map(|v| 10.0 * v).collect();
-        let other = random_effects(&[&[1.0; 8], &far], &scaled, &groups).unwrap();
+        let other = fit_mixed(&[&[1.0; 8], &far], &scaled, &groups).unwrap();
         let ratio = other.coefficients[1].value / fit.coefficients[1].value;
         assert!((ratio - 100.0).abs() < 1e-6);
         assert!((other.run_variance / fit.run_variance - 1e6).abs() < 1.0);
@@ -310,11 +327,11 @@ mod tests {
     #[test]
     fn odd_input_is_refused() {
         let one = [1.0; 4];
-        assert!(random_effects(&[&one], &[1.0, 2.0, 3.0, 4.0], &[0, 1, 2, 3]).is_err());
-        assert!(random_effects(&[&one], &[1.0, 2.0, 3.0, f64::NAN], &[0, 1, 2, 2]).is_err());
-        assert!(random_effects(&[&one, &one], &[1.0, 2.0, 3.0, 4.0], &[0, 1, 2, 2]).is_err());
-        assert!(random_effects(&[&one], &[1.0; 3], &[0, 1, 2, 2]).is_err());
-        assert!(random_effects(&[], &[1.0; 4], &[0, 1, 2, 2]).is_err());
-        assert!(random_effects(&[&one], &[1.0; 4], &[0, 1, 2, 2]).is_ok());
+        assert!(fit_mixed(&[&one], &[1.0, 2.0, 3.0, 4.0], &[0, 1, 2, 3]).is_err());
+        assert!(fit_mixed(&[&one], &[1.0, 2.0, 3.0, f64::NAN], &[0, 1, 2, 2]).is_err());
+        assert!(fit_mixed(&[&one, &one], &[1.0, 2.0, 3.0, 4.0], &[0, 1, 2, 2]).is_err());
+        assert!(fit_mixed(&[&one], &[1.0; 3], &[0, 1, 2, 2]).is_err());
+        assert!(fit_mixed(&[], &[1.0; 4], &[0, 1, 2, 2]).is_err());
+        assert!(fit_mixed(&[&one], &[1.0; 4], &[0, 1, 2, 2]).is_ok());
     }
 }

@@ -46,6 +46,29 @@ pub(super) fn drawing(
     Ok(svg)
 }
 
+/// Corners of a filled marker about its centre; none for the markers that are strokes or circles.
+/// Sizes are chosen so that all look equally large.
+fn outline(marker: Marker, r: i32) -> Vec<(i32, i32)> {
+    let (less, more, most) = (r - 1, r + 1, r + 2);
+    match marker {
+        Marker::Square => vec![(-less, -less), (less, -less), (less, less), (-less, less)],
+        Marker::Up => vec![(-more, more - 2), (0, -more), (more, more - 2)],
+        Marker::Down => vec![(-more, 2 - more), (0, more), (more, 2 - more)],
+        Marker::Diamond => vec![(-most, 0), (0, -most), (most, 0), (0, most)],
+        Marker::Star => (0..10)
+            .map(|k| {
+                let angle = std::f64::consts::PI * (f64::from(k) / 5.0 - 0.5);
+                let reach = f64::from(r) * if k % 2 == 0 { 1.0 } else { 0.45 };
+                (
+                    (reach * angle.cos()).round() as i32,
+                    (reach * angle.sin()).round() as i32,
+                )
+            })
+            .collect(),
+        Marker::Circle | Marker::Ring | Marker::Cross | Marker::Plus => Vec::new(),
+    }
+}
+
 pub(super) struct Canvas<'a> {
     backend: SVGBackend<'a>,
 }
@@ -127,65 +150,39 @@ impl Canvas<'_> {
         r: i32,
         colour: RGBColor,
     ) -> Drawn {
-        let polygon = |points: &[(i32, i32)]| -> Vec<(i32, i32)> {
+        let at = |points: &[(i32, i32)]| -> Vec<(i32, i32)> {
             points.iter().map(|(dx, dy)| (x + dx, y + dy)).collect()
         };
         match marker {
-            Marker::Circle => self
-                .backend
-                .draw_circle((x, y), r as u32, &colour, true)
-                .map_err(failed),
+            Marker::Circle => self.disc((x, y), r, colour),
             Marker::Ring => {
                 let style = ShapeStyle {
                     color: colour.to_rgba(),
                     filled: false,
                     stroke_width: 3,
                 };
-                self.backend
-                    .draw_circle((x, y), r as u32, &WHITE, true)
-                    .map_err(failed)?;
-                self.backend
-                    .draw_circle((x, y), r as u32, &style, false)
-                    .map_err(failed)
-            }
-            Marker::Square => {
-                let s = r - 1;
-                self.area(&polygon(&[(-s, -s), (s, -s), (s, s), (-s, s)]), colour, 1.0)
-            }
-            Marker::Up => {
-                let s = r + 1;
-                self.area(&polygon(&[(-s, s - 2), (0, -s), (s, s - 2)]), colour, 1.0)
-            }
-            Marker::Down => {
-                let s = r + 1;
-                self.area(&polygon(&[(-s, 2 - s), (0, s), (s, 2 - s)]), colour, 1.0)
-            }
-            Marker::Diamond => {
-                let s = r + 2;
-                self.area(&polygon(&[(-s, 0), (0, -s), (s, 0), (0, s)]), colour, 1.0)
+                self.disc((x, y), r, WHITE)?;
+                let circle = self.backend.draw_circle((x, y), r as u32, &style, false);
+                circle.map_err(failed)
             }
             Marker::Cross => {
-                self.line(&polygon(&[(-r, -r), (r, r)]), colour, 4)?;
-                self.line(&polygon(&[(-r, r), (r, -r)]), colour, 4)
+                self.line(&at(&[(-r, -r), (r, r)]), colour, 4)?;
+                self.line(&at(&[(-r, r), (r, -r)]), colour, 4)
             }
             Marker::Plus => {
-                self.line(&polygon(&[(-r, 0), (r, 0)]), colour, 4)?;
-                self.line(&polygon(&[(0, -r), (0, r)]), colour, 4)
+                self.line(&at(&[(-r, 0), (r, 0)]), colour, 4)?;
+                self.line(&at(&[(0, -r), (0, r)]), colour, 4)
             }
-            Marker::Star => {
-                let points: Vec<(i32, i32)> = (0..10)
-                    .map(|k| {
-                        let angle = std::f64::consts::PI * (f64::from(k) / 5.0 - 0.5);
-                        let reach = f64::from(r) * if k % 2 == 0 { 1.0 } else { 0.45 };
-                        (
-                            x + (reach * angle.cos()).round() as i32,
-                            y + (reach * angle.sin()).round() as i32,
-                        )
-                    })
-                    .collect();
-                self.area(&points, colour, 1.0)
+            Marker::Square | Marker::Up | Marker::Down | Marker::Diamond | Marker::Star => {
+                self.area(&at(&outline(marker, r)), colour, 1.0)
             }
         }
+    }
+
+    fn disc(&mut self, at: (i32, i32), r: i32, colour: RGBColor) -> Drawn {
+        self.backend
+            .draw_circle(at, r as u32, &colour, true)
+            .map_err(failed)
     }
 
     /// A horizontal interval with ticks at its ends, or arrows where it leaves the frame.

@@ -9,7 +9,7 @@ use super::span::Span;
 use super::style::{Marker, series};
 use super::text::{power_of_ten, shorten};
 use super::{Drawn, PlotError};
-use crate::fit::regression::LinearFit;
+use crate::fit::LinearFit;
 use crate::fit::{CorpusReport, FrontierReport, ProfilePoint};
 
 /// The aggregate loss against model size at every budget, the polynomials that find the minima,

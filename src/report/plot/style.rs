@@ -55,7 +55,7 @@ pub(super) fn verdict_style(verdict: Verdict) -> (RGBColor, Marker) {
     }
 }
 
-/// Whether an error of the law is no better than a guess: whatever was fitted, there is no law.
+/// True if an error of the law is no better than a guess: whatever was fitted, there is no law.
 pub(super) fn is_at_chance(law: &RelativeLaw) -> bool {
     law.flags.contains(&Flag::PreOnset)
 }
@@ -68,7 +68,7 @@ pub(super) fn shown(law: &RelativeLaw) -> Verdict {
     }
 }
 
-/// What a drawing says of the law.
+/// The words of a drawing for the law.
 pub(super) fn said(law: &RelativeLaw) -> &'static str {
     match is_at_chance(law) {
         true => "at chance",

@@ -1,4 +1,4 @@
-//! Text in drawings: numbers as print has them, cuts and line breaks.
+//! Text of drawings: typeset numbers, shortened names and line breaks.
 
 /// 10^v with a typographic exponent: `10¹⁹`, `3·10¹⁸`.
 pub(super) fn power_of_ten(v: f64) -> String {

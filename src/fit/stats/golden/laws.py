@@ -1,6 +1,6 @@
-"""Golden numbers of tests/golden_laws.rs, by numpy, scipy and statsmodels.
+"""Reference numbers for surfaces, loss-to-loss, counts and mixed models.
 
-    python tests/data/laws/golden.py [OLMO_LADDER.csv] > tests/data/laws/golden.json
+    python laws.py olmo.csv > laws.json
 
 Made with numpy 2.4.6, scipy 1.17.1, statsmodels 0.15.0. Nothing here shares code or method with the
 library: surfaces are fitted by multi-start trust-region least squares on analytic residuals, the

@@ -5,8 +5,8 @@ use super::error::FitError;
 use super::estimate::PerCoefficient;
 use super::options::{ItemSampling, Options};
 use super::result::{MaxT, RelativeLaw};
+use super::stats::correlation::shrunk_correlation;
 use super::stats::quantile::t_cdf;
-use super::stats::regression::dot;
 use super::stats::resample::max_t_critical;
 use super::view::CorpusView;
 
@@ -125,36 +125,21 @@ impl Family {
 /// Correlations of the residuals of the readings, within each plan shrunk towards their mean.
 fn run_correlation(laws: &[RelativeLaw], members: &[&Member]) -> Vec<Vec<f64>> {
     let n = laws.len();
-    let unit: Vec<Vec<f64>> = laws
+    let residuals: Vec<Vec<f64>> = laws
         .iter()
-        .map(|l| {
-            let e: Vec<f64> = l.readings.iter().map(|r| r.residual).collect();
-            let norm = dot(&e, &e).sqrt();
-            e.iter()
-                .map(|v| if norm > 0.0 { v / norm } else { 0.0 })
-                .collect()
-        })
+        .map(|l| l.readings.iter().map(|r| r.residual).collect())
         .collect();
     let mut all = vec![vec![0.0; n]; n];
     let plans = members.iter().map(|m| m.plan).max().map_or(0, |p| p + 1);
     for plan in 0..plans {
         let own: Vec<usize> = (0..n).filter(|&i| members[i].plan == plan).collect();
-        let pairs: Vec<(usize, usize, f64)> = own
-            .iter()
-            .enumerate()
-            .flat_map(|(k, &i)| own[..k].iter().map(move |&j| (i, j)))
-            .map(|(i, j)| (i, j, dot(&unit[i], &unit[j])))
-            .collect();
-        let Some(&first) = own.first() else { continue };
-        let mean = pairs.iter().map(|p| p.2).sum::<f64>() / pairs.len().max(1) as f64;
+        let residuals: Vec<&[f64]> = own.iter().map(|&i| residuals[i].as_slice()).collect();
         // Two lines through J readings leave J − 2 degrees of freedom to a correlation.
-        let df = laws[first].readings.len() as f64 - 2.0;
-        let noise: f64 = pairs.iter().map(|p| (1.0 - p.2 * p.2).powi(2) / df).sum();
-        let spread: f64 = pairs.iter().map(|p| (p.2 - mean).powi(2)).sum();
-        let shrink = if spread > noise { noise / spread } else { 1.0 };
-        for (i, j, r) in pairs {
-            let r = shrink * mean + (1.0 - shrink) * r;
-            (all[i][j], all[j][i]) = (r, r);
+        let df = residuals.first().map_or(0.0, |e| e.len() as f64 - 2.0);
+        for (row, &i) in shrunk_correlation(&residuals, df).iter().zip(&own) {
+            for (r, &j) in row.iter().zip(&own) {
+                all[i][j] = if i == j { 0.0 } else { *r };
+            }
         }
     }
     all

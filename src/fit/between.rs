@@ -1,0 +1,92 @@
+//! Differences between corpora of one exponent.
+
+use super::contrast::{self, FittedContrast, Part};
+use super::design::Design;
+use super::error::FitError;
+use super::estimate::Coefficient;
+use super::options::Options;
+use super::readings::ReadingRegression;
+use super::result::ContrastLaw;
+use super::stats::multiplicity::{Correction, adjust};
+use super::view::CorpusView;
+
+/// The law of a contrast, alone in its family until [`adjust_family`] has seen the others.
+pub(crate) fn contrast_law(
+    name: String,
+    corpora: &[&str],
+    fitted: &FittedContrast,
+    options: &Options,
+) -> ContrastLaw {
+    ContrastLaw {
+        name,
+        corpora: corpora.iter().map(|c| (*c).to_owned()).collect(),
+        exponent: fitted.estimate(Coefficient::Slope, options.items, options.alpha),
+        level: fitted
+            .estimate(Coefficient::Level, options.items, options.alpha)
+            .interval(),
+        holm_p: 1.0,
+    }
+}
+
+/// Sets the Holm-adjusted p-values of the family that `laws` form.
+pub(crate) fn adjust_family(laws: &mut [ContrastLaw]) -> Result<(), FitError> {
+    let p: Vec<f64> = laws.iter().map(|l| l.exponent.p_value).collect();
+    for (law, holm) in laws.iter_mut().zip(adjust(&p, Correction::Holm)?) {
+        law.holm_p = holm;
+    }
+    Ok(())
+}
+
+/// Difference of the exponents of `treatment` against `baseline` between two corpora, each read at
+/// its own frontier.
+pub(crate) fn between(
+    one: &CorpusView<'_>,
+    two: &CorpusView<'_>,
+    treatment: usize,
+    baseline: usize,
+    options: &Options,
+) -> Result<ContrastLaw, FitError> {
+    let name = one.corpus.ladder.scores()[treatment].name();
+    let label = format!("{name}: {} - {}", one.corpus.name, two.corpus.name);
+    let budgets = |v: &CorpusView<'_>| -> Vec<u64> {
+        v.plan.groups.iter().map(|g| g.budget.to_bits()).collect()
+    };
+    if [one, two].iter().any(|v| v.plan.design == Design::Grid)
+        || one.plan.design != two.plan.design
+        || budgets(one) != budgets(two)
+    {
+        return Err(FitError::Unsupported {
+            reason: format!(
+                "{label}: corpora are compared budget by budget, and these differ in budgets"
+            ),
+        });
+    }
+    let x: Vec<f64> = one
+        .plan
+        .x
+        .iter()
+        .zip(&two.plan.x)
+        .map(|(a, b)| 0.5 * (a + b))
+        .collect();
+    let regression = ReadingRegression::new(
+        vec![vec![1.0; x.len()], x.clone()],
+        one.plan.main().regression.weights.clone(),
+        Vec::new(),
+        options,
+    )?;
+    let part = |view, sign: f64| Part {
+        view,
+        terms: vec![(treatment, sign), (baseline, -sign)],
+    };
+    let fitted = contrast::fit_parts(
+        &[part(one, 1.0), part(two, -1.0)],
+        Some(&regression),
+        options,
+    )?;
+    Ok(contrast_law(
+        label,
+        &[one.corpus.name, two.corpus.name],
+        &fitted,
+        options,
+    ))
+}

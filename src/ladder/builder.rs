@@ -1,0 +1,212 @@
+//! Collecting runs and scores into a ladder.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::sum::Sum;
+use super::{Cell, FlopConvention, Ladder, LadderError, Run, Scores, mean};
+
+/// Collects runs and scores; [`build`](Self::build) checks them.
+#[derive(Debug, Clone, Default)]
+pub struct LadderBuilder {
+    name: String,
+    flop_convention: FlopConvention,
+    runs: Vec<Run>,
+    run_index: HashMap<String, usize>,
+    distributions: Vec<String>,
+    distribution_index: HashMap<String, usize>,
+    clusters: Vec<String>,
+    cluster_index: HashMap<String, usize>,
+    cells: HashMap<(usize, usize, usize), Accumulator>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Accumulator {
+    loss: Sum,
+    weight: Sum,
+    rows: u64,
+}
+
+impl LadderBuilder {
+    /// Names the ladder.
+    pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
+        self.name = name.into();
+        self
+    }
+
+    /// States the meaning of the FLOPs.
+    pub fn flop_convention(&mut self, convention: FlopConvention) -> &mut Self {
+        self.flop_convention = convention;
+        self
+    }
+
+    /// Adds a run.
+    ///
+    /// # Errors
+    ///
+    /// - [`LadderError::EmptyName`] and [`LadderError::DuplicateRun`];
+    /// - [`LadderError::RunField`] when the budget, the FLOPs, the parameters or the tokens are not
+    ///   finite and positive.
+    ///
+    /// FLOPs that cannot be those of training are refused by [`build`](Self::build), when the
+    /// convention is known.
+    pub fn run(&mut self, run: Run) -> Result<&mut Self, LadderError> {
+        run.check()?;
+        if self.run_index.contains_key(&run.id) {
+            return Err(LadderError::DuplicateRun { run: run.id });
+        }
+        self.run_index.insert(run.id.clone(), self.runs.len());
+        self.runs.push(run);
+        Ok(self)
+    }
+
+    /// Adds one row: the mean error `loss` of something with the normaliser `weight`.
+    ///
+    /// Rows of one (run, distribution, cluster) add up. **Units**: `loss` per unit of weight (bits
+    /// per byte, nats per item, ...), at least 0; `weight` in bytes, tokens or items, above 0.
+    ///
+    /// # Errors
+    ///
+    /// A run that was not added, an empty distribution name, a loss that is negative or not finite,
+    /// a weight that is not positive and finite.
+    pub fn score(
+        &mut self,
+        run: &str,
+        distribution: &str,
+        cluster: &str,
+        loss: f64,
+        weight: f64,
+    ) -> Result<&mut Self, LadderError> {
+        let Some(&r) = self.run_index.get(run) else {
+            return Err(LadderError::UnknownRun { run: run.into() });
+        };
+        if distribution.is_empty() {
+            return Err(LadderError::EmptyName {
+                what: "distribution",
+            });
+        }
+        let bad = |what, value| LadderError::ScoreField {
+            run: run.into(),
+            distribution: distribution.into(),
+            what,
+            value,
+        };
+        if !(loss.is_finite() && loss >= 0.0) {
+            return Err(bad("loss", loss));
+        }
+        if !(weight.is_normal() && weight > 0.0) {
+            return Err(bad("weight", weight));
+        }
+        let total = loss * weight;
+        if !total.is_finite() {
+            return Err(bad("loss times weight", total));
+        }
+        let d = intern(
+            &mut self.distributions,
+            &mut self.distribution_index,
+            distribution,
+        );
+        let c = intern(&mut self.clusters, &mut self.cluster_index, cluster);
+        let cell = self.cells.entry((d, r, c)).or_default();
+        cell.loss.add(total);
+        cell.weight.add(weight);
+        cell.rows += 1;
+        Ok(self)
+    }
+
+    /// Checks and sorts.
+    ///
+    /// # Errors
+    ///
+    /// - [`LadderError::Empty`] without runs or scores;
+    /// - [`LadderError::Flops`] when the FLOPs of a run are below 0.1 or above 100 per parameter and
+    ///   token, unless the convention is [`FlopConvention::Other`];
+    /// - [`LadderError::NotPositive`] when the error of a run on a distribution is not finite. An
+    ///   error of zero is a fact about an error rate; of any other loss, the fit refuses it.
+    pub fn build(self) -> Result<Ladder, LadderError> {
+        if self.runs.is_empty() {
+            return Err(LadderError::Empty { what: "runs" });
+        }
+        if self.cells.is_empty() {
+            return Err(LadderError::Empty { what: "scores" });
+        }
+        let order = self.order();
+        let scores = self.sorted_scores(&order);
+        let runs: Vec<Run> = order.iter().map(|&r| self.runs[r].clone()).collect();
+        for run in &runs {
+            run.check_flops(self.flop_convention)?;
+        }
+        for s in &scores {
+            for (r, run) in runs.iter().enumerate() {
+                let cells = s.run(r);
+                let value = mean(cells);
+                if !(cells.is_empty() || value == 0.0 || value.is_normal() && value > 0.0) {
+                    return Err(LadderError::NotPositive {
+                        run: run.id.clone(),
+                        distribution: s.name.clone(),
+                        value,
+                    });
+                }
+            }
+        }
+        Ok(Ladder {
+            name: self.name,
+            flop_convention: self.flop_convention,
+            runs,
+            scores,
+        })
+    }
+
+    /// Indices of the runs by corpus, budget, size and name.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.runs.len()).collect();
+        order.sort_by(|&a, &b| {
+            let (a, b) = (&self.runs[a], &self.runs[b]);
+            (a.corpus.cmp(&b.corpus))
+                .then(a.budget.total_cmp(&b.budget))
+                .then(a.params.total_cmp(&b.params))
+                .then(a.id.cmp(&b.id))
+        });
+        order
+    }
+
+    /// The cells by distribution, run and cluster, the runs numbered by their place in `order`.
+    fn sorted_scores(&self, order: &[usize]) -> Vec<Scores> {
+        let mut rank = vec![0; order.len()];
+        for (new, &old) in order.iter().enumerate() {
+            rank[old] = new;
+        }
+        let mut by_name: BTreeMap<&str, Vec<(usize, &str, &Accumulator)>> = BTreeMap::new();
+        for (&(d, r, c), cell) in &self.cells {
+            let rows = by_name.entry(&self.distributions[d]).or_default();
+            rows.push((rank[r], &self.clusters[c], cell));
+        }
+        let scores = by_name.into_iter().map(|(name, mut rows)| {
+            rows.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+            let names: BTreeSet<&str> = rows.iter().map(|r| r.1).collect();
+            let clusters: Vec<String> = names.into_iter().map(String::from).collect();
+            let cells = rows.into_iter().map(|(run, cluster, cell)| Cell {
+                run,
+                cluster: clusters.partition_point(|c| c.as_str() < cluster),
+                loss: cell.loss.value(),
+                weight: cell.weight.value(),
+                rows: cell.rows,
+            });
+            Scores {
+                name: name.into(),
+                cells: cells.collect(),
+                clusters,
+            }
+        });
+        scores.collect()
+    }
+}
+
+fn intern(names: &mut Vec<String>, index: &mut HashMap<String, usize>, name: &str) -> usize {
+    if let Some(&i) = index.get(name) {
+        return i;
+    }
+    let i = names.len();
+    names.push(name.into());
+    index.insert(name.into(), i);
+    i
+}

@@ -1,0 +1,311 @@
+//! Common parts of the CSV tables: columns found by their names, rows that know their line.
+
+use std::io::Read;
+
+use super::{FlopConvention, LadderError, Run, Scale};
+
+/// A column that is read, in the order in which tables are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Corpus,
+    Run,
+    Budget,
+    Flops,
+    Params,
+    Tokens,
+    Seed,
+    Distribution,
+    Cluster,
+    Loss,
+    Weight,
+    Item,
+    Trajectory,
+    FlopConvention,
+    HeldOut,
+    Checkpoint,
+}
+
+impl Column {
+    /// All of them, in the order of the declaration, so that `column as usize` is the place.
+    const ALL: [Self; 16] = [
+        Self::Corpus,
+        Self::Run,
+        Self::Budget,
+        Self::Flops,
+        Self::Params,
+        Self::Tokens,
+        Self::Seed,
+        Self::Distribution,
+        Self::Cluster,
+        Self::Loss,
+        Self::Weight,
+        Self::Item,
+        Self::Trajectory,
+        Self::FlopConvention,
+        Self::HeldOut,
+        Self::Checkpoint,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Corpus => "corpus",
+            Self::Run => "run",
+            Self::Budget => "budget",
+            Self::Flops => "flops",
+            Self::Params => "params",
+            Self::Tokens => "tokens",
+            Self::Seed => "seed",
+            Self::Distribution => "distribution",
+            Self::Cluster => "cluster",
+            Self::Loss => "loss",
+            Self::Weight => "weight",
+            Self::Item => "item",
+            Self::Trajectory => "trajectory",
+            Self::FlopConvention => "flop_convention",
+            Self::HeldOut => "held_out",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
+}
+
+/// Indices of the columns in one table, by [`Column`]; `None` for those the table leaves out.
+pub(super) struct Places([Option<usize>; Column::ALL.len()]);
+
+impl Places {
+    pub(super) fn has(&self, column: Column) -> bool {
+        self.0[column as usize].is_some()
+    }
+}
+
+/// Opens a table and finds its columns, of which `required` must be there. Of the `optional` ones,
+/// one that is missing must not be there under a name that is nearly its own.
+pub(super) fn open<R: Read>(
+    reader: R,
+    table: &str,
+    required: &[Column],
+    optional: &[Column],
+) -> Result<(csv::Reader<R>, Places), LadderError> {
+    let mut input = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(reader);
+    let header = input.headers().map_err(|e| malformed(table, &e))?.clone();
+    let places = Places(Column::ALL.map(|column| header.iter().position(|h| h == column.name())));
+    if let Some(column) = required.iter().find(|column| !places.has(**column)) {
+        return Err(LadderError::MissingColumn {
+            table: table.into(),
+            column: column.name(),
+            found: header.iter().map(Into::into).collect(),
+        });
+    }
+    let read = || required.iter().chain(optional);
+    for column in read() {
+        // The second would be ignored, and it may be the one that is meant.
+        if header.iter().filter(|h| *h == column.name()).count() > 1 {
+            return Err(LadderError::Malformed {
+                table: table.into(),
+                line: Some(1),
+                message: format!("two columns are named {:?}", column.name()),
+            });
+        }
+    }
+    for meant in optional.iter().filter(|column| !places.has(**column)) {
+        let other = |h: &&str| read().all(|column| column.name() != *h);
+        if let Some(column) = header.iter().filter(other).find(|h| alike(h, meant.name())) {
+            return Err(LadderError::MisspeltColumn {
+                table: table.into(),
+                column: column.into(),
+                meant: meant.name(),
+            });
+        }
+    }
+    Ok((input, places))
+}
+
+/// True if two names differ only in case, separators and a final `s`, or, from six letters on, in
+/// one letter put in, left out or replaced, or in two neighbours exchanged.
+fn alike(found: &str, meant: &str) -> bool {
+    let letters = |name: &str| -> Vec<char> {
+        let lower = name.chars().flat_map(char::to_lowercase);
+        let mut letters: Vec<char> = lower.filter(|c| c.is_alphanumeric()).collect();
+        if letters.last() == Some(&'s') {
+            letters.pop();
+        }
+        letters
+    };
+    let (found, meant) = (letters(found), letters(meant));
+    if found == meant {
+        return true;
+    }
+    // Shorter names are near too many words: `time` is one letter from `item`.
+    if meant.len() < 6 {
+        return false;
+    }
+    let same = |a: &[char], b: &[char]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let front = same(&found, &meant);
+    let (found, meant) = (&found[front..], &meant[front..]);
+    match (found, meant) {
+        ([a, b, rest @ ..], [c, d, end @ ..]) if (a, b) == (d, c) && rest == end => true,
+        _ => {
+            found.get(1..) == meant.get(1..)
+                || found.get(1..) == Some(meant)
+                || Some(found) == meant.get(1..)
+        }
+    }
+}
+
+pub(super) fn malformed(table: &str, error: &csv::Error) -> LadderError {
+    LadderError::Malformed {
+        table: table.into(),
+        line: error.position().map(csv::Position::line),
+        message: match error.kind() {
+            csv::ErrorKind::UnequalLengths {
+                expected_len, len, ..
+            } => format!("{len} fields, the first line has {expected_len}"),
+            csv::ErrorKind::Utf8 { err, .. } => format!("field {} is not UTF-8", err.field() + 1),
+            _ => error.to_string(),
+        },
+    }
+}
+
+/// One row of a table.
+pub(super) struct Row<'a> {
+    pub(super) table: &'a str,
+    pub(super) places: &'a Places,
+    pub(super) record: &'a csv::StringRecord,
+}
+
+impl Row<'_> {
+    pub(super) fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
+    /// The field, `""` where there is none.
+    pub(super) fn text(&self, column: Column) -> &str {
+        let found = self.places.0[column as usize].and_then(|i| self.record.get(i));
+        found.unwrap_or("")
+    }
+
+    pub(super) fn unexpected(&self, column: Column, expected: &'static str) -> LadderError {
+        LadderError::Field {
+            table: self.table.into(),
+            line: self.line(),
+            column: column.name(),
+            value: self.text(column).into(),
+            expected,
+        }
+    }
+
+    pub(super) fn number(&self, column: Column) -> Result<f64, LadderError> {
+        let value = self.text(column).parse();
+        value.map_err(|_| self.unexpected(column, "a number"))
+    }
+
+    /// `error` with the table and the line before it.
+    pub(super) fn within(&self, error: LadderError) -> LadderError {
+        LadderError::Row {
+            table: self.table.into(),
+            line: self.line(),
+            source: Box::new(error),
+        }
+    }
+
+    fn convention(&self) -> Result<FlopConvention, LadderError> {
+        let column = Column::FlopConvention;
+        match self.text(column) {
+            "" => Ok(FlopConvention::Unspecified),
+            other => FlopConvention::from_name(other).ok_or_else(|| {
+                self.unexpected(column, "unspecified, training, forward_only, 6nd or other")
+            }),
+        }
+    }
+
+    /// The FLOP convention of the table, which must be that of the line that stated it `first`.
+    pub(super) fn convention_as(
+        &self,
+        first: &mut Option<(FlopConvention, u64)>,
+    ) -> Result<FlopConvention, LadderError> {
+        let stated = self.convention()?;
+        let (convention, line) = *first.get_or_insert((stated, self.line()));
+        if convention == stated {
+            return Ok(convention);
+        }
+        Err(self.conflict(line, self.text(Column::Run), Column::FlopConvention))
+    }
+
+    /// The error of a run that line `first` describes differently.
+    pub(super) fn conflict(&self, first: u64, run: &str, column: Column) -> LadderError {
+        LadderError::Conflict {
+            table: self.table.into(),
+            line: self.line(),
+            first,
+            run: run.into(),
+            column: column.name(),
+        }
+    }
+
+    /// The run of this row. The builder of the ladder checks its numbers.
+    pub(super) fn run(&self) -> Result<Run, LadderError> {
+        let budget = self.number(Column::Budget)?;
+        let flops = self.number(Column::Flops)?;
+        let scale = Scale {
+            params: self.number(Column::Params)?,
+            tokens: self.number(Column::Tokens)?,
+            flops,
+        };
+        let mut run = Run::new(self.text(Column::Run), scale)
+            .corpus(self.text(Column::Corpus))
+            .budget(budget);
+        if !self.text(Column::Seed).is_empty() {
+            let seed = self.text(Column::Seed).parse();
+            let seed = seed.map_err(|_| self.unexpected(Column::Seed, "a non-negative integer"))?;
+            run = run.seed(seed);
+        }
+        if !self.text(Column::Trajectory).is_empty() {
+            run = run.trajectory(self.text(Column::Trajectory));
+        }
+        match self.text(Column::HeldOut) {
+            "" | "0" | "false" => {}
+            "1" | "true" => run = run.held_out(),
+            _ => return Err(self.unexpected(Column::HeldOut, "true, false or nothing")),
+        }
+        Ok(run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alike;
+
+    #[test]
+    fn near_misses_are_told_from_other_words() {
+        for (found, meant) in [
+            ("Weight", "weight"),
+            ("weights", "weight"),
+            ("wieght", "weight"),
+            ("weigth", "weight"),
+            ("heldout", "held_out"),
+            ("held-out", "held_out"),
+            ("flops_convention", "flop_convention"),
+            ("flop convention", "flop_convention"),
+            ("trajctory", "trajectory"),
+            ("clusters", "cluster"),
+            ("clusterr", "cluster"),
+            ("items", "item"),
+            ("seeds", "seed"),
+        ] {
+            assert!(alike(found, meant), "{found} {meant}");
+        }
+        for (found, meant) in [
+            ("time", "item"),
+            ("speed", "seed"),
+            ("held", "held_out"),
+            ("bytes", "weight"),
+            ("length", "weight"),
+            ("cluster_size", "cluster"),
+            ("item_id", "item"),
+            ("", "cluster"),
+        ] {
+            assert!(!alike(found, meant), "{found} {meant}");
+        }
+    }
+}
