@@ -122,7 +122,8 @@ impl LadderStudy {
         let mut options = Options::new(&self.baseline);
         options.aggregate.clone_from(&self.aggregate);
         let fitted = analyze(&builder.build()?, &options);
-        Ok(fitted.map_err(|e| format!("not fitted: {e}; the losses are in {}", scores.display()))?)
+        Ok(fitted
+            .map_err(|e| format!("not fitted: {e}; the losses are in {}", scores.display()))?)
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
 use relscale_cli::readers::behaviours::{self, RiskGroups};
-use relscale_cli::readers::mmlu::{self, MmluGroup, Mmlu, MmluPrompt};
+use relscale_cli::readers::mmlu::{self, Mmlu, MmluGroup, MmluPrompt};
 use relscale_cli::readers::multiple_choice::{self, ChoiceFields};
 use relscale_cli::readers::{matched, texts};
 
@@ -474,8 +474,12 @@ mod material {
     #[ignore = "reads test material that is not part of the repository"]
     fn behaviours_are_grouped_by_a_table_and_gold_is_the_match() {
         let dir = common::material("evals/anthropic-evals");
-        let groups =
-            behaviours::load(&dir, &RiskGroups::default(), &behaviours::BehaviourOptions::default()).unwrap();
+        let groups = behaviours::load(
+            &dir,
+            &RiskGroups::default(),
+            &behaviours::BehaviourOptions::default(),
+        )
+        .unwrap();
         let names: Vec<&str> = groups.iter().map(|g| g.name()).collect();
         assert_eq!(
             names,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use relscale::evaluate::Settings;
 use relscale::fit::{Analysis, Design};
 use relscale::isoflop::Recipe;
 use relscale::ladder::{FlopConvention, Ladder, RunTable};
@@ -426,7 +427,10 @@ fn what_cannot_be_known_is_refused_by_path() {
     refused(
         "unknown",
         &|dir| local(&from, &dir.join("my-model")),
-        &["my-model: `my-model` is no release that is known", table],
+        &[
+            "my-model: `my-model` is not the name of a known release",
+            table,
+        ],
     );
     refused(
         "hollow",

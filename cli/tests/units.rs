@@ -14,7 +14,9 @@ use relscale::log::{Key, Log, Table, checkpoint_hash, export_csv};
 use relscale::model::{Batch, Model, Transformer};
 use relscale::scorer::{Scorer, by_name};
 use relscale::tokenizer::Tokenizer;
-use relscale_cli::units::{SourceKind, StudyPlan, Source, UnitState, Study, Unit, UnitError, Worker};
+use relscale_cli::units::{
+    Source, SourceKind, Study, StudyPlan, Unit, UnitError, UnitState, Worker,
+};
 use relscale_cpu::Cpu;
 
 /// A folder that is removed with its contents.
@@ -295,7 +297,10 @@ fn a_unit_in_the_place_of_another_is_refused() {
     let message = refused(&folder, &plan, two);
     assert!(message.contains("`range` differs"), "{message}");
     assert!(run(&plan, two).is_err());
-    assert!(matches!(plan.states().unwrap()[1], UnitState::Failed { .. }));
+    assert!(matches!(
+        plan.states().unwrap()[1],
+        UnitState::Failed { .. }
+    ));
     // Of another checkpoint.
     let last = &plan.units()[plan.units().len() - 1];
     let same = |u: &&Unit| u.run != last.run && u.distribution == last.distribution;

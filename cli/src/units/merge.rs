@@ -87,7 +87,10 @@ impl StudyPlan {
                 if path.is_dir() {
                     open.push(path);
                 } else if path.extension().is_some_and(|e| e == "jsonl") && !known.contains(&path) {
-                    return Err(Error::format(path, "belongs to no unit of the plan; move it out of the folder"));
+                    return Err(Error::format(
+                        path,
+                        "belongs to no unit of the plan; move it out of the folder",
+                    ));
                 }
             }
         }

@@ -8,10 +8,10 @@ use relscale::distribution::Items;
 use relscale::scorer::{self, Scorer};
 
 use crate::readers::behaviours::{self, BehaviourOptions, RiskGroups};
+use crate::readers::matched;
 use crate::readers::mmlu::{Mmlu, MmluGroup, MmluOptions};
 use crate::readers::multiple_choice::{self, ChoiceFields};
 use crate::readers::texts::{self, TextFields};
-use crate::readers::matched;
 use relscale::Error;
 
 /// A file or folder that holds one or several distributions, and the scorers to apply.

@@ -181,11 +181,7 @@ fn is_text(items: &Items) -> bool {
 }
 
 /// The index of a planned distribution among those of its source.
-fn place_of(
-    found: &[Items],
-    wanted: &PinnedDistribution,
-    path: &Path,
-) -> Result<usize, Error> {
+fn place_of(found: &[Items], wanted: &PinnedDistribution, path: &Path) -> Result<usize, Error> {
     let place = found.iter().position(|items| items.name() == wanted.name);
     place.ok_or_else(|| {
         let message = format!("the distribution `{}` is not there any more", wanted.name);
