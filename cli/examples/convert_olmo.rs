@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p relscale-cli --example convert_olmo -- olmo-ladder.csv olmo-long.csv
-//! cargo run --release --example fit -- --scores olmo-long.csv --baseline c4_en --aggregate pile
+//! relscale fit --scores olmo-long.csv --baseline c4_en --aggregate pile
 //! ```
 //!
 //! The source is the last logged value of every run in `src/scripts/paper/data/ladder-runs/*.csv` of
@@ -16,7 +16,7 @@ use std::fs::File;
 use std::process::ExitCode;
 
 use relscale::ladder::{FlopConvention, Ladder, Run, Scale};
-use relscale_cli::program::start;
+use relscale_cli::output::note;
 
 /// Parameters of the 3B models without embeddings, as published with the ladder's code.
 const PARAMS_3B: f64 = 3_169_537_280.0;
@@ -100,15 +100,22 @@ pub(crate) fn convert(reader: impl std::io::Read) -> Result<Ladder, Box<dyn Erro
 )]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let files = <[String; 2]>::try_from(arguments).map_err(|_| "two files are needed");
-    let usage = "usage: convert_olmo olmo-ladder.csv olmo-long.csv";
-    start(files, usage, |[from, to]| {
-        let at = |path: &String| {
-            let path = path.clone();
-            move |e: std::io::Error| format!("{path}: {e}")
-        };
-        let ladder = convert(File::open(from).map_err(at(from))?)?;
-        ladder.write_csv(File::create(to).map_err(at(to))?)?;
-        Ok::<_, Box<dyn Error>>(())
-    })
+    let [from, to] = arguments.as_slice() else {
+        note("usage: convert_olmo olmo-ladder.csv olmo-long.csv");
+        return ExitCode::from(2);
+    };
+    match run(from, to) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg_attr(test, allow(dead_code, reason = "called by `main` only"))]
+fn run(from: &str, to: &str) -> Result<(), Box<dyn Error>> {
+    let ladder = convert(File::open(from).map_err(|e| format!("{from}: {e}"))?)?;
+    ladder.write_csv(File::create(to).map_err(|e| format!("{to}: {e}"))?)?;
+    Ok(())
 }
