@@ -64,6 +64,8 @@ impl Weights {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = path.as_ref();
         fs::metadata(dir).map_err(|e| Error::io(dir, e))?;
+        // Before anything else is looked for: a folder of pickles would otherwise be reported as
+        // empty.
         refuse_pickle(dir)?;
         if let Some(file) = gguf::find(dir)? {
             return Self::from_gguf(Gguf::open(file)?);
@@ -183,6 +185,8 @@ impl Weights {
             .storage
             .read(file, (bytes.end - bytes.start) as usize)
             .map_err(|e| Error::io(&*path, e))?;
+        // One NaN makes every loss NaN, far from its cause. Here the tensor and the element are
+        // still known.
         if let Some(index) = tensor.first_not_finite() {
             return Err(error(format!("element {} is not finite", first + index)));
         }

@@ -43,6 +43,7 @@ pub(super) fn answers(
     batches: &[Packed<'_>],
     done: &mut dyn FnMut(&Packed<'_>, Answer) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    // One model needs no thread of its own.
     if let [model] = models {
         let mut asked = Asked::new(*model);
         for batch in batches {
@@ -60,7 +61,10 @@ pub(super) fn answers(
             let (send, next) = (send.clone(), &next);
             scope.spawn(move || work(*model, number, batches, next, &send));
         }
+        // The last sender: while it lived, `recv` would wait for ever after a panic.
         drop(send);
+        // Answers are passed on in the order of the batches, as with one model: the log has the
+        // same bytes with any number of replicas.
         let mut early: BTreeMap<usize, Result<Answer, Error>> = BTreeMap::new();
         for (at, batch) in batches.iter().enumerate() {
             let answer = loop {
@@ -89,12 +93,14 @@ fn work(
 ) {
     let mut asked = Asked::new(model);
     loop {
+        // Only the number is shared; the batches were written before the threads started.
         let at = next.fetch_add(1, Ordering::Relaxed);
         let Some(batch) = batches.get(at) else {
             return;
         };
         let answer = asked.answer(batch).map_err(|e| named(e, number));
         let failed = answer.is_err();
+        // After a failure the run ends, so further batches would be computed in vain.
         if send.send((at, answer)).is_err() || failed {
             return;
         }
@@ -132,6 +138,7 @@ impl<'a> Asked<'a> {
     /// The model after a prefix. A cached prefix that differs is dropped first, so that there are
     /// never two in memory.
     fn after(&mut self, prefix: &'a [u32]) -> Result<&dyn Model, Error> {
+        // Released before another prefix is computed: two at a time would exceed the budget.
         let cached = self.cached.take().filter(|(cached, _)| *cached == prefix);
         if prefix.is_empty() {
             return Ok(self.model);

@@ -31,6 +31,7 @@ impl BosToken {
         first: Option<u32>,
     ) -> Result<Self, Error> {
         let token = Self::token(dir, config, id)?;
+        // A post-processor that begins with another token, such as `[CLS]`, does not add this one.
         let processor = token.is_some() && first == token;
         let added = match &config["add_bos_token"] {
             Value::Null => processor,

@@ -51,6 +51,7 @@ impl Neon {
 
 impl Simd for Neon {
     type V = [Quad; 4];
+    // 24 of 32 registers. Four hold the weights, one the broadcast input.
     const ACCUMULATORS: usize = 6;
 
     #[inline(always)]

@@ -70,6 +70,7 @@ impl Avx2 {
 
 impl Simd for Avx2 {
     type V = (__m256, __m256);
+    // Twelve of sixteen registers. Two hold the weights, one the broadcast input.
     const ACCUMULATORS: usize = 6;
 
     #[inline(always)]
@@ -248,6 +249,7 @@ impl Avx512 {
 
 impl Simd for Avx512 {
     type V = __m512;
+    // 24 of 32 registers. Four hold the weights of four panels, one the broadcast input.
     const ACCUMULATORS: usize = 24;
 
     #[inline(always)]

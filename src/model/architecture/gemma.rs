@@ -14,6 +14,7 @@ use crate::model::config_json::{
 };
 
 /// Soft cap on attention scores, Gemma 2 only.
+// Defaults of the classes in `transformers`, which files leave out.
 const ATTENTION_CAP: f64 = 50.0;
 /// Soft cap on logits of Gemma 2; Gemma 3 has one only if its file says so.
 const LOGIT_CAP: f64 = 30.0;
@@ -103,6 +104,8 @@ fn both(
             ("gelu_pytorch_tanh", Activation::GeluTanh),
             ("gelu_new", Activation::GeluTanh),
             ("gelu_fast", Activation::GeluTanh),
+            // The class computes the form that the file names. Only `hidden_activation` counts;
+            // `hidden_act` in the same files is a leftover.
             ("gelu", Activation::GeluErf),
         ],
         ..LLAMA_DEFAULTS
@@ -130,6 +133,7 @@ fn finish(config: &mut Config, fields: &Fields<'_>, every: usize) -> Result<(), 
 
 fn norms_and_embedding(config: &mut Config) {
     config.norm_placement = NormPlacement::Both;
+    // The model multiplies embeddings by √hidden, since the same table is its head.
     config.embedding_scale = (config.hidden_size as f64).sqrt();
 }
 
@@ -183,6 +187,7 @@ fn gemma3_gguf(config: &mut Config, keys: &Keys<'_>) -> Result<(), Error> {
     config_gguf::whole_rotary(config, keys)?;
     if let Positions::Rotary { sliding, .. } = &mut config.positions {
         sliding.theta = keys.positive(THETA)?.unwrap_or(SLIDING_THETA);
+        // Only layers without a window see far enough to need a scaling rule.
         sliding.scaling = RopeScaling::Default;
         if sliding.theta <= 1.0 {
             return Err(keys.error(THETA, format!("{} is not above 1", sliding.theta)));
@@ -218,6 +223,8 @@ fn both_gguf(
         }
         _ => SlidingLayers::AllButEvery(keys.optional_dimension(PATTERN)?.unwrap_or(every)),
     };
+    // `query_pre_attn_scalar` is not in the format. llama.cpp tells the one model that differs by
+    // its number of layers.
     let divisor = if config.num_hidden_layers == layers_of_27b {
         config.hidden_size as f64 / config.num_attention_heads as f64
     } else {
