@@ -145,8 +145,7 @@ pub(super) fn shared(
     let num_key_value_heads = kv_heads(fields, &defaults.num_key_value_heads, heads)?;
     let head_dim = head_dim(fields, names, defaults, hidden_size, heads)?;
     let norm_eps = fields.number(names.norm_eps)?.unwrap_or(defaults.norm_eps);
-    // Real ones are 1e-12 to 1e-5. Zero is allowed, since rows of zeros are not; at 1 the norm
-    // would be no norm.
+    // Real ones are 1e-12 to 1e-5. Zero is allowed: it fails only for a row of equal values.
     if !(0.0..1.0).contains(&norm_eps) {
         return Err(fields.error(names.norm_eps, format!("{norm_eps} is not in [0, 1)")));
     }

@@ -53,6 +53,7 @@ pub(crate) struct Avx2(());
 impl Avx2 {
     /// The token, if the processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
+        // Some processors and emulators have one without the other.
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
     }
 
@@ -232,6 +233,8 @@ pub(crate) struct Avx512(());
 impl Avx512 {
     /// The token, if the processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
+        // The foundation alone, which every AVX-512 processor has; the kernels need no extension of
+        // it.
         is_x86_feature_detected!("avx512f").then_some(Self(()))
     }
 
