@@ -259,7 +259,7 @@ impl<'a> Evaluation<'a> {
         indices: &[usize],
         mut sink: impl FnMut(usize, Likelihoods) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        // Before texts are tokenised, which takes longest of all checks.
+        // Before texts are tokenised, which takes longer than any check.
         replicas::check(&self.models)?;
         let model = self.models[0];
         let batch_tokens = self.settings.batch_tokens;

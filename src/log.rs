@@ -218,7 +218,7 @@ impl Log {
         evaluation: &Evaluation<'_>,
         distribution: &dyn Distribution,
     ) -> Result<(), Error> {
-        // Before anything is computed: a wrong key after hours would be dear.
+        // Before anything is computed: a mismatch found after hours would have wasted them.
         self.expect(evaluation, distribution)?;
         let open = self.open_items(distribution)?;
         let mut synced = Instant::now();

@@ -103,8 +103,7 @@ impl Storage {
 }
 
 /// Number of bytes read at a time: few calls, and little memory beside the values.
-// A megabyte is far above the cost of a system call and far below any checkpoint. The exact size
-// does not matter.
+// Reading a megabyte takes far longer than the system call; the exact size does not matter.
 const PIECE: usize = 1 << 20;
 
 /// The types that [`Storage::of_ggml`] knows, for messages.

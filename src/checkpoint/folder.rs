@@ -125,7 +125,7 @@ fn header(path: &Path, file: &mut File, size: u64) -> Result<(Metadata, u64), Er
         |e: &dyn std::fmt::Display| Error::format(path, format!("safetensors header: {e}"));
     let Entries::<TensorInfo>(mut tensors) =
         serde_json::from_slice(&header).map_err(|e| malformed(&e))?;
-    // The text and the parsed header are of the same order; only one of them stays.
+    // The text is of about the size of the parsed header; only one of them stays.
     drop(header);
     // `Metadata::new` expects this order and reports anything else as a hole.
     tensors.sort_by_key(|(_, info)| info.data_offsets);

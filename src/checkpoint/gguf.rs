@@ -36,7 +36,7 @@ pub(super) struct TensorInfo {
 }
 
 const MAGIC: [u8; 4] = *b"GGUF";
-// The bound of `ggml`.
+// `GGML_MAX_DIMS`: no tensor of `ggml` has more.
 const MAX_DIMENSIONS: u32 = 4;
 /// Largest accepted number of tensors and of metadata values.
 // The largest models have a few thousand tensors and a hundred values. The bound keeps a header of
@@ -123,7 +123,6 @@ impl Gguf {
         gguf.read_metadata(&mut header, value_count)?;
         gguf.read_tensors(&mut header, tensor_count)?;
         let alignment = gguf.alignment()?;
-        // The data begin at the next aligned byte after the header.
         gguf.place(header.read.next_multiple_of(alignment), alignment, size)?;
         match gguf.get("split.count") {
             None | Some(Value::Unsigned(0 | 1)) => Ok(gguf),
@@ -163,8 +162,8 @@ impl Gguf {
         match self.get(KEY) {
             // The default of the specification.
             None => Ok(32),
-            // Zero would divide by zero below, and 2^63 would overflow the start of the data. A
-            // megabyte is beyond any page.
+            // Zero would divide by zero below, and 2^63 would overflow the start of the data. No
+            // writer aligns to more than a page.
             Some(Value::Unsigned(n)) if n.is_power_of_two() && *n <= 1 << 20 => Ok(*n),
             Some(value) => {
                 let message = format!("{value} is no power of two up to 2^20");
@@ -184,8 +183,7 @@ impl Gguf {
         let mut elements = 1u64;
         for _ in 0..dimensions {
             let length = header.u64(&name)?;
-            // A dimension of zero would make a tensor without bytes, at any offset, of any other
-            // size.
+            // With a dimension of zero the product is zero, and the others could be anything.
             let fits = usize::try_from(length).ok().filter(|n| *n > 0);
             let product = elements.checked_mul(length);
             let (Some(length), Some(product)) = (fits, product) else {

@@ -149,7 +149,6 @@ fn fill(groups: &[Group], budget: usize, cached: usize) -> (usize, usize) {
 /// Length of the prefix that a group shares with the one before it. The paths of a group are sorted,
 /// so its last path shares the most.
 fn common(before: &Group, group: &Group) -> usize {
-    // Paths are sorted, so none shares more with the next group than the last one does.
     let last = before.paths.last().map_or(&[][..], |p| &p.inputs);
     shared(last, group.first())
 }

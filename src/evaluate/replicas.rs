@@ -43,7 +43,6 @@ pub(super) fn answers(
     batches: &[Packed<'_>],
     done: &mut dyn FnMut(&Packed<'_>, Answer) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    // One model needs no thread of its own.
     if let [model] = models {
         let mut asked = Asked::new(*model);
         for batch in batches {
@@ -61,7 +60,7 @@ pub(super) fn answers(
             let (send, next) = (send.clone(), &next);
             scope.spawn(move || work(*model, number, batches, next, &send));
         }
-        // The last sender: while it lived, `recv` would wait for ever after a panic.
+        // While this sender lived, `recv` would wait for ever after a panic of all replicas.
         drop(send);
         // Answers are passed on in the order of the batches, as with one model: the log has the
         // same bytes with any number of replicas.
@@ -138,7 +137,6 @@ impl<'a> Asked<'a> {
     /// The model after a prefix. A cached prefix that differs is dropped first, so that there are
     /// never two in memory.
     fn after(&mut self, prefix: &'a [u32]) -> Result<&dyn Model, Error> {
-        // Released before another prefix is computed: two at a time would exceed the budget.
         let cached = self.cached.take().filter(|(cached, _)| *cached == prefix);
         if prefix.is_empty() {
             return Ok(self.model);

@@ -284,8 +284,8 @@ impl Windows {
         // token stays before it.
         let mut dropped = excess;
         match self.bos {
-            // The token takes the place of one of the context, so one more of the context's tokens
-            // is lost.
+            // The token takes the place of a token of the context, which makes up for the added one
+            // that was drained.
             Some(bos) if self.every_window && excess > 0 => inputs[0] = bos,
             // The added token is none of the context's own.
             _ => dropped = dropped.saturating_sub(usize::from(added.is_some())),

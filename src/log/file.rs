@@ -68,7 +68,7 @@ pub(super) fn replace<E: From<Error>>(
         let file = OpenOptions::new().write(true).open(&target);
         return write(&file.map_err(|e| Error::io(path, e))?);
     }
-    // In the same folder, because a rename between file systems is a copy, which a crash can cut.
+    // In the same folder, because a rename does not cross file systems.
     let temporary = beside(&target, ".tmp");
     let io = |e| Error::io(&temporary, e);
     let file = File::create(&temporary).map_err(io)?;

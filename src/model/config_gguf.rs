@@ -214,7 +214,7 @@ fn scaling(keys: &Keys<'_>) -> Result<RopeScaling, Error> {
     // Describe the context that the weights were trained for, and change nothing.
     keys.get("rope.scaling.original_context_length");
     keys.get("rope.scaling.finetuned");
-    // A factor on the attention scores, which only YaRN has.
+    // A factor on the attention scores, which goes with rules that are not supported (YaRN).
     keys.must_be("rope.scaling.attn_factor", 1.0)?;
     let factor = keys.positive(FACTOR)?;
     // The name of the factor in the first files.

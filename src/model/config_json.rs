@@ -19,7 +19,7 @@ pub(super) mod rope;
 pub(super) use fields::Fields;
 
 /// Largest accepted `config.json`: hundreds of times any real one.
-// Real files have a few kilobytes; some list a kind per layer. The exact bound does not matter.
+// The exact bound does not matter.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// Reads `config.json` of `folder`. See [`Config::load`].
@@ -258,7 +258,7 @@ pub(super) fn windows(
             let (n, layers) = (listed.len(), config.num_hidden_layers);
             format!("{n} kinds for {layers} layers")
         }
-        // Refused, not guessed: the class would fail or ignore it, depending on its version.
+        // A class without a window cannot do what such a list says.
         Some(listed) if window.is_none() && listed.contains(&true) => {
             format!("{value}: sliding_attention without a window")
         }

@@ -214,8 +214,6 @@ fn activations_of_a_token<B: Backend>(backend: &B, config: &Config) -> u64 {
 /// joined with those of the batch, and in the layout of attention.
 pub(super) fn prefix_cost<B: Backend>(backend: &B, config: &Config) -> f64 {
     let (_, kv) = widths(config);
-    // Two layers more than there are: one is joined with the keys and values of the batch at a
-    // time, and attention packs it once more.
     let kept = dense(backend, (config.num_hidden_layers + 2) * 2 * kv);
     // `max(1)` for a backend that reports no memory, which would otherwise divide by zero.
     kept as f64 / activations_of_a_token(backend, config).max(1) as f64

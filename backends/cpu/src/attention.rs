@@ -20,7 +20,7 @@ use crate::simd::{Isa, Kernel, LANES, Simd};
 const KEYS: usize = 64;
 /// Number of query rows of a task: enough to pay for packing a block, few enough to spread over
 /// threads.
-// A multiple of 12 and of 6, the heights of the tiles, so that no tile is partly filled.
+// A multiple of 12 and of 6, the heights of the tiles, so that a full task has only full tiles.
 const QUERIES: usize = 96;
 
 /// Layout of the keys and values of one head and block for the matrix kernel.
@@ -363,8 +363,8 @@ impl Query<'_> {
 
 /// Number of queries of a tile of scores: as many as the registers hold with all panels of a block.
 fn tall<S: Simd>() -> usize {
-    // Four panels times six rows are the 24 sums of AVX-512. With six sums, one panel times three
-    // rows leaves room for the operands of two panels.
+    // Four panels times six rows are the 24 sums of AVX-512. With six sums it is two panels times
+    // three rows, with four two times two.
     match S::ACCUMULATORS {
         24.. => 6,
         6.. => 3,

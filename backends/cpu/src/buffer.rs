@@ -141,7 +141,6 @@ impl Pool {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest one that is large enough, unless it is more than four times too large: a small
         // request must not take the memory of a large one.
-        // Division by four on the left, because four times `lanes` could overflow.
         let lanes = len.div_ceil(LANES);
         let fits = |v: &Vec<Lanes>| v.len() >= lanes && v.len() / 4 <= lanes;
         let best = (0..free.len())

@@ -10,8 +10,8 @@ use crate::parallel::{Shared, Threads};
 use crate::simd::{Element, Isa, Kernel, LANES, Simd, transpose};
 
 /// Number of inputs of a block: a panel's block and a tile of rows stay in the first-level cache.
-// 24 KiB of weights per panel and 18 KiB for twelve rows, in caches of 32 to 48 KiB. 256 was a
-// tenth slower with many inputs: results were loaded and stored once more often.
+// 24 KiB of weights per panel and 18 KiB for twelve rows, in caches of 32 to 48 KiB. Blocks of 256
+// were 5 to 15 % slower with many inputs: results were loaded and stored more often.
 const BLOCK: usize = 384;
 /// Number of rows of a task: their block of inputs stays in the second-level cache.
 // 384 rows of 384 inputs take 576 KiB. Together with the results of a task (`TASK_PANELS`) that is

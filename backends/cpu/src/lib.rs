@@ -261,7 +261,7 @@ impl Backend for Cpu {
             })
         };
         // Whole panels, and about a million values of them: a few megabytes beside the packed matrix.
-        // Whole panels, because a panel's rows are interleaved and must arrive together.
+        // The rows of a panel are interleaved, so they must arrive together.
         let step = ((1 << 20) / cols.max(1)).next_multiple_of(LANES).max(LANES);
         if role == Role::Dense || rows <= step {
             return upload(&read(0..rows)?, rows);

@@ -58,8 +58,8 @@ impl Threads {
         let tasks = tasks.into_iter().enumerate();
         match self {
             Self::Many(pool) if cost > WORTH_SHARING && count > 1 => {
-                // A lock per task costs some 20 ns beside tasks of microseconds, and hands out
-                // tasks in order, which keeps shared weights in cache.
+                // A lock per task is cheap beside tasks of microseconds, and hands out tasks in
+                // order, which keeps shared weights in cache.
                 let left = Mutex::new(tasks);
                 let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let drain = || {

@@ -45,8 +45,8 @@ impl Kernel for NormRow<'_> {
                 }
                 squares = simd.fma(v, v, squares);
             }
-            // One value per row, so double precision costs nothing, and an epsilon of 1e-12 is not
-            // rounded away before it is added.
+            // One value per row, so double precision costs nothing, and the factor is rounded only
+            // once.
             let variance = f64::from(simd.sum(squares)) / width as f64;
             let factor = simd.splat((1.0 / (variance + self.epsilon).sqrt()) as f32);
             for (i, (chunk, out)) in x.chunks(LANES).zip(out.chunks_mut(LANES)).enumerate() {

@@ -252,7 +252,7 @@ impl Avx512 {
 
 impl Simd for Avx512 {
     type V = __m512;
-    // 24 of 32 registers. Four hold the weights of four panels, one the broadcast input.
+    // 24 of 32 registers. Up to four hold weights, one the broadcast input.
     const ACCUMULATORS: usize = 24;
 
     #[inline(always)]

@@ -109,14 +109,14 @@ impl Header<'_> {
             TEXT => Ok(Value::Text(self.text(key)?)),
             ARRAY => {
                 let kind = self.u32(key)?;
-                // Arrays of arrays are not read: no key of a language model has one, and nesting
-                // would need a bound.
                 if kind == TEXT {
                     // A text takes at least the eight bytes of its length.
                     let count = self.count(8, key)?;
                     let texts = (0..count).map(|_| self.text(key)).collect::<Result<_, _>>();
                     return texts.map(Value::Texts);
                 }
+                // Arrays of arrays are not read: no key of a language model has one, and nesting
+                // would need a bound.
                 let Some(width) = width(kind) else {
                     return Err(self.error(format!(
                         "`{key}` is an array of type {kind}; arrays of numbers and of strings \

@@ -14,7 +14,7 @@ use crate::model::config_json::{
 };
 
 /// Soft cap on attention scores, Gemma 2 only.
-// Defaults of the classes in `transformers`, which files leave out.
+// The default of the class in `transformers`, for files that leave it out.
 const ATTENTION_CAP: f64 = 50.0;
 /// Soft cap on logits of Gemma 2; Gemma 3 has one only if its file says so.
 const LOGIT_CAP: f64 = 30.0;
@@ -133,7 +133,6 @@ fn finish(config: &mut Config, fields: &Fields<'_>, every: usize) -> Result<(), 
 
 fn norms_and_embedding(config: &mut Config) {
     config.norm_placement = NormPlacement::Both;
-    // The model multiplies embeddings by √hidden, since the same table is its head.
     config.embedding_scale = (config.hidden_size as f64).sqrt();
 }
 

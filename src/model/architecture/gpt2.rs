@@ -40,7 +40,7 @@ pub(super) static GPT2: Family = Family {
 };
 
 fn config_json(fields: &Fields<'_>) -> Result<Config, Error> {
-    // Both change the computation, and both are false in every published language model.
+    // Both change the computation, and only a few research models set them.
     fields.never(&["scale_attn_by_inverse_layer_idx", "add_cross_attention"])?;
     fields.only("scale_attn_weights", &[Value::from(true)])?;
     let names = FieldNames {

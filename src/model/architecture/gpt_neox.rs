@@ -79,7 +79,7 @@ fn config_gguf(config: &mut Config, keys: &Keys<'_>) -> Result<(), Error> {
     config.activation = Activation::GeluErf;
     config_gguf::partial_rotary(config, keys)?;
     config.parallel_residual = match keys.get(PARALLEL) {
-        // GPT-NeoX and Pythia; llama.cpp assumes it as well.
+        // GPT-NeoX and Pythia have it, and it is the default of the class.
         None => true,
         Some(Value::Bool(parallel)) => *parallel,
         Some(value) => {

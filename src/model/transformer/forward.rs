@@ -290,8 +290,7 @@ impl<B: Backend> Transformer<B> {
         };
         if self.config.parallel_residual {
             let added = mlp(&x)?;
-            // The order of the sum is that of `transformers` with attention first; another one
-            // rounds differently.
+            // Attention before MLP, as in the other branch: another order would round differently.
             backend.add(backend.add(x, &attended)?, &added)
         } else {
             let x = backend.add(x, &attended)?;

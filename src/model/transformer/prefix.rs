@@ -87,7 +87,7 @@ impl<B: Backend> Transformer<B> {
                 self.heads(index, x, &pass.positions)
             })?;
             kept.push([
-                // A copy, because `heads` also holds the queries: keeping it would take up to four
+                // A copy, because `heads` also holds the queries: keeping it would take several
                 // times the memory with grouped heads.
                 self.backend.gather(heads.k(), &all)?,
                 self.backend.gather(heads.v(), &all)?,
