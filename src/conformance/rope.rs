@@ -17,8 +17,8 @@ impl<B: Backend> Kit<B> {
         let positions = [0, 1, 2, 17, 63, 64, 65, 4095, 4096, 1_000_003, 3];
         let rows = positions.len();
         // (elements of a head, rotated pairs, heads)
-        // Whole heads, parts of heads, an odd head, no pair at all, and one pair more than a
-        // register of 32.
+        // Whole heads, parts of heads, an odd head, no pair at all, and one pair more than two
+        // registers of sixteen.
         for (dim, half, heads) in [
             (2, 1, 1),
             (6, 3, 2),
