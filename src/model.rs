@@ -90,6 +90,8 @@ pub trait Model: Send + Sync {
 /// Implements [`Model`] for pointers to one, so that a model can be borrowed, boxed or shared.
 macro_rules! model_behind {
     ($($pointer:ty),*) => {$(
+        // A method that is provided must be forwarded, too, or the pointer would answer differently.
+        #[deny(clippy::missing_trait_methods)]
         impl<T: Model + ?Sized> Model for $pointer {
             fn vocab_size(&self) -> usize {
                 (**self).vocab_size()
@@ -115,3 +117,62 @@ macro_rules! model_behind {
 }
 
 model_behind!(&T, Box<T>, Arc<T>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model that keeps prefixes, and says how many tokens it has kept.
+    struct Counting(usize);
+
+    impl Model for Counting {
+        fn vocab_size(&self) -> usize {
+            11
+        }
+
+        fn context_len(&self) -> usize {
+            100 - self.0
+        }
+
+        fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
+            Ok(vec![-(self.0 as f64); batch.targets().len()])
+        }
+
+        fn with_prefix(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+            Ok(Box::new(Self(self.0 + prefix.len())))
+        }
+
+        fn prefix_cost(&self) -> Option<f64> {
+            Some(0.5)
+        }
+    }
+
+    /// Everything a model says, asked through a generic parameter.
+    fn answers(model: impl Model) -> (usize, usize, Vec<f64>, Option<f64>) {
+        let mut batch = Batch::new();
+        let segment = batch.segment(None, &[1, 2]).unwrap();
+        batch.target(segment, 1, 3).unwrap();
+        let after = model.with_prefix(&[4, 5, 6]).unwrap();
+        let mut nats = model.log_likelihoods(&batch).unwrap();
+        nats.extend(after.log_likelihoods(&batch).unwrap());
+        (
+            model.vocab_size(),
+            after.context_len(),
+            nats,
+            model.prefix_cost(),
+        )
+    }
+
+    #[test]
+    fn a_model_is_a_model_behind_every_pointer() {
+        let want = (11, 97, vec![-0.0, -3.0], Some(0.5));
+        let boxed: Box<dyn Model> = Box::new(Counting(0));
+        let shared: Arc<dyn Model> = Arc::new(Counting(0));
+        assert_eq!(answers(Counting(0)), want);
+        assert_eq!(answers(&*boxed), want);
+        assert_eq!(answers(&boxed), want);
+        assert_eq!(answers(boxed), want);
+        assert_eq!(answers(Arc::clone(&shared)), want);
+        assert_eq!(answers(Box::new(shared)), want);
+    }
+}

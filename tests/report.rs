@@ -220,7 +220,7 @@ fn the_table_names_every_law_and_verdict() {
         assert!(text.contains(&law.treatment) && text.contains(law.verdict.as_str()));
     }
     for part in [
-        "specification",
+        "margin",
         "corpus comma",
         "corpus dclm",
         "Holm p",

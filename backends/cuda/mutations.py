@@ -32,8 +32,8 @@ MUTATIONS = [
     ("queries from the first key on", FLASH, "first_row = own.start + tile.y - past", "first_row = own.start + tile.y", "attention_after_a_prefix"),
     ("a prefix forgotten", PLAIN, "row = past + blockIdx.x", "row = blockIdx.x", "attention_after_a_prefix"),
     ("tiles of queries that nobody asks", "src/forest.rs", "(past.saturating_sub(s.start)..s.len)", "(0..s.len)", "attention_after_a_prefix"),
-    ("a forest of another prefix", "src/lib.rs", "segments == op.segments && *before == past", "segments == op.segments && *before <= past", "attention_after_a_prefix"),
-    ("the second block over the first", "src/lib.rs", "to += copied as u64", "to += 0 * copied as u64", "embed_gather_and_concat"),
+    ("a forest of another prefix", "src/attention.rs", "segments == op.segments && *before == past", "segments == op.segments && *before <= past", "attention_after_a_prefix"),
+    ("the second block over the first", "src/rows.rs", "to += copied as u64", "to += 0 * copied as u64", "embed_gather_and_concat"),
     ("a soft cap of another scale", COMMON, "cap * tanh_(x / cap)", "cap * tanh_(x)", "log_prob"),
     ("the variance about zero", NORM, "square = fmaf(v[i] - mean, v[i] - mean, square)", "square = fmaf(v[i], v[i], square)", "norm"),
     ("the sum of exponentials not rescaled", HEAD, "fmaf(mine.sum, exp_(mine.max - x), 1.0f)", "mine.sum + 1.0f", "log_prob"),
@@ -45,8 +45,8 @@ MUTATIONS = [
     ("more alignment promised than there is", "src/gemm.rs", "1u32 << address.trailing_zeros().min(8)", "256 + 0 * address as u32", "linear"),
     ("16 bytes at a time from anywhere", "src/buffer.rs", "self.pointer.is_multiple_of(16)", "self.pointer.is_multiple_of(2)", "attention_of_heads norm"),
     ("parents forgotten", "src/forest.rs", "s.parent.unwrap_or(index)", "s.parent.map_or(index, |_| 0)", "attention_of_forests"),
-    ("every chunk scores the first targets", "src/lib.rs", "firsts.pointer() + 4 * start as u64", "firsts.pointer()", "log_prob_in_chunks"),
-    ("no factor on embeddings", "src/lib.rs", "op.tokens, op.scale as f32", "op.tokens, 1.0", "embed_gather_and_concat"),
+    ("every chunk scores the first targets", "src/head.rs", "firsts.pointer() + 4 * start as u64", "firsts.pointer()", "log_prob_in_chunks"),
+    ("no factor on embeddings", "src/rows.rs", "op.tokens, op.scale as f32", "op.tokens, 1.0", "embed_gather_and_concat"),
 ]
 
 

@@ -5,7 +5,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use relscale::fit::{Analysis, DesignChoice, ItemSampling, OptimumRule, Options, CovarianceType, analyze};
+use relscale::fit::{
+    Analysis, CovarianceType, DesignChoice, ItemSampling, OptimumRule, Options, analyze,
+};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 

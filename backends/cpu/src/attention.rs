@@ -1,10 +1,10 @@
 //! Causal attention over the forest, a block of keys at a time with an online softmax
 //! (Dao et al. 2022, arXiv 2205.14135).
 //!
-//! Blocks hold 64 keys and are aligned to logical positions, whichever segments the keys stand in.
-//! A row's arithmetic is therefore the same however its prefix is cut into segments and whatever
-//! else is in the batch: scores are chains over the head's elements, the softmax of a block is a
-//! fixed tree over its 64 places (masked places count as zero), values are chains over the keys.
+//! Blocks have 64 keys and are aligned to logical positions, whatever the segments of the keys. The
+//! arithmetic of a row is therefore the same however its prefix is cut into segments and whatever else
+//! is in the batch: a score is a chain over the elements of the head, the softmax block is a fixed
+//! tree over its 64 places (masked places count as zero), a result is a chain over the keys.
 
 use relscale::backend::{Attention, Segment};
 
@@ -14,25 +14,28 @@ use crate::parallel::{Shared, Threads};
 use crate::rows::SoftCap;
 use crate::simd::{Isa, Kernel, LANES, Simd};
 
-/// Keys of a block.
+/// Number of keys of a softmax block: few enough that its keys and values stay in the first-level
+/// cache, and a whole number of vectors. Another number changes the last bits.
 const KEYS: usize = 64;
-/// Query rows of a task.
+/// Number of query rows of a task: enough to pay for packing a block, few enough to spread over
+/// threads.
 const QUERIES: usize = 96;
 
-/// One head's keys and values of a block, ready for the matrix kernel: four panels of sixteen keys,
-/// in a panel one vector an element of the head; then a panel for every sixteen elements of the
-/// head, in a panel one vector a key.
+/// Layout of the keys and values of one head and block for the matrix kernel.
+///
+/// First come four panels of sixteen keys, with one vector per element of the head; then one panel per
+/// sixteen elements of the head, with one vector per key.
 struct Layout {
     dim: usize,
 }
 
 impl Layout {
-    /// Vectors of the keys.
+    /// Number of vectors of the keys.
     fn keys(&self) -> usize {
         KEYS / LANES * self.dim
     }
 
-    /// Floats of a block.
+    /// Number of floats of a block.
     fn len(&self) -> usize {
         LANES * (self.keys() + self.dim.div_ceil(LANES) * KEYS)
     }
@@ -59,7 +62,7 @@ impl Layout {
         }
     }
 
-    /// Clears the places from `len` on, so that what a block held before cannot matter.
+    /// Clears the places from `len` on, which hold values of an earlier block.
     fn clear_from(&self, block: &mut [f32], len: usize) {
         let (keys, values) = block.as_chunks_mut::<LANES>().0.split_at_mut(self.keys());
         for place in len..KEYS {
@@ -90,7 +93,7 @@ pub(crate) fn attention(
     let rows = out.len() / (op.heads * op.head_dim);
     let group = op.heads / op.kv_heads;
     let whole = whole_blocks(threads, pool, k, v, op);
-    // As many queries as fit a task when each stands there once a head of the group.
+    // A query takes one row per head of the group.
     let tall = (QUERIES / group).max(1);
     let mut tasks = Vec::new();
     for (index, segment) in op.segments.iter().enumerate() {
@@ -100,7 +103,7 @@ pub(crate) fn attention(
             }
         }
     }
-    // Long rows first: what is left at the end is short.
+    // Long rows first, so that the tasks left at the end are short.
     tasks.sort_by_key(|&(s, _, to, _)| std::cmp::Reverse(op.segments[s].position + to));
     let out = Shared::new(out);
     let cost = rows * op.heads * op.head_dim * 64;
@@ -122,15 +125,15 @@ pub(crate) fn attention(
     });
 }
 
-/// Blocks that lie wholly in one segment, packed once for all the rows that see them.
+/// Blocks that are wholly in one segment, packed once for all rows that see them.
 struct Whole {
-    /// Per segment: its first whole block, and where that is in `blocks`.
+    /// Per segment: its first whole block, and the index of that block in `blocks`.
     segments: Vec<(usize, usize)>,
-    /// `kv_heads` for every block.
+    /// `kv_heads` packed blocks per logical block.
     blocks: Dense,
 }
 
-/// The logical blocks that lie wholly in `segment`.
+/// The logical blocks that are wholly in `segment`.
 fn inside(segment: &Segment) -> std::ops::Range<usize> {
     let first = segment.position.div_ceil(KEYS);
     first..((segment.position + segment.len) / KEYS).max(first)
@@ -194,7 +197,7 @@ impl Task<'_> {
         }
     }
 
-    /// Segments from the root to the task's.
+    /// The segments from the root to that of the task.
     fn path(&self) -> Vec<usize> {
         let mut path = vec![self.segment];
         let mut at = self.segment;
@@ -206,7 +209,7 @@ impl Task<'_> {
         path
     }
 
-    /// The packed block, if it lies wholly in a segment of the path.
+    /// The packed block, if it is wholly in a segment of the path.
     fn packed(&self, path: &[usize], block: usize) -> Option<&[f32]> {
         let &segment = path
             .iter()
@@ -281,13 +284,13 @@ impl Kernel for Task<'_> {
                 }
             };
             let (keys, values) = layout.split(keys);
-            // Queries before the block see none of it.
+            // Queries before the block see none of its keys.
             let skip = queries.partition_point(|q| q.position < block * KEYS);
             let queries = &queries[skip..];
             let scores = &mut scores[skip * KEYS..];
             let sums = &mut sums[skip * wide..];
             let state = &mut state[skip..];
-            // The places that the last of some queries sees; the others see no more.
+            // The last of the queries sees the most places.
             let seen = |queries: &[Query<'_>]| match queries.last() {
                 Some(last) => last.visible(block, op.window).end,
                 None => 0,
@@ -334,7 +337,7 @@ impl Kernel for Task<'_> {
 struct Query<'a> {
     position: usize,
     values: &'a [f32],
-    /// Where its result goes.
+    /// Offset of the result in the output.
     out: usize,
 }
 
@@ -348,7 +351,7 @@ impl Query<'_> {
     }
 }
 
-/// Queries of a tile of scores: with every panel of a block, as many as the registers hold.
+/// Number of queries of a tile of scores: as many as the registers hold with all panels of a block.
 fn tall<S: Simd>() -> usize {
     match S::ACCUMULATORS {
         24.. => 6,
@@ -357,7 +360,7 @@ fn tall<S: Simd>() -> usize {
     }
 }
 
-/// Rows of a tile of sums `wide` values wide: narrow ones need more rows to keep as many chains.
+/// Number of rows of a tile of sums of `wide` values: narrow tiles need more rows for as many chains.
 fn taller<S: Simd>(wide: usize) -> usize {
     match wide / LANES {
         1 => 2 * tall::<S>(),
@@ -370,7 +373,7 @@ macro_rules! by_height {
     ($height:expr, [$($h:literal)*], $kernel:ident $arguments:tt) => {
         match $height {
             $($h => {
-                // A constant condition, so that what does not fit the registers is not compiled.
+                // A constant condition, so that heights beyond the registers are not compiled.
                 if const { $h <= S::ACCUMULATORS } {
                     by_height!(@call $kernel $h $arguments);
                 } else {
@@ -385,8 +388,8 @@ macro_rules! by_height {
     };
 }
 
-/// Calls a kernel of `H` rows for all panels, as many at a time as the registers hold; the number of
-/// the first is its last argument.
+/// Calls a kernel of `H` rows for all panels, as many at a time as the registers hold. Its last
+/// argument is the number of the first panel.
 macro_rules! by_width {
     ($panels:expr, $kernel:ident ($($argument:expr),*)) => {
         let mut next = 0;
@@ -406,7 +409,7 @@ macro_rules! by_width {
     };
 }
 
-/// Products of queries with the keys of some panels, a row of 64 a query.
+/// Products of queries with the keys of some panels, one row of 64 per query.
 #[inline(always)]
 fn score<S: Simd>(simd: S, queries: &[Query<'_>], keys: &[Vector], scores: &mut [f32]) {
     by_height!(queries.len(), [1 2 3 4 5 6], score_of(simd, queries, keys, scores));
@@ -463,7 +466,7 @@ fn score_tile<S: Simd, const H: usize, const W: usize>(
     }
 }
 
-/// What happens to a product on its way to a score, and which places stay.
+/// Factor, cap and mask that turn products into scores.
 struct Scaling<V> {
     scale: V,
     cap: Option<SoftCap<V>>,
@@ -485,8 +488,8 @@ impl<V: Copy> Scaling<V> {
     }
 }
 
-/// Turns a row of products into weights relative to the largest score so far, and rescales what
-/// was summed before. Panels that are not visible at all become zero unread.
+/// Turns a row of products into weights relative to the largest score so far, and rescales the sums so
+/// far. Panels without a visible place become zero and are not read.
 #[inline(always)]
 fn soften<S: Simd>(
     simd: S,
@@ -543,7 +546,7 @@ fn soften_panels<S: Simd, const P: usize>(
     let top = simd.top(top);
     let max = if top > before { top } else { before };
     if max == f32::NEG_INFINITY {
-        // Nothing seen yet: a window that starts after this block.
+        // No key seen so far: the window starts after this block.
         row[..P].fill([0.0; LANES]);
         return;
     }
@@ -567,8 +570,8 @@ fn soften_panels<S: Simd, const P: usize>(
     *state = (max, kept + simd.sum(total));
 }
 
-/// Adds the values of the first `seen` places of a block, weighted, to the sums of some rows. The
-/// weights beyond are zero.
+/// Adds the weighted values of the first `seen` places of a block to the sums of some rows. The weights
+/// beyond are zero.
 #[inline(always)]
 fn weigh<S: Simd>(
     simd: S,

@@ -1,22 +1,23 @@
-//! Matrix product of activations with packed weights.
+//! The matrix product of activations with packed weights.
 //!
 //! Every output element is one chain of fused multiply-adds over the inputs in rising order,
-//! started from zero, with the bias added last. Blocking decides only where the chain is parked in
-//! memory between two blocks, so the bits do not depend on tile sizes, threads, the number of rows
-//! or the instruction set.
+//! starting from zero, with the bias added last. Blocking only decides where the chain is stored
+//! between two blocks, so the bits do not depend on tile sizes, threads, the number of rows or the
+//! instruction set.
 
 use crate::buffer::{Dense, Matrix, Panels, Pool, View};
 use crate::parallel::{Shared, Threads};
 use crate::simd::{Element, Isa, Kernel, LANES, Simd, transpose};
 
-/// Inputs of a block: a panel's block and a tile of rows stay in the first-level cache.
+/// Number of inputs of a block: a panel's block and a tile of rows stay in the first-level cache.
 const BLOCK: usize = 384;
-/// Rows of a task: their block of inputs stays in the second-level cache.
+/// Number of rows of a task: their block of inputs stays in the second-level cache.
 const TASK_ROWS: usize = 384;
-/// Most panels of a task: its results stay in the second-level cache from one block to the next.
+/// Largest number of panels of a task: its results stay in the second-level cache from one block to the
+/// next.
 const TASK_PANELS: usize = 16;
 
-/// Activations in tiles of rows: a tile holds, for every input in order, one value a row.
+/// Activations in tiles of rows: a tile holds, for every input in order, one value per row.
 pub(crate) struct Rows {
     values: Dense,
     pub(crate) rows: usize,
@@ -35,7 +36,7 @@ impl Rows {
         pool: &Pool,
         threads: &Threads,
     ) -> Self {
-        // Tiles of like height: one row left over would cost as much as several.
+        // Tiles of about the same height, because a tile of one row costs as much as one of several.
         let tile = rows.div_ceil(rows.div_ceil(tallest).max(1)).max(1);
         let mut values = pool.take(rows * inputs);
         if inputs > 0 {
@@ -57,8 +58,8 @@ impl Rows {
         }
     }
 
-    /// Rows of a task: whole tiles, about `most` in all, and fewer where the `others` that divide the
-    /// work the other way leave threads without any.
+    /// Number of rows of a task: whole tiles, about `most` rows, and fewer if the `others` tasks per row
+    /// task leave threads idle.
     pub(crate) fn task_rows(&self, most: usize, others: usize, threads: &Threads) -> usize {
         let tiles = self.rows.div_ceil(self.tile);
         let enough = threads.tasks().div_ceil(others);
@@ -84,7 +85,7 @@ impl Rows {
 
 /// Writes the rows of a tile input by input.
 fn interleave<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
-    // The height as a constant, so that the inner loops are unrolled.
+    // The height is a constant here, so that the inner loops are unrolled.
     fn of<'a, const H: usize>(row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
         let packed = packed.as_chunks_mut::<H>().0;
         let rows: [&[f32]; H] = std::array::from_fn(|r| &row(r)[..packed.len()]);
@@ -145,7 +146,7 @@ pub(crate) fn linear(
         x.rows * w.outputs * w.inputs / 16,
         tasks,
         |_, task: usize| {
-            // Row tasks that share weights follow one another.
+            // Row tasks that share weights follow each other, so that the weights are in cache.
             let (rows, columns) = (task % row_tasks, task / row_tasks);
             let task = Task {
                 x,
@@ -205,7 +206,7 @@ impl<E: Element> Kernel for Product<'_, E> {
         } = self;
         let inputs = task.x.inputs;
         let blocks = inputs.div_ceil(BLOCK).max(1);
-        // Blocks of like length.
+        // Blocks of about the same length.
         let step = inputs.div_ceil(blocks).max(1);
         for from in (0..inputs.max(1)).step_by(step) {
             let to = (from + step).min(inputs);
@@ -264,7 +265,7 @@ fn group_panels<S: Simd>(task: &Task<'_>) -> impl Iterator<Item = std::ops::Rang
         _ => 4,
     };
     let (mut next, end) = (task.panels.start, task.panels.end);
-    // A panel that is not full stands alone.
+    // A panel that is not full has a kernel of its own, which stores fewer lanes.
     let full = end.min(task.outputs / LANES);
     std::iter::from_fn(move || {
         let mut width = widest;
@@ -277,7 +278,7 @@ fn group_panels<S: Simd>(task: &Task<'_>) -> impl Iterator<Item = std::ops::Rang
     })
 }
 
-/// Where a tile's results go.
+/// The place of a tile's results.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     out: &'a Shared<'a>,
@@ -286,7 +287,7 @@ struct Place<'a> {
     panel: usize,
 }
 
-/// Whether a block starts and ends the chain, and what is added at its end.
+/// The position of a block in the chain, and the bias to add at the end of the chain.
 #[derive(Clone, Copy)]
 struct Ends<'a> {
     first: bool,
@@ -308,8 +309,8 @@ fn by_height<S: Simd, E: Element, const W: usize>(
         ($($h:literal)*) => {
             match height {
                 $($h => {
-                    // A constant condition: combinations that do not fit the registers are not
-                    // even compiled.
+                    // A constant condition, so that combinations beyond the registers are not
+                    // compiled.
                     if const { $h * W <= S::ACCUMULATORS } {
                         block::<S, E, $h, W>(simd, a, w, place, ends);
                     } else {
@@ -325,7 +326,7 @@ fn by_height<S: Simd, E: Element, const W: usize>(
 
 /// One tile over one block of inputs, with its results loaded before and stored after.
 ///
-/// Only a panel that stands alone (`W = 1`) may reach beyond the outputs.
+/// Only a single panel (`W = 1`) may reach beyond the outputs.
 #[inline(always)]
 fn block<S: Simd, E: Element, const H: usize, const W: usize>(
     simd: S,
@@ -335,7 +336,7 @@ fn block<S: Simd, E: Element, const H: usize, const W: usize>(
     ends: Ends<'_>,
 ) {
     let column = place.panel * LANES;
-    // A constant but for the last panel, so that loads and stores of whole vectors stay in
+    // A constant except for the last panel, so that loads and stores of whole vectors stay in
     // registers.
     let width = match W {
         1 => LANES.min(place.outputs - column),

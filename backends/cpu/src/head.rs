@@ -1,8 +1,9 @@
-//! The LM head fused with the log-softmax: logits exist a tile of the vocabulary at a time.
+//! The LM head fused with the log-softmax: only the logits of one tile of the vocabulary exist at a
+//! time.
 //!
-//! Every tile of 256 tokens leaves its largest logit and the sum of exponentials relative to it;
-//! a row's tiles are combined in order, in double precision. The tiles are fixed, so the result
-//! does not depend on how they are spread over threads.
+//! A tile of 256 tokens leaves its largest logit and the sum of exponentials relative to it. The tiles
+//! of a row are combined in order, in double precision. The tiles are fixed, so the result does not
+//! depend on the threads that compute them.
 
 use relscale::backend::Target;
 
@@ -12,9 +13,9 @@ use crate::parallel::{Shared, Threads};
 use crate::rows::SoftCap;
 use crate::simd::{Element, Isa, Kernel, LANES, Simd};
 
-/// Tokens of a tile.
+/// Number of tokens of a tile. Another number changes the last bits.
 const TILE: usize = 256;
-/// Rows of a task: their logits of one tile stay in the second-level cache.
+/// Number of rows of a task: their logits of one tile stay in the second-level cache.
 const TASK_ROWS: usize = 192;
 
 /// Log-probabilities of targets, which are ordered by row and have been checked.
@@ -39,7 +40,8 @@ pub(crate) fn log_prob(
         x.rows * w.outputs * w.inputs / 16,
         tasks,
         |_, task: usize| {
-            // Row tasks that share weights follow one another: a large head comes from memory once.
+            // Row tasks that share weights follow each other, so that a large head is read from memory
+            // once.
             let (rows, tile) = (task % row_tasks, task / row_tasks);
             let rows = rows * task_rows..((rows + 1) * task_rows).min(x.rows);
             let from = targets.partition_point(|t| t.row < rows.start);
@@ -63,7 +65,7 @@ pub(crate) fn log_prob(
             }
         },
     );
-    // Rows in groups: a large vocabulary has many tiles to combine.
+    // Rows are combined in parallel: a large vocabulary has many tiles.
     let mut normalisers = vec![0.0f64; x.rows];
     let group = threads.share(x.rows, 1);
     let tasks = normalisers
@@ -105,7 +107,7 @@ struct Part<'a> {
     tile: usize,
     tiles: usize,
     vocab: usize,
-    /// Targets in these rows, the first of them being number `first_target`.
+    /// Targets in these rows; the first is target `first_target` of the call.
     targets: &'a [Target],
     first_target: usize,
     partial: &'a Shared<'a>,
@@ -181,7 +183,7 @@ fn log_sum<S: Simd>(simd: S, row: &[f32]) -> [f32; 2] {
     let (whole, rest) = row.as_chunks::<LANES>();
     let mut last = [f32::NEG_INFINITY; LANES];
     last[..rest.len()].copy_from_slice(rest);
-    // `max` leaves out what is not a number.
+    // `max` ignores NaN, which must not be lost.
     let mut top = simd.max(simd.load(&last), simd.splat(f32::NEG_INFINITY));
     for lanes in whole {
         top = simd.max(simd.load(lanes), top);

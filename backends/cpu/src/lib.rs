@@ -1,12 +1,12 @@
 //! SIMD CPU backend of [relscale].
 //!
 //! [`Cpu`] is a [`Backend`]: weights are packed once at load, products run on register tiles,
-//! attention streams over blocks of keys, and the LM head never stores its logits. AVX-512, AVX2
-//! with FMA, or NEON is used where the processor has it, portable code elsewhere.
+//! attention streams over blocks of keys, and the LM head never stores its logits. It uses AVX-512,
+//! AVX2 with FMA, or NEON if the processor has them, and portable code if not.
 //!
 //! # Reproducibility
-//! The same item on the same checkpoint gives the same bits, whatever else is in the batch,
-//! however its prefix is shared, on any number of threads and on any of the instruction sets.
+//! The same item on the same checkpoint gives the same bits, whatever else is in the batch, however
+//! its prefix is shared, on any number of threads and with any of the instruction sets.
 //! Every output element is one chain of operations in a fixed order, and no sum crosses threads.
 //!
 //! # Examples
@@ -516,6 +516,35 @@ impl Backend for Cpu {
             op.soft_cap,
             op.targets,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_larger_than_memory_is_out_of_memory() {
+        let cpu = Cpu::new();
+        // A petabyte, and more than `usize` counts. The first rows are read, which is how the
+        // precision is known.
+        for rows in [1 << 44, usize::MAX] {
+            let mut read = |rows: Range<usize>| Ok(HostTensor::F32(vec![0.5; rows.len() * 16]));
+            let error = cpu.upload_rows([rows, 16], Role::Matrix, &mut read);
+            match error {
+                Err(Error::OutOfMemory {
+                    backend, requested, ..
+                }) => {
+                    let bytes = cpu.tensor_bytes([rows, 16], Precision::F32, Role::Matrix);
+                    assert_eq!((backend.as_str(), requested), (NAME, Some(bytes)));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        // The backend goes on working.
+        let mut read = |rows: Range<usize>| Ok(HostTensor::F32(vec![0.5; rows.len() * 16]));
+        let small = cpu.upload_rows([4, 16], Role::Matrix, &mut read).unwrap();
+        assert_eq!(cpu.read(&small).unwrap(), vec![0.5; 64]);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::simd::{Kernel, LANES, Simd, intrinsic};
 pub(crate) struct Neon(());
 
 impl Neon {
-    /// The token, where the processor has the instructions.
+    /// The token, if the processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
         std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
     }
@@ -61,7 +61,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn load(self, x: &[f32; LANES]) -> Self::V {
-        // One by one: loads of several registers want neighbours, which are not free in a tile.
+        // One by one: loads of several registers need adjacent registers, which a tile does not have.
         let (x, _) = x.as_chunks::<4>();
         // SAFETY: NEON by the token; a chunk is 4 readable floats, aligned as they have to be.
         let quad = |i: usize| unsafe { vld1q_f32(x[i].as_ptr()) };
@@ -169,7 +169,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn top(self, v: Self::V) -> f32 {
-        // Of numbers only, of which the largest is the same in any order.
+        // Without NaN, the largest lane is the same in any order.
         let quad = self.max4(self.max4(v[0], v[2]), self.max4(v[1], v[3]));
         intrinsic!(vmaxvq_f32(quad))
     }

@@ -1,4 +1,4 @@
-//! Work over threads, in tasks whose results do not depend on who runs them.
+//! Work over threads, in tasks whose results do not depend on the thread that runs them.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ pub(crate) enum Threads {
     Many(Arc<rayon::ThreadPool>),
 }
 
-/// Work below this many operations is not worth handing out.
+/// Work below this many operations costs less than waking a thread, and stays on this one.
 const WORTH_SHARING: usize = 1 << 15;
 
 impl Threads {
@@ -26,8 +26,8 @@ impl Threads {
         }
     }
 
-    /// How many tasks are enough: about four a thread, so that a slow core does not hold up the
-    /// rest.
+    /// Number of tasks to cut work into: about four per thread, so that a slow core does not hold up the
+    /// others.
     pub(crate) fn tasks(&self) -> usize {
         match self {
             Self::One => 1,
@@ -35,16 +35,16 @@ impl Threads {
         }
     }
 
-    /// Size of the groups in which `units` are handed out, beside `others` independent tasks.
+    /// Size of the groups of `units` that tasks take, if there are `others` independent tasks per group.
     pub(crate) fn share(&self, units: usize, others: usize) -> usize {
-        // Groups of a multiple of four panels feed the widest kernel.
+        // A multiple of four, because the widest kernel takes four panels.
         units
             .div_ceil(self.tasks().div_ceil(others.max(1)))
             .next_multiple_of(4)
             .min(units.max(1))
     }
 
-    /// Calls `work` with the number and the value of every task; `cost` is the total in simple
+    /// Calls `work` with the number and the value of every task. `cost` is the total number of simple
     /// operations.
     pub(crate) fn for_each<T: Send>(
         &self,
@@ -70,11 +70,11 @@ impl Threads {
     }
 }
 
-/// Calls `drain` on this thread and on those of the pool that come in time, `threads` in all at
-/// most, and returns when no thread is inside any more. It must be enough that one thread calls it.
+/// Calls `drain` on this thread and on the threads of the pool that come in time, at most `threads` in
+/// all, and returns when no thread is inside any more. One call of `drain` must be enough.
 ///
-/// A scope of the pool would wait for every thread to wake up, even where this one has done all the
-/// work meanwhile: small models spend a fifth of their time so.
+/// A scope of the pool would wait for every thread to wake up, even if this one has done all the work
+/// by then. Small models would spend a fifth of their time on that.
 fn together(pool: &rayon::ThreadPool, threads: usize, drain: &(dyn Fn() + Sync)) {
     let work: *const (dyn Fn() + Sync) = drain;
     // SAFETY: only the lifetime in the type of the pointer changes; see `Gathering` for its use.
@@ -101,12 +101,12 @@ type Work = dyn Fn() + Sync + 'static;
 
 /// Threads that work on the tasks of one caller.
 struct Gathering {
-    /// What they call. Alive while the entrance is open or somebody is inside: `together` does not
-    /// end, by return or by panic, before `Closing` has seen to both.
+    /// The function to call. It is alive while the entrance is open or a thread is inside: `together`
+    /// does not end, by return or by panic, before `Closing` has ended both.
     work: *const Work,
-    /// How many are inside, and whether the entrance is [`CLOSED`].
+    /// The number of threads inside, and the bit [`CLOSED`] of the entrance.
     inside: AtomicUsize,
-    /// What the first of them panicked with.
+    /// The payload of the first panic.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -121,7 +121,7 @@ unsafe impl Sync for Gathering {}
 impl Gathering {
     /// Calls `work`, unless it is too late.
     fn enter(&self) {
-        // Counted first, so that whoever closes the entrance after this waits for us.
+        // Counted first, so that a thread that closes the entrance after this waits for this one.
         if self.inside.fetch_add(1, Ordering::Acquire) & CLOSED == 0 {
             // SAFETY: this thread is inside, so `work` is alive until it has left.
             let work = unsafe { &*self.work };
@@ -135,13 +135,13 @@ impl Gathering {
     }
 }
 
-/// Closes the entrance when dropped, and waits until everybody has left.
+/// Closes the entrance when dropped, and waits until all threads have left.
 struct Closing<'a>(&'a Gathering);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.inside.fetch_or(CLOSED, Ordering::Relaxed);
-        // Those inside are at their last task: on a core of their own they are soon done.
+        // The threads inside are at their last task, so waiting without sleeping is short.
         let mut turns = 0;
         while self.0.inside.load(Ordering::Acquire) != CLOSED {
             turns += 1;
@@ -154,7 +154,7 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// A slice that several tasks write to, each its own part.
+/// A slice of which each task writes its own part.
 pub(crate) struct Shared<'a> {
     start: *mut f32,
     len: usize,
@@ -182,7 +182,7 @@ impl<'a> Shared<'a> {
     /// When the part reaches outside the slice.
     ///
     /// # Safety
-    /// While the part is in use nobody else, on this thread or another, uses an overlapping one.
+    /// While the part is in use, no overlapping part is in use on this thread or another.
     #[inline(always)]
     #[allow(
         clippy::mut_from_ref,

@@ -37,7 +37,7 @@ impl Kernel for NormRow<'_> {
             for chunk in x.chunks(LANES) {
                 let mut v = simd.sub(load(simd, chunk), center);
                 if chunk.len() < LANES {
-                    // Padding is zero before the mean is taken off, and must be after.
+                    // The padding is zero before the mean is subtracted, and must be zero after.
                     let mut lanes = [0.0; LANES];
                     simd.store(v, &mut lanes);
                     lanes[chunk.len()..].fill(0.0);
@@ -60,7 +60,7 @@ impl Kernel for NormRow<'_> {
     }
 }
 
-/// Sum in sixteen partial sums and a fixed tree.
+/// The sum, in sixteen partial sums and a fixed tree.
 #[inline(always)]
 fn sum<S: Simd>(simd: S, x: &[f32]) -> f32 {
     let mut sum = simd.splat(0.0);
@@ -80,7 +80,7 @@ pub(crate) struct Rotations {
 }
 
 impl Rotations {
-    /// A table with one entry a position, in the order given.
+    /// A table with one entry per position, in the order of `positions`.
     pub(crate) fn new(
         frequencies: &[f64],
         scale: f64,
@@ -106,14 +106,14 @@ impl Rotations {
     }
 }
 
-/// The rotations in use, grown to the longest position asked for.
+/// The tables in use, each up to the furthest position so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RotationCache(Arc<Mutex<Vec<Arc<Rotations>>>>);
 
 impl RotationCache {
     /// Rotations of these frequencies for positions below `positions`.
     pub(crate) fn get(&self, frequencies: &[f64], scale: f64, positions: usize) -> Arc<Rotations> {
-        // Models alternate between two sets at most; more would be a different model.
+        // A model alternates between two sets of frequencies at most; more are another model's.
         const KEPT: usize = 4;
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |r: &Rotations| r.frequencies == frequencies && r.scale == scale;

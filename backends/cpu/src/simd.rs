@@ -1,11 +1,11 @@
-//! Sixteen lanes of `f32`, one instruction set behind each token.
+//! Sixteen lanes of `f32`, with one token type per instruction set.
 //!
-//! A kernel is written once, generically over [`Simd`], and compiled once an instruction set by
-//! [`Isa::run`]. Every operation here is correctly rounded or exact, and reductions are a fixed
-//! tree, so that a kernel gives the same bits on every instruction set.
+//! A kernel is written once, generic over [`Simd`], and [`Isa::run`] compiles it once per instruction
+//! set. Every operation here is exact or correctly rounded, and reductions are a fixed tree, so a
+//! kernel gives the same bits with every instruction set.
 //!
-//! A value of a token type can only be made where the processor has the instructions: holding one
-//! is the proof that its methods may be called.
+//! A token can only be made if the processor has the instructions. Holding one is the proof that its
+//! methods may be called.
 
 /// Calls one intrinsic of a token's instruction set.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -42,7 +42,7 @@ impl HalfLanes {
 
 /// A vector of sixteen weights in memory, in some precision.
 pub(crate) trait Element: Copy + Send + Sync + 'static {
-    /// The vector, widened (exactly) to `f32`.
+    /// The vector widened to `f32`, which is exact.
     fn load<S: Simd>(&self, simd: S) -> S::V;
     /// One weight.
     fn get(&self, lane: usize) -> f32;
@@ -87,11 +87,11 @@ pub(crate) fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     std::array::from_fn(|c| std::array::from_fn(|r| rows[r][c]))
 }
 
-/// The operations kernels are written in.
+/// The operations that kernels are written in.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen lanes in registers.
     type V: Copy;
-    /// Vectors of accumulators that fit the register file beside the operands.
+    /// Number of accumulators that fit the register file beside the operands.
     const ACCUMULATORS: usize;
 
     fn splat(self, x: f32) -> Self::V;
@@ -108,7 +108,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a·b + c`, rounded once.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// `if a > b { a } else { b }`, so `b` where either is not a number.
+    /// `if a > b { a } else { b }`, so `b` if either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// To the nearest integer, ties to even.
     fn round(self, a: Self::V) -> Self::V;
@@ -132,7 +132,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         x[0]
     }
 
-    /// Largest lane, by the same tree of [`max`](Self::max); of numbers only.
+    /// Largest lane, by the same tree of [`max`](Self::max). No lane may be NaN.
     #[inline(always)]
     fn top(self, v: Self::V) -> f32 {
         let mut x = [0.0; LANES];
@@ -175,7 +175,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         self.select_lt(x, low, self.splat(0.0), y)
     }
 
-    /// `tanh x`, relative error below 2e-7; infinities give ±1, and not a number stays one.
+    /// `tanh x`, relative error below 2e-7. Infinities give ±1, and NaN propagates.
     ///
     /// Near zero, where exponentials would cancel, the odd polynomial of Cephes (`tanhf`,
     /// S. L. Moshier); beyond, `1 − 2/(e^2|x| + 1)`.
@@ -192,12 +192,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let e = self.exp(self.add(size, size));
         let far = self.sub(one, self.div(self.splat(2.0), self.add(e, one)));
         let far = self.select_lt(x, zero, self.sub(zero, far), far);
-        // Comparisons with what is not a number are false, so that it takes the first way.
+        // Comparisons with NaN are false, so NaN takes the first branch, which propagates it.
         self.select_lt(self.splat(0.625), size, far, near)
     }
 
     /// `Φ(x) = ½(1 + erf(x/√2))`, absolute error below 1.2e-7 and relative error below 9e-7 above −5
-    /// (5e-6 above −12.7, where `e^(−x²/2)` loses bits); not a number stays one.
+    /// (5e-6 above −12.7, where `e^(−x²/2)` loses bits). NaN propagates.
     ///
     /// Near zero `½ + x·p(x²)`; beyond, the smaller tail is `e^(−x²/2)·t·q(t)` with `t = 1/(1 + ¼|x|)`.
     /// `p` and `q` are minimax fits of degree 6 and 7 (Lawson's iteration in double precision).
@@ -325,10 +325,10 @@ impl Simd for Scalar {
     }
 }
 
-/// Work that is compiled once an instruction set.
+/// Work that is compiled once per instruction set.
 pub(crate) trait Kernel {
     type Output;
-    /// Must be `#[inline(always)]`, or it is compiled without the instructions.
+    /// Does the work. It must be `#[inline(always)]`, or it is compiled without the instructions.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
@@ -345,7 +345,7 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// All that this processor has, the fastest first.
+    /// All instruction sets of this processor, the fastest first.
     pub(crate) fn available() -> Vec<Self> {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -371,7 +371,7 @@ impl Isa {
         }
     }
 
-    /// Rows of the widest tile of the matrix kernel.
+    /// Number of rows of the widest tile of the matrix kernel.
     pub(crate) fn tile_rows(self) -> usize {
         match self {
             Self::Scalar(_) => 4,
@@ -536,7 +536,7 @@ mod tests {
             ] {
                 let mut x = [0.0; LANES];
                 simd.store(v, &mut x);
-                // Which of several NaNs an operation returns is not promised.
+                // An operation may return any NaN.
                 bits.extend(x.map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }));
             }
             bits.extend([simd.sum(c).to_bits(), simd.top(c).to_bits()]);

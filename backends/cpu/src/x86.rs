@@ -51,7 +51,7 @@ fn top(v: __m256) -> f32 {
 pub(crate) struct Avx2(());
 
 impl Avx2 {
-    /// The token, where the processor has the instructions.
+    /// The token, if the processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
     }
@@ -229,7 +229,7 @@ fn first_of_sixteen(count: usize) -> __mmask16 {
 pub(crate) struct Avx512(());
 
 impl Avx512 {
-    /// The token, where the processor has the instructions.
+    /// The token, if the processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
         is_x86_feature_detected!("avx512f").then_some(Self(()))
     }

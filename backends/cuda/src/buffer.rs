@@ -5,7 +5,7 @@ use relscale::backend::{Columns, ShapeError};
 use crate::device::Memory;
 use crate::format::Format;
 
-/// Values on the device: weights and results in the backend's format, uploaded vectors in f32.
+/// Values on the device: weights and results in the backend's format, vectors in f32.
 #[derive(Debug)]
 pub struct Buffer {
     pub(crate) memory: Memory,
@@ -16,7 +16,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Address of a weight of this shape.
+    /// Address of a weight, which must be `rows × cols`.
     pub(crate) fn weight(&self, rows: usize, cols: usize) -> Result<u64, ShapeError> {
         match self.matrix {
             Some(shape) if shape == (rows, cols) => Ok(self.memory.pointer()),
@@ -39,12 +39,12 @@ pub(crate) struct View {
     pub(crate) width: u32,
     /// Distance between two rows, in values.
     pub(crate) stride: u32,
-    /// The copy it lies in, where the buffer is in another format.
+    /// The converted copy that holds the values, if the buffer is in another format.
     _copy: Option<Memory>,
 }
 
 impl View {
-    /// The block of `x` in `memory`, whose values are in `format`.
+    /// The block `x` in `format`; `copy` converts a buffer in another format.
     pub(crate) fn new<'a>(
         x: Columns<'a, Buffer>,
         format: Format,
@@ -77,7 +77,7 @@ impl View {
         })
     }
 
-    /// All of a result.
+    /// A whole result of `rows × width`, which the view owns.
     pub(crate) fn whole(result: Buffer, rows: u32, width: u32) -> Self {
         Self {
             pointer: result.memory.pointer(),
@@ -88,7 +88,7 @@ impl View {
         }
     }
 
-    /// The same block from row `start` on, `rows` of them, which are there; valid while `self` is.
+    /// The `rows` rows of the block from row `start` on, all of them inside; valid while `self` is.
     pub(crate) fn rows_from(&self, start: usize, rows: usize, format: Format) -> Self {
         let skipped = start * self.stride as usize * format.bytes();
         Self {
@@ -100,7 +100,7 @@ impl View {
         }
     }
 
-    /// Whether every row can be read 16 bytes at a time in a format of so many bytes a value.
+    /// True if every row can be read 16 bytes at a time in a format of `bytes` bytes per value.
     pub(crate) fn is_wide(&self, bytes: usize) -> bool {
         let lane = (16 / bytes) as u32;
         self.pointer.is_multiple_of(16)
@@ -109,7 +109,7 @@ impl View {
     }
 }
 
-/// A count that the kernels can index with 32 bits.
+/// The count of `what`, which the kernels index with 31 bits.
 pub(crate) fn small(what: &str, count: usize) -> Result<u32, ShapeError> {
     match u32::try_from(count) {
         Ok(small) if small <= i32::MAX as u32 => Ok(small),

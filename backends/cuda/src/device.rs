@@ -1,7 +1,7 @@
 //! A device of the driver: its context, stream, kernels and memory.
 //!
-//! All work goes to one stream, so every allocation, copy, kernel and release happens in the order
-//! of the calls.
+//! All work goes to one stream, so allocations, copies, kernels and releases happen in the order of
+//! the calls.
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -13,10 +13,11 @@ use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
 
 use crate::error::CudaError;
 
-/// Oldest driver whose compiler reads the kernels, as `cuDriverGetVersion` counts.
+/// Oldest driver whose compiler reads the kernels, in the numbers of `cuDriverGetVersion`: PTX 8.4
+/// came with CUDA 12.4.
 const DRIVER: i32 = 12_040;
 
-/// The kernels, by the file they come from; a NUL ends each, as the driver wants it.
+/// The kernels, one text per source file. The driver expects a NUL at the end of each.
 const MODULES: [&str; 5] = [
     concat!(include_str!("../kernels/ptx/elementwise.ptx"), "\0"),
     concat!(include_str!("../kernels/ptx/norm.ptx"), "\0"),
@@ -52,7 +53,7 @@ impl fmt::Debug for Device {
 impl Device {
     /// Opens device `index` and loads the kernels.
     pub(crate) fn open(index: usize) -> Result<Arc<Self>, CudaError> {
-        // cudarc panics on the first call when the library is missing, so this comes before all.
+        // cudarc panics on its first call if the library is missing, so this check is first.
         // SAFETY: loading the vendor's library runs its initialisers, which is what it is for.
         if !unsafe { sys::is_culib_present() } {
             return Err(CudaError::NoDriver);
@@ -98,7 +99,7 @@ impl Device {
         // SAFETY: `device` was given by the driver.
         let context = unsafe { result::primary_ctx::retain(device) }
             .map_err(CudaError::driver("opening a context"))?;
-        // From here on `drop` undoes what has been done.
+        // From here on, `drop` undoes every step.
         let mut this = Self {
             device,
             context,
@@ -117,7 +118,7 @@ impl Device {
         Ok(Arc::new(this))
     }
 
-    /// Lets the driver keep freed memory, so that the next batch finds it.
+    /// Lets the driver keep freed memory for the next batch.
     fn keep_memory(&self) -> Result<(), CudaError> {
         // SAFETY: the device was given by the driver.
         let pool = unsafe { result::device::get_default_mem_pool(self.device) }
@@ -162,21 +163,21 @@ impl Device {
         self.stream
     }
 
-    /// Makes this device's context the one of the calling thread.
+    /// Makes the context of this device current on the calling thread.
     pub(crate) fn bind(&self) -> Result<(), CudaError> {
         // SAFETY: the context is retained for the life of `self`.
         unsafe { result::ctx::set_current(self.context) }
             .map_err(CudaError::driver("binding the context"))
     }
 
-    /// Waits for everything asked of the device; errors of kernels come out here.
+    /// Waits until all work is finished. Errors of kernels surface here.
     pub(crate) fn synchronize(&self) -> Result<(), CudaError> {
         // SAFETY: the stream lives as long as `self`.
         unsafe { result::stream::synchronize(self.stream) }
             .map_err(CudaError::driver("waiting for the device"))
     }
 
-    /// Memory of unset content.
+    /// Allocates memory, whose content is not set.
     pub(crate) fn allocate(self: &Arc<Self>, bytes: usize) -> Result<Memory, CudaError> {
         let mut memory = Memory {
             device: Arc::clone(self),
@@ -198,7 +199,7 @@ impl Device {
         Ok(memory)
     }
 
-    /// A copy of host values.
+    /// Copies host values to the device.
     pub(crate) fn upload<T: Plain>(self: &Arc<Self>, values: &[T]) -> Result<Memory, CudaError> {
         let memory = self.allocate(size_of_val(values))?;
         if memory.bytes > 0 {
@@ -210,7 +211,7 @@ impl Device {
         Ok(memory)
     }
 
-    /// The first `len` values of `memory`, once everything asked before is done.
+    /// Copies the first `len` values of `memory` to the host, after all work before.
     pub(crate) fn download<T: Plain>(
         &self,
         memory: &Memory,
@@ -237,8 +238,8 @@ impl Device {
     /// Starts a kernel.
     ///
     /// # Safety
-    /// The arguments are those of the kernel's signature, and with them it stays inside memory that
-    /// is alive now. (Release is in the order of the stream and may be asked for at any time.)
+    /// The arguments match the signature of the kernel, and with them it stays inside memory that is
+    /// alive now. (Memory is released in the order of the stream, so it may be dropped right after.)
     pub(crate) unsafe fn launch(
         &self,
         kernel: &str,
@@ -280,7 +281,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // Nothing can be done about an error here, and each step makes sense without the others.
+        // An error here cannot be handled, and each step makes sense without the others.
         let _ = self.bind();
         if !self.stream.is_null() {
             let _ = self.synchronize();
@@ -298,7 +299,7 @@ impl Drop for Device {
     }
 }
 
-/// Types of which every bit pattern is a value, and which have no padding.
+/// Types without padding, of which every bit pattern is a value.
 pub(crate) trait Plain: Copy + Default {}
 impl Plain for f32 {}
 impl Plain for u32 {}
@@ -322,8 +323,7 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         if self.pointer != 0 {
-            // Memory may be dropped on any thread. An error cannot be reported, and loses memory
-            // only.
+            // Memory may be dropped on any thread. An error cannot be reported, and only leaks memory.
             let _ = self.device.bind();
             // SAFETY: allocated once on this stream, freed here only; what still uses it was asked
             // for before.

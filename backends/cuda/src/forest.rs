@@ -7,12 +7,12 @@ use relscale::backend::Segment;
 use crate::device::{Device, Memory};
 use crate::error::CudaError;
 
-/// Queries of a block of the tensor-core kernel.
+/// Number of queries of a block of the tensor-core kernel.
 const TILE: usize = 64;
-/// Things remembered of one kind: layers alternate between few.
+/// Number of uploads kept: layers alternate between few.
 const KEPT: usize = 4;
 
-/// What was last uploaded, by what it was made from.
+/// The last uploads, by the values they were made from.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V>(Mutex<Vec<(K, Arc<V>)>>);
 
@@ -23,13 +23,13 @@ impl<K, V> Default for Recent<K, V> {
 }
 
 impl<K, V> Recent<K, V> {
-    /// The value whose key `is` the one wanted, or the one that `make` makes.
+    /// The value whose key satisfies `is`, or the one that `make` returns.
     pub(crate) fn find(
         &self,
         is: impl Fn(&K) -> bool,
         make: impl FnOnce() -> Result<(K, V), CudaError>,
     ) -> Result<Arc<V>, CudaError> {
-        // A panic elsewhere leaves the list whole.
+        // A panic on another thread leaves the list whole, so its lock can be taken anyway.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, value)) = kept.iter().find(|(key, _)| is(key)) {
             return Ok(Arc::clone(value));
@@ -47,18 +47,18 @@ impl<K, V> Recent<K, V> {
 /// A forest on the device.
 #[derive(Debug)]
 pub(crate) struct Forest {
-    /// Start, length, parent and position of each segment.
+    /// Start, length, parent and position of each segment; a root is its own parent.
     pub(crate) segments: Memory,
     /// Segment of each row.
     pub(crate) segment_of: Memory,
-    /// Segment and offset in it of each tile of queries, those of the rows from the first query on.
+    /// Segment and offset in it of each tile of queries, from the first query on.
     pub(crate) tiles: Memory,
     pub(crate) tile_count: u32,
 }
 
 impl Forest {
-    /// Uploads segments that have been checked and whose rows are fewer than 2³¹; the first `past`
-    /// of them have no query.
+    /// Uploads segments that have been checked and have fewer than 2³¹ rows, of which the first `past`
+    /// have no query.
     pub(crate) fn new(
         device: &Arc<Device>,
         segments: &[Segment],

@@ -10,7 +10,7 @@ use relscale::backend::Values;
 use crate::NAME;
 use crate::device::{Device, Memory};
 
-/// How numbers are stored.
+/// A number format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Format {
     F32,
@@ -19,7 +19,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// As the names of kernels end.
+    /// The suffix of the names of kernels.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -43,7 +43,7 @@ impl Format {
         }
     }
 
-    /// Uploads values, rounded to this format.
+    /// Uploads values rounded to this format.
     pub(crate) fn upload(self, device: &Arc<Device>, values: &Values<'_>) -> Result<Memory, Error> {
         Ok(match (self, values) {
             (Self::F32, Values::F32(v)) => device.upload(v)?,
@@ -67,7 +67,7 @@ impl Format {
         })
     }
 
-    /// Reads `len` values, widened exactly.
+    /// Reads `len` values and widens them, which is exact.
     pub(crate) fn read(
         self,
         device: &Device,

@@ -1,8 +1,8 @@
 //! Products by cuBLASLt.
 //!
-//! The library counts in columns: a row-major matrix is its transpose there. `y = x·Wᵀ` with
-//! row-major `x`, `W` and `y` is therefore `Y = opT(W)·X` with `W` stored inputs × outputs, `X`
-//! inputs × rows and `Y` outputs × rows.
+//! The library is column-major: to it, a row-major matrix is its transpose. `y = x·Wᵀ` with row-major
+//! `x`, `W` and `y` is therefore `Y = opT(W)·X`, with `W` stored inputs × outputs, `X` inputs × rows
+//! and `Y` outputs × rows.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -18,10 +18,10 @@ use crate::format::Format;
 
 /// Bytes of scratch memory, as NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
-/// Plans kept; a run meets a few a layer and batch size.
+/// Number of plans kept. A run needs a few per batch size, so this many is a bound, not a limit.
 const PLANS: usize = 4096;
 
-/// What the choice of an algorithm depends on.
+/// The properties of a product that an algorithm is chosen by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
     pub(crate) rows: u32,
@@ -29,13 +29,13 @@ pub(crate) struct Shape {
     pub(crate) outputs: u32,
     /// Distance between two rows of the left operand.
     pub(crate) stride: u32,
-    /// Of both operands.
+    /// Format of both operands.
     pub(crate) format: Format,
-    /// Of the result: the operands' or f32.
+    /// Format of the result: that of the operands, or f32.
     pub(crate) result: Format,
 }
 
-/// Where the operands and the result lie.
+/// Addresses of the operands and the result.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Places {
     pub(crate) x: u64,
@@ -69,13 +69,14 @@ impl fmt::Debug for Gemm {
 }
 
 impl Gemm {
-    /// Whether cuBLASLt is installed; nothing else here may be called where it is not.
+    /// True if cuBLASLt is installed. If not, nothing else here may be called.
     pub(crate) fn is_present() -> bool {
         // SAFETY: loading the vendor's library runs its initialisers, which is what it is for.
         unsafe { sys::is_culib_present() }
     }
 
-    /// On a device that is bound to this thread; `tf32` rounds f32 operands to 10 bits.
+    /// Opens the library for a device that is bound to this thread. If `tf32`, products round operands
+    /// in f32 to 11 significant bits.
     pub(crate) fn new(device: &Arc<Device>, tf32: bool) -> Result<Self, CudaError> {
         Ok(Self {
             workspace: device.allocate(WORKSPACE)?,
@@ -89,7 +90,7 @@ impl Gemm {
     /// `y = x·Wᵀ`.
     ///
     /// # Safety
-    /// The places hold matrices of the shape, alive now.
+    /// At these addresses are matrices of the shape, alive now.
     pub(crate) unsafe fn multiply(&self, shape: Shape, at: Places) -> Result<(), CudaError> {
         let plan = self.plan(shape, at)?;
         let (one, zero) = (1.0f32, 0.0f32);
@@ -119,14 +120,14 @@ impl Gemm {
         .map_err(CudaError::cublas("a product"))
     }
 
-    /// The plan for a shape at addresses of such alignment.
+    /// The plan for a shape and the alignments of these addresses.
     fn plan(&self, shape: Shape, at: Places) -> Result<Arc<Plan>, CudaError> {
-        // The algorithms that move 16 bytes at a time ask for as much alignment; the library
-        // assumes 256 unless it is told.
+        // Algorithms that move 16 bytes at a time need that alignment, and the library assumes 256
+        // bytes unless it is told.
         let alignments =
             [at.weight, at.x, at.y].map(|address| 1u32 << address.trailing_zeros().min(8));
         let key = (shape, alignments);
-        // A panic elsewhere leaves the map whole.
+        // A panic on another thread leaves the map whole, so its lock can be taken anyway.
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(&key) {
             return Ok(Arc::clone(plan));
@@ -205,7 +206,7 @@ unsafe impl Send for Plan {}
 // SAFETY: as above.
 unsafe impl Sync for Plan {}
 
-/// What to compute: the first operand transposed, sums in f32.
+/// The descriptor of a product: the first operand transposed, sums in f32.
 struct Operation(sys::cublasLtMatmulDesc_t);
 
 impl Operation {
@@ -242,7 +243,7 @@ impl Drop for Operation {
     }
 }
 
-/// A matrix, by columns.
+/// The descriptor of a column-major matrix.
 struct Layout(sys::cublasLtMatrixLayout_t);
 
 impl Layout {
@@ -260,7 +261,7 @@ impl Drop for Layout {
     }
 }
 
-/// What an algorithm may use and rely on.
+/// The descriptor of the memory and the alignments that an algorithm may rely on.
 struct Preference(sys::cublasLtMatmulPreference_t);
 
 impl Preference {
@@ -273,7 +274,8 @@ impl Preference {
             Attribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
             &(WORKSPACE as u64),
         )?;
-        // Partial sums in f32 in the workspace, never in the 16 bits of the result.
+        // Partial sums stay in f32 in the workspace: in the 16 bits of the result they would be
+        // rounded.
         let scheme = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
         this.set(
             Attribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,

@@ -1,0 +1,146 @@
+//! Attention over the forest, on tensor cores where values and heads allow it.
+
+use std::sync::Arc;
+
+use relscale::Error;
+use relscale::backend::{Attention, Columns, check_attention};
+
+use crate::buffer::{Buffer, View};
+use crate::device::Arguments;
+use crate::forest::Forest;
+use crate::{Cuda, fail, misfit};
+
+/// Bytes of shared memory that every device gives a kernel without an opt-in.
+const SHARED: usize = 48 << 10;
+
+/// See [`Backend::attention`](relscale::backend::Backend::attention).
+pub(crate) fn attention(
+    cuda: &Cuda,
+    q: Columns<'_, Buffer>,
+    k: Columns<'_, Buffer>,
+    v: Columns<'_, Buffer>,
+    op: &Attention<'_>,
+) -> Result<Buffer, Error> {
+    check_attention(&q, &k, &v, op).map_err(fail)?;
+    let (q, k, v) = (cuda.view(q)?, cuda.view(k)?, cuda.view(v)?);
+    let out = cuda.result(q.rows, q.width)?;
+    if out.len == 0 {
+        return Ok(out);
+    }
+    // Rows are fewer than 2³¹, and queries no more than keys.
+    let past = k.rows - q.rows;
+    let forest = cuda.forests.find(
+        |(segments, before)| segments == op.segments && *before == past,
+        || {
+            Ok((
+                (op.segments.to_vec(), past),
+                Forest::new(&cuda.device, op.segments, past as usize)?,
+            ))
+        },
+    )?;
+    // Both divide the width of the queries, which fits 32 bits.
+    let (heads, dim) = (op.heads as u32, op.head_dim as u32);
+    // Heads are the second dimension of the grid, which CUDA limits.
+    if heads > 65_535 {
+        return Err(misfit(format!("{heads} heads are more than a grid holds")));
+    }
+    let bytes = cuda.format.bytes();
+    let fast =
+        bytes == 2 && matches!(dim, 64 | 96 | 128) && [&q, &k, &v].iter().all(|x| x.is_wide(bytes));
+    let call = Call {
+        cuda,
+        views: [&q, &k, &v],
+        out: &out,
+        forest: &forest,
+        past,
+        op,
+    };
+    if fast {
+        call.on_tensor_cores()?;
+    } else {
+        call.plain()?;
+    }
+    Ok(out)
+}
+
+/// A checked call with a result of at least one element.
+struct Call<'a> {
+    cuda: &'a Cuda,
+    /// Queries, keys and values.
+    views: [&'a View; 3],
+    out: &'a Buffer,
+    forest: &'a Arc<Forest>,
+    /// Number of rows before the first query.
+    past: u32,
+    op: &'a Attention<'a>,
+}
+
+impl Call<'_> {
+    /// The arguments that both kernels begin with.
+    fn first(&self) -> Arguments {
+        let [q, k, v] = self.views;
+        Arguments::new()
+            .long(self.out.memory.pointer())
+            .long(q.pointer)
+            .long(k.pointer)
+            .long(v.pointer)
+            .long(self.forest.segments.pointer())
+    }
+
+    /// The arguments that both kernels end with.
+    fn last(&self, arguments: Arguments) -> Arguments {
+        let ([q, k, v], op) = (self.views, self.op);
+        let group = (op.heads / op.kv_heads) as u32;
+        let window = op.window.and_then(|w| u32::try_from(w).ok());
+        arguments
+            .words([group, q.stride, k.stride, v.stride])
+            .float(op.scale as f32)
+            .words([window.unwrap_or(u32::MAX)])
+            .float(op.soft_cap.unwrap_or(0.0) as f32)
+    }
+
+    fn on_tensor_cores(&self) -> Result<(), Error> {
+        let (cuda, dim, heads) = (self.cuda, self.op.head_dim, self.op.heads as u32);
+        let first = self.first().long(self.forest.tiles.pointer());
+        let mut arguments = self.last(first.words([self.past]));
+        // SAFETY: (out, q, k, v, forest, tiles, past, group, strides, scale, window, cap) of
+        // `flash`; the views were checked against their buffers and each other, the segments cover
+        // the rows of keys, the tiles those from `past` on, and every address is aligned to 16
+        // bytes.
+        unsafe {
+            cuda.device.launch(
+                &format!("flash_{}_{dim}", cuda.format.name()),
+                [self.forest.tile_count, heads],
+                128,
+                0,
+                &mut arguments,
+            )
+        }?;
+        Ok(())
+    }
+
+    fn plain(&self) -> Result<(), Error> {
+        let (cuda, heads) = (self.cuda, self.op.heads as u32);
+        let dim = self.op.head_dim as u32;
+        let shared = 2 * 4 * self.op.head_dim;
+        if shared + 256 > SHARED {
+            return Err(misfit(format!("heads of {dim} elements are too wide")));
+        }
+        let first = self.first().long(self.forest.segment_of.pointer());
+        let mut arguments = self.last(first.words([self.past, dim]));
+        // SAFETY: (out, q, k, v, forest, segments, past, dim, group, strides, scale, window, cap) of
+        // `attention`; the views were checked against their buffers and each other, the segments
+        // cover the rows of keys, `past` of which come before the first of the queries, and the
+        // shared memory holds two heads.
+        unsafe {
+            cuda.device.launch(
+                &cuda.kernel("attention", false),
+                [self.views[0].rows, heads],
+                32,
+                shared as u32,
+                &mut arguments,
+            )
+        }?;
+        Ok(())
+    }
+}

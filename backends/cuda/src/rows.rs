@@ -1,0 +1,110 @@
+//! Copies of rows: of an embedding table, of a block, of two blocks into one.
+
+use relscale::Error;
+use relscale::backend::{Columns, Embed, check_len};
+
+use crate::buffer::{Buffer, small};
+use crate::device::{Arguments, Memory};
+use crate::{Cuda, fail, misfit, threads};
+
+/// See [`Backend::embed`](relscale::backend::Backend::embed).
+pub(crate) fn embed(cuda: &Cuda, table: &Buffer, op: &Embed<'_>) -> Result<Buffer, Error> {
+    let pointer = table.weight(op.vocab, op.width).map_err(fail)?;
+    if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
+        return Err(misfit(format!(
+            "token {token} is outside the vocabulary of {}",
+            op.vocab
+        )));
+    }
+    let width = small("columns", op.width).map_err(fail)?;
+    copied(cuda, pointer, (width, width), op.tokens, op.scale as f32)
+}
+
+/// See [`Backend::gather`](relscale::backend::Backend::gather).
+pub(crate) fn gather(cuda: &Cuda, x: Columns<'_, Buffer>, rows: &[usize]) -> Result<Buffer, Error> {
+    let view = cuda.view(x)?;
+    if let Some(row) = rows.iter().find(|&&r| r >= x.rows) {
+        return Err(misfit(format!("row {row} of {} was asked for", x.rows)));
+    }
+    let ids: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
+    copied(cuda, view.pointer, (view.width, view.stride), &ids, 1.0)
+}
+
+/// See [`Backend::concat`](relscale::backend::Backend::concat).
+pub(crate) fn concat(
+    cuda: &Cuda,
+    x: Columns<'_, Buffer>,
+    y: Columns<'_, Buffer>,
+) -> Result<Buffer, Error> {
+    check_len("row of the second block", y.width, x.width).map_err(fail)?;
+    let rows = small("rows", x.rows.saturating_add(y.rows)).map_err(fail)?;
+    let (x, y) = (cuda.view(x)?, cuda.view(y)?);
+    let out = cuda.result(rows, x.width)?;
+    if out.len == 0 {
+        return Ok(out);
+    }
+    let mut to = out.memory.pointer();
+    for block in [&x, &y] {
+        if block.rows > 0 {
+            let ids: Vec<u32> = (0..block.rows).collect();
+            let columns = (block.width, block.stride);
+            let ids = (&*cuda.list(&ids)?, block.rows);
+            copy(cuda, to, block.pointer, columns, ids, 1.0)?;
+            let copied = block.rows as usize * block.width as usize * cuda.format.bytes();
+            to += copied as u64;
+        }
+    }
+    Ok(out)
+}
+
+/// The rows `ids` of a matrix of `width` columns at `table`, multiplied by `scale`.
+pub(crate) fn copied(
+    cuda: &Cuda,
+    table: u64,
+    (width, stride): (u32, u32),
+    ids: &[u32],
+    scale: f32,
+) -> Result<Buffer, Error> {
+    let count = small("rows", ids.len()).map_err(fail)?;
+    let out = cuda.result(count, width)?;
+    if out.len > 0 {
+        let ids = cuda.device.upload(ids)?;
+        let to = out.memory.pointer();
+        copy(cuda, to, table, (width, stride), (&ids, count), scale)?;
+    }
+    Ok(out)
+}
+
+/// Does the work of [`copied`] into memory at `out`. There are `count` ids, at least one.
+fn copy(
+    cuda: &Cuda,
+    out: u64,
+    table: u64,
+    (width, stride): (u32, u32),
+    (ids, count): (&Memory, u32),
+    scale: f32,
+) -> Result<(), Error> {
+    let lane = (16 / cuda.format.bytes()) as u32;
+    let wide = [out, table].iter().all(|p| p.is_multiple_of(16))
+        && width.is_multiple_of(lane)
+        && stride.is_multiple_of(lane);
+    let mut arguments = Arguments::new()
+        .long(out)
+        .long(table)
+        .long(ids.pointer())
+        .words([width, stride])
+        .float(scale);
+    // SAFETY: (out, table, ids, width, stride, scale) of `gather`; the callers have checked the
+    // ids against the rows of the table and made room for the results, and the wide kernel's
+    // addresses are aligned.
+    unsafe {
+        cuda.device.launch(
+            &cuda.kernel("gather", wide),
+            [count, 1],
+            threads(width, if wide { lane } else { 1 }),
+            0,
+            &mut arguments,
+        )
+    }?;
+    Ok(())
+}
