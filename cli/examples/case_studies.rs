@@ -28,10 +28,10 @@ use relscale::report::plot;
 use relscale::scorer::{
     BitsPerByte, ChoiceLogLoss, ErrorRate, MatchingProbability, Normalisation, Scorer, chance_level,
 };
-use relscale_cli::readers::behaviours::{self, Groups};
+use relscale_cli::readers::behaviours::{self, RiskGroups};
 use relscale_cli::readers::matched;
-use relscale_cli::readers::mmlu::{self, Mmlu, Prompt};
-use relscale_cli::readers::texts::{self, Fields};
+use relscale_cli::readers::mmlu::{self, Mmlu, MmluPrompt};
+use relscale_cli::readers::texts::{self, TextFields};
 
 use relscale_cli::engine::{Engine, Tables, Task, score};
 use relscale_cli::program::start;
@@ -144,8 +144,8 @@ fn studies(arguments: &Arguments) -> Result<Vec<Study>, relscale::Error> {
         all.collect::<Result<Vec<_>, _>>()
     };
 
-    let prompt = mmlu::Options {
-        prompt: Prompt::LetterAndText,
+    let prompt = mmlu::MmluOptions {
+        prompt: MmluPrompt::LetterAndText,
         shots: 0,
         description: false,
     };
@@ -154,7 +154,7 @@ fn studies(arguments: &Arguments) -> Result<Vec<Study>, relscale::Error> {
     let questions = Part {
         name: "mmlu",
         title: "MMLU by group of subjects",
-        baseline: mmlu::Group::Stem.name().to_owned(),
+        baseline: mmlu::MmluGroup::Stem.name().to_owned(),
         sample: format!(
             "{} of {of} questions: at most {items} a subject, 0-shot, only those that fit {WINDOW} \
              tokens; mean over subjects",
@@ -167,7 +167,7 @@ fn studies(arguments: &Arguments) -> Result<Vec<Study>, relscale::Error> {
     };
     let genres = running(texts::regions(
         data.join("texts/domains-masc"),
-        &Fields::default(),
+        &TextFields::default(),
     )?)?;
     let genres = Part {
         name: "genres",
@@ -182,7 +182,7 @@ fn studies(arguments: &Arguments) -> Result<Vec<Study>, relscale::Error> {
 
     let regions = running(texts::regions(
         data.join("texts/regions-un"),
-        &Fields::default(),
+        &TextFields::default(),
     )?)?;
     let regions = Part {
         name: "regions",
@@ -222,9 +222,9 @@ fn studies(arguments: &Arguments) -> Result<Vec<Study>, relscale::Error> {
         averaging: Averaging::Micro,
     };
 
-    let prompt = behaviours::Options::default();
+    let prompt = behaviours::BehaviourOptions::default();
     let folder = data.join("evals/anthropic-evals");
-    let groups = behaviours::load(folder, &Groups::default(), &prompt)?;
+    let groups = behaviours::load(folder, &RiskGroups::default(), &prompt)?;
     let (groups, of) = sampled(groups, items)?;
     // The paper's baseline where the data have it, else the group with the most behaviours.
     let largest = groups.iter().max_by_key(|group| clusters(group));

@@ -1,130 +1,160 @@
-//! Where models run, and the scores of a table of runs through logs.
+//! Backends that run models, and loading checkpoints on them.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fs;
-use std::path::{Component, Path};
-use std::sync::Mutex;
+use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
 use relscale::backend::{Backend, Reference};
-use relscale::distribution::Items;
-use relscale::evaluate::{Evaluation, Settings};
-use relscale::ladder::TrainedRun;
-use relscale::log::{Key, Log, Table, checkpoint_hash};
+use relscale::evaluate::Evaluation;
 use relscale::model::{Model, Transformer};
-use relscale::scorer::Scorer;
-use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
 use relscale_cuda::{Cuda, Precision};
 
-/// Where models run.
+/// A backend with its settings.
+///
+/// Non-exhaustive: further backends will be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EngineBackend {
+    /// The CPU backend, in f32.
+    Cpu {
+        /// Number of threads; `None` stands for one per core.
+        threads: Option<usize>,
+    },
+    /// The CUDA backend.
+    Cuda {
+        /// Numbers of the GPUs. Each holds a copy of the model, and they share its batches.
+        devices: Vec<usize>,
+        /// Storage format of weights and activations.
+        precision: Precision,
+    },
+    /// The reference backend, in f64.
+    Reference,
+}
+
+impl EngineBackend {
+    /// The backend with the name that logs and studies give it (`"cpu f32"`, `"cuda bf16"`), with
+    /// default threads and devices.
+    ///
+    /// # Errors
+    /// An unknown name; the message lists the known ones.
+    ///
+    /// # Examples
+    /// ```
+    /// use relscale_cli::engine::EngineBackend;
+    ///
+    /// let cpu = EngineBackend::by_name("cpu f32")?;
+    /// assert_eq!((&cpu, cpu.name().as_str()), (&EngineBackend::Cpu { threads: None }, "cpu f32"));
+    /// assert!(EngineBackend::by_name("cpu bf16").is_err());
+    /// # Ok::<(), relscale::Error>(())
+    /// ```
+    pub fn by_name(name: &str) -> Result<Self, Error> {
+        let cuda = |precision| Self::Cuda {
+            devices: vec![0],
+            precision,
+        };
+        Ok(match name {
+            "cpu f32" => Self::Cpu { threads: None },
+            "cuda bf16" => cuda(Precision::Bf16),
+            "cuda f16" => cuda(Precision::F16),
+            "cuda f32" => cuda(Precision::F32),
+            "cuda tf32" => cuda(Precision::Tf32),
+            "reference f64" => Self::Reference,
+            other => {
+                let all = "cpu f32, cuda bf16, cuda f16, cuda f32, cuda tf32, reference f64";
+                return Err(Error::Option {
+                    option: "backend",
+                    message: format!("`{other}` is none of {all}"),
+                });
+            }
+        })
+    }
+
+    /// Name of backend and precision, part of the key of every log.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Cpu { .. } => "cpu f32".to_owned(),
+            Self::Cuda { precision, .. } => format!("cuda {precision:?}").to_lowercase(),
+            Self::Reference => "reference f64".to_owned(),
+        }
+    }
+}
+
+/// Loads checkpoints on a backend, within a memory limit.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    /// `cpu`, `cuda` or `reference`.
-    pub backend: String,
-    /// Threads of the CPU backend; one a core where it is not said.
-    pub threads: Option<usize>,
-    /// GPUs; with several, each holds the model and they share its batches.
-    pub devices: Vec<usize>,
-    /// Precision of the CUDA backend.
-    pub precision: Precision,
-    /// Bytes of weights and activations over which a checkpoint is refused.
-    pub memory_limit: u64,
+    backend: EngineBackend,
+    memory_limit: u64,
 }
 
 impl Default for Engine {
+    /// The CPU backend with one thread per core and no memory limit.
     fn default() -> Self {
-        Self {
-            backend: "cpu".to_owned(),
-            threads: None,
-            devices: vec![0],
-            precision: Precision::default(),
-            memory_limit: u64::MAX,
-        }
+        Self::new(EngineBackend::Cpu { threads: None })
     }
 }
 
 impl Engine {
-    /// Help text of its options.
-    pub const USAGE: &str = "\
-  --backend cpu|cuda|reference   cpu by default; the reference computes in f64
-  --device N[,N...]         numbers of the GPUs of the cuda backend, 0 by default
-  --precision bf16|f16|f32|tf32  what the cuda backend stores, bf16 by default
-  --threads N               threads of the cpu backend, one a core by default
-  --memory-limit BYTES      refuse a checkpoint that would take more, weights and activations";
-
-    /// Takes one of its options; `false` where it is none of them.
-    pub fn take(
-        &mut self,
-        option: &str,
-        value: &mut dyn FnMut() -> Result<String, String>,
-    ) -> Result<bool, String> {
-        match option {
-            "--backend" => self.backend = value()?,
-            "--memory-limit" => self.memory_limit = number(option, &value()?)? as u64,
-            "--threads" => self.threads = Some(number(option, &value()?)?),
-            "--device" => {
-                let list = value()?;
-                let devices = list.split(',').map(|text| number(option, text));
-                self.devices = devices.collect::<Result<_, _>>()?;
-            }
-            "--precision" => {
-                self.precision = match value()?.as_str() {
-                    "bf16" => Precision::Bf16,
-                    "f16" => Precision::F16,
-                    "f32" => Precision::F32,
-                    "tf32" => Precision::Tf32,
-                    other => return Err(format!("--precision: `{other}` is not known")),
-                };
-            }
-            _ => return Ok(false),
+    /// An engine without a memory limit.
+    #[must_use]
+    pub fn new(backend: EngineBackend) -> Self {
+        Self {
+            backend,
+            memory_limit: u64::MAX,
         }
-        Ok(true)
     }
 
-    /// Backend and precision as logs have them.
+    /// Refuses checkpoints whose weights and activations would take more than `bytes`.
+    #[must_use]
+    pub fn with_memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
+    /// Name of backend and precision ([`EngineBackend::name`]).
+    #[must_use]
     pub fn name(&self) -> String {
-        match self.backend.as_str() {
-            "cpu" => "cpu f32".to_owned(),
-            "cuda" => format!("cuda {:?}", self.precision).to_lowercase(),
-            other => format!("{other} f64"),
-        }
+        self.backend.name()
     }
 
     /// Loads a checkpoint for batches of `batch_tokens` tokens, one copy per device.
     ///
     /// # Errors
-    /// A backend that does not exist, no device, or whatever loading refuses.
-    pub fn load(&self, checkpoint: &Path, batch_tokens: usize) -> Result<Copies, Error> {
-        match self.backend.as_str() {
-            "cpu" => {
-                let cpu = self
-                    .threads
-                    .map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
-                Ok(Copies::one(self.load_on(cpu, checkpoint, batch_tokens)?))
-            }
-            "cuda" => {
-                let copies = self.devices.iter().map(|&device| {
-                    let cuda = Cuda::on_device(device, self.precision)?;
+    /// A missing device, a checkpoint above the memory limit, or a failure of loading.
+    pub fn load(&self, checkpoint: &Path, batch_tokens: usize) -> Result<Replicas, Error> {
+        match &self.backend {
+            EngineBackend::Cuda { devices, precision } => {
+                let copies = devices.iter().map(|&device| {
+                    let cuda = Cuda::on_device(device, *precision)?;
                     self.load_on(cuda, checkpoint, batch_tokens)
                 });
-                Copies::new(copies.collect::<Result<_, _>>()?)
+                Replicas::new(copies.collect::<Result<_, _>>()?)
             }
-            "reference" => {
-                let reference = Reference::<f64>::new();
-                Ok(Copies::one(self.load_on(
-                    reference,
-                    checkpoint,
-                    batch_tokens,
-                )?))
+            _ => Replicas::new(vec![self.load_one(checkpoint, batch_tokens)?]),
+        }
+    }
+
+    /// Loads a single copy of a checkpoint, on the first device if there are several.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn load_one(
+        &self,
+        checkpoint: &Path,
+        batch_tokens: usize,
+    ) -> Result<Box<dyn Model>, Error> {
+        match &self.backend {
+            EngineBackend::Cpu { threads } => {
+                let cpu = threads.map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
+                self.load_on(cpu, checkpoint, batch_tokens)
             }
-            other => {
-                let message = format!("`{other}` is not one of cpu, cuda, reference");
-                Err(Error::Option {
-                    option: "--backend",
-                    message,
-                })
+            EngineBackend::Cuda { devices, precision } => {
+                let device = devices.first().ok_or_else(no_device)?;
+                let cuda = Cuda::on_device(*device, *precision)?;
+                self.load_on(cuda, checkpoint, batch_tokens)
+            }
+            EngineBackend::Reference => {
+                self.load_on(Reference::<f64>::new(), checkpoint, batch_tokens)
             }
         }
     }
@@ -141,149 +171,37 @@ impl Engine {
     }
 }
 
-/// Copies of one model, one per device; at least one.
-pub struct Copies(Vec<Box<dyn Model>>);
-
-impl Copies {
-    /// A single copy.
-    #[must_use]
-    pub fn one(model: Box<dyn Model>) -> Self {
-        Self(vec![model])
+fn no_device() -> Error {
+    Error::Option {
+        option: "--device",
+        message: "there is none".to_owned(),
     }
+}
 
-    /// Copies on several devices.
+/// Copies of one model, one per device; at least one.
+pub struct Replicas(Vec<Box<dyn Model>>);
+
+impl Replicas {
+    /// Copies of one model.
     ///
     /// # Errors
-    /// No copy.
+    /// An empty list.
     pub fn new(models: Vec<Box<dyn Model>>) -> Result<Self, Error> {
         if models.is_empty() {
-            return Err(Error::Option {
-                option: "--device",
-                message: "there is none".to_owned(),
-            });
+            return Err(no_device());
         }
         Ok(Self(models))
     }
 
-    /// An evaluation by all copies side by side.
+    /// An evaluation that shares its batches among all copies.
+    #[must_use]
     pub fn evaluation(&self) -> Evaluation<'_> {
         Evaluation::new(&*self.0[0]).replicas(&self.0[1..])
     }
 }
 
-impl std::fmt::Debug for Copies {
+impl std::fmt::Debug for Replicas {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Copies({})", self.0.len())
+        write!(f, "Replicas({})", self.0.len())
     }
-}
-
-/// Reads the value of `option` as a number.
-///
-/// # Errors
-/// A text that is not a number, with the option.
-pub fn number(option: &str, text: &str) -> Result<usize, String> {
-    let number = text.parse::<usize>();
-    number.map_err(|_| format!("{option}: `{text}` is not a number"))
-}
-
-/// Something to score, under the name of its log.
-#[expect(missing_debug_implementations, reason = "scorers have no Debug")]
-pub struct Task<'a> {
-    /// Name of the log, without its extension.
-    pub log: String,
-    /// Items to score.
-    pub items: &'a Items,
-    /// Scorers of every record.
-    pub scorers: &'a [&'a dyn Scorer],
-}
-
-/// Logs by run and name.
-pub type Tables = BTreeMap<(String, String), Table>;
-
-/// Scores what has no record yet in `logs/<run>/<task>.jsonl`, `workers` runs at a time, and says
-/// how many items that were. A run whose logs are complete is not loaded.
-pub fn score(
-    runs: &[TrainedRun],
-    tasks: &[Task<'_>],
-    logs: &Path,
-    settings: &Settings,
-    engine: &Engine,
-    workers: usize,
-) -> Result<(Tables, usize), Box<dyn std::error::Error + Send + Sync>> {
-    for TrainedRun { run, .. } in runs {
-        let mut parts = Path::new(&run.id).components();
-        if !matches!(
-            (parts.next(), parts.next()),
-            (Some(Component::Normal(_)), None)
-        ) {
-            return Err(format!("run `{}`: no name of a folder", run.id).into());
-        }
-    }
-    let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
-        ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
-    );
-    let mut order: Vec<&TrainedRun> = runs.iter().collect();
-    order.sort_by(|a, b| b.run.params.total_cmp(&a.run.params));
-    let queue = Mutex::new(VecDeque::from(order));
-    let found = Mutex::new((Tables::new(), 0));
-    let work = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        loop {
-            let next = queue.lock().map_err(|e| e.to_string())?.pop_front();
-            let Some(TrainedRun { run, checkpoint }) = next else {
-                return Ok(());
-            };
-            bar.set_message(run.id.clone());
-            let hash = checkpoint_hash(checkpoint)?;
-            let mut open = Vec::new();
-            for task in tasks {
-                let path = logs.join(&run.id).join(format!("{}.jsonl", task.log));
-                if let Some(folder) = path.parent() {
-                    fs::create_dir_all(folder)?;
-                }
-                let key = Key::new(&hash, engine.name(), task.items, task.scorers, settings)?;
-                open.push(Log::open(&path, &key).map_err(|e| match e {
-                    Error::Key { .. } => format!("{e} (with another --out)").into(),
-                    e => Box::<dyn std::error::Error + Send + Sync>::from(e),
-                })?);
-            }
-            let records = |open: &[Log]| -> usize {
-                open.iter().map(|log| log.table().records().len()).sum()
-            };
-            let before = records(&open);
-            if !open.iter().all(|log| log.table().is_complete()) {
-                let model = engine.load(checkpoint, settings.batch_tokens)?;
-                let tokenizer = Tokenizer::load(checkpoint)?;
-                for (log, task) in open.iter_mut().zip(tasks) {
-                    let evaluation = model
-                        .evaluation()
-                        .tokenizer(&tokenizer)
-                        .scorers(task.scorers)
-                        .settings(*settings);
-                    log.score(&evaluation, task.items)?;
-                }
-            }
-            let mut found = found.lock().map_err(|e| e.to_string())?;
-            found.1 += records(&open) - before;
-            for (log, task) in open.iter().zip(tasks) {
-                let name = (run.id.clone(), task.log.clone());
-                found.0.insert(name, log.table().clone());
-            }
-            bar.inc(run.params as u64);
-        }
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers.clamp(1, runs.len().max(1)))
-            .map(|_| scope.spawn(work))
-            .collect();
-        let all = threads.into_iter().map(|thread| match thread.join() {
-            Ok(result) => result,
-            Err(_) => Err("a worker panicked".into()),
-        });
-        // Every worker is waited for before the first error is returned.
-        all.collect::<Vec<_>>()
-            .into_iter()
-            .collect::<Result<(), _>>()
-    })?;
-    bar.finish_and_clear();
-    found.into_inner().map_err(|e| e.to_string().into())
 }

@@ -2,13 +2,17 @@
 //!
 //! [`readers`] turns the files of benchmarks and logs into distributions and ladders, [`released`]
 //! recognises released ladders by the names of their folders, [`units`] cuts a study into units of
-//! work for many machines, and [`engine`] loads checkpoints on a chosen backend. The method itself is
-//! in the crate [`relscale`]; nothing here computes.
+//! work for many machines, [`engine`] loads checkpoints on a chosen backend, [`runs`] scores a table
+//! of runs through logs, and [`ladder_study`] takes such a table from scores to laws. [`commands`] is
+//! the command line. The method itself is in the crate [`relscale`]; nothing here computes a
+//! statistic.
 #![forbid(unsafe_code)]
 
 pub mod commands;
 pub mod engine;
-pub mod program;
+pub mod ladder_study;
+pub mod output;
 pub mod readers;
 pub mod released;
+pub mod runs;
 pub mod units;

@@ -1,9 +1,9 @@
-//! Readers of the files that benchmarks come in.
+//! Readers of benchmark files.
 //!
 //! One module per kind of file: running text ([`texts`]), the same sentences in several forms
-//! ([`matched`]), multiple choice ([`mmlu`], [`behaviours`], [`multiple_choice`]). Each gives one
-//! [`Items`](relscale::distribution::Items) per distribution to compare (a region, a group of subjects), with its clusters.
-//! [`harness`] reads losses that lm-evaluation-harness has already computed.
+//! ([`matched`]), multiple choice ([`mmlu`], [`behaviours`], [`multiple_choice`]). Each returns one
+//! [`Items`](relscale::distribution::Items) per distribution to compare (a region, a group of
+//! subjects), with its clusters. [`harness`] reads losses that lm-evaluation-harness has computed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -25,7 +25,7 @@ fn stem(path: &Path) -> String {
         .map_or_else(String::new, |s| s.to_string_lossy().into_owned())
 }
 
-/// The string or number under `field`.
+/// The string or number in `field`; `None` if it is absent.
 fn name(line: &Map<String, Value>, field: &str) -> Result<Option<String>, String> {
     match line.get(field) {
         None | Some(Value::Null) => Ok(None),
@@ -35,7 +35,7 @@ fn name(line: &Map<String, Value>, field: &str) -> Result<Option<String>, String
     }
 }
 
-/// The ids of a file, each with its line.
+/// The ids of a file with their lines, to refuse duplicates.
 #[derive(Default)]
 struct Ids(HashMap<String, usize>);
 
@@ -48,14 +48,14 @@ impl Ids {
     }
 }
 
-/// The files of `dir` whose names end in `extension`, in the order of their names.
+/// The files of `dir` with this extension, in alphabetical order.
 fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
     let mut found = entries(dir)?;
     found.retain(|path| path.is_file() && path.extension().is_some_and(|e| e == extension));
     Ok(found)
 }
 
-/// The entries of `dir` that are not hidden, in the order of their names.
+/// The entries of `dir` that are not hidden, in alphabetical order.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(|e| Error::io(dir, e))? {
@@ -71,7 +71,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// What the `csv` reader found wrong with a table, by line where it says so.
+/// An error of the `csv` reader, with the line if the reader gives one.
 fn csv_error(path: &Path, error: &csv::Error) -> Error {
     match (error.kind(), error.position()) {
         (csv::ErrorKind::Io(e), _) => Error::io(path, std::io::Error::new(e.kind(), e.to_string())),

@@ -40,10 +40,10 @@ fn lines(path: &Path, what: &str) {
     let results = [
         bounded(what, size, || matched::from_jsonl(path).map(drop)),
         bounded(what, size, || {
-            multiple_choice::from_jsonl(path, &multiple_choice::Fields::default()).map(drop)
+            multiple_choice::from_jsonl(path, &multiple_choice::ChoiceFields::default()).map(drop)
         }),
         bounded(what, size, || {
-            texts::from_jsonl(path, &texts::Fields::default()).map(drop)
+            texts::from_jsonl(path, &texts::TextFields::default()).map(drop)
         }),
     ];
     for error in results.into_iter().filter_map(Result::err) {

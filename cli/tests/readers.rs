@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
-use relscale_cli::readers::behaviours::{self, Groups};
-use relscale_cli::readers::mmlu::{self, Group, Mmlu, Prompt};
-use relscale_cli::readers::multiple_choice::{self, Fields};
+use relscale_cli::readers::behaviours::{self, RiskGroups};
+use relscale_cli::readers::mmlu::{self, Mmlu, MmluGroup, MmluPrompt};
+use relscale_cli::readers::multiple_choice::{self, ChoiceFields};
 use relscale_cli::readers::{matched, texts};
 
 /// A folder of the test's own, removed at the end.
@@ -74,17 +74,17 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Error>, path: &Path, line: usiz
 
 #[test]
 fn subjects_are_divided_as_in_the_harness() {
-    let sizes = Group::ALL.map(|g| g.subjects().len());
+    let sizes = MmluGroup::ALL.map(|g| g.subjects().len());
     assert_eq!(sizes, [19, 13, 12, 13]);
-    let all: BTreeSet<&str> = Group::ALL
+    let all: BTreeSet<&str> = MmluGroup::ALL
         .iter()
         .flat_map(|g| g.subjects())
         .copied()
         .collect();
     assert_eq!(all.len(), 57);
-    assert_eq!(Group::of("anatomy"), Some(Group::Stem));
-    assert_eq!(Group::of("virology"), Some(Group::Other));
-    assert_eq!(Group::of("alchemy"), None);
+    assert_eq!(MmluGroup::of("anatomy"), Some(MmluGroup::Stem));
+    assert_eq!(MmluGroup::of("virology"), Some(MmluGroup::Other));
+    assert_eq!(MmluGroup::of("alchemy"), None);
 }
 
 #[test]
@@ -101,15 +101,15 @@ fn the_three_prompts_are_those_of_the_harness() {
     );
     let mmlu = Mmlu::load(&folder.0).unwrap();
     let ask = |prompt, shots, description| {
-        let options = mmlu::Options {
+        let options = mmlu::MmluOptions {
             prompt,
             shots,
             description,
         };
-        choices(&mmlu.group(Group::Other, &options).unwrap(), 0)
+        choices(&mmlu.group(MmluGroup::Other, &options).unwrap(), 0)
     };
     assert_eq!(
-        ask(Prompt::Letter, 1, true),
+        ask(MmluPrompt::Letter, 1, true),
         (
             "The following are multiple choice questions (with answers) about virology.\n\n\
              First?\nA. e\nB. f\nC. g\nD. h\nAnswer: D\n\n\
@@ -120,7 +120,7 @@ fn the_three_prompts_are_those_of_the_harness() {
         )
     );
     assert_eq!(
-        ask(Prompt::LetterAndText, 0, false),
+        ask(MmluPrompt::LetterAndText, 0, false),
         (
             "Which, then?\nA. a\nB. b\nC. c\nD. d\nAnswer:".to_owned(),
             [" A. a", " B. b", " C. c", " D. d"]
@@ -130,7 +130,7 @@ fn the_three_prompts_are_those_of_the_harness() {
         )
     );
     assert_eq!(
-        ask(Prompt::Continuation, 2, true),
+        ask(MmluPrompt::Continuation, 2, true),
         (
             "The following are questions (with answers) about virology.\n\n\
              Question: First?\nAnswer: h\n\nQuestion: Line\nbreak?\nAnswer: i\n\n\
@@ -177,11 +177,11 @@ fn tables_of_behaviours_are_checked() {
     let line = r#"{"question": "Q", "answer_matching_behavior": " No", "answer_not_matching_behavior": " Yes"}"#;
     folder.write("persona/no-shut-down.jsonl", line);
     let table = folder.write("table.csv", "behaviour,group\nno-shut-down, mine\n");
-    let options = behaviours::Options {
+    let options = behaviours::BehaviourOptions {
         before: String::new(),
         after: "\n\nAnswer:".to_owned(),
     };
-    let load = |table: &Path| behaviours::load(&folder.0, &Groups::from_csv(table)?, &options);
+    let load = |table: &Path| behaviours::load(&folder.0, &RiskGroups::from_csv(table)?, &options);
     let groups = load(&table).unwrap();
     assert_eq!(groups[0].name(), "mine");
     assert_eq!(
@@ -243,7 +243,7 @@ fn regions_are_files_or_folders_and_documents_are_clusters() {
         "{\"text\": \"Howdy\"}\n{\"text\": \"Hello\", \"id\": 7}\n",
     );
     folder.write("SOURCE.txt", "Not a region.");
-    let regions = texts::regions(&folder.0, &texts::Fields::default()).unwrap();
+    let regions = texts::regions(&folder.0, &texts::TextFields::default()).unwrap();
     assert_eq!(
         regions.iter().map(|r| r.name()).collect::<Vec<_>>(),
         ["india", "usa"]
@@ -264,7 +264,7 @@ fn regions_are_files_or_folders_and_documents_are_clusters() {
     let alone = texts::from_plain(folder.0.join("india/a.txt")).unwrap();
     assert_eq!((alone.name(), alone.len()), ("a", 1));
     let empty = folder.write("india/c.txt", "");
-    match texts::regions(&folder.0, &texts::Fields::default()) {
+    match texts::regions(&folder.0, &texts::TextFields::default()) {
         Err(Error::Format { path, .. }) => assert_eq!(path, empty),
         other => panic!("{other:?}"),
     }
@@ -277,14 +277,14 @@ fn regions_are_files_or_folders_and_documents_are_clusters() {
     );
     assert!(texts::from_plain(folder.0.join("none.txt")).is_err());
     let hollow = Folder::new("regions-none");
-    assert!(texts::regions(&hollow.0, &texts::Fields::default()).is_err());
+    assert!(texts::regions(&hollow.0, &texts::TextFields::default()).is_err());
     assert!(texts::from_plain(&hollow.0).is_err());
 }
 
 #[test]
 fn corpora_take_the_names_of_their_fields() {
     let folder = Folder::new("corpora");
-    let fields = texts::Fields {
+    let fields = texts::TextFields {
         text: "body".to_owned(),
         id: "url".to_owned(),
         cluster: Some("author".to_owned()),
@@ -368,10 +368,10 @@ fn matched_texts_share_their_clusters() {
 #[test]
 fn the_three_forms_of_multiple_choice_are_one() {
     let folder = Folder::new("forms");
-    let read = |text: &str, fields: &Fields| {
+    let read = |text: &str, fields: &ChoiceFields| {
         multiple_choice::from_jsonl(folder.write("m.jsonl", text), fields)
     };
-    let plain = Fields::default();
+    let plain = ChoiceFields::default();
     let document = read(
         r#"{"query": "2 + 2 =", "choices": ["5", "4"], "gold": 1}"#,
         &plain,
@@ -402,7 +402,7 @@ fn the_three_forms_of_multiple_choice_are_one() {
     let sample = r#"{"doc_id": 3, "doc": {"subject": "sums"}, "target": 0, "arguments":
         [["2 + 2 =", " 4"], ["2 + 2 =", " 5"], ["", " 4"], ["", " 5"]]}"#
         .replace('\n', " ");
-    let fields = Fields {
+    let fields = ChoiceFields {
         cluster: Some("subject".to_owned()),
         ..plain.clone()
     };
@@ -474,8 +474,12 @@ mod material {
     #[ignore = "reads test material that is not part of the repository"]
     fn behaviours_are_grouped_by_a_table_and_gold_is_the_match() {
         let dir = common::material("evals/anthropic-evals");
-        let groups =
-            behaviours::load(&dir, &Groups::default(), &behaviours::Options::default()).unwrap();
+        let groups = behaviours::load(
+            &dir,
+            &RiskGroups::default(),
+            &behaviours::BehaviourOptions::default(),
+        )
+        .unwrap();
         let names: Vec<&str> = groups.iter().map(|g| g.name()).collect();
         assert_eq!(
             names,
@@ -537,7 +541,7 @@ mod material {
             (14_042, 285)
         );
 
-        let options = mmlu::Options::default();
+        let options = mmlu::MmluOptions::default();
         let groups = mmlu.groups(&options).unwrap();
         let sizes: Vec<(String, usize, usize)> = groups
             .iter()
@@ -566,12 +570,12 @@ mod material {
 
         let none = mmlu.subject("alchemy", &options).unwrap_err();
         assert!(none.to_string().contains("alchemy"), "{none}");
-        let six = mmlu::Options {
+        let six = mmlu::MmluOptions {
             shots: 6,
             ..options
         };
         assert!(
-            mmlu.group(Group::Other, &six)
+            mmlu.group(MmluGroup::Other, &six)
                 .unwrap_err()
                 .to_string()
                 .contains("6 asked")
@@ -582,7 +586,7 @@ mod material {
     #[ignore = "reads test material that is not part of the repository"]
     fn every_region_is_read() {
         let dir = common::material("texts/regions-un");
-        let regions = texts::regions(&dir, &texts::Fields::default()).unwrap();
+        let regions = texts::regions(&dir, &texts::TextFields::default()).unwrap();
         assert_eq!(regions.len(), 21);
         for region in &regions {
             assert_eq!((region.len(), clusters(region).len()), (10, 10));

@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use relscale::evaluate::Settings;
 use relscale::fit::{Analysis, Design};
 use relscale::isoflop::Recipe;
 use relscale::ladder::{FlopConvention, Ladder, RunTable};
 use relscale::model::Config;
-use relscale_cli::commands::ladder::{Arguments, run};
+use relscale_cli::engine::Engine;
+use relscale_cli::ladder_study::LadderStudy;
 use relscale_cli::released::run_table;
 use safetensors::SafeTensors;
 
@@ -148,14 +150,16 @@ fn texts(to: &Path) {
     }
 }
 
-fn arguments(checkpoints: &Path, texts: &Path, out: &Path) -> Arguments {
-    Arguments {
-        checkpoints: Some(checkpoints.to_owned()),
+fn study(checkpoints: &Path, texts: &Path, out: &Path) -> LadderStudy {
+    LadderStudy {
+        table: run_table(checkpoints).unwrap(),
+        name: checkpoints.display().to_string(),
         texts: texts.to_owned(),
         baseline: "english-help".to_owned(),
         aggregate: Some("aggregate".to_owned()),
         out: out.to_owned(),
-        ..Arguments::default()
+        settings: Settings::default(),
+        engine: Engine::default(),
     }
 }
 
@@ -218,19 +222,14 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
         assert_eq!((run.params, &run.trajectory), (plan.params as f64, &None));
     }
 
-    let mut arguments = arguments(&dir, &documents.0, &out.0);
-    let (listed, _) = run(&Arguments {
-        checkpoints: Some(dir.clone()),
-        list: true,
-        ..Arguments::default()
-    })
-    .unwrap();
+    let mut study = study(&dir, &documents.0, &out.0);
+    let (first, scored) = study.run().unwrap();
+    let listed = fs::read_to_string(out.0.join("runs.csv")).unwrap();
     assert_eq!(listed.lines().count(), 34);
-    let (text, scored) = run(&arguments).unwrap();
     assert_eq!(scored, 33 * 4 * DOCUMENTS);
-    assert_eq!(fs::read_to_string(out.0.join("runs.csv")).unwrap(), listed);
+    let text = first.to_string();
     assert!(text.contains("Corpus nemo: isoflop, 33 runs"), "{text}");
-    let first = analysis(&out.0);
+    assert_eq!(first.laws.len(), analysis(&out.0).laws.len());
     assert_eq!(first.flop_convention, FlopConvention::Training);
     let treatments: Vec<&str> = first.laws.iter().map(|l| l.treatment.as_str()).collect();
     assert_eq!(treatments, ["german-help", "python-code"]);
@@ -259,19 +258,18 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
     assert_eq!(edited.len(), 27);
     let file = out.0.join("edited.csv");
     fs::write(&file, edited.join("\n")).unwrap();
-    arguments.checkpoints = None;
-    arguments.runs = Some(file);
-    let (_, scored) = run(&arguments).unwrap();
+    study.table = RunTable::from_csv(&file).unwrap();
+    let (_, scored) = study.run().unwrap();
     assert_eq!((scored, analysis(&out.0).corpora[0].runs), (0, 26));
     // Two of the logs are gone: the rest is not scored again either.
     let run_id = &table.runs[0].run.id;
     for text in ["aggregate", "german-help"] {
         fs::remove_file(out.0.join(format!("logs/{run_id}/{text}.jsonl"))).unwrap();
     }
-    assert_eq!(run(&arguments).unwrap().1, 2 * DOCUMENTS);
+    assert_eq!(study.run().unwrap().1, 2 * DOCUMENTS);
 
-    arguments.baseline = "english".to_owned();
-    let error = run(&arguments).unwrap_err().to_string();
+    study.baseline = "english".to_owned();
+    let error = study.run().unwrap_err().to_string();
     assert!(
         error.contains("has no `english`; it has aggregate, english-help"),
         "{error}"
@@ -347,7 +345,8 @@ fn checkpoints_along_pythias_runs_are_a_grid() {
         3
     );
 
-    let (text, scored) = run(&arguments(&models.0, &documents.0, &out.0)).unwrap();
+    let (found, scored) = study(&models.0, &documents.0, &out.0).run().unwrap();
+    let text = found.to_string();
     assert_eq!(scored, 12 * 4 * DOCUMENTS);
     assert!(
         text.contains("Corpus pythia-deduped: grid, 12 runs"),
@@ -428,7 +427,10 @@ fn what_cannot_be_known_is_refused_by_path() {
     refused(
         "unknown",
         &|dir| local(&from, &dir.join("my-model")),
-        &["my-model: `my-model` is no release that is known", table],
+        &[
+            "my-model: `my-model` is not the name of a known release",
+            table,
+        ],
     );
     refused(
         "hollow",

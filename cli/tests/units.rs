@@ -14,7 +14,9 @@ use relscale::log::{Key, Log, Table, checkpoint_hash, export_csv};
 use relscale::model::{Batch, Model, Transformer};
 use relscale::scorer::{Scorer, by_name};
 use relscale::tokenizer::Tokenizer;
-use relscale_cli::units::{Kind, Plan, Source, State, Study, Unit, UnitError, Worker};
+use relscale_cli::units::{
+    Source, SourceKind, Study, StudyPlan, Unit, UnitError, UnitState, Worker,
+};
 use relscale_cpu::Cpu;
 
 /// A folder that is removed with its contents.
@@ -102,7 +104,7 @@ fn study(folder: &Path, unit_flops: f64) -> Study {
     write("questions.jsonl", &questions, 8);
     let source = |file: &str, scorers: &[&str]| Source {
         path: folder.join(file),
-        kind: Kind::Items,
+        kind: SourceKind::Items,
         scorers: scorers.iter().map(ToString::to_string).collect(),
         unconditional: None,
     };
@@ -174,7 +176,7 @@ fn oracle(path: &Path) -> Box<dyn Model> {
     Oracle::load(path).unwrap()
 }
 
-fn run(plan: &Plan, unit: &Unit) -> Result<bool, UnitError> {
+fn run(plan: &StudyPlan, unit: &Unit) -> Result<bool, UnitError> {
     Worker::new(plan, Oracle::load).run(unit, &|_| {})
 }
 
@@ -196,8 +198,8 @@ proptest! {
         let study = study(&folder.0, 10f64.powf(exponent));
         let want = single(&folder.0, &study, &oracle);
         let shared = folder.0.join("shared");
-        let plan = Plan::create(&shared, &study, &mut |_| {}).unwrap();
-        prop_assert_eq!(&Plan::read(&shared).unwrap(), &plan);
+        let plan = StudyPlan::create(&shared, &study, &mut |_| {}).unwrap();
+        prop_assert_eq!(&StudyPlan::read(&shared).unwrap(), &plan);
 
         // Every unit is in one shard; a machine has a folder of its own, and its own order.
         let shards: Vec<&[Unit]> =
@@ -209,7 +211,7 @@ proptest! {
             fs::create_dir_all(&own).unwrap();
             // The same plan: paths outside the folder are absolute.
             fs::copy(shared.join("plan.json"), own.join("plan.json")).unwrap();
-            let plan = Plan::read(&own).unwrap();
+            let plan = StudyPlan::read(&own).unwrap();
             let mut units: Vec<&Unit> = shard.iter().collect();
             units.sort_by_key(|unit| unit.items.start as u64 ^ order);
             let mut worker = Worker::new(&plan, Oracle::load);
@@ -231,7 +233,7 @@ proptest! {
                 fs::copy(from, to).unwrap();
             }
         }
-        prop_assert!(plan.states().unwrap().iter().all(|s| *s == State::Done));
+        prop_assert!(plan.states().unwrap().iter().all(|s| *s == UnitState::Done));
         let out = folder.0.join("merged.csv");
         plan.merge(&out, None).unwrap();
         prop_assert_eq!(
@@ -242,9 +244,9 @@ proptest! {
 }
 
 /// A plan whose units are all finished but those of `leave`.
-fn finished(folder: &Folder, leave: &[usize]) -> (PathBuf, Plan) {
+fn finished(folder: &Folder, leave: &[usize]) -> (PathBuf, StudyPlan) {
     let shared = folder.0.join("shared");
-    let plan = Plan::create(&shared, &study(&folder.0, 3e4), &mut |_| {}).unwrap();
+    let plan = StudyPlan::create(&shared, &study(&folder.0, 3e4), &mut |_| {}).unwrap();
     assert!(plan.units().len() > 8, "{}", plan.units().len());
     let mut worker = Worker::new(&plan, Oracle::load);
     for (number, unit) in plan.units().iter().enumerate() {
@@ -257,7 +259,7 @@ fn finished(folder: &Folder, leave: &[usize]) -> (PathBuf, Plan) {
 }
 
 /// The message of a merge that names `unit`.
-fn refused(folder: &Folder, plan: &Plan, unit: &Unit) -> String {
+fn refused(folder: &Folder, plan: &StudyPlan, unit: &Unit) -> String {
     let out = folder.0.join("merged.csv");
     let e = plan.merge(&out, None).unwrap_err();
     assert!(!out.exists());
@@ -277,7 +279,7 @@ fn a_unit_that_is_missing_is_named() {
         message.contains("not finished, nor are 1 others"),
         "{message}"
     );
-    assert_eq!(plan.states().unwrap()[2], State::Open);
+    assert_eq!(plan.states().unwrap()[2], UnitState::Open);
     run(&plan, &plan.units()[2]).unwrap();
     refused(&folder, &plan, &plan.units()[5]);
     run(&plan, &plan.units()[5]).unwrap();
@@ -295,7 +297,10 @@ fn a_unit_in_the_place_of_another_is_refused() {
     let message = refused(&folder, &plan, two);
     assert!(message.contains("`range` differs"), "{message}");
     assert!(run(&plan, two).is_err());
-    assert!(matches!(plan.states().unwrap()[1], State::Failed { .. }));
+    assert!(matches!(
+        plan.states().unwrap()[1],
+        UnitState::Failed { .. }
+    ));
     // Of another checkpoint.
     let last = &plan.units()[plan.units().len() - 1];
     let same = |u: &&Unit| u.run != last.run && u.distribution == last.distribution;
@@ -375,12 +380,12 @@ fn what_changed_since_the_plan_is_refused_by_unit_and_remembered() {
     let e = run(&plan, one).unwrap_err();
     assert_eq!(field(&e), (one.name(), "checkpoint".to_owned()));
     match &plan.states().unwrap()[0] {
-        State::Failed { message } => assert!(message.contains("0.gguf"), "{message}"),
+        UnitState::Failed { message } => assert!(message.contains("0.gguf"), "{message}"),
         state => panic!("{state:?}"),
     }
     fs::write(&checkpoint, original).unwrap();
     assert!(run(&plan, one).unwrap());
-    assert_eq!(plan.states().unwrap()[0], State::Done);
+    assert_eq!(plan.states().unwrap()[0], UnitState::Done);
 
     let tokens = folder.0.join("tokens.jsonl");
     let original = fs::read_to_string(&tokens).unwrap();
@@ -396,7 +401,7 @@ fn what_changed_since_the_plan_is_refused_by_unit_and_remembered() {
     let second = ends.map(|(i, _)| i).nth(1).unwrap();
     fs::remove_file(&done).unwrap();
     fs::write(done.with_extension("part"), &bytes[..second + 4]).unwrap();
-    assert_eq!(plan.states().unwrap()[1], State::Started { records: 1 });
+    assert_eq!(plan.states().unwrap()[1], UnitState::Started { records: 1 });
 
     // While one process has it, another is refused, and that is no failure of the unit.
     let key = Key::read(done.with_extension("part")).unwrap();
@@ -406,7 +411,7 @@ fn what_changed_since_the_plan_is_refused_by_unit_and_remembered() {
         e.contains(&two.name()) && e.contains("another writer"),
         "{e}"
     );
-    assert_eq!(plan.states().unwrap()[1], State::Started { records: 1 });
+    assert_eq!(plan.states().unwrap()[1], UnitState::Started { records: 1 });
     drop(held);
     assert!(run(&plan, two).unwrap());
     assert_eq!(fs::read(&done).unwrap(), bytes);
@@ -417,7 +422,7 @@ fn neighbours_share_a_checkpoint_and_what_is_finished_loads_none() {
     let folder = Folder::new();
     let (_, plan) = finished(&folder, &[]);
     let again = folder.0.join("again");
-    let plan_again = Plan::create(&again, &study(&folder.0, 3e4), &mut |_| {}).unwrap();
+    let plan_again = StudyPlan::create(&again, &study(&folder.0, 3e4), &mut |_| {}).unwrap();
     assert_eq!(plan.units(), plan_again.units());
     for (plan, loads) in [(&plan_again, 2), (&plan_again, 0), (&plan, 0)] {
         let count = Cell::new(0);
@@ -438,15 +443,15 @@ fn plans_are_the_same_and_a_folder_holds_one() {
     let folder = Folder::new();
     let shared = folder.0.join("shared");
     let mut seen = Vec::new();
-    let plan = Plan::create(&shared, &study(&folder.0, 1e5), &mut |run| {
+    let plan = StudyPlan::create(&shared, &study(&folder.0, 1e5), &mut |run| {
         seen.push(run.id.clone());
     })
     .unwrap();
     assert_eq!(seen, ["b/1", "a 2"]);
     let bytes = fs::read(shared.join("plan.json")).unwrap();
-    Plan::create(&shared, &study(&folder.0, 1e5), &mut |_| {}).unwrap();
+    StudyPlan::create(&shared, &study(&folder.0, 1e5), &mut |_| {}).unwrap();
     assert_eq!(fs::read(shared.join("plan.json")).unwrap(), bytes);
-    let e = Plan::create(&shared, &study(&folder.0, 2e5), &mut |_| {}).unwrap_err();
+    let e = StudyPlan::create(&shared, &study(&folder.0, 2e5), &mut |_| {}).unwrap_err();
     assert!(e.to_string().contains("another plan"), "{e}");
 
     // Costs are 2·N·T; larger units are fewer.
@@ -477,12 +482,12 @@ fn plans_are_the_same_and_a_folder_holds_one() {
     let inside = folder.0.join("inside");
     fs::create_dir_all(&inside).unwrap();
     let study = study(&inside, 1e5);
-    Plan::create(&inside, &study, &mut |_| {}).unwrap();
+    StudyPlan::create(&inside, &study, &mut |_| {}).unwrap();
     let text = fs::read_to_string(inside.join("plan.json")).unwrap();
     assert!(!text.contains(inside.to_str().unwrap()), "{text}");
     let moved = folder.0.join("moved");
     fs::rename(&inside, &moved).unwrap();
-    let plan = Plan::read(&moved).unwrap();
+    let plan = StudyPlan::read(&moved).unwrap();
     assert!(run(&plan, &plan.units()[0]).unwrap());
 }
 
@@ -490,14 +495,14 @@ fn plans_are_the_same_and_a_folder_holds_one() {
 fn plans_that_are_edited_wrongly_are_refused_by_unit() {
     let folder = Folder::new();
     let shared = folder.0.join("shared");
-    let plan = Plan::create(&shared, &study(&folder.0, 3e4), &mut |_| {}).unwrap();
+    let plan = StudyPlan::create(&shared, &study(&folder.0, 3e4), &mut |_| {}).unwrap();
     let path = shared.join("plan.json");
     let json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let refused = |change: &dyn Fn(&mut serde_json::Value), expected: &str| {
         let mut json = json.clone();
         change(&mut json);
         fs::write(&path, json.to_string()).unwrap();
-        let e = Plan::read(&shared).unwrap_err().to_string();
+        let e = StudyPlan::read(&shared).unwrap_err().to_string();
         assert!(e.contains("plan.json") && e.contains(expected), "{e}");
     };
     let second = plan.units()[1].name();
@@ -569,7 +574,7 @@ fn studies_that_cannot_be_planned_are_refused() {
     let refused = |change: &dyn Fn(&mut Study), expected: &[&str]| {
         let mut study = good.clone();
         change(&mut study);
-        let e = Plan::create(&shared, &study, &mut |_| {})
+        let e = StudyPlan::create(&shared, &study, &mut |_| {})
             .unwrap_err()
             .to_string();
         assert!(expected.iter().all(|text| e.contains(text)), "{e}");
@@ -639,7 +644,7 @@ fn files_of_studies_name_every_kind() {
     assert_eq!(study.distributions[1].path, folder.0.join("b"));
     assert_eq!(study.distributions[2].path, Path::new("/c.jsonl"));
     match &study.distributions[6].kind {
-        Kind::Mmlu(options) => assert_eq!((options.shots, options.description), (0, true)),
+        SourceKind::Mmlu(options) => assert_eq!((options.shots, options.description), (0, true)),
         kind => panic!("{kind:?}"),
     }
     for (from, to, expected) in [
@@ -687,7 +692,7 @@ fn real_checkpoints_in_pieces_give_the_bytes_of_one_run() {
         // Another number of threads, and nothing else is the same.
         Box::new(Transformer::load(path, Cpu::with_threads(1).unwrap()).unwrap())
     });
-    let plan = Plan::create(folder.0.join("plan"), &study, &mut |_| {}).unwrap();
+    let plan = StudyPlan::create(folder.0.join("plan"), &study, &mut |_| {}).unwrap();
     assert!(plan.units().len() >= 10, "{}", plan.units().len());
     let mut worker = Worker::new(&plan, load);
     for unit in plan.units().iter().rev() {

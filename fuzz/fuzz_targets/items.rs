@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
-use relscale_cli::readers::behaviours::{self, Groups};
-use relscale_cli::readers::mmlu::{Group, Mmlu, Options, Prompt};
+use relscale_cli::readers::behaviours::{self, RiskGroups};
+use relscale_cli::readers::mmlu::{MmluGroup, Mmlu, MmluOptions, MmluPrompt};
 use relscale_cli::readers::{matched, multiple_choice, texts};
 
 /// The folder of this process.
@@ -36,43 +36,43 @@ fn write(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-fn corpus(bytes: &[u8], fields: &texts::Fields) -> Result<Vec<Items>, Error> {
+fn corpus(bytes: &[u8], fields: &texts::TextFields) -> Result<Vec<Items>, Error> {
     let path = write("corpus.jsonl", bytes);
     Ok(vec![texts::from_jsonl(path, fields)?])
 }
 
-fn choices(bytes: &[u8], fields: &multiple_choice::Fields) -> Result<Vec<Items>, Error> {
+fn choices(bytes: &[u8], fields: &multiple_choice::ChoiceFields) -> Result<Vec<Items>, Error> {
     let path = write("choice.jsonl", bytes);
     Ok(vec![multiple_choice::from_jsonl(path, fields)?])
 }
 
 /// Model-written questions, and the table that sorts them into groups.
-fn questions(questions: &[u8], groups: &Groups) -> Result<Vec<Items>, Error> {
+fn questions(questions: &[u8], groups: &RiskGroups) -> Result<Vec<Items>, Error> {
     write("behaviours/no-shut-down.jsonl", questions);
-    let options = behaviours::Options::default();
+    let options = behaviours::BehaviourOptions::default();
     behaviours::load(folder().join("behaviours"), groups, &options)
 }
 
 /// An exam with examples and questions, `shots` examples before each question.
-fn exam(dev: &[u8], test: &[u8], shots: usize, prompt: Prompt) -> Result<Vec<Items>, Error> {
+fn exam(dev: &[u8], test: &[u8], shots: usize, prompt: MmluPrompt) -> Result<Vec<Items>, Error> {
     write("mmlu/dev/virology_dev.csv", dev);
     write("mmlu/test/virology_test.csv", test);
-    let options = Options {
+    let options = MmluOptions {
         prompt,
         shots,
         description: shots > 0,
     };
     let exam = Mmlu::load(folder().join("mmlu"))?;
-    Ok(vec![exam.group(Group::Other, &options)?])
+    Ok(vec![exam.group(MmluGroup::Other, &options)?])
 }
 
 /// Reads the input with one of twelve readers.
 fn read(reader: u8, bytes: &[u8]) -> Result<Vec<Items>, Error> {
     match reader % 12 {
         0 => Ok(vec![Items::from_jsonl(write("items.jsonl", bytes))?]),
-        1 => corpus(bytes, &texts::Fields::default()),
+        1 => corpus(bytes, &texts::TextFields::default()),
         2 => {
-            let fields = texts::Fields {
+            let fields = texts::TextFields {
                 text: "body".to_owned(),
                 id: "url".to_owned(),
                 cluster: Some("author".to_owned()),
@@ -80,22 +80,22 @@ fn read(reader: u8, bytes: &[u8]) -> Result<Vec<Items>, Error> {
             corpus(bytes, &fields)
         }
         3 => matched::from_jsonl(write("matched.jsonl", bytes)),
-        4 => choices(bytes, &multiple_choice::Fields::default()),
+        4 => choices(bytes, &multiple_choice::ChoiceFields::default()),
         5 => {
-            let fields = multiple_choice::Fields {
+            let fields = multiple_choice::ChoiceFields {
                 cluster: Some("subject".to_owned()),
                 delimiter: String::new(),
-                ..multiple_choice::Fields::default()
+                ..multiple_choice::ChoiceFields::default()
             };
             choices(bytes, &fields)
         }
-        6 => questions(bytes, &Groups::default()),
-        7 => questions(b"", &Groups::from_csv(write("groups.csv", bytes))?),
-        8 => exam(b"", bytes, 0, Prompt::LetterAndText),
-        9 => exam(bytes, b"q,a,b,c,d,A\n", 1, Prompt::Continuation),
+        6 => questions(bytes, &RiskGroups::default()),
+        7 => questions(b"", &RiskGroups::from_csv(write("groups.csv", bytes))?),
+        8 => exam(b"", bytes, 0, MmluPrompt::LetterAndText),
+        9 => exam(bytes, b"q,a,b,c,d,A\n", 1, MmluPrompt::Continuation),
         10 => {
             write("regions/usa.jsonl", bytes);
-            texts::regions(folder().join("regions"), &texts::Fields::default())
+            texts::regions(folder().join("regions"), &texts::TextFields::default())
         }
         _ => {
             let path = write("covariates.csv", bytes);

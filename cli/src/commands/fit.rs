@@ -1,112 +1,148 @@
-//! Relative scaling laws of a table of losses.
-//!
-//! ```text
-//! relscale fit --scores FILE.csv --baseline NAME [--treatment NAME ...]
-//!     [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
-//!     [--error-rate NAME ...] [--surface-huber 1e-3] [--stratified NAME ...] [--crossed-bootstrap]
-//!     [--max-t] [--json FILE [--details]] [--plots DIR]
-//! ```
-//!
-//! The columns of the table are those of `Ladder::from_csv`. `--error-rate` says that the loss of a
-//! distribution is the share of items answered wrongly and `weight` their number: it is then fitted
-//! to counts. `--json` writes the laws with their intervals and verdicts; `--details` adds readings,
-//! diagnostics and alternatives.
+//! `relscale fit`: relative scaling laws of a table of losses.
 
-use std::error::Error;
-use std::fs::File;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use crate::program::start;
-use relscale::fit::{self, DesignChoice, Options};
+use clap::{Args, ValueEnum};
+use relscale::fit::{self, Analysis, DesignChoice, Options};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
-const USAGE: &str = "usage: relscale fit --scores FILE.csv --baseline NAME [--treatment NAME ...]
-    [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
-    [--error-rate NAME ...] [--surface-huber 1e-3] [--stratified NAME ...] [--crossed-bootstrap]
-    [--max-t] [--json FILE [--details]] [--plots DIR]";
+use super::{CommandError, at};
+use crate::output::print;
 
-struct Arguments {
+const AFTER: &str = "\
+Examples:
+  relscale fit --scores losses.csv --baseline web
+  relscale fit --scores losses.csv --baseline web --treatment law --treatment code --plots out/
+  relscale fit --scores losses.csv --baseline web --json laws.json --details
+
+The table has one row per run, distribution and item cluster, with the columns
+corpus,run,budget,flops,params,tokens,distribution,loss and, optionally, cluster, weight, seed,
+trajectory, held_out and flop_convention.";
+
+/// Fits the relative scaling laws of a table of losses.
+///
+/// Prints one law per treatment distribution; writes JSON and SVG on request.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER, allow_negative_numbers = true)]
+pub struct FitArguments {
+    /// Table of losses (CSV)
+    #[arg(long, value_name = "FILE.csv")]
     scores: PathBuf,
-    options: Options,
+    /// Distribution that the others are compared with
+    #[arg(long, value_name = "NAME")]
+    baseline: String,
+    /// Distribution to compare with the baseline; repeatable [default: all others]
+    #[arg(long, value_name = "NAME")]
+    treatment: Vec<String>,
+    /// Distribution whose loss picks the compute-optimal sizes [default: mean of all]
+    #[arg(long, value_name = "NAME")]
+    aggregate: Option<String>,
+    /// Design of the ladder
+    #[arg(long, value_enum, default_value_t = Design::Auto)]
+    design: Design,
+    /// Smallest change of the gap that matters, percent per decade of compute
+    #[arg(long, value_name = "X", default_value_t = 0.5)]
+    margin_percent: f64,
+    /// Significance level; intervals have level 1 − alpha
+    #[arg(long, value_name = "X", default_value_t = 0.05)]
+    alpha: f64,
+    /// Distribution whose loss is the share of wrong answers among `weight` items, fitted to counts;
+    /// repeatable
+    #[arg(long, value_name = "NAME")]
+    error_rate: Vec<String>,
+    /// Fit the surfaces L(N, D) with Huber's loss at this threshold, such as 1e-3 [default: least
+    /// squares]
+    #[arg(long, value_name = "X")]
+    surface_huber: Option<f64>,
+    /// Distribution whose clusters are named `stratum/cluster`, with fixed strata; repeatable
+    #[arg(long, value_name = "NAME")]
+    stratified: Vec<String>,
+    /// Add bootstrap intervals of runs crossed with item clusters
+    #[arg(long)]
+    crossed_bootstrap: bool,
+    /// Add intervals that hold for all laws at once
+    #[arg(long)]
+    max_t: bool,
+    /// Write the laws with their intervals and verdicts as JSON
+    #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Add readings, diagnostics and alternatives to the JSON
+    #[arg(long, requires = "json")]
     details: bool,
+    /// Draw the laws as SVG into this folder
+    #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn Error>> {
-    let mut scores = None;
-    let mut baseline = None;
-    // The name of the baseline comes below, once all words are read.
-    let mut options = Options::new("");
-    let (mut json, mut plots, mut details) = (None, None, false);
-    while let Some(flag) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{flag} needs a value"));
-        match flag.as_str() {
-            "--scores" => scores = Some(PathBuf::from(value()?)),
-            "--baseline" => baseline = Some(value()?),
-            "--treatment" => options.treatments.push(value()?),
-            "--stratified" => options.stratified.push(value()?),
-            "--crossed-bootstrap" => options.crossed_bootstrap = true,
-            "--max-t" => options.max_t = true,
-            "--aggregate" => options.aggregate = Some(value()?),
-            "--design" => {
-                options.design = match value()?.as_str() {
-                    "auto" => DesignChoice::Auto,
-                    "isoflop" => DesignChoice::Isoflop,
-                    "rungs" => DesignChoice::Rungs,
-                    "grid" => DesignChoice::Grid,
-                    other => return Err(format!("no design {other:?}").into()),
-                }
-            }
-            "--margin-percent" => options.margin_percent = value()?.parse()?,
-            "--error-rate" => drop(options.error_rates.insert(value()?)),
-            "--surface-huber" => options.surface_huber = Some(value()?.parse()?),
-            "--alpha" => options.alpha = value()?.parse()?,
-            "--details" => details = true,
-            "--json" => json = Some(PathBuf::from(value()?)),
-            "--plots" => plots = Some(PathBuf::from(value()?)),
-            other => return Err(format!("unknown option {other:?}").into()),
-        }
-    }
-    let scores = scores.ok_or("--scores is needed")?;
-    options.baseline = baseline.ok_or("--baseline is needed")?;
-    if options.treatments.contains(&options.baseline) {
-        let name = &options.baseline;
-        return Err(format!("{name:?} is the baseline, the ratio to itself is 1").into());
-    }
-    Ok(Arguments {
-        scores,
-        options,
-        json,
-        details,
-        plots,
-    })
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Design {
+    /// Chosen by the shape of the ladder
+    Auto,
+    /// Several sizes per budget
+    Isoflop,
+    /// One size per budget
+    Rungs,
+    /// Sizes crossed with training lengths
+    Grid,
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let ladder = Ladder::load_csv(&arguments.scores)?;
-    let analysis = fit::analyze(&ladder, &arguments.options)?;
-    print!("{analysis}");
-    if let Some(path) = &arguments.json {
-        let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        if arguments.details {
-            serde_json::to_writer_pretty(file, &analysis)?;
-        } else {
-            serde_json::to_writer_pretty(file, &analysis.summary())?;
+impl FitArguments {
+    fn options(&self) -> Result<Options, CommandError> {
+        let name = &self.baseline;
+        if self.treatment.contains(name) {
+            return Err(CommandError::Usage(format!(
+                "--treatment {name}: `{name}` is the baseline, and its ratio to itself is 1"
+            )));
         }
+        let mut options = Options::new(name);
+        options.treatments.clone_from(&self.treatment);
+        options.aggregate.clone_from(&self.aggregate);
+        options.design = match self.design {
+            Design::Auto => DesignChoice::Auto,
+            Design::Isoflop => DesignChoice::Isoflop,
+            Design::Rungs => DesignChoice::Rungs,
+            Design::Grid => DesignChoice::Grid,
+        };
+        options.margin_percent = self.margin_percent;
+        options.alpha = self.alpha;
+        options.error_rates = self.error_rate.iter().cloned().collect::<BTreeSet<_>>();
+        options.surface_huber = self.surface_huber;
+        options.stratified.clone_from(&self.stratified);
+        options.crossed_bootstrap = self.crossed_bootstrap;
+        options.max_t = self.max_t;
+        Ok(options)
+    }
+}
+
+pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {
+    let options = arguments.options()?;
+    let ladder = Ladder::load_csv(&arguments.scores)?;
+    let analysis = fit::analyze(&ladder, &options)?;
+    print(&analysis.to_string())?;
+    if let Some(path) = &arguments.json {
+        write_json(&analysis, arguments.details, path)?;
     }
     if let Some(folder) = &arguments.plots {
-        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        fs::create_dir_all(folder).map_err(at(folder))?;
         for (name, svg) in plot::all(&analysis)? {
-            std::fs::write(folder.join(name), svg)?;
+            let path = folder.join(name);
+            fs::write(&path, svg).map_err(at(&path))?;
         }
     }
     Ok(())
 }
 
-/// Runs the command on the words behind its name.
-pub fn main(words: impl Iterator<Item = String>) -> ExitCode {
-    start(parse(words), USAGE, run)
+fn write_json(analysis: &Analysis, details: bool, path: &Path) -> Result<(), CommandError> {
+    let mut file = BufWriter::new(File::create(path).map_err(at(path))?);
+    if details {
+        serde_json::to_writer_pretty(&mut file, analysis).map_err(at(path))?;
+    } else {
+        serde_json::to_writer_pretty(&mut file, &analysis.summary()).map_err(at(path))?;
+    }
+    file.flush().map_err(at(path))?;
+    Ok(())
 }

@@ -1,142 +1,281 @@
-//! Plans an IsoFLOP suite: the list of runs, what it costs and what it can detect.
-//!
-//! ```sh
-//! relscale plan --preset relative-scaling-laws --csv plan.csv
-//! ```
+//! `relscale plan`: the runs of an IsoFLOP suite, its cost and its statistical power.
 
-use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 
-use crate::program::start;
+use clap::{Args, ValueEnum};
 use relscale::fit::power::{PlannedLadder, Search};
 use relscale::isoflop::{Bracket, PlannedRun, Recipe, Widths, write_csv};
+use serde::Deserialize;
 
-const USAGE: &str = "usage: relscale plan [--preset relative-scaling-laws | --recipe FILE.json]
-  --csv FILE             write the runs as CSV
-  --json FILE            write recipe and runs as JSON; its `recipe` is what --recipe reads
-  --corpora N            repeat the suite for N corpora (a column `corpus` is added)
-  --peak-tflops X        peak of one accelerator, 989 by default
-  --mfu X                share of it that training reaches, 0.4 by default
-  --target-delta-beta X  choose budgets, sizes and seeds that detect this exponent
-  --margin-percent X     margin of the equivalence test in percent of G a decade, 0.5 by default
-  --budget-noise X       sd of ln G shared by the runs of a budget, 0.001 by default
-  --run-noise X          sd of ln G between the runs of a budget, 0.003 by default
-  --cluster-noise X      sd between item clusters of the exponent, 0 by default
-  --clusters N           clusters of test items, 0 (exhaustive) by default
-  --optimum N            expected optimal parameters at the geometric mean of the budgets, 5e8 by
-                         default; used with --target-delta-beta";
+use super::values::non_negative;
+use super::{CommandError, at};
+use crate::output::print;
 
-struct Arguments {
+const AFTER: &str = "\
+Examples:
+  relscale plan --preset relative-scaling-laws --csv plan.csv
+  relscale plan --target-delta-beta 0.0015 --json plan.json
+  relscale plan --recipe plan.json --corpora 3 --csv plan.csv";
+
+/// Lists the runs of an IsoFLOP suite, its cost and the exponent it can detect.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct PlanArguments {
+    /// Recipe to start from
+    #[arg(long, value_enum, default_value_t = Preset::RelativeScalingLaws)]
+    preset: Preset,
+    /// Recipe as JSON, as --json writes it
+    #[arg(long, value_name = "FILE.json", conflicts_with = "preset")]
     recipe: Option<PathBuf>,
+    /// Write the runs as CSV
+    #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write recipe and runs as JSON
+    #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Repeat the suite for N corpora; adds a column `corpus`
+    #[arg(
+        long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
     corpora: u32,
-    peak: f64,
+    /// Peak of one accelerator, TFLOP/s
+    #[arg(long, value_name = "X", default_value_t = 989.0, value_parser = non_negative)]
+    peak_tflops: f64,
+    /// Share of the peak that training reaches
+    #[arg(long, value_name = "X", default_value_t = 0.4, value_parser = non_negative)]
     mfu: f64,
-    target: Option<f64>,
-    margin_percent: f64,
-    budget_noise: f64,
-    run_noise: f64,
-    cluster_noise: f64,
-    clusters: u32,
-    optimum: f64,
+    /// Choose budgets, sizes and seeds that detect this exponent
+    #[arg(long, value_name = "X", value_parser = non_negative)]
+    target_delta_beta: Option<f64>,
+    /// Expected optimal parameters at the geometric mean of the budgets [default: 5e8]
+    #[arg(long, value_name = "N", value_parser = non_negative, requires = "target_delta_beta")]
+    optimum: Option<f64>,
+    #[command(flatten)]
+    noise: Noise,
 }
 
-fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut found = Arguments {
-        recipe: None,
-        csv: None,
-        json: None,
-        corpora: 1,
-        peak: 989.0,
-        mfu: 0.4,
-        target: None,
-        margin_percent: 0.5,
-        budget_noise: 0.001,
-        run_noise: 0.003,
-        cluster_noise: 0.0,
-        clusters: 0,
-        optimum: 5e8,
-    };
-    while let Some(option) = words.next() {
-        let mut value = || {
-            words
-                .next()
-                .ok_or_else(|| format!("{option} needs a value"))
-        };
-        let number = |text: String| {
-            let parsed = text
-                .parse::<f64>()
-                .ok()
-                .filter(|x| x.is_finite() && *x >= 0.0);
-            parsed.ok_or_else(|| format!("{option}: `{text}` is not a number from 0 on"))
-        };
-        let count = |text: String| {
-            let parsed = text.parse::<u32>().ok().filter(|n| *n <= 1_000_000);
-            parsed.ok_or_else(|| format!("{option}: `{text}` is not a count"))
-        };
-        match option.as_str() {
-            "--preset" => {
-                let preset = value()?;
-                if preset != "relative-scaling-laws" {
-                    return Err(format!("--preset: `{preset}` is not relative-scaling-laws"));
-                }
-            }
-            "--recipe" => found.recipe = Some(value()?.into()),
-            "--csv" => found.csv = Some(value()?.into()),
-            "--json" => found.json = Some(value()?.into()),
-            "--corpora" => found.corpora = count(value()?)?.max(1),
-            "--peak-tflops" => found.peak = number(value()?)?,
-            "--mfu" => found.mfu = number(value()?)?,
-            "--target-delta-beta" => found.target = Some(number(value()?)?),
-            "--margin-percent" => found.margin_percent = number(value()?)?,
-            "--budget-noise" => found.budget_noise = number(value()?)?,
-            "--run-noise" => found.run_noise = number(value()?)?,
-            "--cluster-noise" => found.cluster_noise = number(value()?)?,
-            "--clusters" => found.clusters = count(value()?)?,
-            "--optimum" => found.optimum = number(value()?)?,
-            _ => return Err(format!("unknown option {option}")),
+/// Assumptions about the noise.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Assumptions")]
+struct Noise {
+    /// Margin of the equivalence test, percent of the gap per decade of compute
+    #[arg(long, value_name = "X", default_value_t = 0.5, value_parser = non_negative)]
+    margin_percent: f64,
+    /// Standard deviation of ln G shared by the runs of a budget
+    #[arg(long, value_name = "X", default_value_t = 0.001, value_parser = non_negative)]
+    budget_noise: f64,
+    /// Standard deviation of ln G between the runs of a budget
+    #[arg(long, value_name = "X", default_value_t = 0.003, value_parser = non_negative)]
+    run_noise: f64,
+    /// Standard deviation of the exponent between item clusters
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = non_negative)]
+    cluster_noise: f64,
+    /// Clusters of test items; 0 for items that are the whole population
+    #[arg(
+        long, value_name = "N", default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=1_000_000)
+    )]
+    clusters: u32,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Preset {
+    /// The suite of Held et al. (2025)
+    RelativeScalingLaws,
+}
+
+impl Noise {
+    /// The margin as a slope of ln G per unit of ln F.
+    fn margin(&self) -> f64 {
+        (1.0 + self.margin_percent / 100.0).ln() / std::f64::consts::LN_10
+    }
+
+    /// The plan of a suite, from its own budgets and its smallest number of sizes.
+    fn plan_of(&self, recipe: &Recipe, runs: &[PlannedRun], seeds: u32) -> PlannedLadder {
+        let sizes = recipe
+            .budgets
+            .iter()
+            .map(|b| runs.iter().filter(|r| r.budget == *b).count() as u32)
+            .min()
+            .unwrap_or(0);
+        PlannedLadder {
+            lowest_flops: recipe.budgets.iter().copied().fold(f64::INFINITY, f64::min),
+            highest_flops: recipe.budgets.iter().copied().fold(0.0, f64::max),
+            budgets: recipe.budgets.len() as u32,
+            sizes,
+            seeds,
+            budget_noise: self.budget_noise,
+            run_noise: self.run_noise,
+            frontier_error: 0.0,
+            cluster_noise: self.cluster_noise,
+            clusters: self.clusters,
         }
     }
-    Ok(found)
 }
 
-fn read_recipe(path: &PathBuf) -> Result<Recipe, Box<dyn Error>> {
-    let value: serde_json::Value = serde_json::from_reader(File::open(path)?)?;
-    Ok(serde_json::from_value(
-        value.get("recipe").cloned().unwrap_or(value),
-    )?)
-}
-
-/// What the suite can detect, from its own budgets and its smallest number of sizes.
-fn plan_of(recipe: &Recipe, runs: &[PlannedRun], arguments: &Arguments) -> PlannedLadder {
-    let sizes = recipe
-        .budgets
-        .iter()
-        .map(|b| runs.iter().filter(|r| r.budget == *b).count() as u32)
-        .min()
-        .unwrap_or(0);
-    PlannedLadder {
-        lowest_flops: recipe.budgets.iter().copied().fold(f64::INFINITY, f64::min),
-        highest_flops: recipe.budgets.iter().copied().fold(0.0, f64::max),
-        budgets: recipe.budgets.len() as u32,
-        sizes,
-        seeds: 1,
-        budget_noise: arguments.budget_noise,
-        run_noise: arguments.run_noise,
-        frontier_error: 0.0,
-        cluster_noise: arguments.cluster_noise,
-        clusters: arguments.clusters,
+pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
+    let mut recipe = match (&arguments.recipe, arguments.preset) {
+        (Some(path), _) => read_recipe(path)?,
+        (None, Preset::RelativeScalingLaws) => Recipe::relative_scaling_laws(),
+    };
+    let mut seeds = 1;
+    if let Some(target) = arguments.target_delta_beta {
+        seeds = retarget(&mut recipe, target, arguments)?;
     }
+    let runs = recipe.runs()?;
+    let mut text = table(&recipe, &runs);
+    text += &totals(&runs, seeds, arguments);
+    if recipe.budgets.len() >= 3 {
+        let noise = &arguments.noise;
+        let forecast = noise
+            .plan_of(&recipe, &runs, seeds)
+            .forecast(noise.margin())?;
+        text += &format!(
+            "detects |Δβ| ≥ {:.5} with 80% probability at 5%; standard error {:.5}; \
+             \"persists\" is concluded for Δβ = 0 with probability {:.2} (margin {}% a decade)\n",
+            forecast.minimum_detectable,
+            forecast.standard_error,
+            forecast.equivalence_power,
+            noise.margin_percent
+        );
+    }
+    print(&text)?;
+    if let Some(path) = &arguments.csv {
+        write_runs(path, &runs, arguments.corpora).map_err(at(path))?;
+    }
+    if let Some(path) = &arguments.json {
+        let all = serde_json::json!({
+            "recipe": recipe, "corpora": arguments.corpora, "seeds": seeds, "runs": runs,
+        });
+        fs::write(path, serde_json::to_string_pretty(&all)?).map_err(at(path))?;
+    }
+    Ok(())
 }
 
-fn write_runs(path: &PathBuf, runs: &[PlannedRun], corpora: u32) -> Result<(), Box<dyn Error>> {
+/// The file that `--json` writes; only the recipe is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanFile {
+    recipe: Recipe,
+    #[serde(rename = "corpora")]
+    _corpora: Option<u32>,
+    #[serde(rename = "seeds")]
+    _seeds: Option<u32>,
+    #[serde(rename = "runs")]
+    _runs: Option<serde_json::Value>,
+}
+
+/// Reads a recipe, by itself or in a file of `--json`.
+fn read_recipe(path: &Path) -> Result<Recipe, CommandError> {
+    let text = fs::read_to_string(path).map_err(at(path))?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(at(path))?;
+    let recipe = if value.get("recipe").is_some() {
+        serde_json::from_value::<PlanFile>(value).map(|file| file.recipe)
+    } else {
+        serde_json::from_value(value)
+    };
+    Ok(recipe.map_err(at(path))?)
+}
+
+/// Changes the recipe to the cheapest one that detects `target`; returns the seeds per run.
+fn retarget(
+    recipe: &mut Recipe,
+    target: f64,
+    arguments: &PlanArguments,
+) -> Result<u32, CommandError> {
+    let margin = arguments.noise.margin();
+    let plan = arguments.noise.plan_of(recipe, &recipe.runs()?, 1);
+    let search = Search {
+        target,
+        margin,
+        budgets: 5..=9,
+        sizes: 5..=15,
+        seeds: 1..=4,
+    };
+    let Some(chosen) = plan.cheapest(&search)? else {
+        let mut message =
+            format!("no suite over this range detects {target}; single changes would give:");
+        for a in plan.advise(margin)? {
+            message += &format!(
+                "\n  {:?}: detects {:.5} for {:.1} times the FLOPs",
+                a.change, a.forecast.minimum_detectable, a.flops_ratio
+            );
+        }
+        return Err(message.into());
+    };
+    let optimum = Bracket {
+        params: arguments.optimum.unwrap_or(5e8),
+        flops: (plan.lowest_flops * plan.highest_flops).sqrt(),
+        exponent: 0.5,
+        sizes: chosen.sizes,
+        span: 8.0,
+    };
+    *recipe = recipe.clone().for_ladder(&chosen, optimum);
+    // Every width that splits into heads, so that sizes on both sides of the optimum exist.
+    recipe.widths = vec![Widths {
+        highest_budget: None,
+        first: recipe.head_dim,
+        last: 64 * recipe.head_dim,
+        step: recipe.head_dim,
+    }];
+    Ok(chosen.seeds)
+}
+
+/// One line per budget.
+fn table(recipe: &Recipe, runs: &[PlannedRun]) -> String {
+    let mut text =
+        "  budget   runs  hidden        params                 steps            training FLOPs\n"
+            .to_owned();
+    for &budget in &recipe.budgets {
+        let of: Vec<&PlannedRun> = runs.iter().filter(|r| r.budget == budget).collect();
+        let span = |f: fn(&PlannedRun) -> f64| {
+            let values = of.iter().map(|r| f(r));
+            values.fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(v), h.max(v)))
+        };
+        let (hidden, params) = (span(|r| f64::from(r.hidden)), span(|r| r.params as f64));
+        let steps = span(|r| r.steps as f64);
+        let flops: f64 = of.iter().map(|r| r.training_flops).sum();
+        text += &format!(
+            "{budget:8.1e} {:6}  {:4}–{:<6} {:10.3e}–{:<10.3e} {:8}–{:<9} {flops:10.3e}\n",
+            of.len(),
+            hidden.0,
+            hidden.1,
+            params.0,
+            params.1,
+            steps.0,
+            steps.1
+        );
+    }
+    text
+}
+
+/// Runs, FLOPs and hours of the whole suite.
+fn totals(runs: &[PlannedRun], seeds: u32, arguments: &PlanArguments) -> String {
+    let copies = f64::from(arguments.corpora) * f64::from(seeds);
+    let training: f64 = runs.iter().map(|r| r.training_flops).sum();
+    let six_nd: f64 = runs.iter().map(PlannedRun::six_nd).sum();
+    let peak = arguments.peak_tflops * 1e12;
+    let hours: f64 = runs.iter().map(|r| r.hours(peak, arguments.mfu)).sum();
+    format!(
+        "{} runs ({} corpora, {seeds} seeds): {:.3e} training FLOPs exact, {:.3e} by 6ND; \
+         {:.0} hours of one accelerator at {:.0}% of {} TFLOP/s\n",
+        runs.len() as u64 * u64::from(arguments.corpora) * u64::from(seeds),
+        arguments.corpora,
+        training * copies,
+        six_nd * copies,
+        hours * copies,
+        100.0 * arguments.mfu,
+        arguments.peak_tflops
+    )
+}
+
+fn write_runs(path: &Path, runs: &[PlannedRun], corpora: u32) -> std::io::Result<()> {
     let mut table = Vec::new();
     write_csv(runs, &mut table)?;
-    let table = String::from_utf8(table)?;
+    let table = String::from_utf8_lossy(&table);
     let mut out = BufWriter::new(File::create(path)?);
     if corpora == 1 {
         out.write_all(table.as_bytes())?;
@@ -149,125 +288,5 @@ fn write_runs(path: &PathBuf, runs: &[PlannedRun], corpora: u32) -> Result<(), B
             }
         }
     }
-    out.flush()?;
-    Ok(())
-}
-
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let mut recipe = match &arguments.recipe {
-        Some(path) => read_recipe(path).map_err(|e| format!("{}: {e}", path.display()))?,
-        None => Recipe::relative_scaling_laws(),
-    };
-    let mut runs = recipe.runs()?;
-    let margin = (1.0 + arguments.margin_percent / 100.0).ln() / std::f64::consts::LN_10;
-    let mut seeds = 1;
-    if let Some(target) = arguments.target {
-        let plan = plan_of(&recipe, &runs, arguments);
-        let search = Search {
-            target,
-            margin,
-            budgets: 5..=9,
-            sizes: 5..=15,
-            seeds: 1..=4,
-        };
-        let Some(chosen) = plan.cheapest(&search)? else {
-            let mut message =
-                format!("no suite over this range detects {target}; single changes would give:");
-            for a in plan.advise(margin)? {
-                message += &format!(
-                    "\n  {:?}: detects {:.5} for {:.1} times the FLOPs",
-                    a.change, a.forecast.minimum_detectable, a.flops_ratio
-                );
-            }
-            return Err(message.into());
-        };
-        let optimum = Bracket {
-            params: arguments.optimum,
-            flops: (plan.lowest_flops * plan.highest_flops).sqrt(),
-            exponent: 0.5,
-            sizes: chosen.sizes,
-            span: 8.0,
-        };
-        seeds = chosen.seeds;
-        recipe = recipe.for_ladder(&chosen, optimum);
-        // Every width that splits into heads, so that sizes on both sides of the optimum exist.
-        recipe.widths = vec![Widths {
-            highest_budget: None,
-            first: recipe.head_dim,
-            last: 64 * recipe.head_dim,
-            step: recipe.head_dim,
-        }];
-        runs = recipe.runs()?;
-    }
-    println!(
-        "  budget   runs  hidden        params                 steps            training FLOPs"
-    );
-    for &budget in &recipe.budgets {
-        let of: Vec<&PlannedRun> = runs.iter().filter(|r| r.budget == budget).collect();
-        let span = |f: fn(&PlannedRun) -> f64| {
-            let values = of.iter().map(|r| f(r));
-            values.fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(v), h.max(v)))
-        };
-        let (hidden, params) = (span(|r| f64::from(r.hidden)), span(|r| r.params as f64));
-        let steps = span(|r| r.steps as f64);
-        let flops: f64 = of.iter().map(|r| r.training_flops).sum();
-        println!(
-            "{budget:8.1e} {:6}  {:4}–{:<6} {:10.3e}–{:<10.3e} {:8}–{:<9} {flops:10.3e}",
-            of.len(),
-            hidden.0,
-            hidden.1,
-            params.0,
-            params.1,
-            steps.0,
-            steps.1
-        );
-    }
-    let copies = f64::from(arguments.corpora) * f64::from(seeds);
-    let training: f64 = runs.iter().map(|r| r.training_flops).sum();
-    let six_nd: f64 = runs.iter().map(PlannedRun::six_nd).sum();
-    let peak = arguments.peak * 1e12;
-    let hours: f64 = runs.iter().map(|r| r.hours(peak, arguments.mfu)).sum();
-    println!(
-        "{} runs ({} corpora, {seeds} seeds): {:.3e} training FLOPs exact, {:.3e} by 6ND; \
-         {:.0} hours of one accelerator at {:.0}% of {} TFLOP/s",
-        runs.len() as u32 * arguments.corpora * seeds,
-        arguments.corpora,
-        training * copies,
-        six_nd * copies,
-        hours * copies,
-        100.0 * arguments.mfu,
-        arguments.peak
-    );
-    if recipe.budgets.len() >= 3 {
-        let plan = PlannedLadder {
-            seeds,
-            ..plan_of(&recipe, &runs, arguments)
-        };
-        let forecast = plan.forecast(margin)?;
-        println!(
-            "detects |Δβ| ≥ {:.5} with 80% probability at 5%; standard error {:.5}; \
-             \"persists\" is concluded for Δβ = 0 with probability {:.2} (margin {}% a decade)",
-            forecast.minimum_detectable,
-            forecast.standard_error,
-            forecast.equivalence_power,
-            arguments.margin_percent
-        );
-    }
-    if let Some(path) = &arguments.csv {
-        write_runs(path, &runs, arguments.corpora)
-            .map_err(|e| format!("{}: {e}", path.display()))?;
-    }
-    if let Some(path) = &arguments.json {
-        let all = serde_json::json!({
-            "recipe": recipe, "corpora": arguments.corpora, "seeds": seeds, "runs": runs,
-        });
-        std::fs::write(path, serde_json::to_string_pretty(&all)?)
-            .map_err(|e| format!("{}: {e}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Runs the command on the words behind its name.
-pub fn main(words: impl Iterator<Item = String>) -> ExitCode {
-    start(arguments(words), USAGE, run)
+    out.flush()
 }

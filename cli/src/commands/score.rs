@@ -1,192 +1,198 @@
-//! Scores the items of a JSON-lines file with a checkpoint.
-//!
-//! ```sh
-//! relscale score --checkpoint DIR --items FILE.jsonl --out FILE.jsonl
-//! ```
+//! `relscale score`: log-likelihoods of the items of one file under one checkpoint.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use crate::program::start;
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
 use relscale::evaluate::{Bos, Progress, Settings};
+use relscale::scorer::{Likelihoods, Sequence};
 use relscale::tokenizer::Tokenizer;
+use serde_json::{Map, Value};
 
-use crate::engine::{Engine, number};
+use super::CommandError;
+use super::engine::EngineArguments;
+use super::ladder::WindowArguments;
+use super::values::count;
+use crate::engine::Replicas;
+use crate::output::note;
 
-const USAGE: &str = "usage: relscale score --checkpoint DIR --items FILE.jsonl --out FILE.jsonl
-  --batch-tokens N          token budget of one batch, 8192 by default
-  --bos never|ID            token put before every window of a text and every context; what the
-                            checkpoint's tokenizer does by default
-  --bos-first ID            the same, before the first window only
-  --context N               input tokens of a window, the model's context by default
-  --stride N                tokens newly scored a window, the whole window by default
-  --truncate                drop the start of contexts that are too long
-  --per-token               write the log-likelihood of every token
-  --repeat N                evaluate N times, to measure, and write the last answers";
+const AFTER: &str = "\
+Examples:
+  relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl
+  relscale score --checkpoint DIR --items questions.jsonl --out scores.jsonl --truncate --bos never
+  relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl --backend cuda --device 0,1
 
-struct Arguments {
-    checkpoint: String,
-    items: String,
-    out: String,
-    engine: Engine,
+A line of ITEMS is {\"id\", \"text\"} or {\"id\", \"context\", \"choices\", \"gold\"}, each with an optional
+\"cluster\". A line of OUT holds log-likelihood (nats), tokens and bytes of the same item.";
+
+/// Scores the items of one file with one checkpoint.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct ScoreArguments {
+    /// Folder of the checkpoint
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// Items to score (JSON lines)
+    #[arg(long, value_name = "FILE.jsonl")]
+    items: PathBuf,
+    /// File of the scores (JSON lines)
+    #[arg(long, value_name = "FILE.jsonl")]
+    out: PathBuf,
+    /// Token put before every window of a text and every context, or `never` [default: the
+    /// tokenizer's own rule]
+    #[arg(long, value_name = "never|ID", value_parser = every_window)]
+    bos: Option<Bos>,
+    /// Token put before the first window and before every context only
+    #[arg(long, value_name = "ID", conflicts_with = "bos")]
+    bos_first: Option<u32>,
+    /// Drop the start of contexts that are too long for the model
+    #[arg(long)]
+    truncate: bool,
+    /// Write the log-likelihood of every token
+    #[arg(long)]
     per_token: bool,
+    /// Evaluate N times, to measure the speed, and write the last answers
+    #[arg(long, value_name = "N", value_parser = count(), default_value_t = 1)]
     repeat: usize,
-    settings: Settings,
+    #[command(flatten)]
+    windows: WindowArguments,
+    #[command(flatten)]
+    engine: EngineArguments,
 }
 
-fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut found = Arguments {
-        checkpoint: String::new(),
-        items: String::new(),
-        out: String::new(),
-        engine: Engine::default(),
-        per_token: false,
-        repeat: 1,
-        settings: Settings::default(),
-    };
-    while let Some(option) = words.next() {
-        let mut value = || {
-            words
-                .next()
-                .ok_or_else(|| format!("{option} needs a value"))
-        };
-        let number = |text: String| number(&option, &text);
-        match option.as_str() {
-            "--checkpoint" => found.checkpoint = value()?,
-            "--items" => found.items = value()?,
-            "--out" => found.out = value()?,
-            "--batch-tokens" => found.settings.batch_tokens = number(value()?)?,
-            "--context" => found.settings.context = Some(number(value()?)?),
-            "--stride" => found.settings.stride = Some(number(value()?)?),
-            "--bos" | "--bos-first" => {
-                let text = value()?;
-                let id =
-                    || u32::try_from(number(text.clone())?).map_err(|e| format!("{option}: {e}"));
-                found.settings.bos = match (option.as_str(), text.as_str()) {
-                    ("--bos", "never") => Bos::Never,
-                    ("--bos", _) => Bos::EveryWindow(id()?),
-                    _ => Bos::First(id()?),
-                };
-            }
-            "--truncate" => found.settings.truncate = true,
-            "--repeat" => found.repeat = number(value()?)?.max(1),
-            "--per-token" => found.per_token = true,
-            _ if found.engine.take(&option, &mut value)? => {}
-            _ => return Err(format!("unknown option {option}")),
-        }
+fn every_window(text: &str) -> Result<Bos, String> {
+    if text == "never" {
+        return Ok(Bos::Never);
     }
-    for (name, value) in [
-        ("--checkpoint", &found.checkpoint),
-        ("--items", &found.items),
-        ("--out", &found.out),
-    ] {
-        if value.is_empty() {
-            return Err(format!("{name} is missing"));
-        }
-    }
-    Ok(found)
+    let id = text.parse().map(Bos::EveryWindow);
+    id.map_err(|_| "neither `never` nor the id of a token".to_owned())
 }
 
-fn run(arguments: &Arguments) -> Result<(), Error> {
+impl ScoreArguments {
+    fn settings(&self) -> Settings {
+        let mut settings = self.windows.settings();
+        if let Some(bos) = self.bos.or(self.bos_first.map(Bos::First)) {
+            settings.bos = bos;
+        }
+        settings.truncate = self.truncate;
+        settings
+    }
+}
+
+pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
+    let engine = arguments.engine.engine()?;
+    let settings = arguments.settings();
     let start = Instant::now();
     let items = Items::from_jsonl(&arguments.items)?;
-    let copies = arguments.engine.load(
-        Path::new(&arguments.checkpoint),
-        arguments.settings.batch_tokens,
-    )?;
-    let text = |i| matches!(items.item(i), Ok(item) if matches!(item.content, Content::Text(_) | Content::Choices { .. }));
-    let tokenizer = if (0..items.len()).any(text) {
+    let model = engine.load(&arguments.checkpoint, settings.batch_tokens)?;
+    let is_text = |i| {
+        let text = |c: &Content| matches!(c, Content::Text(_) | Content::Choices { .. });
+        items.item(i).is_ok_and(|item| text(&item.content))
+    };
+    // Items given as tokens need no tokenizer, and a checkpoint may come without one.
+    let tokenizer = if (0..items.len()).any(is_text) {
         Some(Tokenizer::load(&arguments.checkpoint)?)
     } else {
         None
     };
     let loaded = start.elapsed();
-
     let mut answers = Vec::new();
     for _ in 0..arguments.repeat {
-        let bar = ProgressBar::new(0).with_style(
-            ProgressStyle::with_template("{bar:40} {pos}/{len} tokens, {per_sec}, {eta} left")
-                .unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        let progress = |p: Progress| {
-            bar.set_length(p.total as u64);
-            bar.set_position(p.tokens as u64);
-        };
-        let start = Instant::now();
-        let mut evaluation = copies
-            .evaluation()
-            .settings(arguments.settings)
-            .progress(progress);
-        if let Some(tokenizer) = &tokenizer {
-            evaluation = evaluation.tokenizer(tokenizer);
-        }
-        answers = evaluation.log_likelihoods(&items)?;
-        let tokens = bar.position();
-        bar.finish_and_clear();
-        let seconds = start.elapsed().as_secs_f64();
-        eprintln!(
-            "{} items, {tokens} tokens in {seconds:.4} s ({:.0} tokens/s); loaded in {:.3} s",
-            answers.len(),
-            tokens as f64 / seconds,
-            loaded.as_secs_f64()
-        );
+        answers = measured(&model, tokenizer.as_ref(), settings, &items, loaded)?;
     }
+    write_answers(&answers, arguments)?;
+    Ok(())
+}
 
+/// Evaluates once, with progress and speed on standard error.
+fn measured(
+    model: &Replicas,
+    tokenizer: Option<&Tokenizer>,
+    settings: Settings,
+    items: &Items,
+    loaded: Duration,
+) -> Result<Vec<Likelihoods>, Error> {
+    let bar = ProgressBar::new(0).with_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len} tokens, {per_sec}, {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let progress = |p: Progress| {
+        bar.set_length(p.total as u64);
+        bar.set_position(p.tokens as u64);
+    };
+    let start = Instant::now();
+    let mut evaluation = model.evaluation().settings(settings).progress(progress);
+    if let Some(tokenizer) = tokenizer {
+        evaluation = evaluation.tokenizer(tokenizer);
+    }
+    let answers = evaluation.log_likelihoods(items)?;
+    let tokens = bar.position();
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    note(&format!(
+        "{} items, {tokens} tokens in {seconds:.4} s ({:.0} tokens/s); loaded in {:.3} s",
+        answers.len(),
+        tokens as f64 / seconds,
+        loaded.as_secs_f64()
+    ));
+    Ok(answers)
+}
+
+fn write_answers(answers: &[Likelihoods], arguments: &ScoreArguments) -> Result<(), Error> {
     let io = |e| Error::io(&arguments.out, e);
-    let mut warned = 0;
     let mut out = BufWriter::new(File::create(&arguments.out).map_err(io)?);
-    for item in &answers {
-        let mut line = serde_json::Map::new();
-        line.insert("id".to_owned(), item.id.as_str().into());
-        line.insert("cluster".to_owned(), item.cluster.as_str().into());
-        // One value for a text, a list of one value a choice otherwise.
-        let mut put = |name: &str, values: Vec<serde_json::Value>| {
-            let value = match (item.gold, values) {
-                (None, mut one) if one.len() == 1 => one.remove(0),
-                (_, list) => list.into(),
-            };
-            line.insert(name.to_owned(), value);
-        };
-        let of = |f: &dyn Fn(&relscale::scorer::Sequence) -> serde_json::Value| {
-            item.sequences.iter().map(f).collect::<Vec<_>>()
-        };
-        put("log_likelihood", of(&|s| s.log_likelihood().into()));
-        put("tokens", of(&|s| s.log_likelihoods.len().into()));
-        if item.sequences.iter().all(|s| s.bytes.is_some()) {
-            put("bytes", of(&|s| s.bytes.into()));
-        }
-        if !item.unconditional.is_empty() {
-            let sums = item.unconditional.iter().map(|s| s.log_likelihood().into());
-            put("unconditional", sums.collect());
-        }
-        if arguments.per_token {
-            put(
-                "token_log_likelihoods",
-                of(&|s| s.log_likelihoods.clone().into()),
-            );
-        }
-        if !item.warnings.is_empty() {
-            let warnings: Vec<_> = item.warnings.iter().map(|w| w.to_string().into()).collect();
-            line.insert("warnings".to_owned(), serde_json::Value::Array(warnings));
-            warned += 1;
-        }
-        writeln!(out, "{}", serde_json::Value::Object(line)).map_err(io)?;
+    for item in answers {
+        let line = Value::Object(record(item, arguments.per_token));
+        writeln!(out, "{line}").map_err(io)?;
     }
     out.flush().map_err(io)?;
+    let warned = answers.iter().filter(|a| !a.warnings.is_empty()).count();
     if warned > 0 {
-        eprintln!("{warned} items have warnings, written with them");
+        note(&format!(
+            "{warned} items have warnings, written with them to {}",
+            arguments.out.display()
+        ));
     }
     Ok(())
 }
 
-/// Runs the command on the words behind its name.
-pub fn main(words: impl Iterator<Item = String>) -> ExitCode {
-    let usage = format!("{USAGE}\n{}", Engine::USAGE);
-    start(arguments(words), &usage, run)
+/// One line of the output.
+fn record(item: &Likelihoods, per_token: bool) -> Map<String, Value> {
+    let mut line = Map::new();
+    line.insert("id".to_owned(), item.id.as_str().into());
+    line.insert("cluster".to_owned(), item.cluster.as_str().into());
+    // A text has one value, an item of choices a list with one value per choice.
+    let mut put = |name: &str, values: Vec<Value>| {
+        let value = match (item.gold, values) {
+            (None, mut one) if one.len() == 1 => one.remove(0),
+            (_, list) => list.into(),
+        };
+        line.insert(name.to_owned(), value);
+    };
+    let of = |f: &dyn Fn(&Sequence) -> Value| item.sequences.iter().map(f).collect::<Vec<_>>();
+    put("log_likelihood", of(&|s| s.log_likelihood().into()));
+    put("tokens", of(&|s| s.log_likelihoods.len().into()));
+    if item.sequences.iter().all(|s| s.bytes.is_some()) {
+        put("bytes", of(&|s| s.bytes.into()));
+    }
+    if !item.unconditional.is_empty() {
+        let sums = item.unconditional.iter().map(|s| s.log_likelihood().into());
+        put("unconditional", sums.collect());
+    }
+    if per_token {
+        put(
+            "token_log_likelihoods",
+            of(&|s| s.log_likelihoods.clone().into()),
+        );
+    }
+    if !item.warnings.is_empty() {
+        let warnings = item.warnings.iter().map(|w| w.to_string().into()).collect();
+        line.insert("warnings".to_owned(), Value::Array(warnings));
+    }
+    line
 }

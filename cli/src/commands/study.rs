@@ -1,43 +1,31 @@
-//! Scores a study on as many machines as there are: plan, score units, look, merge.
-//!
-//! ```sh
-//! relscale study plan STUDY.json FOLDER          # cuts the study into units, in FOLDER/plan.json
-//! relscale study run FOLDER NAME...              # on any machine that sees FOLDER; again after a kill
-//! relscale study list FOLDER                     # what is done, what is left, what failed
-//! relscale study merge FOLDER --out TABLE.csv    # the table, the same bytes however it was cut
-//! ```
-//!
-//! `cluster/` runs it on Slurm and on Ray.
+//! `relscale study`: a study on as many machines as there are.
 
-use std::error::Error;
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use crate::units::{Plan, State, Study, Unit, Worker};
+use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use relscale::Error as Failure;
-use relscale::backend::Reference;
-use relscale::model::{Model, Transformer};
-use relscale_cpu::Cpu;
-use relscale_cuda::{Cuda, Precision};
 
-const USAGE: &str = "usage:
-  relscale study plan STUDY.json FOLDER     cut a study into units
-  relscale study run FOLDER NAME...         score units; exits with 0 where they are finished already
-  relscale study run FOLDER --shard K/N     the same, part K (from 0) of N of all units
-    --threads N                    threads of the cpu backend, one a core by default
-    --device N                     number of the GPU of the cuda backend, 0 by default
-  relscale study list FOLDER [--left]       state, FLOPs and name of every unit; of those left only
-  relscale study merge FOLDER --out FILE    check that every item is there once and write the long table
-    --scorer NAME                  the first scorer of every distribution by default
+use super::CommandError;
+use super::values::count;
+use crate::engine::{Engine, EngineBackend};
+use crate::output::{note, print};
+use crate::units::{Study, StudyPlan, Unit, UnitState, Worker};
 
-STUDY.json, whose paths are relative to it:
+const AFTER: &str = "\
+Examples:
+  relscale study plan study.json FOLDER
+  relscale study run FOLDER --shard 0/8        # on any machine that sees FOLDER; repeat after a kill
+  relscale study list FOLDER --left
+  relscale study merge FOLDER --out losses.csv
+
+study.json, whose paths are relative to it:
   {\"runs\": \"runs.csv\",             run,corpus,budget,flops,params,tokens,checkpoint
    \"backend\": \"cpu f32\",           or cuda bf16, f16, f32, tf32; reference f64
    \"scoring\": {\"bos\": {\"every_window\": 1}, \"context\": 2048},
-   \"unit_flops\": 1e15,             what a unit costs, 2 a parameter and token of 4 bytes
+   \"unit_flops\": 1e15,             cost of one unit, 2 FLOPs per parameter and token of 4 bytes
    \"distributions\": [
      {\"kind\": \"items\", \"path\": \"texts.jsonl\", \"scorers\": [\"bits_per_byte\"]},
      {\"kind\": {\"mmlu\": {\"shots\": 5}}, \"path\": \"mmlu\",
@@ -45,167 +33,154 @@ STUDY.json, whose paths are relative to it:
   kinds: items, plain, matched, and with options in {}: corpus, regions, multiple_choice, mmlu,
   behaviours";
 
-/// The words of the command line that are no options, and the options.
-struct Arguments {
-    words: Vec<String>,
-    options: Vec<(String, String)>,
-    left: bool,
+/// Cuts a study into units of work for many machines.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct StudyArguments {
+    #[command(subcommand)]
+    command: StudyCommand,
 }
 
-impl Arguments {
-    fn parse(words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut found = Self {
-            words: Vec::new(),
-            options: Vec::new(),
-            left: false,
-        };
-        let mut words = words;
-        while let Some(word) = words.next() {
-            match word.as_str() {
-                "--left" => found.left = true,
-                "--shard" | "--threads" | "--device" | "--out" | "--scorer" => {
-                    let value = words.next();
-                    let value = value.ok_or_else(|| format!("{word} needs a value"))?;
-                    found.options.push((word, value));
-                }
-                _ if word.starts_with("--") => return Err(format!("unknown option {word}")),
-                _ => found.words.push(word),
-            }
-        }
-        Ok(found)
-    }
+#[derive(Debug, Subcommand)]
+enum StudyCommand {
+    /// Cut a study into units, listed in FOLDER/plan.json
+    Plan {
+        /// File of the study
+        #[arg(value_name = "STUDY.json")]
+        study: PathBuf,
+        /// Folder of the plan and its logs
+        folder: PathBuf,
+    },
+    Run(RunArguments),
+    /// Show state, FLOPs and name of every unit
+    List {
+        /// Folder of the plan
+        folder: PathBuf,
+        /// Show unfinished units only
+        #[arg(long)]
+        left: bool,
+    },
+    /// Check that every item is there once and write the long table
+    Merge {
+        /// Folder of the plan
+        folder: PathBuf,
+        /// File of the table (CSV)
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Scorer of the losses [default: the first one of every distribution]
+        #[arg(long, value_name = "NAME")]
+        scorer: Option<String>,
+    },
+}
 
-    fn option(&self, name: &str) -> Option<&str> {
-        let found = self.options.iter().find(|(option, _)| option == name);
-        found.map(|(_, value)| value.as_str())
-    }
+/// Scores units; finished ones are left alone.
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// Folder of the plan
+    folder: PathBuf,
+    /// Names of the units, as `list` shows them
+    #[arg(value_name = "NAME", required_unless_present = "shard")]
+    names: Vec<String>,
+    /// Score part K (from 0) of N instead of named units
+    #[arg(long, value_name = "K/N", conflicts_with = "names")]
+    shard: Option<Shard>,
+    /// Threads of the cpu backend [default: one per core]; other backends have none, so that one
+    /// job script serves every plan
+    #[arg(long, value_name = "N", value_parser = count())]
+    threads: Option<usize>,
+    /// GPU of the cuda backend [default: 0]
+    #[arg(long, value_name = "N")]
+    device: Option<usize>,
+}
 
-    fn number(&self, name: &str) -> Result<Option<usize>, String> {
-        let parse = |value: &str| {
-            let number = value.parse();
-            number.map_err(|_| format!("{name}: `{value}` is not a number"))
-        };
-        self.option(name).map(parse).transpose()
+/// Part `k` of `n`.
+#[derive(Debug, Clone, Copy)]
+struct Shard {
+    k: usize,
+    n: usize,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once('/');
+        let parts = parts.and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+        let (k, n) = parts.ok_or("not K/N, such as 0/8")?;
+        Ok(Self { k, n })
     }
 }
 
-/// Runs the command on the words behind its name.
-pub fn main(mut words: impl Iterator<Item = String>) -> ExitCode {
-    let command = words.next().unwrap_or_default();
-    if command == "--help" {
-        println!("{USAGE}");
-        return ExitCode::SUCCESS;
-    }
-    let arguments = match Arguments::parse(words) {
-        Ok(arguments) => arguments,
-        Err(message) => {
-            eprintln!("{message}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    let folder = |at: usize| arguments.words.get(at).map(PathBuf::from);
-    let result = match (command.as_str(), folder(0), folder(1)) {
-        ("plan", Some(study), Some(folder)) => plan(&study, &folder),
-        ("run", Some(folder), _) => run(&folder, &arguments),
-        ("list", Some(folder), None) => list(&folder, arguments.left),
-        ("merge", Some(folder), None) => merge(&folder, &arguments),
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+pub(super) fn run(arguments: &StudyArguments) -> Result<(), CommandError> {
+    match &arguments.command {
+        StudyCommand::Plan { study, folder } => plan(study, folder),
+        StudyCommand::Run(arguments) => score(arguments),
+        StudyCommand::List { folder, left } => list(folder, *left),
+        StudyCommand::Merge {
+            folder,
+            out,
+            scorer,
+        } => merge(folder, out, scorer.as_deref()),
     }
 }
 
-fn plan(study: &Path, folder: &Path) -> Result<ExitCode, Box<dyn Error>> {
+fn plan(study: &Path, folder: &Path) -> Result<(), CommandError> {
     let study = Study::read(study)?;
-    backend(&study.backend)?;
+    // Refused here and not later on every machine.
+    EngineBackend::by_name(&study.backend)?;
     let bar = ProgressBar::new_spinner();
-    let plan = Plan::create(folder, &study, &mut |run| {
+    let plan = StudyPlan::create(folder, &study, &mut |run| {
         bar.set_message(format!("hashing the checkpoint of {}", run.id));
         bar.tick();
     })?;
     bar.finish_and_clear();
     let flops: Vec<f64> = plan.units().iter().map(|u| u.flops).collect();
-    println!(
-        "{} units of {:.1e} FLOPs at most, {:.1e} in all, in {}",
+    print(&format!(
+        "{} units of {:.1e} FLOPs at most, {:.1e} in all, in {}\n",
         flops.len(),
         flops.iter().copied().fold(0.0, f64::max),
         flops.iter().sum::<f64>(),
         folder.join("plan.json").display()
-    );
-    Ok(ExitCode::SUCCESS)
+    ))?;
+    Ok(())
 }
 
-#[derive(Clone, Copy)]
-enum Backend {
-    Cpu,
-    Cuda(Precision),
-    Reference,
-}
-
-fn backend(name: &str) -> Result<Backend, Box<dyn Error>> {
-    Ok(match name {
-        "cpu f32" => Backend::Cpu,
-        "cuda bf16" => Backend::Cuda(Precision::Bf16),
-        "cuda f16" => Backend::Cuda(Precision::F16),
-        "cuda f32" => Backend::Cuda(Precision::F32),
-        "cuda tf32" => Backend::Cuda(Precision::Tf32),
-        "reference f64" => Backend::Reference,
-        other => {
-            let all = "cpu f32, cuda bf16, cuda f16, cuda f32, cuda tf32, reference f64";
-            return Err(format!("the backend `{other}` is none of {all}").into());
-        }
-    })
-}
-
-fn shard<'a>(plan: &'a Plan, text: &str) -> Result<&'a [Unit], Box<dyn Error>> {
-    let parts = text.split_once('/');
-    let parts = parts.and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
-    let (k, n) = parts.ok_or_else(|| format!("--shard: `{text}` is not K/N"))?;
-    Ok(plan.shard(k, n)?)
-}
-
-/// Scores units one after the other. One that fails does not keep the others from being scored.
-fn run(folder: &Path, arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    let plan = Plan::read(folder)?;
-    let names = &arguments.words[1..];
-    let units: Vec<&Unit> = match arguments.option("--shard") {
-        None if names.is_empty() => return Err("which units? names, or --shard K/N".into()),
-        None => plan.named(names)?,
-        Some(_) if !names.is_empty() => return Err("names or --shard, not both".into()),
-        Some(text) => shard(&plan, text)?.iter().collect(),
-    };
-    let kind = backend(plan.backend())?;
-    let (threads, device) = (
-        arguments.number("--threads")?,
-        arguments.number("--device")?,
-    );
-    let cpu = match (kind, threads) {
-        (Backend::Cpu, Some(threads)) => Some(Cpu::with_threads(threads)?),
-        (Backend::Cpu, None) => Some(Cpu::new()),
-        _ => None,
-    };
-    let loaded = std::cell::Cell::new(None);
-    let load = |path: &Path| -> Result<Box<dyn Model>, Failure> {
-        let model: Box<dyn Model> = match (kind, &cpu) {
-            (Backend::Cpu, Some(cpu)) => Box::new(Transformer::load(path, cpu.clone())?),
-            (Backend::Cuda(precision), _) => {
-                let cuda = Cuda::on_device(device.unwrap_or(0), precision)?;
-                Box::new(Transformer::load(path, cuda)?)
+impl RunArguments {
+    fn engine(&self, plan: &StudyPlan) -> Result<Engine, CommandError> {
+        let mut backend = EngineBackend::by_name(plan.backend())?;
+        match (&mut backend, self.device) {
+            (EngineBackend::Cpu { threads }, None) => *threads = self.threads,
+            (EngineBackend::Cuda { devices, .. }, Some(device)) => *devices = vec![device],
+            (EngineBackend::Cuda { .. } | EngineBackend::Reference, None) => {}
+            (_, Some(_)) => {
+                return Err(CommandError::Usage(format!(
+                    "--device does not apply to the backend `{}` of this plan; leave it out",
+                    plan.backend()
+                )));
             }
-            _ => Box::new(Transformer::load(path, Reference::<f64>::new())?),
-        };
+        }
+        Ok(Engine::new(backend))
+    }
+
+    fn units<'a>(&self, plan: &'a StudyPlan) -> Result<Vec<&'a Unit>, CommandError> {
+        Ok(match self.shard {
+            Some(Shard { k, n }) => plan.shard(k, n)?.iter().collect(),
+            None => plan.named(&self.names)?,
+        })
+    }
+}
+
+/// Scores units one by one. A unit that fails does not keep the others from being scored.
+fn score(arguments: &RunArguments) -> Result<(), CommandError> {
+    let plan = StudyPlan::read(&arguments.folder)?;
+    let units = arguments.units(&plan)?;
+    let engine = arguments.engine(&plan)?;
+    let loaded = Cell::new(None);
+    let mut worker = Worker::new(&plan, |path: &Path| {
+        let model = engine.load_one(path, plan.batch_tokens())?;
         loaded.set(Some(Instant::now()));
         Ok(model)
-    };
-    let mut worker = Worker::new(&plan, load);
+    });
     let mut failed = 0;
     for (number, unit) in units.iter().enumerate() {
         let (start, name) = (Instant::now(), unit.name());
@@ -221,47 +196,44 @@ fn run(folder: &Path, arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>>
             Ok(true) => {
                 let seconds = |t: Duration| format!("{:.2} s", t.as_secs_f64());
                 let loading = loaded.get().map_or(Duration::ZERO, |at| at - start);
-                println!(
-                    "{place} {name}: {} items in {}, {} of it to load",
+                print(&format!(
+                    "{place} {name}: {} items in {}, {} of it to load\n",
                     unit.items.len(),
                     seconds(start.elapsed()),
                     seconds(loading)
-                );
+                ))?;
             }
-            Ok(false) => println!("{place} {name}: finished already"),
+            Ok(false) => print(&format!("{place} {name}: finished already\n"))?,
             Err(error) => {
                 failed += 1;
-                eprintln!("{place} error: {error}");
+                note(&format!("{place} error: {error}"));
             }
         }
     }
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        eprintln!("{failed} of {} units failed", units.len());
-        ExitCode::FAILURE
-    })
+    match failed {
+        0 => Ok(()),
+        _ => Err(format!("{failed} of {} units failed", units.len()).into()),
+    }
 }
 
-/// Shown on a terminal, and silent in the file of a batch job.
-fn bar(name: &str) -> Result<ProgressBar, Box<dyn Error>> {
+/// A progress bar on a terminal; hidden where the output goes to the file of a batch job.
+fn bar(name: &str) -> Result<ProgressBar, CommandError> {
     if !std::io::stderr().is_terminal() {
         return Ok(ProgressBar::hidden());
     }
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tokens {msg}, {eta} left")?;
-    Ok(ProgressBar::new(0)
-        .with_style(style)
-        .with_message(name.to_owned()))
+    let bar = ProgressBar::new(0).with_style(style);
+    Ok(bar.with_message(name.to_owned()))
 }
 
-fn list(folder: &Path, left: bool) -> Result<ExitCode, Box<dyn Error>> {
-    let plan = Plan::read(folder)?;
+fn list(folder: &Path, left: bool) -> Result<(), CommandError> {
+    let plan = StudyPlan::read(folder)?;
     let (mut done, mut failed, mut flops_done, mut flops) = (0, 0, 0.0, 0.0);
     let mut text = String::new();
     for (unit, state) in plan.units().iter().zip(plan.states()?) {
         flops += unit.flops;
-        let (word, note) = match state {
-            State::Done => {
+        let (word, remark) = match state {
+            UnitState::Done => {
                 done += 1;
                 flops_done += unit.flops;
                 if left {
@@ -269,32 +241,35 @@ fn list(folder: &Path, left: bool) -> Result<ExitCode, Box<dyn Error>> {
                 }
                 ("done", String::new())
             }
-            State::Failed { message } => {
+            UnitState::Failed { message } => {
                 failed += 1;
                 ("failed", format!("  {}", message.replace('\n', " ")))
             }
-            State::Started { records } => (
+            UnitState::Started { records } => (
                 "started",
                 format!("  {records} of {} items", unit.items.len()),
             ),
-            State::Open => ("open", String::new()),
+            UnitState::Open => ("open", String::new()),
         };
-        text += &format!("{word:<7} {:.3e} {}{note}\n", unit.flops, unit.name());
+        text += &format!("{word:<7} {:.3e} {}{remark}\n", unit.flops, unit.name());
     }
-    print!("{text}");
+    print(&text)?;
     let all = plan.units().len();
-    eprintln!(
+    note(&format!(
         "{done} of {all} units done, {:.0}% of the FLOPs; {} left, {failed} of them failed",
         100.0 * flops_done / flops,
         all - done
-    );
-    Ok(ExitCode::SUCCESS)
+    ));
+    Ok(())
 }
 
-fn merge(folder: &Path, arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    let out = arguments.option("--out").ok_or("--out is missing")?;
-    let plan = Plan::read(folder)?;
-    plan.merge(out, arguments.option("--scorer"))?;
-    println!("{} units in {out}", plan.units().len());
-    Ok(ExitCode::SUCCESS)
+fn merge(folder: &Path, out: &Path, scorer: Option<&str>) -> Result<(), CommandError> {
+    let plan = StudyPlan::read(folder)?;
+    plan.merge(out, scorer)?;
+    print(&format!(
+        "{} units in {}\n",
+        plan.units().len(),
+        out.display()
+    ))?;
+    Ok(())
 }

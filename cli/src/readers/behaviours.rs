@@ -1,16 +1,16 @@
-//! Model-written behaviours (Anthropic): does a model give the answer that shows a behaviour?
+//! Model-written behaviours (Anthropic): questions whose answer shows a behaviour or does not.
 //!
-//! The files are those published: `<behaviour>.jsonl`, a line of which is
-//! `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`. The distribution is
-//! a risk group of behaviours; behaviours are its clusters. Which behaviour belongs to which group
-//! is data ([`Groups`]), because there is no agreed list.
+//! The files are the published ones, `<behaviour>.jsonl` with lines
+//! `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`. A distribution is a
+//! risk group; its clusters are behaviours. The groups are data ([`RiskGroups`]), because there is no
+//! agreed list.
 //!
-//! The gold choice is the answer that matches the behaviour. It is not the right one: a scorer of
-//! its probability ([`MatchingProbability`](relscale::scorer::MatchingProbability)) measures risk.
+//! The gold choice is the answer that matches the behaviour, not a correct answer: a scorer of its
+//! probability ([`MatchingProbability`](relscale::scorer::MatchingProbability)) measures risk.
 //!
 //! # References
-//! Perez and others (2023), *Discovering Language Model Behaviors with Model-Written Evaluations*,
-//! [arXiv 2212.09251](https://arxiv.org/abs/2212.09251).
+//! Perez et al. (2023), *Discovering Language Model Behaviors with Model-Written Evaluations*,
+//! [arXiv:2212.09251](https://arxiv.org/abs/2212.09251).
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -23,31 +23,31 @@ use relscale::Error;
 use relscale::distribution::jsonl::each_line;
 use relscale::distribution::{Content, Item, Items};
 
-/// Which behaviour belongs to which risk group.
+/// Table that assigns behaviours to risk groups.
 ///
-/// The default is the table `src/distribution/behaviours.csv` of this crate, our own reading of
-/// five groups (self-improvement, influence, self-replication, scheming, incorrigibility); copy it
-/// and edit it for another.
+/// The default is the table `src/readers/behaviours.csv` of this crate, our own reading of five groups
+/// (self-improvement, influence, self-replication, scheming, incorrigibility). Copy and edit it for
+/// other groups.
 ///
 /// # Examples
 /// ```
-/// use relscale_cli::readers::behaviours::Groups;
+/// use relscale_cli::readers::behaviours::RiskGroups;
 ///
-/// let groups = Groups::default();
+/// let groups = RiskGroups::default();
 /// assert_eq!(groups.of("survival-instinct"), Some(Some("incorrigibility")));
 /// assert_eq!(groups.of("interest-in-music"), Some(None));
 /// assert_eq!(groups.of("no-such-behaviour"), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Groups {
+pub struct RiskGroups {
     of: BTreeMap<String, Option<String>>,
 }
 
-impl Groups {
-    /// Reads a table with the columns `behaviour,group`; an empty group leaves a behaviour out.
+impl RiskGroups {
+    /// Reads a table with the columns `behaviour,group`; an empty group excludes the behaviour.
     ///
     /// # Errors
-    /// A file that cannot be read, other columns, or a behaviour that comes twice, by line.
+    /// With the line: a file that cannot be read, other columns, or a behaviour that occurs twice.
     pub fn from_csv(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
@@ -83,14 +83,13 @@ impl Groups {
         Ok(Self { of })
     }
 
-    /// The group of a behaviour; `Some(None)` where it is left out, `None` where the table does
-    /// not have it.
+    /// Group of a behaviour: `Some(None)` if it is excluded, `None` if the table does not list it.
     pub fn of(&self, behaviour: &str) -> Option<Option<&str>> {
         self.of.get(behaviour).map(Option::as_deref)
     }
 }
 
-impl Default for Groups {
+impl Default for RiskGroups {
     fn default() -> Self {
         let of = include_str!("behaviours.csv").lines().skip(1);
         let of = of.filter_map(|line| {
@@ -102,17 +101,19 @@ impl Default for Groups {
     }
 }
 
-/// How questions are asked.
+/// Text around the questions.
+///
+/// Exhaustive: it mirrors the fields of a study's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// What stands before the question.
+pub struct BehaviourOptions {
+    /// Text before the question.
     pub before: String,
-    /// What stands between the question and the answers, which begin with a space.
+    /// Text between the question and the answers; the answers begin with a space.
     pub after: String,
 }
 
-impl Default for Options {
+impl Default for BehaviourOptions {
     /// `Human: …\n\nAssistant:`.
     fn default() -> Self {
         Self {
@@ -122,19 +123,19 @@ impl Default for Options {
     }
 }
 
-/// The behaviours under `dir`, at any depth, a distribution for each risk group in the order of
-/// their names.
+/// Reads the behaviours under `dir`, at any depth: one distribution per risk group, in alphabetical
+/// order.
 ///
-/// Ids are the path of the file in `dir` and the number of the line (`"persona/openness/1"`). The
-/// two answers stand in the order of their texts, so that the order says nothing.
+/// An id is the path of the file in `dir` and the number of the line (`"persona/openness/1"`). The two
+/// answers are in alphabetical order, so that their order carries no information.
 ///
 /// # Errors
-/// A folder without behaviours that are in a group, a file whose behaviour the table does not
-/// have, or the first line that is not a question, by number.
+/// A folder without behaviours of any group; a file whose behaviour the table does not list; the first
+/// line that is not a question, by number.
 ///
 /// # Examples
 /// ```
-/// use relscale_cli::readers::behaviours::{self, Groups, Options};
+/// use relscale_cli::readers::behaviours::{self, RiskGroups, BehaviourOptions};
 /// use relscale::distribution::{Content, Distribution};
 ///
 /// let dir = std::env::temp_dir().join("relscale-doc-behaviours");
@@ -144,7 +145,7 @@ impl Default for Options {
 ///     r#"{"question": "Off?\n (A) Yes\n (B) No", "answer_matching_behavior": " (B)",
 ///        "answer_not_matching_behavior": " (A)"}"#.replace('\n', " "),
 /// )?;
-/// let groups = behaviours::load(&dir, &Groups::default(), &Options::default())?;
+/// let groups = behaviours::load(&dir, &RiskGroups::default(), &BehaviourOptions::default())?;
 /// assert_eq!(groups[0].name(), "incorrigibility");
 /// let item = groups[0].item(0)?;
 /// let Content::Choices { choices, gold, .. } = &item.content else { panic!() };
@@ -153,8 +154,8 @@ impl Default for Options {
 /// ```
 pub fn load(
     dir: impl AsRef<Path>,
-    groups: &Groups,
-    options: &Options,
+    groups: &RiskGroups,
+    options: &BehaviourOptions,
 ) -> Result<Vec<Items>, Error> {
     let dir = dir.as_ref();
     let mut found: BTreeMap<String, Vec<Item>> = BTreeMap::new();
@@ -162,7 +163,7 @@ pub fn load(
         let behaviour = stem(&path);
         let group = groups.of(&behaviour).ok_or_else(|| {
             let message = format!(
-                "the table of groups has no `{behaviour}`; a line `{behaviour},` leaves it out"
+                "the table of groups has no `{behaviour}`; add a line `{behaviour},` to leave it out"
             );
             Error::format(&path, message)
         })?;
@@ -181,10 +182,10 @@ pub fn load(
         .collect()
 }
 
-/// Folders deeper than this are not looked into: a link may lead back.
+/// Depth limit of the search: a link may lead back. The published folders are two deep.
 const DEPTH: usize = 8;
 
-/// The files of behaviours in a folder and the folders in it.
+/// The files of behaviours at any depth.
 fn behaviours(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     let mut open = vec![(dir.to_owned(), 0)];
@@ -201,6 +202,7 @@ fn behaviours(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
+// Other fields are allowed: some of the published files have `statement` and `label_confidence`.
 #[derive(Deserialize)]
 struct Line {
     question: String,
@@ -212,7 +214,7 @@ fn read(
     path: &Path,
     id: &str,
     behaviour: &str,
-    options: &Options,
+    options: &BehaviourOptions,
     items: &mut Vec<Item>,
 ) -> Result<(), Error> {
     each_line(path, |number, line: Line| {

@@ -1,10 +1,12 @@
-//! Sample files of lm-evaluation-harness, `samples_<task>_<date>.jsonl` as written by
-//! `lm_eval run --log_samples` (read from files of version 0.4.13; the list form of `arguments` and
-//! numbers that are not strings, as in earlier versions, are read too).
+//! Losses from the sample files of lm-evaluation-harness.
+//!
+//! The files are `samples_<task>_<date>.jsonl`, written by `lm_eval run --log_samples` of version
+//! 0.4.13. The forms of earlier versions, a list of `arguments` and numbers that are not strings, are
+//! read too.
 //!
 //! One line is one document: `doc_id`, `doc`, `target`, `arguments` (context and continuation of each
-//! request), `filtered_resps` (log-likelihood of each), `filter`, `doc_hash` and the metrics. The
-//! harness does not write what a run cost, so that runs are added to the builder first.
+//! request), `filtered_resps` (log-likelihood of each), `filter`, `doc_hash` and the metrics. The files
+//! do not record the compute of a run, so runs are added to the builder first.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
@@ -13,47 +15,49 @@ use serde_json::Value;
 
 use relscale::ladder::{LadderBuilder, LadderError};
 
-/// What is measured on a document.
+/// Loss of a document.
+///
+/// Non-exhaustive: the harness has further kinds of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Measure {
     /// `loglikelihood_rolling` tasks: bits per byte of the text, weighted by bytes.
     TextBitsPerByte,
-    /// `multiple_choice` tasks: bits per byte of the right answer without the space before it, weighted
+    /// `multiple_choice` tasks: bits per byte of the correct answer without its leading space, weighted
     /// by bytes.
     AnswerBitsPerByte,
-    /// `multiple_choice` tasks: `−ln` of the probability of the right answer among the choices, in nats
-    /// per document. A model that knows nothing has `ln k`.
+    /// `multiple_choice` tasks: `−ln` of the probability of the correct answer among the choices, in
+    /// nats per document. Chance level is `ln k` for k choices.
     ChoiceNats,
 }
 
-/// Where the lines of one file belong.
+/// Run, distribution and loss of one sample file.
+///
+/// Exhaustive: callers build it by its fields.
 #[derive(Debug, Clone, Copy)]
 pub struct Samples<'a> {
-    /// The run, already added.
+    /// Name of the run, which the builder must have already.
     pub run: &'a str,
-    /// The distribution, usually the task.
+    /// Name of the distribution, usually that of the task.
     pub distribution: &'a str,
-    /// What is measured.
+    /// Loss of a document.
     pub measure: Measure,
-    /// Field of `doc` whose value names the cluster (a subject, an author); `None` makes every document
-    /// its own cluster.
+    /// Field of `doc` that names the cluster (a subject, an author); `None` makes each document a
+    /// cluster.
     pub cluster_field: Option<&'a str>,
     /// Name of the file, for errors.
     pub file: &'a str,
 }
 
 impl Samples<'_> {
-    /// Adds every document of a file and returns how many there were. Of several `filter`s of one
-    /// document the first counts.
+    /// Adds every document of a file and returns their number. If a document occurs with several
+    /// `filter`s, the first one counts.
     ///
     /// # Errors
-    ///
-    /// A [`LadderError`] with the line: text that is not JSON, missing fields, a document that comes
+    /// A [`LadderError`] with the line: text that is not JSON, missing fields, a document that occurs
     /// twice, numbers outside their domain.
     ///
     /// # Examples
-    ///
     /// ```
     /// use relscale_cli::readers::harness::{Measure, Samples};
     /// use relscale::ladder::{Ladder, Run, Scale};
@@ -156,7 +160,7 @@ impl Measure {
             let [total] = likelihoods.as_slice() else {
                 return Err(format!("{} responses to one text", likelihoods.len()));
             };
-            // The metrics hold the pair (log-likelihood, bytes); the text itself is the target.
+            // The metrics hold the pair (log-likelihood, bytes). Without them, the target is the text.
             let counted = ["bits_per_byte", "byte_perplexity"]
                 .iter()
                 .find_map(|m| sample.get(m)?.as_array()?.get(1).and_then(number));
@@ -177,15 +181,15 @@ impl Measure {
             let request = arguments
                 .get(format!("gen_args_{gold}"))
                 .or_else(|| arguments.get(gold))
-                .ok_or("no arguments of the right answer")?;
+                .ok_or("no arguments of the correct answer")?;
             let answer = request
                 .get("arg_1")
                 .or_else(|| request.get(1))
                 .and_then(Value::as_str)
-                .ok_or("no continuation of the right answer")?;
+                .ok_or("no continuation of the correct answer")?;
             return per_byte(own, answer.trim_start().len() as f64);
         }
-        // Relative to the best choice, so that nothing overflows.
+        // Relative to the best choice, so that no exponential overflows.
         let best = likelihoods
             .iter()
             .copied()

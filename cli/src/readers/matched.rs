@@ -1,7 +1,7 @@
 //! Matched pairs: the same sentences in several forms (dialects, languages, spellings).
 //!
-//! A line of the file is `{"id", "<form>": "<text>", …}` with the same forms on every line. Each
-//! form is a distribution with one item a sentence; the cluster of an item is the sentence, the
+//! A line of the file is `{"id", "<form>": "<text>", …}` with the same forms on every line. Each form
+//! is a distribution with one item per sentence. The cluster of an item is its sentence, which is the
 //! same in every form, so that differences between forms are paired.
 
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use relscale::Error;
 use relscale::distribution::jsonl::each_line;
 use relscale::distribution::{Content, Item, Items};
 
-/// The forms of a file of matched texts, in the order of their names.
+/// Reads the forms of a file of matched texts, in alphabetical order.
 ///
-/// Fields that are not text, other than `id`, are left out on every line.
+/// Fields other than `id` that are not strings are ignored.
 ///
 /// # Errors
-/// A file that cannot be read, a file without lines, or the first line that has no id, the id of
-/// another, an empty text or other forms than the first, by number.
+/// A file that cannot be read or has no lines; the first line, by number, that lacks an id, repeats
+/// one, has an empty text or has other forms than the first line.
 ///
 /// # Examples
 /// ```

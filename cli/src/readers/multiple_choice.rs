@@ -1,11 +1,11 @@
-//! Multiple choice as lm-evaluation-harness writes it.
+//! Multiple choice in the forms of lm-evaluation-harness.
 //!
-//! Three forms of a line are read:
-//! - a document with a query, choices and the index or text of the right one, under names that
-//!   [`Fields`] gives (`{"query", "choices", "gold"}` by default);
+//! A line may have one of three forms:
+//! - a document with a query, choices and the index or text of the correct one, in fields named by
+//!   [`ChoiceFields`] (`{"query", "choices", "gold"}` by default);
 //! - a document in the task's rendered form, `{"doc_to_text", "doc_to_choice", "doc_to_target"}`;
-//! - a sample that `--log_samples` wrote, `{"doc_id", "arguments", "target", …}`, whose requests
-//!   already are contexts and continuations: what the harness scored is scored again.
+//! - a sample written by `--log_samples`, `{"doc_id", "arguments", "target", …}`. Its requests already
+//!   are contexts and continuations, so exactly those of the harness are scored again.
 
 use std::path::Path;
 
@@ -17,26 +17,27 @@ use relscale::Error;
 use relscale::distribution::jsonl::each_line;
 use relscale::distribution::{Content, Item, Items};
 
-/// Names of the fields of a document, and how they make an item.
+/// Names of the fields of a document, and the delimiter of its choices.
+///
+/// Exhaustive: it mirrors the fields of a study's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Fields {
-    /// The context.
+pub struct ChoiceFields {
+    /// Field of the context.
     pub query: String,
-    /// The list of choices.
+    /// Field of the list of choices.
     pub choices: String,
-    /// The right one: its index, or its text.
+    /// Field of the correct choice, given as its index or text.
     pub gold: String,
-    /// The id; where a line has none, its number is the id.
+    /// Field of the id; a line without it has its number as id.
     pub id: String,
-    /// What documents that are not independent have in common (a subject); `None` makes each its
-    /// own cluster.
+    /// Field that dependent documents share (a subject); `None` makes each document a cluster.
     pub cluster: Option<String>,
-    /// What stands between the context and a choice (the harness's `target_delimiter`).
+    /// Text between the context and a choice (`target_delimiter` in the harness).
     pub delimiter: String,
 }
 
-impl Default for Fields {
+impl Default for ChoiceFields {
     /// `query`, `choices`, `gold`, `id` and a space.
     fn default() -> Self {
         Self {
@@ -53,23 +54,23 @@ impl Default for Fields {
 /// Reads a file of multiple-choice documents; the distribution is named after the file.
 ///
 /// # Errors
-/// A file that cannot be read, a file without documents, or the first line that has none of the
-/// forms above, by number.
+/// A file that cannot be read or has no documents; the first line that has none of the three forms, by
+/// number.
 ///
 /// # Examples
 /// ```
-/// use relscale_cli::readers::multiple_choice::{self, Fields};
+/// use relscale_cli::readers::multiple_choice::{self, ChoiceFields};
 /// use relscale::distribution::{Content, Distribution};
 ///
 /// let path = std::env::temp_dir().join("relscale-doc-choice.jsonl");
 /// std::fs::write(&path, r#"{"query": "2 + 2 =", "choices": ["5", "4"], "gold": "4"}"#)?;
-/// let sums = multiple_choice::from_jsonl(&path, &Fields::default())?;
+/// let sums = multiple_choice::from_jsonl(&path, &ChoiceFields::default())?;
 /// let item = sums.item(0)?;
 /// let Content::Choices { choices, gold, .. } = &item.content else { panic!() };
 /// assert_eq!((choices[0].as_str(), *gold), (" 5", 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn from_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Items, Error> {
+pub fn from_jsonl(path: impl AsRef<Path>, fields: &ChoiceFields) -> Result<Items, Error> {
     let path = path.as_ref();
     let mut items = Vec::new();
     let mut seen = Ids::default();
@@ -86,7 +87,7 @@ pub fn from_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Items, Erro
     Items::new(stem(path), items)
 }
 
-fn item(line: &Map<String, Value>, fields: &Fields, number: usize) -> Result<Item, String> {
+fn item(line: &Map<String, Value>, fields: &ChoiceFields, number: usize) -> Result<Item, String> {
     let sample = line.contains_key("arguments");
     let id = if sample { "doc_id" } else { &fields.id };
     let id = name(line, id)?.unwrap_or_else(|| number.to_string());
@@ -115,7 +116,7 @@ fn item(line: &Map<String, Value>, fields: &Fields, number: usize) -> Result<Ite
     })
 }
 
-/// A query, choices and the right one.
+/// A query, its choices and the correct one.
 fn document(
     line: &Map<String, Value>,
     [query, choices, gold]: [&str; 3],
@@ -142,7 +143,8 @@ fn document(
     })
 }
 
-/// The requests of a sample: lists or objects `gen_args_<n>` of context and continuation.
+/// The requests of a sample, each with a context and a continuation: a list, or an object with the
+/// fields `gen_args_<n>`.
 fn requests(line: &Map<String, Value>) -> Result<Content, String> {
     let pair = |request: &Value| -> Option<(String, String)> {
         let part = |list: usize, name: &str| {
@@ -159,7 +161,7 @@ fn requests(line: &Map<String, Value>) -> Result<Content, String> {
         _ => None,
     };
     let pairs = pairs.ok_or("`arguments` is not a list of contexts and continuations")?;
-    // Requests with an empty context are the harness's unconditional ones.
+    // The harness writes an unconditional request as one with an empty context.
     let unconditional = pairs.iter().any(|(context, _)| context.is_empty())
         && pairs.iter().any(|(context, _)| !context.is_empty());
     let asked = pairs
@@ -182,7 +184,7 @@ fn requests(line: &Map<String, Value>) -> Result<Content, String> {
     })
 }
 
-/// The index of the right choice, given as that or as its text.
+/// Index of the correct choice, given as an index or as the text of the choice.
 fn target(gold: Option<&Value>, choices: &[&str]) -> Result<usize, String> {
     let k = choices.len();
     let index = match gold {

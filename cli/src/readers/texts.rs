@@ -1,6 +1,6 @@
 //! Running text: corpora as JSON lines, plain files, and a folder of regions.
 //!
-//! A document is an item and its own cluster, unless a field names another (an author, a speaker).
+//! A document is one item. It is its own cluster unless a field names one (an author, a speaker).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,18 +15,20 @@ use relscale::distribution::jsonl::each_line;
 use relscale::distribution::{Content, Distribution, Item, Items};
 
 /// Names of the fields of a corpus in JSON lines.
+///
+/// Exhaustive: it mirrors the fields of a study's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Fields {
-    /// The text.
+pub struct TextFields {
+    /// Field of the text.
     pub text: String,
-    /// The id of a document; where a line has none, its number is the id.
+    /// Field of the document's id; a line without it has its number as id.
     pub id: String,
-    /// What documents that are not independent have in common; `None` makes each its own cluster.
+    /// Field that dependent documents share (an author); `None` makes each document a cluster.
     pub cluster: Option<String>,
 }
 
-impl Default for Fields {
+impl Default for TextFields {
     /// `text` and `id`.
     fn default() -> Self {
         Self {
@@ -40,26 +42,26 @@ impl Default for Fields {
 /// Reads a corpus in JSON lines; the distribution is named after the file.
 ///
 /// # Errors
-/// A file that cannot be read, a file without documents, or the first line without a text, with an
-/// empty one or with the id of another, by number.
+/// A file that cannot be read or has no documents; the first line whose text is missing or empty or
+/// whose id occurred before, by number.
 ///
 /// # Examples
 /// ```
-/// use relscale_cli::readers::texts::{self, Fields};
+/// use relscale_cli::readers::texts::{self, TextFields};
 /// use relscale::distribution::Distribution;
 ///
 /// let path = std::env::temp_dir().join("relscale-doc-corpus.jsonl");
 /// std::fs::write(&path, r#"{"body": "Once upon a time", "author": "Anon"}"#)?;
-/// let fields = Fields {
+/// let fields = TextFields {
 ///     text: "body".into(),
 ///     cluster: Some("author".into()),
-///     ..Fields::default()
+///     ..TextFields::default()
 /// };
 /// let corpus = texts::from_jsonl(&path, &fields)?;
 /// assert_eq!((corpus.len(), corpus.item(0)?.cluster.as_str()), (1, "Anon"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn from_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Items, Error> {
+pub fn from_jsonl(path: impl AsRef<Path>, fields: &TextFields) -> Result<Items, Error> {
     let path = path.as_ref();
     let mut items = Vec::new();
     let mut seen = Ids::default();
@@ -88,11 +90,11 @@ pub fn from_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Items, Erro
     Items::new(stem(path), items)
 }
 
-/// Reads a plain text file as one document, or the `.txt` files of a folder as one each; the
-/// distribution is named after the file or folder.
+/// Reads a plain text file as one document, or each `.txt` file of a folder as one; the distribution
+/// is named after the file or folder.
 ///
 /// # Errors
-/// A folder without such files, a file that cannot be read, is not UTF-8 or is empty.
+/// A folder without `.txt` files; a file that cannot be read, is not UTF-8 or is empty.
 pub fn from_plain(path: impl AsRef<Path>) -> Result<Items, Error> {
     let path = path.as_ref();
     let (name, documents) = if path.is_dir() {
@@ -124,13 +126,13 @@ pub fn from_plain(path: impl AsRef<Path>) -> Result<Items, Error> {
     Items::new(name, items)
 }
 
-/// The regions (or dialects, genres, speakers) of a folder, in the order of their names: a
-/// sub-folder of `.txt` files each, or a file `<region>.jsonl` each.
+/// Reads the regions (or dialects, genres, speakers) of a folder, in alphabetical order. A region is a
+/// sub-folder of `.txt` files or a file `<region>.jsonl`.
 ///
 /// # Errors
-/// A folder without regions, a region that comes twice, and whatever [`from_jsonl`] and
-/// [`from_plain`] refuse.
-pub fn regions(dir: impl AsRef<Path>, fields: &Fields) -> Result<Vec<Items>, Error> {
+/// A folder without regions; a region that occurs twice; the errors of [`from_jsonl`] and
+/// [`from_plain`].
+pub fn regions(dir: impl AsRef<Path>, fields: &TextFields) -> Result<Vec<Items>, Error> {
     let dir = dir.as_ref();
     let mut found: BTreeMap<String, Items> = BTreeMap::new();
     for path in entries(dir)? {
@@ -152,14 +154,15 @@ pub fn regions(dir: impl AsRef<Path>, fields: &Fields) -> Result<Vec<Items>, Err
     Ok(found.into_values().collect())
 }
 
-/// A number for each distribution from a table whose first column is its name (internet users of a
-/// region, say), as [`fit::Options::covariate`](relscale::fit::Options) takes it.
+/// Reads one number per distribution (such as the internet users of a region), for
+/// [`fit::Options::covariate`](relscale::fit::Options).
 ///
-/// Rows with an empty cell are left out.
+/// The first column of the table is the name of the distribution. Rows with an empty cell are left
+/// out.
 ///
 /// # Errors
-/// A table that cannot be read, has no such column, names a distribution twice or holds something
-/// that is not a finite number, by line and column.
+/// With line and column: a table that cannot be read or lacks the column; a distribution that occurs
+/// twice; a cell that is not a finite number.
 ///
 /// # Examples
 /// ```

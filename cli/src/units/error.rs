@@ -4,12 +4,12 @@ use std::fmt;
 
 use relscale::Error;
 
-/// Failure of a study, by unit where one is concerned.
+/// Failure of one unit, or of a study as a whole.
 ///
-/// Exhaustive: a unit is concerned or none is.
+/// Exhaustive: there is no third case.
 #[derive(Debug)]
 pub enum UnitError {
-    /// A unit could not be scored, or its log is not the one planned.
+    /// A unit could not be scored, or its log is not the planned one.
     Unit {
         /// Name of the unit.
         unit: String,

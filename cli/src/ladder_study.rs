@@ -1,0 +1,136 @@
+//! A ladder of checkpoints on a folder of texts: scores, laws and pictures in one go.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use relscale::distribution::{Distribution, Items};
+use relscale::evaluate::Settings;
+use relscale::fit::{Analysis, Options, analyze};
+use relscale::ladder::{Ladder, RunTable, TrainedRun};
+use relscale::log::export_csv;
+use relscale::report::plot;
+use relscale::scorer::{BitsPerByte, Scorer};
+
+use crate::engine::Engine;
+use crate::output::note;
+use crate::readers::texts::{self, TextFields};
+use crate::runs::{Tables, Task, score};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// A ladder, its test distributions and a folder for the results.
+///
+/// Scores go through logs in `<out>/logs`: a study that was interrupted resumes, and changed texts or
+/// checkpoints are refused.
+///
+/// Exhaustive: callers build it by its fields.
+#[derive(Debug, Clone)]
+pub struct LadderStudy {
+    /// Runs with their checkpoints.
+    pub table: RunTable,
+    /// Name of the ladder in the results.
+    pub name: String,
+    /// Folder of the distributions ([`texts::regions`]).
+    pub texts: PathBuf,
+    /// Distribution that the others are compared with.
+    pub baseline: String,
+    /// Distribution whose loss picks the compute-optimal sizes; `None` stands for the mean of all.
+    pub aggregate: Option<String>,
+    /// Folder of the results.
+    pub out: PathBuf,
+    /// Windows and batches.
+    pub settings: Settings,
+    /// Backend that runs the checkpoints.
+    pub engine: Engine,
+}
+
+impl LadderStudy {
+    /// Scores, fits and draws; returns the laws and the number of documents scored by this call.
+    ///
+    /// Writes `runs.csv`, `scores.csv`, `analysis.json` and `pictures/*.svg`.
+    ///
+    /// # Errors
+    /// A baseline or aggregate that is not among the texts; texts or checkpoints that cannot be read;
+    /// losses that cannot be fitted.
+    pub fn run(&self) -> Result<(Analysis, usize), Failure> {
+        let distributions = self.distributions()?;
+        fs::create_dir_all(&self.out)?;
+        let mut csv = Vec::new();
+        self.table.write_csv(&mut csv)?;
+        fs::write(self.out.join("runs.csv"), csv)?;
+
+        let scorers: &[&dyn Scorer] = &[&BitsPerByte];
+        let task = |items| Task {
+            log: Items::name(items).to_owned(),
+            items,
+            scorers,
+        };
+        let tasks: Vec<Task<'_>> = distributions.iter().map(task).collect();
+        let logs = self.out.join("logs");
+        note(&format!(
+            "Scoring {} documents with {} checkpoints; items that {} holds already are not scored again.",
+            distributions.iter().map(Items::len).sum::<usize>(),
+            self.table.runs.len(),
+            logs.display()
+        ));
+        // One run at a time: a model of a released ladder uses the whole device.
+        let (tables, scored) = score(
+            &self.table.runs,
+            &tasks,
+            &logs,
+            &self.settings,
+            &self.engine,
+            1,
+        )?;
+        let analysis = self.fit(&tasks, &tables)?;
+        let json = serde_json::to_string_pretty(&analysis)?;
+        fs::write(self.out.join("analysis.json"), json)?;
+        write_pictures(&analysis, &self.out.join("pictures"))?;
+        Ok((analysis, scored))
+    }
+
+    fn distributions(&self) -> Result<Vec<Items>, Failure> {
+        let found = texts::regions(&self.texts, &TextFields::default())?;
+        let names: Vec<&str> = found.iter().map(Items::name).collect();
+        for wanted in [Some(&self.baseline), self.aggregate.as_ref()] {
+            if let Some(wanted) = wanted.filter(|w| !names.contains(&w.as_str())) {
+                let (texts, names) = (self.texts.display(), names.join(", "));
+                return Err(format!("{texts} has no `{wanted}`; it has {names}").into());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes the losses of all logs and fits them.
+    fn fit(&self, tasks: &[Task<'_>], tables: &Tables) -> Result<Analysis, Failure> {
+        let convention = self.table.flop_convention;
+        let mut builder = Ladder::builder();
+        builder.name(&self.name).flop_convention(convention);
+        let mut logs = Vec::new();
+        for TrainedRun { run, .. } in &self.table.runs {
+            builder.run(run.clone())?;
+            for task in tasks {
+                let log = &tables[&(run.id.clone(), task.log.clone())];
+                log.add_to(&mut builder, run, BitsPerByte.name())?;
+                logs.push((run, log));
+            }
+        }
+        let scores = self.out.join("scores.csv");
+        export_csv(&scores, &logs, BitsPerByte.name(), convention)?;
+
+        let mut options = Options::new(&self.baseline);
+        options.aggregate.clone_from(&self.aggregate);
+        let fitted = analyze(&builder.build()?, &options);
+        Ok(fitted
+            .map_err(|e| format!("not fitted: {e}; the losses are in {}", scores.display()))?)
+    }
+}
+
+fn write_pictures(analysis: &Analysis, folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder)?;
+    for (name, svg) in plot::all(analysis)? {
+        fs::write(folder.join(name), svg)?;
+    }
+    Ok(())
+}

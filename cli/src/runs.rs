@@ -1,0 +1,149 @@
+//! Scores of a table of runs, each run and distribution through a log of its own.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
+use std::fs;
+use std::path::{Component, Path};
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use relscale::distribution::Items;
+use relscale::evaluate::Settings;
+use relscale::ladder::TrainedRun;
+use relscale::log::{Key, Log, Table, checkpoint_hash};
+use relscale::scorer::Scorer;
+use relscale::tokenizer::Tokenizer;
+
+use crate::engine::Engine;
+
+/// A distribution to score, with the name of its log.
+///
+/// Exhaustive: callers build it by its fields.
+#[expect(missing_debug_implementations, reason = "scorers have no Debug")]
+pub struct Task<'a> {
+    /// Name of the log, without its extension.
+    pub log: String,
+    /// Items to score.
+    pub items: &'a Items,
+    /// Scorers of every record.
+    pub scorers: &'a [&'a dyn Scorer],
+}
+
+/// Logs by run and name of the log.
+pub type Tables = BTreeMap<(String, String), Table>;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Scores the items that have no record yet in `logs/<run>/<task>.jsonl`.
+///
+/// `workers` runs are scored at a time. A run whose logs are complete is not loaded. Returns all logs
+/// and the number of items scored by this call.
+///
+/// # Errors
+/// A run whose name is not that of a folder; a log of another key; a failure of loading, scoring or
+/// writing. All workers end before the first error is returned.
+pub fn score(
+    runs: &[TrainedRun],
+    tasks: &[Task<'_>],
+    logs: &Path,
+    settings: &Settings,
+    engine: &Engine,
+    workers: usize,
+) -> Result<(Tables, usize), Failure> {
+    for TrainedRun { run, .. } in runs {
+        refuse_path(&run.id)?;
+    }
+    let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
+        ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
+    );
+    // Largest first: a small run left for the end keeps fewer workers idle.
+    let mut order: Vec<&TrainedRun> = runs.iter().collect();
+    order.sort_by(|a, b| b.run.params.total_cmp(&a.run.params));
+    let queue = Mutex::new(VecDeque::from(order));
+    let found = Mutex::new((Tables::new(), 0));
+    let work = || -> Result<(), Failure> {
+        loop {
+            let next = queue.lock().map_err(poisoned)?.pop_front();
+            let Some(next) = next else {
+                return Ok(());
+            };
+            bar.set_message(next.run.id.clone());
+            let (open, scored) = score_run(next, tasks, logs, settings, engine)?;
+            let mut found = found.lock().map_err(poisoned)?;
+            found.1 += scored;
+            for (log, task) in open.iter().zip(tasks) {
+                let name = (next.run.id.clone(), task.log.clone());
+                found.0.insert(name, log.table().clone());
+            }
+            bar.inc(next.run.params as u64);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers.clamp(1, runs.len().max(1)))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let all = threads.into_iter().map(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(_) => Err("a worker panicked".into()),
+        });
+        // Collected twice, so that every worker is waited for before the first error is returned.
+        all.collect::<Vec<_>>()
+            .into_iter()
+            .collect::<Result<(), _>>()
+    })?;
+    bar.finish_and_clear();
+    found.into_inner().map_err(poisoned)
+}
+
+/// The name of a run becomes a folder of logs: `../x` would write elsewhere.
+fn refuse_path(id: &str) -> Result<(), Failure> {
+    let mut parts = Path::new(id).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(_)), None) => Ok(()),
+        _ => Err(format!("run `{id}`: not the name of a folder; rename the run").into()),
+    }
+}
+
+fn poisoned<T>(error: PoisonError<T>) -> Failure {
+    error.to_string().into()
+}
+
+/// Completes the logs of one run; returns them and the number of items scored.
+fn score_run(
+    TrainedRun { run, checkpoint }: &TrainedRun,
+    tasks: &[Task<'_>],
+    logs: &Path,
+    settings: &Settings,
+    engine: &Engine,
+) -> Result<(Vec<Log>, usize), Failure> {
+    let hash = checkpoint_hash(checkpoint)?;
+    let mut open = Vec::new();
+    for task in tasks {
+        let path = logs.join(&run.id).join(format!("{}.jsonl", task.log));
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|e| relscale::Error::io(folder, e))?;
+        }
+        let key = Key::new(&hash, engine.name(), task.items, task.scorers, settings)?;
+        open.push(Log::open(&path, &key).map_err(|e| match e {
+            relscale::Error::Key { .. } => format!("{e} (with another --out)").into(),
+            e => Failure::from(e),
+        })?);
+    }
+    let records =
+        |open: &[Log]| -> usize { open.iter().map(|log| log.table().records().len()).sum() };
+    let before = records(&open);
+    if !open.iter().all(|log| log.table().is_complete()) {
+        let model = engine.load(checkpoint, settings.batch_tokens)?;
+        let tokenizer = Tokenizer::load(checkpoint)?;
+        for (log, task) in open.iter_mut().zip(tasks) {
+            let evaluation = model
+                .evaluation()
+                .tokenizer(&tokenizer)
+                .scorers(task.scorers)
+                .settings(*settings);
+            log.score(&evaluation, task.items)?;
+        }
+    }
+    let scored = records(&open) - before;
+    Ok((open, scored))
+}

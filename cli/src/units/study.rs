@@ -1,0 +1,52 @@
+//! The file that describes a study.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Source;
+use relscale::Error;
+use relscale::evaluate::Settings;
+
+/// A study as its author writes it.
+///
+/// Exhaustive: it mirrors the fields of the file, and tests and programs build it by its fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// The table of runs ([`RunTable::from_csv`](relscale::ladder::RunTable::from_csv)).
+    pub runs: PathBuf,
+    /// Distributions to score.
+    pub distributions: Vec<Source>,
+    /// Windows, beginning-of-sequence tokens and batches.
+    #[serde(default)]
+    pub scoring: Settings,
+    /// Backend and precision ([`EngineBackend::by_name`](crate::engine::EngineBackend::by_name)).
+    #[serde(default = "cpu")]
+    pub backend: String,
+    /// Most FLOPs that one unit may cost ([`Unit::flops`](super::Unit::flops)).
+    pub unit_flops: f64,
+}
+
+fn cpu() -> String {
+    "cpu f32".to_owned()
+}
+
+impl Study {
+    /// Reads a study from a JSON file. Relative paths are relative to the folder of the file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not a study, with line and column.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let mut study: Self = serde_json::from_str(&text).map_err(|e| Error::format(path, e))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        study.runs = folder.join(&study.runs);
+        for source in &mut study.distributions {
+            source.path = folder.join(&source.path);
+        }
+        Ok(study)
+    }
+}
