@@ -70,6 +70,8 @@ impl<'a> Choices<'a> {
         unconditional: Option<&str>,
         answer: &mut Likelihoods,
     ) -> Result<Self, Error> {
+        let texts = std::iter::once(context).chain(choices.iter().map(String::as_str));
+        warn_of_special_tokens(tokenizer, texts, answer)?;
         let mut encode = |context: &str, warn: bool| {
             let mut encoded = Vec::with_capacity(choices.len());
             for (choice, text) in choices.iter().enumerate() {
@@ -119,6 +121,23 @@ impl<'a> Choices<'a> {
             unconditional: unconditional.map_or_else(Vec::new, after),
         }
     }
+}
+
+/// Adds a warning if a special token is written in one of the texts; only the first is named.
+fn warn_of_special_tokens<'a>(
+    tokenizer: &Tokenizer,
+    texts: impl IntoIterator<Item = &'a str>,
+    answer: &mut Likelihoods,
+) -> Result<(), Error> {
+    for text in texts {
+        let found = tokenizer.special_token_as_text(text);
+        let found = found.map_err(|e| Error::item(&answer.id, e))?;
+        if let Some(token) = found {
+            answer.warnings.push(Warning::SpecialTokenAsText { token });
+            break;
+        }
+    }
+    Ok(())
 }
 
 impl Windows {
@@ -200,6 +219,7 @@ impl Windows {
     ) -> Result<Vec<Vec<Path>>, Error> {
         let encoding = tokenizer.encode(text);
         let encoding = encoding.map_err(|e| Error::item(&answer.id, e))?;
+        warn_of_special_tokens(tokenizer, [text], answer)?;
         // Without a token before it the first one is not scored, so its bytes do not count.
         let first = encoding.tokens.first().copied();
         let unscored = if self.bos.is_none() || self.bos == first {
