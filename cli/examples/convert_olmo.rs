@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p relscale-cli --example convert_olmo -- olmo-ladder.csv olmo-long.csv
-//! cargo run --release --example fit -- --scores olmo-long.csv --baseline c4_en --aggregate pile
+//! relscale fit --scores olmo-long.csv --baseline c4_en --aggregate pile
 //! ```
 //!
 //! The source is the last logged value of every run in `src/scripts/paper/data/ladder-runs/*.csv` of
@@ -16,39 +16,51 @@ use std::fs::File;
 use std::process::ExitCode;
 
 use relscale::ladder::{FlopConvention, Ladder, Run, Scale};
-use relscale_cli::program::start;
+use relscale_cli::output::note;
 
 /// Parameters of the 3B models without embeddings, as published with the ladder's code.
 const PARAMS_3B: f64 = 3_169_537_280.0;
 
+/// Places of the columns of the wide table.
+struct Columns {
+    run: usize,
+    size: usize,
+    params: usize,
+    tokens: usize,
+    gflops: usize,
+    /// Place and name of every evaluation.
+    evaluations: Vec<(usize, String)>,
+}
+
+impl Columns {
+    fn of(header: &csv::StringRecord) -> Result<Self, String> {
+        let column = |name: &str| {
+            let at = header.iter().position(|h| h == name);
+            at.ok_or(format!("no column {name}"))
+        };
+        let evaluation = |(i, h): (usize, &str)| {
+            let mmlu = || {
+                h.strip_suffix("_rc_5shot_bpb")
+                    .filter(|n| n.starts_with("mmlu") && n.ends_with("test"))
+            };
+            let name = h.strip_suffix("-validation").or_else(mmlu)?;
+            Some((i, name.to_owned()))
+        };
+        Ok(Self {
+            run: column("run")?,
+            size: column("size")?,
+            params: column("N")?,
+            tokens: column("tokens")?,
+            gflops: column("total_training_Gflops")?,
+            evaluations: header.iter().enumerate().filter_map(evaluation).collect(),
+        })
+    }
+}
+
 /// Reads the wide table.
 pub(crate) fn convert(reader: impl std::io::Read) -> Result<Ladder, Box<dyn Error>> {
     let mut table = csv::Reader::from_reader(reader);
-    let header = table.headers()?.clone();
-    let column = |name: &str| {
-        header
-            .iter()
-            .position(|h| h == name)
-            .ok_or(format!("no column {name}"))
-    };
-    let (run, size, params, tokens, flops) = (
-        column("run")?,
-        column("size")?,
-        column("N")?,
-        column("tokens")?,
-        column("total_training_Gflops")?,
-    );
-    let evaluations: Vec<(usize, String)> = header
-        .iter()
-        .enumerate()
-        .filter_map(|(i, h)| {
-            let name = (h.strip_suffix("-validation")).or_else(|| {
-                h.strip_suffix("_rc_5shot_bpb")
-                    .filter(|n| n.starts_with("mmlu") && n.ends_with("test"))
-            })?;
-            Some((i, name.to_owned()))
-        })
-        .collect();
+    let columns = Columns::of(table.headers()?)?;
     let mut builder = Ladder::builder();
     builder
         .name("OLMo ladder")
@@ -56,33 +68,27 @@ pub(crate) fn convert(reader: impl std::io::Read) -> Result<Ladder, Box<dyn Erro
     for record in table.records() {
         let record = record?;
         let number = |i: usize| {
-            record
-                .get(i)
-                .and_then(|v| v.parse::<f64>().ok())
-                .filter(|v| v.is_finite())
+            let number = record.get(i).and_then(|v| v.parse::<f64>().ok());
+            number.filter(|v| v.is_finite())
         };
-        let id = record.get(run).unwrap_or("");
-        let annealed = id.starts_with("peteish");
-        let n = match number(params) {
+        let id = record.get(columns.run).unwrap_or("");
+        let params = match number(columns.params) {
             Some(n) => n,
-            None if record.get(size) == Some("3B") => PARAMS_3B,
+            None if record.get(columns.size) == Some("3B") => PARAMS_3B,
             None => return Err(format!("{id}: no parameter count").into()),
         };
-        let d = number(tokens).ok_or(format!("{id}: no token count"))?;
-        let flops = number(flops).map_or(6.0 * n * d, |g| 1e9 * g);
-        let mut entry = Run::new(
-            id,
-            Scale {
-                params: n,
-                tokens: d,
-                flops,
-            },
-        )
-        .corpus("olmo");
-        entry.held_out = annealed;
+        let tokens = number(columns.tokens).ok_or(format!("{id}: no token count"))?;
+        let flops = number(columns.gflops).map_or(6.0 * params * tokens, |g| 1e9 * g);
+        let scale = Scale {
+            params,
+            tokens,
+            flops,
+        };
+        let mut entry = Run::new(id, scale).corpus("olmo");
+        entry.held_out = id.starts_with("peteish");
         entry.seed = Some(u64::from(id.ends_with("-rerun")));
         builder.run(entry)?;
-        for (i, name) in &evaluations {
+        for (i, name) in &columns.evaluations {
             if let Some(loss) = number(*i) {
                 builder.score(id, name, "", loss, 1.0)?;
             }
@@ -100,15 +106,22 @@ pub(crate) fn convert(reader: impl std::io::Read) -> Result<Ladder, Box<dyn Erro
 )]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let files = <[String; 2]>::try_from(arguments).map_err(|_| "two files are needed");
-    let usage = "usage: convert_olmo olmo-ladder.csv olmo-long.csv";
-    start(files, usage, |[from, to]| {
-        let at = |path: &String| {
-            let path = path.clone();
-            move |e: std::io::Error| format!("{path}: {e}")
-        };
-        let ladder = convert(File::open(from).map_err(at(from))?)?;
-        ladder.write_csv(File::create(to).map_err(at(to))?)?;
-        Ok::<_, Box<dyn Error>>(())
-    })
+    let [from, to] = arguments.as_slice() else {
+        note("usage: convert_olmo olmo-ladder.csv olmo-long.csv");
+        return ExitCode::from(2);
+    };
+    match run(from, to) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg_attr(test, allow(dead_code, reason = "called by `main` only"))]
+fn run(from: &str, to: &str) -> Result<(), Box<dyn Error>> {
+    let ladder = convert(File::open(from).map_err(|e| format!("{from}: {e}"))?)?;
+    ladder.write_csv(File::create(to).map_err(|e| format!("{to}: {e}"))?)?;
+    Ok(())
 }

@@ -2,15 +2,14 @@
 
 mod common;
 
-#[path = "../examples/case_studies.rs"]
-#[allow(dead_code, reason = "its command line is not used here")]
-mod case_studies;
+#[path = "../examples/case_studies/study.rs"]
+mod study;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use case_studies::{Arguments, run};
 use relscale::fit::{Analysis, Flag};
+use study::{Arguments, LADDER, run};
 
 fn logs(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -32,9 +31,13 @@ mod material {
     fn the_studies_run_and_resume() {
         let data = common::material("evals");
         let out = std::env::temp_dir().join(format!("relscale-studies-{}", std::process::id()));
-        let mut arguments = Arguments::new(data.parent().unwrap(), &out);
-        arguments.bytes = 600;
-        arguments.items = 1;
+        let mut arguments = Arguments {
+            data: data.parent().unwrap().to_owned(),
+            out: out.clone(),
+            bytes: 600,
+            items: 1,
+            ladder: LADDER.into(),
+        };
         let (text, scored) = run(&arguments).unwrap();
         for part in ["mmlu", "genres", "regions", "dialects", "risk"] {
             for file in [".json", ".csv", "-ratios.svg", "-exponents.svg"] {

@@ -99,17 +99,10 @@ impl Samples<'_> {
             }
             let sample: Value =
                 serde_json::from_str(&text).map_err(|e| malformed(e.to_string()))?;
-            let id = (sample
-                .get("doc_hash")
-                .and_then(Value::as_str)
-                .map(String::from))
-            .or_else(|| sample.get("doc_id").map(Value::to_string))
-            .ok_or_else(|| malformed("neither doc_hash nor doc_id".into()))?;
-            let filter = sample
-                .get("filter")
-                .and_then(Value::as_str)
-                .unwrap_or("")
-                .to_owned();
+            let id = document_id(&sample)
+                .ok_or_else(|| malformed("neither doc_hash nor doc_id".into()))?;
+            let filter = sample.get("filter").and_then(Value::as_str);
+            let filter = filter.unwrap_or("").to_owned();
             if let Some((first_filter, first)) = seen.get(&id) {
                 if *first_filter == filter {
                     return Err(LadderError::DuplicateRow {
@@ -122,14 +115,7 @@ impl Samples<'_> {
                 }
                 continue;
             }
-            let cluster = match self.cluster_field {
-                None => id.clone(),
-                Some(field) => match sample.get("doc").and_then(|d| d.get(field)) {
-                    Some(Value::String(s)) => s.clone(),
-                    Some(value) => value.to_string(),
-                    None => return Err(malformed(format!("doc has no field {field:?}"))),
-                },
-            };
+            let cluster = self.cluster(&sample, &id).map_err(malformed)?;
             seen.insert(id, (filter, line));
             let (loss, weight) = self.measure.of(&sample).map_err(malformed)?;
             builder
@@ -142,6 +128,25 @@ impl Samples<'_> {
         }
         Ok(seen.len())
     }
+
+    /// Cluster of a document.
+    fn cluster(&self, sample: &Value, id: &str) -> Result<String, String> {
+        let Some(field) = self.cluster_field else {
+            return Ok(id.to_owned());
+        };
+        match sample.get("doc").and_then(|d| d.get(field)) {
+            Some(Value::String(s)) => Ok(s.clone()),
+            Some(value) => Ok(value.to_string()),
+            None => Err(format!("doc has no field {field:?}")),
+        }
+    }
+}
+
+/// Hash of a document, or its number in files without hashes.
+fn document_id(sample: &Value) -> Option<String> {
+    let hash = sample.get("doc_hash").and_then(Value::as_str);
+    let number = || sample.get("doc_id").map(Value::to_string);
+    hash.map(String::from).or_else(number)
 }
 
 impl Measure {

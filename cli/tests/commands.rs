@@ -1,0 +1,298 @@
+//! Transcripts of the program: exit codes, and messages that say what to do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn relscale(arguments: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"));
+    program.args(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn suite(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../suite")
+        .join(path);
+    path.to_str().unwrap().to_owned()
+}
+
+/// A file of this test and process.
+fn file(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("relscale-commands-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
+}
+
+/// The arguments are refused as a mistake on the command line, and the message holds `parts`.
+fn misused(arguments: &[&str], parts: &[&str]) {
+    let output = relscale(arguments);
+    let message = err(&output);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+    for part in parts {
+        assert!(message.contains(part), "no {part:?} in {message}");
+    }
+    assert!(out(&output).is_empty(), "{arguments:?}");
+}
+
+/// The input is refused in one line that holds `parts`.
+fn refused(arguments: &[&str], parts: &[&str]) {
+    let output = relscale(arguments);
+    let message = err(&output);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
+    assert!(message.starts_with("error: "), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no {part:?} in {message}");
+    }
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let whole = relscale(&["--help"]);
+    assert!(whole.status.success());
+    for command in ["fit", "score", "ladder", "study", "plan"] {
+        let listed = out(&whole);
+        assert!(listed.contains(&format!("\n  {command} ")), "{listed}");
+        let output = relscale(&[command, "--help"]);
+        let help = out(&output);
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(err(&output).is_empty(), "{command}");
+        for part in [
+            &format!("Usage: relscale {command}"),
+            &format!("Examples:\n  relscale {command}"),
+        ] {
+            assert!(help.contains(part.as_str()), "no {part:?} in {help}");
+        }
+    }
+    for part in ["plan", "run", "list", "merge"] {
+        let help = relscale(&["study", part, "--help"]);
+        assert!(out(&help).contains(&format!("Usage: relscale study {part}")));
+    }
+    let version = relscale(&["--version"]);
+    assert_eq!(
+        out(&version),
+        format!("relscale {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn the_options_of_every_command_are_these() {
+    for (command, options) in [
+        (
+            &["fit"][..],
+            "scores baseline treatment aggregate design margin-percent alpha error-rate \
+             surface-huber stratified crossed-bootstrap max-t json details plots",
+        ),
+        (
+            &["score"],
+            "checkpoint items out per-token batch-tokens max-tokens threads backend device \
+             precision memory-limit bos bos-first context stride truncate repeat",
+        ),
+        (
+            &["ladder"],
+            "checkpoints runs list texts baseline aggregate out context stride batch-tokens \
+             backend device precision threads memory-limit",
+        ),
+        (
+            &["plan"],
+            "preset recipe csv json corpora peak-tflops mfu target-delta-beta margin-percent \
+             budget-noise run-noise cluster-noise clusters optimum",
+        ),
+        (&["study", "run"], "shard threads device"),
+        (&["study", "list"], "left"),
+        (&["study", "merge"], "out scorer"),
+    ] {
+        let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
+        let help = out(&relscale(&arguments));
+        for option in options.split_whitespace() {
+            assert!(
+                help.contains(&format!("--{option}")),
+                "{command:?}: no --{option} in {help}"
+            );
+        }
+    }
+}
+
+#[test]
+fn mistakes_on_the_command_line_come_with_a_way_out() {
+    misused(&[], &["Usage: relscale <COMMAND>"]);
+    misused(&["fti"], &["unrecognized subcommand 'fti'", "'fit'"]);
+    misused(
+        &["fit", "--score", "a.csv", "--baseline", "web"],
+        &["unexpected argument '--score'", "'--scores'"],
+    );
+    misused(&["fit", "--baseline", "web"], &["--scores <FILE.csv>"]);
+    misused(
+        &["fit", "--scores", "a", "--baseline", "b", "--baseline", "c"],
+        &["'--baseline <NAME>' cannot be used multiple times"],
+    );
+    misused(
+        &[
+            "fit",
+            "--scores",
+            "a",
+            "--baseline",
+            "b",
+            "--treatment",
+            "b",
+        ],
+        &["--treatment b: `b` is the baseline"],
+    );
+    misused(
+        &[
+            "fit",
+            "--scores",
+            "a",
+            "--baseline",
+            "b",
+            "--design",
+            "rung",
+        ],
+        &["invalid value 'rung'", "rungs"],
+    );
+    misused(
+        &["fit", "--scores", "a", "--baseline", "b", "--details"],
+        &["--json <FILE>"],
+    );
+    misused(
+        &["plan", "--mfu", "-1"],
+        &["invalid value '-1'", "--mfu <X>", "not a number from 0 on"],
+    );
+    misused(&["plan", "--optimum", "1e9"], &["--target-delta-beta <X>"]);
+    misused(
+        &["ladder", "--texts", "a", "--baseline", "b", "--out", "c"],
+        &["--checkpoints <DIR>", "--runs <FILE.csv>"],
+    );
+    misused(&["ladder", "--checkpoints", "a"], &["--texts <DIR>"]);
+    misused(&["study", "run", "folder"], &["--shard <K/N>"]);
+    misused(
+        &["study", "run", "folder", "--shard", "1"],
+        &["not K/N, such as 0/8"],
+    );
+}
+
+#[test]
+fn options_that_a_backend_does_not_honour_are_refused_in_one_line() {
+    let score = ["score", "--checkpoint", "a", "--items", "b", "--out", "c"];
+    for (options, named) in [
+        (&["--precision", "bf16"][..], ["--precision", "cpu backend"]),
+        (&["--device", "1"], ["--device", "cpu backend"]),
+        (
+            &["--backend", "cuda", "--threads", "2"],
+            ["--threads", "cuda backend"],
+        ),
+        (
+            &["--backend", "reference", "--precision", "f32"],
+            ["--precision", "reference backend"],
+        ),
+    ] {
+        let arguments: Vec<&str> = score.iter().chain(options).copied().collect();
+        misused(&arguments, &named);
+        assert_eq!(err(&relscale(&arguments)).lines().count(), 1);
+    }
+    // The CPU backend computes in f32: asking for it is fine, and the missing file is found next.
+    let arguments: Vec<&str> = score
+        .iter()
+        .chain(&["--precision", "f32"])
+        .copied()
+        .collect();
+    refused(&arguments, &["b: "]);
+}
+
+#[test]
+fn input_that_is_refused_is_named() {
+    refused(
+        &[
+            "fit",
+            "--scores",
+            "/nowhere/losses.csv",
+            "--baseline",
+            "web",
+        ],
+        &["/nowhere/losses.csv"],
+    );
+    let wrong = file("wrong.csv");
+    fs::write(&wrong, "run,budget,flop\na,1,1\n").unwrap();
+    let wrong = wrong.to_str().unwrap();
+    refused(
+        &["fit", "--scores", wrong, "--baseline", "web"],
+        &[wrong, "column", "corpus"],
+    );
+    refused(
+        &[
+            "fit",
+            "--scores",
+            &suite("scores.csv"),
+            "--baseline",
+            "english",
+        ],
+        &["`english`", "english-help"],
+    );
+    let recipe = file("recipe.json");
+    fs::write(&recipe, r#"{"recipe": {}, "seed": 1}"#).unwrap();
+    let recipe = recipe.to_str().unwrap();
+    refused(&["plan", "--recipe", recipe], &[recipe, "recipe"]);
+    refused(&["study", "list", "/nowhere"], &["/nowhere/plan.json"]);
+}
+
+#[test]
+fn a_fit_prints_its_laws_and_writes_its_files() {
+    let (json, plots) = (file("laws.json"), file("plots"));
+    let scores = suite("scores.csv");
+    let arguments = [
+        "fit",
+        "--scores",
+        &scores,
+        "--baseline",
+        "english-help",
+        "--aggregate",
+        "aggregate",
+        "--json",
+        json.to_str().unwrap(),
+        "--plots",
+        plots.to_str().unwrap(),
+    ];
+    let output = relscale(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(err(&output).is_empty());
+    assert!(out(&output).contains("Corpus balanced"), "{}", out(&output));
+    let laws: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    assert!(!laws["laws"].as_array().unwrap().is_empty());
+    assert!(fs::read_dir(plots).unwrap().count() >= 3);
+}
+
+#[test]
+fn a_reader_that_closes_the_pipe_ends_the_output_quietly() {
+    for arguments in [&["plan"][..], &["--help"]] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(program.stdout.take());
+        let output = program.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert!(output.stderr.is_empty(), "{}", err(&output));
+    }
+}
+
+#[test]
+fn a_recipe_is_read_back() {
+    let (first, second) = (file("first.json"), file("second.json"));
+    let (first, second) = (first.to_str().unwrap(), second.to_str().unwrap());
+    let preset = relscale(&["plan", "--preset", "relative-scaling-laws", "--json", first]);
+    assert_eq!(preset.status.code(), Some(0), "{}", err(&preset));
+    let again = relscale(&["plan", "--recipe", first, "--json", second]);
+    assert_eq!(again.status.code(), Some(0), "{}", err(&again));
+    assert_eq!(out(&preset), out(&again));
+    assert_eq!(fs::read(first).unwrap(), fs::read(second).unwrap());
+}
