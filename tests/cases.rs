@@ -381,11 +381,7 @@ fn special_tokens_in_a_text_are_tokens_on_request_and_a_warning_without_it() {
     let of = |tokenizer: &Tokenizer, items: &Items| {
         let evaluation = Evaluation::new(&Uniform).tokenizer(tokenizer);
         let answer = evaluation.log_likelihoods(items).unwrap().remove(0);
-        // The first token is not scored.
-        (
-            answer.sequences[0].log_likelihoods.len() + 1,
-            answer.warnings,
-        )
+        (answer.sequences[0].log_likelihoods.len(), answer.warnings)
     };
     let warning = Warning::SpecialTokenAsText { token: 3 };
     assert_eq!(of(&tokenizer, &items), (23, vec![warning]));
