@@ -144,7 +144,7 @@ mod material {
         let mmlu = Mmlu::load(&dir).unwrap();
         assert_eq!(mmlu.subjects().len(), 57);
         let count =
-            |f: &dyn Fn(&mmlu::Subject) -> usize| mmlu.subjects().iter().map(f).sum::<usize>();
+            |f: &dyn Fn(&mmlu::MmluSubject) -> usize| mmlu.subjects().iter().map(f).sum::<usize>();
         // The official counts.
         assert_eq!(
             (count(&|s| s.test.len()), count(&|s| s.dev.len())),
