@@ -111,6 +111,7 @@ pub fn chance_level(
             // One item without a chance level leaves the mean of the others without a meaning.
             Content::Text(_) | Content::Tokens(_) => return Ok(None),
             Content::Choices { choices, .. } => choices.len(),
+            Content::Pairs { pairs, .. } => pairs.len(),
             Content::ChoicesTokens { choices, .. } => choices.len(),
         };
         match scorer.chance(choices) {

@@ -91,7 +91,7 @@ fn the_three_forms_of_multiple_choice_are_one() {
         (r#"{"arguments": [], "target": 0}"#, "empty"),
         (r#"{"arguments": [["q"]], "target": 0}"#, "not a list"),
         (
-            r#"{"arguments": [["q", " a"], ["r", " b"]], "target": 0}"#,
+            r#"{"arguments": [["q", " a"], ["r", " b"], ["", " a"]], "target": 0}"#,
             "different contexts",
         ),
         (
@@ -102,4 +102,48 @@ fn the_three_forms_of_multiple_choice_are_one() {
         let path = folder.write("m.jsonl", format!("{good}\n{bad}\n"));
         refused(multiple_choice::from_jsonl(&path, &plain), &path, 2, reason);
     }
+}
+
+/// The path of a log that people have.
+fn case(name: &str) -> PathBuf {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cases");
+    cases.join(name)
+}
+
+#[test]
+fn a_target_that_is_a_whole_number_is_the_index() {
+    let plain = ChoiceFields::default();
+    let items = multiple_choice::from_jsonl(case("harness_numeric.jsonl"), &plain).unwrap();
+    assert_eq!(choices(&items, 0).2, 2);
+    assert_eq!(choices(&items, 1).2, 1);
+    // In a file of one's own the text of a choice is allowed, but not where it could be an index.
+    let folder = Folder::new("numeric");
+    let line = r#"{"query": "q", "choices": ["1", "2", "3"], "gold": "2"}"#;
+    let path = folder.write("m.jsonl", line);
+    refused(
+        multiple_choice::from_jsonl(&path, &plain),
+        &path,
+        1,
+        "could be the index",
+    );
+}
+
+#[test]
+fn contexts_may_differ_by_choice() {
+    let plain = ChoiceFields::default();
+    let items = multiple_choice::from_jsonl(case("harness_wino.jsonl"), &plain).unwrap();
+    let pair = |context: &str| (context.to_owned(), " good at it.".to_owned());
+    let wanted = Content::Pairs {
+        pairs: vec![pair("Sarah is"), pair("Maria is")],
+        gold: 0,
+    };
+    assert_eq!(items.item(0).unwrap().content, wanted);
+}
+
+#[test]
+fn a_single_request_is_its_own_answer() {
+    let plain = ChoiceFields::default();
+    let items = multiple_choice::from_jsonl(case("harness_lambada.jsonl"), &plain).unwrap();
+    let wanted = ("a b".to_owned(), vec![" signs".to_owned()], 0);
+    assert_eq!(choices(&items, 0), wanted);
 }

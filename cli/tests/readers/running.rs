@@ -134,3 +134,32 @@ fn matched_texts_share_their_clusters() {
     let path = folder.write("m.jsonl", r#"{"id": 1, "n": 3}"#);
     assert!(matched::from_jsonl(&path).is_err());
 }
+
+#[test]
+fn no_file_of_texts_is_skipped_in_silence() {
+    let plain = texts::TextFields::default();
+    for (file, reason) in [
+        ("a.txt", "not in a folder"),
+        ("a.TXT", "not in a folder"),
+        ("a.jsonl.gz", "decompress"),
+        ("a.jsonl.zst", "decompress"),
+        ("a.parquet", "JSON lines"),
+        ("a.json", "JSON lines"),
+    ] {
+        let folder = Folder::new(&format!("skipped-{file}"));
+        folder.write("web.jsonl", r#"{"text": "x"}"#);
+        folder.write("README.md", "About these texts");
+        folder.write("covariates.csv", "region,users");
+        assert_eq!(texts::regions(&folder.0, &plain).unwrap().len(), 1);
+        folder.write(file, "x");
+        let error = texts::regions(&folder.0, &plain).unwrap_err().to_string();
+        assert!(error.contains(file) && error.contains(reason), "{error}");
+    }
+    let folder = Folder::new("upper-case");
+    folder.write("news/A.TXT", "x");
+    folder.write("news/b.txt", "x");
+    folder.write("web.JSONL", "\u{feff}{\"text\": \"x\"}");
+    let found = texts::regions(&folder.0, &plain).unwrap();
+    let sizes: Vec<_> = found.iter().map(|r| (r.name(), r.len())).collect();
+    assert_eq!(sizes, [("news", 2), ("web", 1)]);
+}
