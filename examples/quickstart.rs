@@ -114,13 +114,16 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
         let model = Transformer::load(checkpoint, cpu.clone())?;
         let tokenizer = Tokenizer::load(checkpoint)?;
         ladder.run(run.clone())?;
+        let evaluation = Evaluation::new(&model)
+            .tokenizer(&tokenizer)
+            .scorers(&[&BitsPerByte])
+            .bos(Bos::EveryWindow(BOS))
+            .context(WINDOW);
+        for warning in evaluation.warnings() {
+            bar.println(format!("warning: {}: {warning}", run.id));
+        }
         for texts in &distributions {
-            let scores = Evaluation::new(&model)
-                .tokenizer(&tokenizer)
-                .scorers(&[&BitsPerByte])
-                .bos(Bos::EveryWindow(BOS))
-                .context(WINDOW)
-                .run(texts)?;
+            let scores = evaluation.run(texts)?;
             for (cluster, total) in cluster_totals(&scores.of("bits_per_byte")?) {
                 let loss = total.loss / total.weight;
                 ladder.score(&run.id, texts.name(), &cluster, loss, total.weight)?;

@@ -129,6 +129,9 @@ fuzz_target!(|bytes: &[u8]| {
                 Content::Choices { choices, gold, .. } => {
                     assert!(gold < choices.len() && choices.iter().all(|c| !c.is_empty()));
                 }
+                Content::Pairs { pairs, gold } => {
+                    assert!(gold < pairs.len() && pairs.iter().all(|(_, c)| !c.is_empty()));
+                }
                 Content::ChoicesTokens { choices, gold, .. } => {
                     assert!(gold < choices.len() && choices.iter().all(|c| !c.is_empty()));
                 }

@@ -160,9 +160,13 @@ pub fn regions(dir: impl AsRef<Path>, fields: &TextFields) -> Result<Vec<Items>,
     Ok(found.into_values().collect())
 }
 
-/// The message about a file that looks like texts and is not read as a region. Other files, such as a
-/// README or a table of covariates, may stand beside the regions.
+/// The message about a file that looks like texts and is not read as a region. Notes about the texts
+/// and tables of covariates may stand beside the regions.
 fn unread(path: &Path) -> Option<&'static str> {
+    const NOTES: [&str; 5] = ["readme", "source", "sources", "license", "licence"];
+    if NOTES.contains(&stem(path).to_ascii_lowercase().as_str()) {
+        return None;
+    }
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     Some(match extension.as_str() {
         "txt" => "is not in a folder; a region is a folder of `.txt` files or a file `.jsonl`",

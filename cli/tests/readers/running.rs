@@ -148,7 +148,7 @@ fn no_file_of_texts_is_skipped_in_silence() {
     ] {
         let folder = Folder::new(&format!("skipped-{file}"));
         folder.write("web.jsonl", r#"{"text": "x"}"#);
-        folder.write("README.md", "About these texts");
+        folder.write("README.txt", "About these texts");
         folder.write("covariates.csv", "region,users");
         assert_eq!(texts::regions(&folder.0, &plain).unwrap().len(), 1);
         folder.write(file, "x");
