@@ -172,7 +172,7 @@ fn tables<B: Backend>(o: &Operands<B>, accepted: &mut Accepted) -> Result<(), Er
     Ok(())
 }
 
-/// How a failure names a block.
+/// Name of a block in failures.
 fn block_name<T>(x: &Columns<'_, T>) -> String {
     let (rows, stride, start, width) = (x.rows, x.stride, x.start, x.width);
     format!("block {start}+{width} of {rows} rows of {stride}")
