@@ -48,6 +48,7 @@ impl<'a> Model<'a> {
         let coefficients = 1 + usize::from(covariate.is_some());
         check_length("variances", variances.len(), k)?;
         check_length("covariate", covariate.map_or(k, <[f64]>::len), k)?;
+        // Nothing is left to estimate τ² from with as many coefficients as effects.
         check_count("effects", k, coefficients + 1)?;
         check_positive("variances", variances)?;
         Ok(Self {
@@ -139,6 +140,7 @@ impl<'a> Model<'a> {
     }
 
     /// Twice the derivative of the restricted log-likelihood by τ²: Σ wᵢ²eᵢ² − tr P.
+    // The root of the score, not Fisher scoring: the latter can cycle when τ² is near zero.
     fn score(&self, tau2: f64) -> Result<f64, FitError> {
         let moments = self.moments(tau2)?;
         let value = moments.weighted_squares - moments.trace_projection;
@@ -156,6 +158,8 @@ impl<'a> Model<'a> {
         let mut high = compensated_sum(self.effects.iter().map(|y| (y - mean).powi(2)))
             + compensated_sum(self.variances.iter().copied());
         let mut at_high = self.score(high)?;
+        // 4^60 = 1e36: the score is positive there only if it is not a number's business to
+        // converge.
         for _ in 0..60 {
             if at_high <= 0.0 {
                 break;
@@ -196,7 +200,10 @@ impl<'a> Model<'a> {
             mut at_high,
         } = bracket;
         let mut last_rose = None;
+        // Every eighth step halves the bracket, so 300 steps alone would reach rounding.
         for step in 0..300 {
+            // The Illinois variant halves the retained end's value; plain false position stalls on
+            // a curved score.
             let guess = (low * at_high - high * at_low) / (at_high - at_low);
             let next = if step % 8 == 7 || !(guess > low && guess < high) {
                 0.5 * (low + high)
