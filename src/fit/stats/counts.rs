@@ -85,8 +85,8 @@ pub(crate) fn fit_counts(
 /// Refuses counts that are not 0 ≤ wrong ≤ items.
 fn check_counts(wrong: &[f64], items: &[f64]) -> Result<(), FitError> {
     check_length("items", items.len(), wrong.len())?;
-    // Fractional counts are allowed, because items may be weighted.
     check_each("items", items, |m| m.is_normal() && m > 0.0)?;
+    // Whole numbers are not asked for: partial credit makes fractions of errors.
     let beyond = |(w, m): (&f64, &f64)| !(0.0..=*m).contains(w);
     match wrong.iter().zip(items).position(beyond) {
         Some(r) => check_domain(&format!("wrong[{r}]"), wrong[r], false),

@@ -265,8 +265,8 @@ impl Problem {
             })
             .map(|df| {
                 if df.is_finite() {
-                    // With a large budget effect the formula can fall below one, where t has no
-                    // mean to speak of.
+                    // Few groups can push the formula below one, the least that any variance is
+                    // known by.
                     df.max(1.0)
                 } else {
                     (n - p) as f64

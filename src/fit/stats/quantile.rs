@@ -91,8 +91,9 @@ pub(crate) fn chi2_quantile(p: f64, df: f64) -> f64 {
     let half = 0.5 * df;
     // Wilson and Hilferty (1931), except where they go negative.
     let c = 2.0 / (9.0 * df);
-    // 0.1 is where the cube root's approximation still has the right order; below it the leading
-    // term of the lower tail is the better start. Newton's method corrects either.
+    // Below about 0.1 the cube root's approximation is poor, then negative; the leading term of the
+    // lower tail is the better start. The exact value does not matter: Newton's method corrects
+    // either.
     let cube = 1.0 - c + normal_quantile(p) * c.sqrt();
     let start = if cube > 0.1 {
         df * cube * cube * cube
@@ -295,7 +296,7 @@ fn chi2_tails(x: f64, df: f64) -> (f64, f64) {
 /// The beta variates (ν₂/(ν₂+ν₁f), ν₁f/(ν₂+ν₁f)) of an F statistic.
 fn f_to_beta(f: f64, df1: f64, df2: f64) -> (f64, f64) {
     let ratio = df1 / df2 * f;
-    // Divides by the larger term, so that a ratio near the largest number does not overflow.
+    // Divides by the larger term, so that an infinite ratio gives 0 and 1, not NaN.
     if ratio > 1.0 {
         let inverse = 1.0 / ratio;
         (inverse / (1.0 + inverse), 1.0 / (1.0 + inverse))

@@ -177,7 +177,8 @@ pub(crate) fn trigamma(x: f64) -> f64 {
 /// The x > 0 with ψ'(x) = y, y > 0: Newton's method on 1/ψ', which is convex and nearly linear
 /// (Smyth 2004, appendix). It starts below the root and rises monotonically.
 pub(crate) fn inverse_trigamma(y: f64) -> f64 {
-    // Here ψ'(x) = 1/x² to a relative 1e-7, limma's own limit; below 1e-6 likewise ψ'(x) = 1/x.
+    // Here ψ'(x) = 1/x² to a few parts in 1e7, and below 1e-6 likewise ψ'(x) = 1/x (limma's
+    // limits).
     if y > 1e7 {
         return 1.0 / y.sqrt();
     }

@@ -140,7 +140,8 @@ impl<'a> Model<'a> {
     }
 
     /// Twice the derivative of the restricted log-likelihood by τ²: Σ wᵢ²eᵢ² − tr P.
-    // The root of the score, not Fisher scoring: the latter can cycle when τ² is near zero.
+    // The score is searched from outside in: Fisher scoring would stop at the root nearest its
+    // start.
     fn score(&self, tau2: f64) -> Result<f64, FitError> {
         let moments = self.moments(tau2)?;
         let value = moments.weighted_squares - moments.trace_projection;
@@ -158,8 +159,8 @@ impl<'a> Model<'a> {
         let mut high = compensated_sum(self.effects.iter().map(|y| (y - mean).powi(2)))
             + compensated_sum(self.variances.iter().copied());
         let mut at_high = self.score(high)?;
-        // 4^60 = 1e36: the score is positive there only if it is not a number's business to
-        // converge.
+        // 4^60 = 1e36 times the spread of the effects: a score still positive there is not to be
+        // trusted.
         for _ in 0..60 {
             if at_high <= 0.0 {
                 break;

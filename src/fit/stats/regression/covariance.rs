@@ -125,8 +125,8 @@ impl LinearFit {
             .iter()
             .zip(forms)
             .map(|(block, form)| {
-                // The form is projected, not I − H formed: n × n matrices would rule out ladders
-                // with thousands of checkpoints.
+                // The form is projected rather than I − H formed: with clusters, groups × n numbers
+                // instead of n × n.
                 let mut full = vec![0.0; self.residuals.len()];
                 for (i, v) in block.members.iter().zip(form) {
                     full[*i] = *v;

@@ -61,7 +61,7 @@ impl LinearFit {
         check_length("weights", weights.len(), n)?;
         check_positive("weights", weights)?;
         let root_weights: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
-        // Not the normal equations: a cubic in ln N squares to a condition number of 1e12 and more.
+        // Not the normal equations, which square the condition number of a cubic in ln N.
         let (q, r) = orthogonalise(columns, &root_weights)?;
         let whitened: Vec<f64> = y.iter().zip(&root_weights).map(|(y, w)| y * w).collect();
         let r_inverse = invert_upper(&r);
