@@ -30,6 +30,7 @@ pub(crate) fn centred(
     options: &Options,
 ) -> Result<Vec<(usize, FittedContrast)>, FitError> {
     let all = complete(view, distributions);
+    // Against the mean of itself a distribution is zero.
     if all.len() < 2 {
         return Ok(Vec::new());
     }
@@ -80,6 +81,8 @@ pub(crate) fn heterogeneity(
         .iter()
         .map(|(_, f)| f.variance(Coefficient::Slope, options.items))
         .unzip();
+    // The covariance between exponents is left out here: τ describes their spread and decides
+    // nothing.
     let random = meta::random_effects(&effects, &variances)?;
     // Items and unequal variances are in no covariance of residuals.
     let plain = view.plan.main().regression.classical();
@@ -107,6 +110,8 @@ fn equal_by_residuals(
     options: &Options,
 ) -> Result<EqualityTest, FitError> {
     let df = fits.first().map_or(0.0, |(_, f)| f.fit.df() as f64);
+    // Raw exponents, since centred ones sum to zero and their covariance has no inverse; equality
+    // is the same hypothesis.
     let raw: Result<Vec<FittedContrast>, FitError> = fits
         .iter()
         .map(|&(d, _)| contrast::fit(view, &[(d, 1.0)], options))
@@ -154,6 +159,8 @@ pub(crate) fn covariate(
             what: "the slope on the covariate".into(),
         });
     }
+    // The slope on the covariate is itself a contrast: shared runs and items are then accounted for
+    // exactly.
     let terms: Vec<(usize, f64)> = with.iter().zip(&z).map(|(w, z)| (w.0, z / total)).collect();
     let fitted = contrast::fit(view, &terms, options)?;
     let effects: Vec<f64> = with.iter().map(|w| w.2.slope).collect();

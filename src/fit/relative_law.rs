@@ -59,6 +59,7 @@ pub(crate) fn relative_law(
 
 /// `100 (10^Δβ − 1)`, cut off where the power would overflow.
 fn percent_per_decade(delta_beta: f64) -> f64 {
+    // e^709.8 overflows, and JSON has no infinity.
     100.0 * libm::expm1((delta_beta * std::f64::consts::LN_10).min(700.0))
 }
 
@@ -85,6 +86,7 @@ fn parity(comparison: &Comparison<'_, '_>, options: &Options) -> Parity {
     let v = fitted.covariance(options.items);
     let df = fitted.variance(Coefficient::Slope, options.items).1;
     let t = t_critical(1.0 - options.alpha, df);
+    // A slope of zero has no crossing: the quotient is not finite and is left out.
     let at = -fitted.level / fitted.slope;
     let set = fieller([fitted.level, fitted.slope], [v.level, v.cross, v.slope], t);
     Parity {

@@ -67,6 +67,8 @@ impl ErrorLine {
             ItemSampling::Population => self.item.map_or(0.0, |v| v[k]),
             ItemSampling::Fixed => 0.0,
         };
+        // Added, with the noise of items in runs counted twice: counts do not let it be taken out,
+        // and this errs on the wide side.
         let total = self.run[k] + item;
         let spread = self.run[k] * self.run[k] / self.run_df + item * item / self.item_df;
         let df = if spread > 0.0 {
@@ -106,6 +108,7 @@ fn profiles(
     let fitted = fit_readings(&readout.regression, main.readings, frontier)?;
     let check = plan
         .check()
+        // As for any other law, the check enters only where the option asks for it.
         .zip(check)
         .filter(|_| options.specification_term);
     let run = PerCoefficient::from_fn(|k| {
@@ -189,6 +192,7 @@ fn independent(t: &Influences<'_>, b: Option<&Influences<'_>>, left: f64) -> Per
         let k = k.column();
         let own = form(t, t, k);
         match b {
+            // Two distributions that are equal leave rounding.
             Some(b) => (own + form(b, b, k) - 2.0 * form(t, b, k)).max(0.0),
             None => own,
         }
@@ -214,6 +218,7 @@ fn clustered(
         }
     }
     let (g, n) = (groups as f64, clusters.len() as f64);
+    // Not CR2: the two regressions have weights of their own and no common hat matrix.
     let factor = g / (g - 1.0).max(1.0) * (n - 1.0) / left;
     let variance =
         PerCoefficient::from_fn(|k| factor * sums.iter().map(|s| s[k] * s[k]).sum::<f64>());

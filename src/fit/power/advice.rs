@@ -57,6 +57,7 @@ impl Change {
         match self {
             Self::DecadeBelow => plan.lowest_flops *= 0.1,
             Self::DecadeAbove => plan.highest_flops *= 10.0,
+            // Two, so that the middle of the ladder stays where it is.
             Self::TwoBudgets => plan.budgets = plan.budgets.saturating_add(2),
             Self::DoubleSizes => plan.sizes = plan.sizes.saturating_mul(2),
             Self::DoubleSeeds => plan.seeds = plan.seeds.saturating_mul(2),
@@ -91,6 +92,7 @@ impl PlannedLadder {
                 flops_ratio: forecast.flops / now.flops,
             });
         }
+        // Ties in effect are common (doubling seeds or sizes): the cheaper change comes first.
         advice.sort_by(|a, b| {
             (a.detectable_ratio.total_cmp(&b.detectable_ratio))
                 .then(a.flops_ratio.total_cmp(&b.flops_ratio))

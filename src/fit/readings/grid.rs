@@ -32,6 +32,7 @@ pub(super) fn plan(
     }
     let (origin, x) = centred(&groups);
     let mean = members.iter().map(|&m| corpus.ratio[m]).sum::<f64>() / members.len() as f64;
+    // In the middle of the runs: elsewhere the law would be quoted by extrapolation in D/N.
     let ratio = options.tokens_per_param.map_or(mean, libm::log);
     let d: Vec<f64> = members.iter().map(|&m| corpus.ratio[m] - ratio).collect();
     let product =
@@ -77,6 +78,8 @@ fn readout(
     Ok(Readout {
         rule,
         regression: ReadingRegression::new(columns, vec![1.0; n], clusters.to_vec(), options)?
+            // Seeds and lengths of one size share what is peculiar to it; plain least squares
+            // counts it anew each time.
             .by_size(by_size(corpus, members)),
         rows,
         slopes: vec![Vec::new(); n],
@@ -91,9 +94,12 @@ fn readout(
 fn by_size(corpus: &Corpus<'_>, members: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..members.len()).collect();
     let size = |i: usize| corpus.size[members[i]];
+    // Ties by position, so that the groups do not depend on the sort.
     order.sort_by(|&a, &b| size(a).total_cmp(&size(b)).then(a.cmp(&b)));
     let mut groups = vec![0; members.len()];
     for pair in order.windows(2) {
+        // Compared with the neighbour: parameter counts of one architecture differ with the
+        // vocabulary by a few per mille.
         let next = usize::from(size(pair[1]) - size(pair[0]) > SPREAD);
         groups[pair[1]] = groups[pair[0]] + next;
     }

@@ -18,7 +18,6 @@ use crate::fit::stats::regression::Line;
 /// Exponents tried for the floor law.
 const FLOOR_GRID: usize = 200;
 /// Range of b·range(x): below it the law is a straight line in x, above it one step.
-// 50 is five orders beyond a visible bend; the exact ends do not matter, as the fit is polished.
 const FLOOR_RANGE: [f64; 2] = [1e-3, 50.0];
 
 /// E(x) = ε + A·e^{−b·x}: a power law in compute down to a floor. x = ln(F/F₀).
@@ -72,7 +71,8 @@ pub(crate) fn fit_floor_law(
 ) -> Result<FloorLaw, FitError> {
     check_probability("confidence level", level)?;
     let points = Points::new(ln_flops, errors, 4)?;
-    // At ln F near 45, e^{−b·x} would underflow for the larger exponents of the grid.
+    // At ln F near 45, the squares of e^{−b·x} would underflow for the larger exponents of the
+    // grid.
     let centre = points.x_mean;
     let problem = FloorProblem {
         x: points.x.iter().map(|x| x - centre).collect(),

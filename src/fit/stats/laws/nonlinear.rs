@@ -122,7 +122,7 @@ pub(super) fn polish<const P: usize>(
     let mut state = linearise(problem, &parameters, free, threshold);
     // Twelve steps that gain nothing: the cost is flat to rounding, and more damping cannot help.
     let mut still = 0;
-    // Minima take some tens of steps. The limit ends walks along a floor that runs to zero.
+    // The limit ends walks along a floor that runs to zero; its exact value does not matter.
     for _ in 0..500 {
         if !cost.is_finite() || cost == 0.0 {
             break;
@@ -197,7 +197,8 @@ impl<const P: usize> Linearised<P> {
     fn step(&self, damping: f64) -> Option<SVector<f64, P>> {
         let mut matrix = self.newton;
         for k in 0..P {
-            // 1e-300 keeps a fixed parameter's pivot positive and changes no other.
+            // 1e-300 keeps a pivot off zero where damping times scale underflows, and changes no
+            // other.
             matrix[(k, k)] += damping * self.scale[k] + 1e-300;
         }
         matrix
@@ -355,7 +356,7 @@ fn crossing<const P: usize>(
     contour: Contour,
 ) -> f64 {
     let mut same = 0;
-    // Sixty halvings alone are below rounding; false position needs about ten steps.
+    // Sixty halvings alone would be below rounding.
     for _ in 0..60 {
         let width = outside.0 - inside.0;
         if width.abs() <= 1e-9 * (1.0 + inside.0.abs()) {

@@ -13,11 +13,12 @@ use crate::fit::stats::checks::{check_domain, check_length, check_positive};
 
 /// Exponents tried along each axis of the surface, and their range.
 const SURFACE_GRID: usize = 64;
-// Published exponents lie between 0.2 and 0.5. The grid only gives starts; polishing may leave it.
+// Hoffmann et al. found 0.34 and 0.28. The grid only gives starts; polishing may leave it.
 const SURFACE_LOW: f64 = 0.05;
 const SURFACE_HIGH: f64 = 1.5;
 /// Local minima of the surface's grid that are polished.
-// More than two or three minima have not been seen; the limit bounds the time on noise.
+// Bounds the time that a noisy grid can cost. Starts come lowest first, so the value matters
+// little.
 const MAX_SURFACE_STARTS: usize = 8;
 
 /// Evidence that a nonlinear fit has converged.

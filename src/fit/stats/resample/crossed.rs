@@ -126,8 +126,6 @@ impl Runs {
     fn draw(&mut self, stream: &mut Stream) -> (f64, f64) {
         let n = self.scaled.len() as f64;
         for (s, e) in self.starred.iter_mut().zip(&self.scaled) {
-            // The highest bit: the lowest bits of some generators are weak, and a change of
-            // generator must not show.
             *s = if stream.next_u64() >> 63 == 0 { *e } else { -e };
         }
         let mean = self.starred.iter().sum::<f64>() / n;
