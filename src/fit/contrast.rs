@@ -66,8 +66,6 @@ impl FittedContrast {
     pub(crate) fn variance(&self, k: Coefficient, items: ItemSampling) -> (f64, f64) {
         let run = self.run.variance(k) + self.frontier.variance(k) + self.specification.variance(k);
         let item = self.item.variance(k);
-        // Without items the t of the runs is exact; Satterthwaite's formula would only approximate
-        // it.
         if items == ItemSampling::Fixed || item <= 0.0 {
             return (run, self.run_df[k]);
         }

@@ -17,7 +17,8 @@ pub(crate) fn decide_laws(
     if laws.is_empty() {
         return Ok(None);
     }
-    // By name before the adjustment: ties in p then break alike whatever the order of the corpora.
+    // By name: laws arrive grouped by the runs that they share, an order that means nothing to a
+    // reader.
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
     adjust_laws(laws, options)?;
     for law in laws.iter_mut() {

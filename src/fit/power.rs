@@ -133,7 +133,7 @@ impl PlannedLadder {
         }
         let j = f64::from(self.budgets);
         let range = (self.highest_flops / self.lowest_flops).ln();
-        // Σx² of evenly spaced budgets in closed form; a plan has no other spacing yet.
+        // Σx² of evenly spaced budgets in closed form; a plan has no other spacing.
         let spread = j * (j + 1.0) * range * range / (12.0 * (j - 1.0));
         // 9/(4K), the variance of a cubic in the middle of K sizes; a single size is read as it is,
         // at 1.

@@ -136,6 +136,7 @@ impl Ladder {
                             .chain([
                                 scores.name(),
                                 &scores.clusters[cell.cluster],
+                                // The shortest decimals that read back to the same number.
                                 &format!("{}", cell.loss / cell.weight),
                                 &format!("{}", cell.weight),
                             ])
@@ -175,6 +176,8 @@ impl Rows {
             _ => row.number(Column::Weight)?,
         };
         let cluster = match row.text(Column::Cluster) {
+            // Without clusters every item is one: independent items are the weakest assumption that
+            // can be made for a user.
             "" => row.text(Column::Item),
             cluster => cluster,
         };
@@ -202,6 +205,7 @@ impl Rows {
         let run = row.run()?;
         let Some((known, first)) = self.runs.get(&run.id) else {
             self.builder.run(run.clone()).map_err(|e| row.within(e))?;
+            // Per row as well as in the builder, for a message with the line.
             run.check_flops(convention).map_err(|e| row.within(e))?;
             self.runs.insert(run.id.clone(), (run, row.line()));
             return Ok(());
@@ -216,6 +220,8 @@ impl Rows {
             (Column::Trajectory, known.trajectory != run.trajectory),
             (Column::HeldOut, known.held_out != run.held_out),
         ];
+        // A run is repeated on each of its rows; two versions of it mean that two runs have one
+        // name.
         match differs.iter().find(|d| d.1) {
             Some((column, _)) => Err(row.conflict(*first, &run.id, *column)),
             None => Ok(()),
@@ -226,6 +232,8 @@ impl Rows {
 /// With item names a row is its item. With clusters only, an exact repeat is a row pasted twice.
 /// With neither, there is one row per run and distribution.
 fn key(row: &Row<'_>, cluster: &str, loss: f64, weight: f64) -> RowKey {
+    // Without an item's name two rows of a cluster may be two items; only rows equal to the last
+    // bit are a copy.
     let by_content = !row.places.has(Column::Item) && row.places.has(Column::Cluster);
     let (cluster, loss, weight) = match by_content {
         true => (cluster, loss.to_bits(), weight.to_bits()),

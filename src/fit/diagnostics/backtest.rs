@@ -112,7 +112,7 @@ pub(super) fn backtest(comparison: &Comparison<'_, '_>, options: &Options) -> Ba
 /// set of readings that leave together.
 fn levels(plan: &ReadingPlan) -> Vec<Vec<usize>> {
     let key: &[f64] = match plan.design {
-        // By size: a longer training of a size already seen is no extrapolation of interest.
+        // By size: predicting a longer training of a size already seen would be too easy.
         Design::Grid => &plan.main().read_at,
         Design::Isoflop | Design::Rungs => &plan.x,
     };

@@ -139,6 +139,7 @@ fn items(t: &Side, b: Option<&Side>) -> (Option<PerCoefficient<f64>>, f64) {
         }
     }
     let variance =
+        // Summed by cluster before squaring: a cluster in both rates is left out of both at once.
         PerCoefficient::from_fn(|k: Coefficient| sum.values().map(|v| v[k] * v[k]).sum::<f64>());
     let df = (fewest.saturating_sub(1)).clamp(1, MOST_DF as usize) as f64;
     (known.then_some(variance), df)

@@ -57,7 +57,6 @@ impl Change {
         match self {
             Self::DecadeBelow => plan.lowest_flops *= 0.1,
             Self::DecadeAbove => plan.highest_flops *= 10.0,
-            // Two, so that the middle of the ladder stays where it is.
             Self::TwoBudgets => plan.budgets = plan.budgets.saturating_add(2),
             Self::DoubleSizes => plan.sizes = plan.sizes.saturating_mul(2),
             Self::DoubleSeeds => plan.seeds = plan.seeds.saturating_mul(2),

@@ -36,8 +36,7 @@ impl ExponentTest {
     pub fn power(&self, delta: f64) -> f64 {
         let critical = t_critical(1.0 - self.alpha, self.df);
         let shift = delta / self.standard_error;
-        // Noncentral t, not a shifted t: with five degrees of freedom the latter overstates power
-        // by several percent.
+        // Noncentral t, not a shifted t: with few degrees of freedom the two differ.
         nct_sf(critical, self.df, shift) + nct_cdf(-critical, self.df, shift)
     }
 

@@ -78,8 +78,6 @@ fn readout(
     Ok(Readout {
         rule,
         regression: ReadingRegression::new(columns, vec![1.0; n], clusters.to_vec(), options)?
-            // Seeds and lengths of one size share what is peculiar to it; plain least squares
-            // counts it anew each time.
             .by_size(by_size(corpus, members)),
         rows,
         slopes: vec![Vec::new(); n],
@@ -98,8 +96,6 @@ fn by_size(corpus: &Corpus<'_>, members: &[usize]) -> Vec<usize> {
     order.sort_by(|&a, &b| size(a).total_cmp(&size(b)).then(a.cmp(&b)));
     let mut groups = vec![0; members.len()];
     for pair in order.windows(2) {
-        // Compared with the neighbour: parameter counts of one architecture differ with the
-        // vocabulary by a few per mille.
         let next = usize::from(size(pair[1]) - size(pair[0]) > SPREAD);
         groups[pair[1]] = groups[pair[0]] + next;
     }

@@ -186,7 +186,7 @@ pub(crate) struct Poly {
 impl Poly {
     /// Fits `y` over `u`; `None` if `u` has fewer than `degree + 1` distinct values.
     pub(crate) fn new(u: &[f64], y: &[f64], degree: usize) -> Option<Self> {
-        // Cubes of ln N near 20 differ in their fifth digit; centred and scaled they span [−1, 1].
+        // Powers of ln N near 20 are nearly collinear; centred and scaled they span [−1, 1].
         let centre = u.iter().sum::<f64>() / u.len() as f64;
         let scale = u.iter().fold(0.0, |m: f64, v| m.max((v - centre).abs()));
         if scale.is_nan() || scale <= 0.0 {
