@@ -115,7 +115,7 @@ impl Recipe {
     /// ```
     #[must_use]
     pub fn relative_scaling_laws() -> Self {
-        // Half the step at small budgets, where 256 would leave too few sizes for a profile.
+        // Finer steps at small budgets, as in the suite: few sizes can be trained there.
         let widths = |highest_budget, step| Widths {
             highest_budget,
             first: 512,

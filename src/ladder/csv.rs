@@ -176,8 +176,7 @@ impl Rows {
             _ => row.number(Column::Weight)?,
         };
         let cluster = match row.text(Column::Cluster) {
-            // Without clusters every item is one: independent items are the weakest assumption that
-            // can be made for a user.
+            // Without clusters every item is its own: nothing says which were drawn together.
             "" => row.text(Column::Item),
             cluster => cluster,
         };
@@ -232,8 +231,6 @@ impl Rows {
 /// With item names a row is its item. With clusters only, an exact repeat is a row pasted twice.
 /// With neither, there is one row per run and distribution.
 fn key(row: &Row<'_>, cluster: &str, loss: f64, weight: f64) -> RowKey {
-    // Without an item's name two rows of a cluster may be two items; only rows equal to the last
-    // bit are a copy.
     let by_content = !row.places.has(Column::Item) && row.places.has(Column::Cluster);
     let (cluster, loss, weight) = match by_content {
         true => (cluster, loss.to_bits(), weight.to_bits()),

@@ -130,7 +130,6 @@ fn alike(found: &str, meant: &str) -> bool {
     let letters = |name: &str| -> Vec<char> {
         let lower = name.chars().flat_map(char::to_lowercase);
         let mut letters: Vec<char> = lower.filter(|c| c.is_alphanumeric()).collect();
-        // A plural is the commonest slip: `clusters`, `weights`.
         if letters.last() == Some(&'s') {
             letters.pop();
         }

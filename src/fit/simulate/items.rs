@@ -38,8 +38,9 @@ impl ItemTruth {
         Self {
             items,
             clusters,
-            // Half of the spread between clusters, so that a jackknife over single items would be
-            // too narrow. The exact values do not matter to the coverage tests.
+            // More than a third of the variance lies between clusters, so that a jackknife over
+            // single items would be too narrow. The exact values do not matter to the coverage
+            // tests.
             difficulty: [0.3, 0.4],
             slope: [0.015, 0.04],
             noise: 0.10,

@@ -48,7 +48,7 @@ impl Simulation {
                     }
                     s.distributions[at].items = Some(truth);
                 };
-                // As many items as a small benchmark and a middling one have.
+                // Unequal on purpose: the item parts of the two then differ in degrees of freedom.
                 of(0, 600, 30);
                 of(1, 1500, 50);
             }
@@ -71,8 +71,8 @@ impl Simulation {
                     s.shape = drifting;
                 }
             }
-            // Written after the method was chosen: its coverage is the only one that is not
-            // in-sample.
+            // Written after the read-off was chosen. The specification term was added because of
+            // it, so that this scenario tests the read-off but not the term.
             Scenario::HeldOut => {
                 s.shape = Shape::Isoflop {
                     sizes: 9,
