@@ -118,8 +118,7 @@ fn file_name(parts: &[&str]) -> String {
     };
     let name: Vec<String> = parts
         .iter()
-        // File systems stop at 255 bytes, and three parts of four-byte letters would pass them; 80
-        // characters are readable and fit in ASCII.
+        // File systems stop at 255 bytes; two names of 80 ASCII characters stay below.
         .map(|part| part.chars().map(safe).take(80).collect())
         .collect();
     format!("{}.svg", name.join("-"))

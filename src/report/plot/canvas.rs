@@ -202,7 +202,7 @@ impl Canvas<'_> {
         colour: RGBColor,
         width: u32,
     ) -> Drawn {
-        // A pixel of NaN is zero: the interval would be drawn at the edge of the page.
+        // A pixel of NaN is zero: the interval would be drawn at the edge of the frame.
         if lower.is_nan() || upper.is_nan() || lower > frame.x.high || upper < frame.x.low {
             return Ok(());
         }

@@ -39,7 +39,7 @@ pub fn covariate(analysis: &Analysis, corpus: &str, label: &str) -> Result<Strin
     });
     let mut x = Span::of(points.iter().map(|p| p.0)).padded(0.08);
     // Labels stand to the right of their points.
-    // A fifth of the width is about 15 characters; longer names run into the margin.
+    // A fifth more holds about a dozen characters; longer names run into the margin.
     x.high += 0.2 * x.length();
     let frame = Frame {
         left: 170,

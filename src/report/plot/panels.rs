@@ -54,7 +54,7 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
     let notes = wrap(&notes, ((width - 80) / 14) as usize);
     let first_row = header_height(notes.len()) + 70;
     drawing(width, first_row + rows * STEP.1 - 20, |c| {
-        // 54 bold characters are the narrowest page, 1,100 pixels.
+        // 54 bold characters fill the narrowest page, 1,100 pixels.
         let title = shorten(&format!("{corpus}: how the gaps evolve"), 54);
         c.header(&title, &notes)?;
         for (k, law) in laws.iter().enumerate() {

@@ -71,7 +71,7 @@ impl Span {
         (0..50)
             .map(|k| (first + f64::from(k)) * step)
             .take_while(|v| *v <= self.high + 1e-9 * step)
-            // Multiples of a step miss zero by rounding, and "-0.000" would be printed.
+            // `ceil` of a small negative number is −0, which would be printed as -0.000.
             .map(|v| if v.abs() < 1e-9 * step { 0.0 } else { v })
             .collect()
     }

@@ -5,7 +5,8 @@ pub(super) fn power_of_ten(v: f64) -> String {
     if !v.is_finite() {
         return format!("{v}");
     }
-    // log10 of 1e21 is 20.999…, which must not become 10.0·10²⁰.
+    // Scales are exponentials of mean logarithms: 10²¹ comes as 20.999…, which must not become
+    // 10.0·10²⁰.
     let mut decade = (v + 1e-6).floor();
     let mut lead = 10_f64.powf(v - decade);
     // It would be printed as 10.0.
@@ -69,7 +70,7 @@ pub(super) fn digits_for(ticks: &[f64]) -> usize {
         .map(|w| (w[1] - w[0]).abs())
         .fold(f64::INFINITY, f64::min);
     if step.is_finite() && step > 0.0 {
-        // A step of 0.1 has a logarithm just below −1 and would get two decimals.
+        // A difference of ticks 0.1 apart may be 0.0999…, whose logarithm asks for two decimals.
         (-(step * 1.000_001).log10().floor()).clamp(0.0, 9.0) as usize
     } else {
         4
