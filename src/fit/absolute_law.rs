@@ -98,6 +98,7 @@ fn readings_past_chance(fitted: &FittedContrast, name: &str, options: &Options) 
         above if either_side => above.abs(),
         below => below,
     };
+    // Three deviations, because of many readings at chance some pass two.
     let past = fitted.readings.iter().filter(|f| distance(f) > 3.0 * error);
     Some(past.count())
 }

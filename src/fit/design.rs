@@ -73,8 +73,8 @@ pub(crate) fn detect(ladder: &Ladder, runs: &[usize]) -> Design {
     let covered: usize = wide.iter().sum();
     // Three sizes have an interior minimum, three budgets a line with a residual. A grid whose lengths
     // meet at a few FLOP counts by accident has most of its runs elsewhere.
-    // `covered` counts sizes and `runs` counts seeds too: with three seeds of every size the rule fails,
-    // and the design has to be named.
+    // `covered` counts sizes and `runs` counts seeds too: with three seeds of every size the rule
+    // fails, and the design has to be named.
     if wide.len() >= 3 && 2 * covered >= runs.len() {
         Design::Isoflop
     } else if sizes.len() >= 2

@@ -90,8 +90,8 @@ impl Default for Simulation {
             ],
             corpora: 1,
             seeds: 1,
-            // The noises are those found on the public ladder: common to a run, it cancels in a
-            // ratio; what is left are the `noise` of the distributions.
+            // As on the public ladder. What is common to a run cancels in a ratio and leaves the
+            // `noise` of the distributions.
             run_noise: 0.003,
             shared: 0.7,
             tails: None,

@@ -33,6 +33,7 @@ impl<'a> CorpusView<'a> {
     ) -> Result<Self, FitError> {
         let plan = ReadingPlan::new(corpus, &members, options)?;
         let weights = plan.main().run_weights(corpus.runs.len());
+        // Once per view: the projection of every cluster's profile uses it.
         let basis = orthonormal(&plan.run_design);
         let mut influences = BTreeMap::new();
         for (d, losses) in corpus.losses.iter().enumerate() {

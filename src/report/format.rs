@@ -36,10 +36,9 @@ pub(super) fn number(v: f64) -> String {
     let size = v.abs();
     if v == 0.0 {
         "0".to_owned()
-    // Outside, plain decimals would be mostly zeros. Losses, exponents and ratios lie inside,
-    // parameters and tokens above.
     } else if (1e-3..1e5).contains(&size) {
-        // Four significant digits: more than any interval here supports.
+        // Four significant digits: more than any interval here supports. Outside this range plain
+        // decimals would be mostly zeros.
         let digits = (3.0 - size.log10().floor()).clamp(0.0, 6.0) as usize;
         format!("{v:.digits$}")
     } else {

@@ -108,7 +108,6 @@ fn profiles(
     let fitted = fit_readings(&readout.regression, main.readings, frontier)?;
     let check = plan
         .check()
-        // As for any other law, the check enters only where the option asks for it.
         .zip(check)
         .filter(|_| options.specification_term);
     let run = PerCoefficient::from_fn(|k| {

@@ -129,6 +129,8 @@ impl<'a> Model<'a> {
 
     /// τ²: the outermost root of the REML score, or 0.
     pub(super) fn tau2(&self) -> Result<f64, FitError> {
+        // By bracketing: Fisher scoring, the usual way, need not converge and stops at the root
+        // nearest its start.
         match self.bracket()? {
             Some(bracket) => self.false_position(bracket),
             None => Ok(0.0),
@@ -140,8 +142,6 @@ impl<'a> Model<'a> {
     }
 
     /// Twice the derivative of the restricted log-likelihood by τ²: Σ wᵢ²eᵢ² − tr P.
-    // The score is searched from outside in: Fisher scoring would stop at the root nearest its
-    // start.
     fn score(&self, tau2: f64) -> Result<f64, FitError> {
         let moments = self.moments(tau2)?;
         let value = moments.weighted_squares - moments.trace_projection;

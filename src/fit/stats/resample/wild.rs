@@ -33,8 +33,8 @@ pub(crate) fn wild_test(
 ) -> Result<ResamplingTest, FitError> {
     check_finite("null slope", &[null])?;
     check_length("x", x.len(), y.len())?;
-    // Imposing the null hypothesis: without it the test rejected 10 % of true slopes of zero at J =
-    // 7.
+    // Imposing the null hypothesis: without it the test rejected 10 % of true slopes of zero with
+    // seven points.
     let free: Vec<f64> = y.iter().zip(x).map(|(y, x)| y - null * x).collect();
     let slope = StudentisedSlope::new(x, &free)?;
     let n = x.len();
