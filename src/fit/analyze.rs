@@ -84,6 +84,8 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     flag_ranges(&mut found.laws, &found.absolute_laws, options);
     // Last, because Holm's adjustment needs the p-values of every corpus.
     let max_t = decide_laws(&mut found.laws, &found.family, options)?;
+    // A family of its own: laws of counts rest on another model, and must not dilute those of
+    // losses.
     found.rates.decide(options)?;
     Ok(Analysis {
         schema: SCHEMA,

@@ -24,6 +24,7 @@ pub(crate) fn contrast_law(
         level: fitted
             .estimate(Coefficient::Level, options.items, options.alpha)
             .interval(),
+        // A placeholder until the whole family is known; 1 claims nothing if that never comes.
         holm_p: 1.0,
     }
 }

@@ -84,6 +84,7 @@ pub(crate) fn curvature(
             ))
         }
     };
+    // A constant ratio competes too: the line must beat it before its slope is worth a word.
     let flat = columns.get(..1).and_then(with);
     Ok(Curvature {
         questioned: coefficient.is_some_and(|c| c.p_value < QUESTIONED),

@@ -87,6 +87,8 @@ pub(crate) fn heterogeneity(
     // Items and unequal variances are in no covariance of residuals.
     let plain = view.plan.main().regression.classical();
     let items = fits.iter().any(|(_, f)| f.item.slope > 0.0);
+    // Hotelling's test knows that exponents share runs; Welch and James' does not, and is marked as
+    // approximate.
     let (test, approximate) = match equal_by_residuals(view, fits, options) {
         Ok(test) if !items && plain => (test, false),
         _ => (meta::welch_james(&effects, &variances, &dfs)?, true),
@@ -149,6 +151,7 @@ pub(crate) fn covariate(
         "distributions of corpus {:?} with a covariate",
         view.corpus.name
     );
+    // Two distributions lie on any slope.
     check_count(&what, with.len(), 3)?;
     let n = with.len() as f64;
     let mean = with.iter().map(|w| w.1).sum::<f64>() / n;

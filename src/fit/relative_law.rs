@@ -45,6 +45,7 @@ pub(crate) fn relative_law(
         gamma: comparison.level.interval().map(exp),
         percent_per_decade: delta_beta.interval().map(percent_per_decade),
         equivalence: Equivalence::of(&delta_beta, options),
+        // Until all laws are known: a verdict rests on p-values adjusted for their number.
         verdict: Verdict::Inconclusive,
         flags,
         parity: parity(comparison, options),
