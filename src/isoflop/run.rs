@@ -66,6 +66,8 @@ impl Recipe {
         let n = f64::from(self.heads(hidden));
         let d = h / n;
         let i = f64::from(self.mlp_ratio) * h;
+        // The whole square, not the causal half: the convention of the suite whose budgets these
+        // are.
         let attention = (2.0 * s * s * n * d + 3.0 * s * s * n + 2.0 * s * s * d * n) / s;
         let layer = 6.0 * h * i + 2.0 * h * (n * d + 2.0 * n * d) + 2.0 * h * h + attention;
         self.layers(hidden) * layer + 2.0 * h * f64::from(self.vocab)
@@ -84,6 +86,8 @@ impl Recipe {
 
     fn layers(&self, hidden: u32) -> f64 {
         let h = f64::from(hidden);
+        // Ties to even, as Python's `round` does, which made the public table. `libm` gives the
+        // same bits on every machine, and a layer may hang on one.
         (h / (self.layer_offset + self.layer_slope * libm::log2(h))).round_ties_even()
     }
 
@@ -148,7 +152,10 @@ impl Recipe {
             let message = format!("{budget:e} needs a batch of {wanted:e} sequences");
             return Err(error("budgets", message));
         }
+        // A power of two splits evenly over devices; it is at least what the step target asks for.
         let mut batch = (wanted.ceil().max(1.0) as u64).next_power_of_two();
+        // Halved until the learning rate fits: the rate follows the root of the batch, so a smaller
+        // batch is the remedy.
         while batch > 0 && self.learning_rate(batch, hidden) > self.lr_max {
             batch /= 2;
         }
@@ -157,6 +164,8 @@ impl Recipe {
         }
         let step = per_token * batch as f64 * sequence;
         let steps = (budget / step).round_ties_even();
+        // Whole steps miss the budget where there are few of them; the analysis refuses runs 2 %
+        // off.
         if (steps * step - budget).abs() > self.tolerance * budget || steps > MOST {
             return Ok(None);
         }
