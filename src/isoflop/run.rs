@@ -103,8 +103,9 @@ impl Recipe {
             return Err(error("widths", message));
         }
         let layers = self.layers(hidden);
-        // A recipe far from any model gives hidden sizes that no machine holds.
-        if !(1.0..=1e6).contains(&layers) {
+        // A recipe far from any model gives hidden sizes that no machine holds. With at most 1,000
+        // layers, the widest hidden size and the largest MLP, the parameters still fit 64 bits.
+        if !(1.0..=1e3).contains(&layers) {
             let message = format!("hidden size {hidden} gets {layers} layers");
             return Err(error("layer_offset", message));
         }
@@ -118,7 +119,10 @@ impl Recipe {
         let Some((batch, steps)) = self.schedule(budget, per_token, hidden)? else {
             return Ok(None);
         };
-        let tokens = steps * batch * u64::from(self.sequence);
+        let tokens = steps
+            .checked_mul(batch)
+            .and_then(|sequences| sequences.checked_mul(u64::from(self.sequence)))
+            .ok_or_else(|| error("sequence", format!("{steps} steps of {batch} sequences")))?;
         let forward_flops = forward * tokens as f64;
         Ok(Some(PlannedRun {
             budget,
@@ -144,7 +148,7 @@ impl Recipe {
         per_token: f64,
         hidden: u32,
     ) -> Result<Option<(u64, u64)>, RecipeError> {
-        // Above 2^40, products of batch, steps and sequence leave 64 bits.
+        // No run has more steps or a larger batch; below it a step count is exact in `f64`.
         const MOST: f64 = 1_099_511_627_776.0;
         let sequence = f64::from(self.sequence);
         let wanted = budget / (per_token * self.step_target * sequence);
