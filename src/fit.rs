@@ -44,6 +44,7 @@ mod absolute_law;
 mod alternatives;
 mod analyze;
 mod between;
+mod claim;
 mod comparison;
 mod contrast;
 mod corpus;

@@ -34,7 +34,19 @@ pub(super) fn table(
     }
     f.write_str(&table.render())?;
     f.write_str(&misfits(&laws, corpus))?;
-    f.write_str(&second_intervals(&laws))
+    f.write_str(&second_intervals(&laws))?;
+    sentences(f, &laws)
+}
+
+/// The verdicts in words, with the interval that each decision rests on.
+fn sentences(f: &mut fmt::Formatter<'_>, laws: &[&RelativeLaw]) -> fmt::Result {
+    if !laws.is_empty() {
+        writeln!(f, "  In words:")?;
+    }
+    for law in laws {
+        writeln!(f, "    {}", law.sentence)?;
+    }
+    Ok(())
 }
 
 /// Flags are given by their number in the list below the tables.
