@@ -17,7 +17,7 @@ use super::corpus::Corpus;
 use super::design::Design;
 use super::error::FitError;
 use super::estimate::{Coefficient, Estimate};
-use super::families::adjust_equivalence;
+use super::families::{adjust_equivalence, same_family};
 use super::logarithm::{LARGEST_LOG, exp, range};
 use super::options::Options;
 use super::question::Question;
@@ -34,21 +34,16 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Adjusts for the number of laws, decides, and sorts.
+    /// Sorts the laws, adjusts them for their number and decides.
     pub(crate) fn decide(&mut self, options: &Options) -> Result<(), FitError> {
-        let p: Vec<f64> = self.laws.iter().map(|l| l.delta_beta.p_value).collect();
-        let holm = adjust(&p, Correction::Holm)?;
-        let tests = self.laws.iter_mut();
-        adjust_equivalence(tests.map(|l| (&mut l.equivalence, &mut l.gap)))?;
-        let family_size = self.laws.len();
-        for (law, &holm) in self.laws.iter_mut().zip(&holm) {
-            (law.family_size, law.holm_p) = (family_size, holm);
-            (law.verdict, law.sentence) = Claim::of_counts(law).decide(options);
-        }
         let by_name = |a: &CountsLaw, b: &CountsLaw| {
             (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment))
         };
         self.laws.sort_by(by_name);
+        let together = |a: &CountsLaw, b: &CountsLaw| same_family(&a.corpus, &b.corpus, options);
+        for family in self.laws.chunk_by_mut(together) {
+            decide_family(family, options)?;
+        }
         Ok(())
     }
 
@@ -57,6 +52,20 @@ impl Rates {
             .iter()
             .any(|r| r.corpus == corpus && r.distribution == distribution)
     }
+}
+
+/// Adjusts the laws of one family for their number and decides.
+fn decide_family(laws: &mut [CountsLaw], options: &Options) -> Result<(), FitError> {
+    let p: Vec<f64> = laws.iter().map(|l| l.delta_beta.p_value).collect();
+    let holm = adjust(&p, Correction::Holm)?;
+    let tests = laws.iter_mut();
+    adjust_equivalence(tests.map(|l| (&mut l.equivalence, &mut l.gap)))?;
+    let family_size = laws.len();
+    for (law, &holm) in laws.iter_mut().zip(&holm) {
+        (law.family_size, law.holm_p) = (family_size, holm);
+        (law.verdict, law.sentence) = Claim::of_counts(law).decide(options);
+    }
+    Ok(())
 }
 
 /// Adds the law of `treatment` against the baseline in one corpus, and the laws of both error rates.

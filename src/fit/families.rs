@@ -5,7 +5,7 @@ use super::error::FitError;
 use super::estimate::Estimate;
 use super::logarithm::exp;
 use super::max_t::Family;
-use super::options::Options;
+use super::options::{FamilyScope, Options};
 use super::result::{Equivalence, GapEquivalence, MaxT, Multiplicity, RelativeLaw};
 use super::stats::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
 use super::verdict::gap_p;
@@ -20,7 +20,10 @@ pub(crate) fn decide_laws(
         return Ok(None);
     }
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
-    adjust_laws(laws, options)?;
+    let together = |a: &RelativeLaw, b: &RelativeLaw| same_family(&a.corpus, &b.corpus, options);
+    for family in laws.chunk_by_mut(together) {
+        adjust_laws(family, options)?;
+    }
     for law in laws.iter_mut() {
         (law.verdict, law.sentence) = Claim::of(law).decide(options);
     }
@@ -29,6 +32,11 @@ pub(crate) fn decide_laws(
     } else {
         Ok(None)
     }
+}
+
+/// If true, laws of the two corpora are adjusted together.
+pub(crate) fn same_family(a: &str, b: &str, options: &Options) -> bool {
+    options.family == FamilyScope::All || a == b
 }
 
 /// Adjusts p-values and intervals for the number of laws.
@@ -49,6 +57,7 @@ fn adjust_laws(laws: &mut [RelativeLaw], options: &Options) -> Result<(), FitErr
             family: laws_in_family,
         };
         law.multiplicity = Multiplicity {
+            family: options.family,
             family_size: laws_in_family,
             decision: law.delta_beta.at_level(1.0 - level.alpha(options.alpha)),
             holm_p: holm[i],

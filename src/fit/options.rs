@@ -23,6 +23,18 @@ pub enum DesignChoice {
     Grid,
 }
 
+/// The laws whose number the verdicts are adjusted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FamilyScope {
+    /// The laws of one corpus.
+    #[default]
+    Corpus,
+    /// All laws of the analysis.
+    All,
+}
+
 /// The scale along which losses fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -174,6 +186,9 @@ pub struct Options {
     /// Largest gap that does not matter, in percent of `G`: between `G = 1/(1 + m)` and `G = 1 + m`.
     #[serde(default = "default_gap_margin_percent")]
     pub gap_margin_percent: f64,
+    /// The family of laws that p-values, verdicts and simultaneous intervals are adjusted for.
+    #[serde(default)]
+    pub family: FamilyScope,
     /// Level of tests; intervals have level `1 − alpha`.
     #[serde(default = "default_alpha")]
     pub alpha: f64,
@@ -268,6 +283,7 @@ impl Options {
             moderation: false,
             margin_percent: default_margin_percent(),
             gap_margin_percent: default_gap_margin_percent(),
+            family: FamilyScope::default(),
             alpha: default_alpha(),
             tokens_per_param: None,
             chance: BTreeMap::new(),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! relscale fit --scores FILE.csv --baseline NAME [--treatment NAME ...]
-//!     [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
+//!     [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5]
+//!     [--gap-margin-percent 1] [--family corpus|all] [--alpha 0.05]
 //!     [--error-rate NAME ...] [--surface-huber 1e-3] [--stratified NAME ...] [--crossed-bootstrap]
 //!     [--max-t] [--json FILE [--details]] [--plots DIR]
 //! ```
@@ -18,12 +19,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::program::start;
-use relscale::fit::{self, DesignChoice, Options};
+use relscale::fit::{self, DesignChoice, FamilyScope, Options};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
 const USAGE: &str = "usage: relscale fit --scores FILE.csv --baseline NAME [--treatment NAME ...]
-    [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5] [--alpha 0.05]
+    [--aggregate NAME] [--design auto|isoflop|rungs|grid] [--margin-percent 0.5]
+    [--gap-margin-percent 1] [--family corpus|all] [--alpha 0.05]
     [--error-rate NAME ...] [--surface-huber 1e-3] [--stratified NAME ...] [--crossed-bootstrap]
     [--max-t] [--json FILE [--details]] [--plots DIR]";
 
@@ -63,6 +65,14 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Box<d
             "--margin-percent" => options.margin_percent = value()?.parse()?,
             "--error-rate" => drop(options.error_rates.insert(value()?)),
             "--surface-huber" => options.surface_huber = Some(value()?.parse()?),
+            "--gap-margin-percent" => options.gap_margin_percent = value()?.parse()?,
+            "--family" => {
+                options.family = match value()?.as_str() {
+                    "corpus" => FamilyScope::Corpus,
+                    "all" => FamilyScope::All,
+                    other => return Err(format!("no family {other:?}").into()),
+                }
+            }
             "--alpha" => options.alpha = value()?.parse()?,
             "--details" => details = true,
             "--json" => json = Some(PathBuf::from(value()?)),

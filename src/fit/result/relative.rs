@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fit::estimate::LineCovariance;
 use crate::fit::logarithm::exp;
+use crate::fit::options::FamilyScope;
 use crate::fit::stats::quantile::{f_quantile, t_critical};
 
 use super::{Alternatives, ConfidenceSet, Design, Diagnostics, Estimate, Flag, Interval, Verdict};
@@ -76,7 +77,7 @@ pub struct Equivalence {
     pub margin: f64,
     /// The larger of the two one-sided p-values.
     pub p_value: f64,
-    /// Holm-adjusted p-value over all laws.
+    /// Holm-adjusted p-value over the laws of the family.
     pub holm_p: f64,
 }
 
@@ -96,10 +97,12 @@ pub struct GapEquivalence {
     pub holm_p: f64,
 }
 
-/// The test of `Δβ = 0` and its interval, adjusted for the number of laws of the analysis.
+/// The test of `Δβ = 0` and its interval, adjusted for the number of laws of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Multiplicity {
+    /// The family of laws that the adjustment is for.
+    pub family: FamilyScope,
     /// Number of laws in the family.
     pub family_size: usize,
     /// Interval of `delta_beta` at the level of the decision: it excludes zero exactly where `holm_p`
@@ -115,9 +118,9 @@ pub struct Multiplicity {
     pub by_q: f64,
     /// FCR-adjusted interval of `delta_beta`; `None` where Benjamini–Hochberg does not select the law.
     pub selected: Option<Interval>,
-    /// Interval of `delta_beta` that holds for all laws at once (Šidák).
+    /// Interval of `delta_beta` that holds for all laws of the family at once (Šidák).
     pub simultaneous: Interval,
-    /// The same by the distribution of the largest |t|, if
+    /// The same for all laws of the analysis by the distribution of the largest |t|, if
     /// [`Options::max_t`](crate::fit::Options::max_t) asks for it.
     pub max_t: Option<Interval>,
 }
@@ -126,6 +129,7 @@ impl Multiplicity {
     /// The values of a law that is the only one.
     pub(crate) fn alone(delta_beta: &Estimate) -> Self {
         Self {
+            family: FamilyScope::default(),
             family_size: 1,
             decision: delta_beta.interval(),
             holm_p: 1.0,
