@@ -11,6 +11,7 @@
 
 mod csv;
 mod error;
+mod newlines;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -71,6 +71,8 @@ pub enum Flag {
     BestRunReading,
     /// A budget had no interior minimum and was left out.
     BudgetRefused,
+    /// Runs of one budget differ in scale by more than two percent.
+    BudgetSpread,
     /// The smoothed frontier leaves the sizes trained at a budget.
     FrontierOutsideGrid,
     /// No second read-off was possible: the interval has no specification term.
@@ -123,6 +125,7 @@ impl Flag {
             }
             Self::BestRunReading => "a budget had too few sizes and was read at its best run",
             Self::BudgetRefused => "a budget without an interior minimum was left out",
+            Self::BudgetSpread => "runs of one budget differ in scale by more than two percent",
             Self::FrontierOutsideGrid => "the frontier leaves the sizes trained at some budget",
             Self::NoSpecificationCheck => {
                 "no second read-off was possible: the interval leaves out that error"

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
+use super::newlines::UnixNewlines;
 use super::{FlopConvention, Ladder, LadderError, Run};
 
 pub(super) const COLUMNS: [&str; 16] = [
@@ -36,10 +37,10 @@ pub(super) fn open<R: Read>(
     reader: R,
     table: &str,
     required: &[usize],
-) -> Result<(csv::Reader<R>, Places), LadderError> {
+) -> Result<(csv::Reader<UnixNewlines<R>>, Places), LadderError> {
     let mut input = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
-        .from_reader(reader);
+        .from_reader(UnixNewlines::new(reader));
     let header = input.headers().map_err(|e| malformed(table, &e))?;
     let places = COLUMNS.map(|column| header.iter().position(|h| h == column));
     match required.iter().find(|column| places[**column].is_none()) {
@@ -146,13 +147,15 @@ impl Row<'_> {
             self.number(5)?,
         );
         if !self.text(6).is_empty() {
-            let seed = self.text(6).parse();
+            // pandas writes an integer column with gaps as "0.0".
+            let whole = self.text(6).trim_end_matches('0').strip_suffix('.');
+            let seed = whole.unwrap_or(self.text(6)).parse();
             run.seed = Some(seed.map_err(|_| self.unexpected(6, "a non-negative integer"))?);
         }
         if !self.text(12).is_empty() {
             run.trajectory = Some(self.text(12).into());
         }
-        run.held_out = match self.text(14) {
+        run.held_out = match self.text(14).to_ascii_lowercase().as_str() {
             "" | "0" | "false" => false,
             "1" | "true" => true,
             _ => return Err(self.unexpected(14, "true, false or nothing")),
