@@ -85,6 +85,15 @@ fn a_budget_of_unequal_counts_is_flagged_and_of_another_convention_refused() {
     let wide = law(0.02);
     assert_eq!(wide.design, Design::Isoflop);
     assert!(wide.flags.contains(&Flag::BudgetSpread));
+
+    // A third of the FLOPs under the same label: forward passes only.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cases/budget_exact.csv");
+    let table = std::fs::read_to_string(path).unwrap();
+    let other = table.replace("r0_2,1e+18,1e+18,", "r0_2,1e+18,3.3e+17,");
+    assert_ne!(other, table);
+    let ladder = Ladder::from_csv(other.as_bytes(), "inline").unwrap();
+    let error = analyze(&ladder, &Options::new("web")).unwrap_err();
+    assert!(error.to_string().contains("one FLOP count"), "{error}");
 }
 
 #[test]
