@@ -16,8 +16,8 @@
 //!    the runs: the same items are left out of every run at once.
 //! 4. **Diagnostics.** Curvature, influence, permutations, backtests and the same comparison by other
 //!    estimators raise the flags of the law.
-//! 5. **Families and verdict.** p-values and intervals are adjusted for the number of laws; the test of
-//!    zero and the test of equivalence together decide.
+//! 5. **Families and verdict.** p-values and intervals are adjusted for the number of laws of a corpus;
+//!    the test of zero and the tests of equivalence together decide.
 //!
 //! Beside it stand, per distribution, the power law, the law with a floor and the surface
 //! `L(N, D) = E + A/N^α + B/D^β` with its compute-optimal allocation (where sizes and training lengths
@@ -44,6 +44,7 @@ mod absolute_law;
 mod alternatives;
 mod analyze;
 mod between;
+mod claim;
 mod comparison;
 mod contrast;
 mod corpus;
@@ -80,7 +81,8 @@ pub use analyze::analyze;
 pub use error::FitError;
 pub use exponents::{MetaRegression, meta_regression};
 pub use options::{
-    Averaging, Axis, CovarianceType, DesignChoice, ItemSampling, OptimumRule, Options, Weighting,
+    Averaging, Axis, CovarianceType, DesignChoice, FamilyScope, ItemSampling, OptimumRule, Options,
+    Weighting,
 };
 pub use result::*;
 #[cfg(feature = "plot")]

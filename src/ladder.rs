@@ -12,6 +12,7 @@
 mod builder;
 mod csv;
 mod error;
+mod newlines;
 mod run;
 mod runs;
 mod sum;

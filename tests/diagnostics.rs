@@ -297,6 +297,7 @@ fn the_largest_t_lies_between_one_law_and_independent_laws() {
     let mut o = options();
     o.treatments.clear();
     o.max_t = true;
+    o.family = relscale::fit::FamilyScope::All;
     let a = analyze(&s.ladder(1).unwrap(), &o).unwrap();
     let m = a.max_t.unwrap();
     assert_eq!(m.laws, 8);

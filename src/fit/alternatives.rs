@@ -14,7 +14,7 @@ use super::readings::{ReadingRegression, Readout, read_by};
 use super::result::{Alternatives, CrossedBootstrap, DifferenceLaw, RuleResult, SemiLog};
 use super::stats::regression::Line;
 use super::stats::resample::crossed_bootstrap;
-use super::verdict::{Verdict, unadjusted};
+use super::verdict::{LineEstimates, Verdict, unadjusted};
 
 /// Every alternative that the ladder and the options allow.
 pub(crate) fn alternatives(
@@ -71,9 +71,12 @@ fn rules(comparison: &Comparison<'_, '_>, options: &Options) -> Result<Vec<RuleR
 }
 
 fn plain_verdict(fitted: &FittedContrast, x: &[f64], options: &Options) -> Verdict {
-    let level = fitted.plain_estimate(Coefficient::Level, options.alpha);
-    let slope = fitted.plain_estimate(Coefficient::Slope, options.alpha);
-    unadjusted(&level, &slope, x, options)
+    let line = LineEstimates {
+        level: fitted.plain_estimate(Coefficient::Level, options.alpha),
+        slope: fitted.plain_estimate(Coefficient::Slope, options.alpha),
+        cross: Some(fitted.run.plus(fitted.frontier).cross),
+    };
+    unadjusted(&line, x, options)
 }
 
 /// The ratio with each error read at its own optimum.

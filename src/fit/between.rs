@@ -5,7 +5,7 @@ use super::design::Design;
 use super::error::FitError;
 use super::estimate::Coefficient;
 use super::options::Options;
-use super::readings::ReadingRegression;
+use super::readings::{ReadingRegression, SPREAD};
 use super::result::ContrastLaw;
 use super::stats::multiplicity::{Correction, adjust};
 use super::view::CorpusView;
@@ -49,14 +49,17 @@ pub(crate) fn between(
 ) -> Result<ContrastLaw, FitError> {
     let name = one.corpus.ladder.scores()[treatment].name();
     let label = format!("{name}: {} - {}", one.corpus.name, two.corpus.name);
-    let budgets = |v: &CorpusView<'_>| -> Vec<u64> {
-        v.plan.groups.iter().map(|g| g.budget.to_bits()).collect()
+    let budgets =
+        |v: &CorpusView<'_>| -> Vec<f64> { v.plan.groups.iter().map(|g| g.budget).collect() };
+    // Labels that are logged FLOPs differ between corpora by what they differ within one.
+    let alike = |a: &[f64], b: &[f64]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a / b - 1.0).abs() <= SPREAD)
     };
     if [one, two].iter().any(|v| v.plan.design == Design::Grid)
         || one.plan.design != two.plan.design
         // Matched by label: the readings are subtracted budget by budget, and shocks of a budget
         // cancel.
-        || budgets(one) != budgets(two)
+        || !alike(&budgets(one), &budgets(two))
     {
         return Err(FitError::Unsupported {
             reason: format!(

@@ -1,5 +1,6 @@
 //! One corpus of a ladder as columns of numbers: scales, sizes, errors and the aggregate loss.
 
+mod budgets;
 mod losses;
 
 use crate::ladder::{Ladder, Scores};
@@ -8,6 +9,7 @@ use super::design::{Design, detect};
 use super::error::FitError;
 use super::options::{Axis, DesignChoice, Options};
 
+use self::budgets::common_labels;
 pub(crate) use self::losses::{Losses, complete_clusters, stratum_sizes};
 
 /// One corpus of a ladder.
@@ -17,6 +19,8 @@ pub(crate) struct Corpus<'a> {
     pub(crate) name: &'a str,
     /// Indices into the ladder's runs.
     pub(crate) runs: Vec<usize>,
+    /// Label of the budget, one for all runs whose labels mean the same budget.
+    pub(crate) budget: Vec<f64>,
     /// `ln` of the axis.
     pub(crate) log_scale: Vec<f64>,
     /// `ln N`.
@@ -45,6 +49,11 @@ impl<'a> Corpus<'a> {
         let log = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
             runs.iter().map(|&r| libm::log(f(r))).collect()
         };
+        let budget = common_labels(
+            &log(&|r| all[r].budget),
+            &runs.iter().map(|&r| all[r].budget).collect::<Vec<_>>(),
+            &log(&|r| all[r].params),
+        );
         let log_scale = log(&|r| match options.axis {
             Axis::Flops => all[r].flops,
             Axis::Params => all[r].params,
@@ -63,7 +72,7 @@ impl<'a> Corpus<'a> {
             .collect();
         let (aggregate, aggregate_members) = aggregate(ladder, name, &runs, &losses, options)?;
         let design = match options.design {
-            DesignChoice::Auto => detect(ladder, &runs),
+            DesignChoice::Auto => detect(ladder, &runs, &budget),
             DesignChoice::Isoflop => Design::Isoflop,
             DesignChoice::Rungs => Design::Rungs,
             DesignChoice::Grid => Design::Grid,
@@ -78,6 +87,7 @@ impl<'a> Corpus<'a> {
             ladder,
             name,
             runs,
+            budget,
             log_scale,
             size,
             ratio,

@@ -1,5 +1,10 @@
 //! The report on one corpus: scales read, budgets refused, frontier and surface of the aggregate loss.
 
+use std::collections::BTreeSet;
+
+use crate::ladder::Run;
+
+use super::corpus::Corpus;
 use super::diagnostics::{lack_of_fit, next_power};
 use super::estimate::Estimate;
 use super::logarithm::exp;
@@ -15,6 +20,8 @@ pub(crate) fn corpus_report(view: &CorpusView<'_>, options: &Options) -> CorpusR
         corpus: corpus.name.into(),
         design: plan.design,
         runs: view.members.len(),
+        budgets: distinct(view.members.iter().map(|&m| corpus.budget[m])),
+        budget_labels: distinct(view.members.iter().map(|&m| run_of(corpus, m).budget)),
         scales: plan.scales(),
         reference_flops: exp(plan.origin),
         aggregate_from_tested: corpus.aggregate_from_tested,
@@ -31,6 +38,15 @@ pub(crate) fn corpus_report(view: &CorpusView<'_>, options: &Options) -> CorpusR
         frontier: frontier(view, options),
         profiles: profiles(view),
     }
+}
+
+fn run_of<'a>(corpus: &Corpus<'a>, position: usize) -> &'a Run {
+    &corpus.ladder.runs()[corpus.runs[position]]
+}
+
+/// Number of different values.
+fn distinct(values: impl Iterator<Item = f64>) -> usize {
+    values.map(f64::to_bits).collect::<BTreeSet<u64>>().len()
 }
 
 fn frontier(view: &CorpusView<'_>, options: &Options) -> Option<FrontierReport> {
@@ -58,15 +74,14 @@ fn frontier(view: &CorpusView<'_>, options: &Options) -> Option<FrontierReport> 
 /// The runs that have an aggregate loss.
 fn profiles(view: &CorpusView<'_>) -> Vec<ProfilePoint> {
     let corpus = view.corpus;
-    let runs = corpus.ladder.runs();
     view.members
         .iter()
         .filter(|&&m| corpus.aggregate[m].is_finite())
         .map(|&m| {
-            let run = &runs[corpus.runs[m]];
+            let run = run_of(corpus, m);
             ProfilePoint {
                 run: run.id.clone(),
-                budget: run.budget,
+                budget: corpus.budget[m],
                 params: run.params,
                 aggregate: exp(corpus.aggregate[m]),
             }

@@ -38,22 +38,20 @@ const SAME_SIZE: f64 = 1e-9;
 /// counts make lengths differ by a few per mille, a further length is at least several percent longer.
 const SAME_LENGTH: f64 = 0.02;
 
-/// Detects the design of `runs` (indices into the ladder).
+/// Detects the design of `runs` (indices into the ladder) with the `labels` of their budgets.
 ///
-/// IsoFLOP if at least three budgets hold at least three sizes each and most runs; a grid if at least
+/// IsoFLOP if at least three budgets hold at least three sizes each and together half of the pairs of
+/// budget and size, whatever the number of seeds; a grid if at least
 /// two sizes were trained for several lengths; rungs otherwise.
-pub(crate) fn detect(ladder: &Ladder, runs: &[usize]) -> Design {
+pub(crate) fn detect(ladder: &Ladder, runs: &[usize], labels: &[f64]) -> Design {
     let all = ladder.runs();
     let mut budgets: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     // Held-out runs lie beyond the ladder and are often of another shape.
-    for &r in runs.iter().filter(|&&r| !all[r].held_out) {
+    for (&r, label) in runs.iter().zip(labels).filter(|(r, _)| !all[**r].held_out) {
         let run = &all[r];
-        budgets
-            // By bits, because the budget is a label that the user repeats, not a measurement.
-            .entry(run.budget.to_bits())
-            .or_default()
-            .push(run.params);
+        // By bits, because the label stands for a group of budgets, not for a measurement.
+        budgets.entry(label.to_bits()).or_default().push(run.params);
         sizes
             .entry(run.params.to_bits())
             .or_default()
@@ -65,17 +63,12 @@ pub(crate) fn detect(ladder: &Ladder, runs: &[usize]) -> Design {
         v.dedup_by(|a, b| (*a / *b - 1.0).abs() <= tolerance);
         v.len()
     };
-    let wide: Vec<usize> = budgets
-        .values()
-        .map(|v| distinct(v, SAME_SIZE))
-        .filter(|&k| k >= 3)
-        .collect();
-    let covered: usize = wide.iter().sum();
+    let widths: Vec<usize> = budgets.values().map(|v| distinct(v, SAME_SIZE)).collect();
+    let wide: Vec<usize> = widths.iter().copied().filter(|&k| k >= 3).collect();
+    let (covered, cells): (usize, usize) = (wide.iter().sum(), widths.iter().sum());
     // Three sizes have an interior minimum, three budgets a line with a residual. A grid whose lengths
     // meet at a few FLOP counts by accident has most of its runs elsewhere.
-    // `covered` counts sizes and `runs` counts seeds too: with three seeds of every size the rule
-    // fails, and the design has to be named.
-    if wide.len() >= 3 && 2 * covered >= runs.len() {
+    if wide.len() >= 3 && 2 * covered >= cells {
         Design::Isoflop
     } else if sizes.len() >= 2
         && sizes

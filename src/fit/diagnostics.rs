@@ -18,7 +18,7 @@ use super::readings::{ReadingPlan, ReadingRegression};
 use super::result::{Curvature, Diagnostics, LeaveOneOut, Resampling, VarianceComponents};
 use super::stats::regression::{Errors, LinearFit, rank_trend};
 use super::stats::resample::{autocorrelation, pairs_bootstrap, permutation_test, wild_test};
-use super::verdict::unadjusted;
+use super::verdict::{LineEstimates, unadjusted};
 
 impl Diagnostics {
     /// Every diagnostic of one comparison.
@@ -110,14 +110,18 @@ fn local_exponents(plan: &ReadingPlan, readings: &[f64]) -> Vec<f64> {
 }
 
 /// Level and slope of a classical fit.
-fn classical(fit: &LinearFit, options: &Options) -> Result<(Estimate, Estimate), FitError> {
+fn classical(fit: &LinearFit, options: &Options) -> Result<LineEstimates, FitError> {
     let c = fit.covariance(Errors::Classical)?;
     let b = fit.coefficients();
     let of = |k: Coefficient| {
         let k = k.column();
         Estimate::new(b[k], c[k][k], fit.df() as f64, options.alpha)
     };
-    Ok((of(Coefficient::Level), of(Coefficient::Slope)))
+    Ok(LineEstimates {
+        level: of(Coefficient::Level),
+        slope: of(Coefficient::Slope),
+        cross: Some(c[Coefficient::Level.column()][Coefficient::Slope.column()]),
+    })
 }
 
 /// The line without each reading.
@@ -129,19 +133,18 @@ fn leave_one_out(
     let regression = &comparison.readout().regression;
     // By classical errors throughout, so that a verdict changes by the reading left out and not by
     // the form of the variance.
-    let (level, slope) = classical(&fitted.fit, options)?;
-    let whole = unadjusted(&level, &slope, x, options);
+    let whole = unadjusted(&classical(&fitted.fit, options)?, x, options);
     let n = fitted.readings.len();
     let mut values = Vec::with_capacity(n);
     let mut same = 0;
     for j in 0..n {
         let rest: Vec<usize> = (0..n).filter(|&i| i != j).collect();
         let fit = regression.fit_some(&rest, &fitted.readings);
-        let Some((level, slope)) = fit.ok().and_then(|f| classical(&f, options).ok()) else {
+        let Some(line) = fit.ok().and_then(|f| classical(&f, options).ok()) else {
             continue;
         };
-        same += usize::from(unadjusted(&level, &slope, x, options) == whole);
-        values.push(slope.value);
+        same += usize::from(unadjusted(&line, x, options) == whole);
+        values.push(line.slope.value);
     }
     // A reading that a coefficient rests on cannot be left out; there may be no other.
     let [lower, upper] = if values.is_empty() {

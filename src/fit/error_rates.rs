@@ -12,51 +12,39 @@ mod side;
 
 use self::line::ErrorLine;
 use self::side::Side;
+use super::claim::Claim;
 use super::corpus::Corpus;
 use super::design::Design;
 use super::error::FitError;
 use super::estimate::{Coefficient, Estimate};
-use super::families::{adjust_equivalence, verdict};
+use super::families::{adjust_equivalence, same_family};
 use super::logarithm::{LARGEST_LOG, exp, range};
 use super::options::Options;
 use super::question::Question;
 use super::readings::ReadingPlan;
-use super::result::{CountsLaw, Equivalence, RateLaw};
+use super::result::{CountsLaw, Equivalence, GapEquivalence, RateLaw};
 use super::stats::multiplicity::{Correction, adjust};
-use super::verdict::Verdict;
+use super::verdict::{LineEstimates, Verdict};
 
 /// The laws of all corpora so far.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     pub(crate) laws: Vec<CountsLaw>,
     pub(crate) rates: Vec<RateLaw>,
-    /// Centred scales at the ends of each law's ladder.
-    ends: Vec<[f64; 2]>,
 }
 
 impl Rates {
-    /// Adjusts for the number of laws, decides, and sorts.
+    /// Sorts the laws, adjusts them for their number and decides.
     pub(crate) fn decide(&mut self, options: &Options) -> Result<(), FitError> {
-        let p: Vec<f64> = self.laws.iter().map(|l| l.delta_beta.p_value).collect();
-        let holm = adjust(&p, Correction::Holm)?;
-        adjust_equivalence(self.laws.iter_mut().map(|l| &mut l.equivalence))?;
-        for ((law, &holm), &ends) in self.laws.iter_mut().zip(&holm).zip(&self.ends) {
-            law.holm_p = holm;
-            let level = law.gamma.map(libm::log);
-            law.verdict = verdict(
-                level,
-                &law.delta_beta,
-                ends,
-                holm,
-                &law.equivalence,
-                options,
-            );
-        }
         let by_name = |a: &CountsLaw, b: &CountsLaw| {
             (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment))
         };
         // After the verdicts: `ends` follows the order in which laws were added.
         self.laws.sort_by(by_name);
+        let together = |a: &CountsLaw, b: &CountsLaw| same_family(&a.corpus, &b.corpus, options);
+        for family in self.laws.chunk_by_mut(together) {
+            decide_family(family, options)?;
+        }
         Ok(())
     }
 
@@ -65,6 +53,20 @@ impl Rates {
             .iter()
             .any(|r| r.corpus == corpus && r.distribution == distribution)
     }
+}
+
+/// Adjusts the laws of one family for their number and decides.
+fn decide_family(laws: &mut [CountsLaw], options: &Options) -> Result<(), FitError> {
+    let p: Vec<f64> = laws.iter().map(|l| l.delta_beta.p_value).collect();
+    let holm = adjust(&p, Correction::Holm)?;
+    let tests = laws.iter_mut();
+    adjust_equivalence(tests.map(|l| (&mut l.equivalence, &mut l.gap)))?;
+    let family_size = laws.len();
+    for (law, &holm) in laws.iter_mut().zip(&holm) {
+        (law.family_size, law.holm_p) = (family_size, holm);
+        (law.verdict, law.sentence) = Claim::of_counts(law).decide(options);
+    }
+    Ok(())
 }
 
 /// Adds the law of `treatment` against the baseline in one corpus, and the laws of both error rates.
@@ -90,6 +92,13 @@ pub(crate) fn fit(
     let delta_beta = both.estimate(Coefficient::Slope, options);
     let level = both.estimate(Coefficient::Level, options);
     check_finite(&[delta_beta, level], question.name(treatment))?;
+    let line = LineEstimates {
+        level,
+        slope: delta_beta,
+        // The regressions of counts keep no covariance.
+        cross: None,
+    };
+    let ends = line.ends(range(&plan.x), options.alpha);
     rates.laws.push(CountsLaw {
         corpus: corpus.name.into(),
         treatment: question.name(treatment).into(),
@@ -100,15 +109,17 @@ pub(crate) fn fit(
         reference_flops: exp(plan.origin),
         run_variance: both.run.slope,
         item_variance: both.item.map(|v| v.slope),
+        family_size: 1,
         holm_p: 1.0,
         equivalence: Equivalence::of(&delta_beta, options),
         pre_onset: [&t, &b]
             .into_iter()
             .filter_map(|s| s.data.as_ref())
             .any(|c| c.pre_onset),
+        gap: GapEquivalence::of(&ends, options),
         verdict: Verdict::Inconclusive,
+        sentence: String::new(),
     });
-    rates.ends.push(range(&plan.x));
     Ok(())
 }
 

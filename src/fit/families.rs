@@ -1,12 +1,14 @@
 //! Families of laws: adjustment for their number, and the verdicts that rest on it.
 
+use super::claim::Claim;
 use super::error::FitError;
 use super::estimate::Estimate;
+use super::logarithm::exp;
 use super::max_t::Family;
-use super::options::Options;
-use super::result::{Equivalence, Interval, MaxT, Multiplicity, RelativeLaw, Verdict};
+use super::options::{FamilyScope, Options};
+use super::result::{Equivalence, GapEquivalence, MaxT, Multiplicity, RelativeLaw};
 use super::stats::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
-use super::verdict::{Evidence, decide, ends};
+use super::verdict::gap_p;
 
 /// Sorts the laws, adjusts them for their number and decides.
 pub(crate) fn decide_laws(
@@ -20,26 +22,23 @@ pub(crate) fn decide_laws(
     // By name: laws arrive grouped by the runs that they share, an order that means nothing to a
     // reader.
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
-    adjust_laws(laws, options)?;
+    let together = |a: &RelativeLaw, b: &RelativeLaw| same_family(&a.corpus, &b.corpus, options);
+    for family in laws.chunk_by_mut(together) {
+        adjust_laws(family, options)?;
+    }
     for law in laws.iter_mut() {
-        let level = law.gamma.map(libm::log);
-        let at = |scale: f64| libm::log(scale / law.reference_flops);
-        let x: Vec<f64> = law.readings.iter().map(|r| at(r.scale)).collect();
-        let range = super::logarithm::range(&x);
-        law.verdict = verdict(
-            level,
-            &law.delta_beta,
-            range,
-            law.multiplicity.holm_p,
-            &law.equivalence,
-            options,
-        );
+        (law.verdict, law.sentence) = Claim::of(law).decide(options);
     }
     if options.max_t {
         family.intervals(laws, options)
     } else {
         Ok(None)
     }
+}
+
+/// If true, laws of the two corpora are adjusted together.
+pub(crate) fn same_family(a: &str, b: &str, options: &Options) -> bool {
+    options.family == FamilyScope::All || a == b
 }
 
 /// Adjusts p-values and intervals for the number of laws.
@@ -54,8 +53,17 @@ fn adjust_laws(laws: &mut [RelativeLaw], options: &Options) -> Result<(), FitErr
     let selected = bh.iter().filter(|q| **q <= options.alpha).count();
     let selected = selected_level(selected, laws.len(), options.alpha)?;
     let simultaneous = simultaneous_level(laws.len(), 1.0 - options.alpha)?;
+    let laws_in_family = laws.len();
     for (i, law) in laws.iter_mut().enumerate() {
+        let level = DecisionLevel {
+            p: p[i],
+            holm_p: holm[i],
+            family: laws_in_family,
+        };
         law.multiplicity = Multiplicity {
+            family: options.family,
+            family_size: laws_in_family,
+            decision: law.delta_beta.at_level(1.0 - level.alpha(options.alpha)),
             holm_p: holm[i],
             hochberg_p: hochberg[i],
             bh_q: bh[i],
@@ -65,37 +73,45 @@ fn adjust_laws(laws: &mut [RelativeLaw], options: &Options) -> Result<(), FitErr
             max_t: None,
         };
     }
-    adjust_equivalence(laws.iter_mut().map(|l| &mut l.equivalence))
+    adjust_equivalence(laws.iter_mut().map(|l| (&mut l.equivalence, &mut l.gap)))
 }
 
 /// Holm-adjusts the tests of equivalence, which are a family of their own.
 pub(crate) fn adjust_equivalence<'l>(
-    tests: impl Iterator<Item = &'l mut Equivalence>,
+    tests: impl Iterator<Item = (&'l mut Equivalence, &'l mut GapEquivalence)>,
 ) -> Result<(), FitError> {
-    let tests: Vec<&mut Equivalence> = tests.collect();
-    let p: Vec<f64> = tests.iter().map(|t| t.p_value).collect();
-    for (test, holm) in tests.into_iter().zip(adjust(&p, Correction::Holm)?) {
+    let (mut changes, mut gaps): (Vec<_>, Vec<_>) = tests.unzip();
+    let p: Vec<f64> = changes.iter().map(|t| t.p_value).collect();
+    for (test, holm) in changes.iter_mut().zip(adjust(&p, Correction::Holm)?) {
+        test.holm_p = holm;
+    }
+    let p: Vec<f64> = gaps.iter().map(|t| t.p_value).collect();
+    for (test, holm) in gaps.iter_mut().zip(adjust(&p, Correction::Holm)?) {
         test.holm_p = holm;
     }
     Ok(())
 }
 
-/// The verdict of a law with adjusted p-values; `range` holds the centred log scales at both ends.
-pub(crate) fn verdict(
-    level: Interval,
-    delta_beta: &Estimate,
-    range: [f64; 2],
-    holm_p: f64,
-    equivalence: &Equivalence,
-    options: &Options,
-) -> Verdict {
-    decide(&Evidence {
-        level,
-        ends: ends(level.value, delta_beta.value, range),
-        slope: delta_beta.value,
-        differs: holm_p <= options.alpha,
-        equivalent: equivalence.holm_p <= options.alpha,
-    })
+/// The level at which Holm's procedure decided one test of a family.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DecisionLevel {
+    pub(crate) p: f64,
+    pub(crate) holm_p: f64,
+    pub(crate) family: usize,
+}
+
+impl DecisionLevel {
+    /// `alpha·p/p_Holm`, between `alpha/m` and `alpha` for `m` tests: the interval of level one minus
+    /// this excludes the hypothesis exactly where `p_Holm ≤ alpha`.
+    pub(crate) fn alpha(self, alpha: f64) -> f64 {
+        let least = 1.0 / self.family.max(1) as f64;
+        let share = if self.holm_p > 0.0 {
+            self.p / self.holm_p
+        } else {
+            least
+        };
+        alpha * share.clamp(least, 1.0)
+    }
 }
 
 impl Equivalence {
@@ -106,6 +122,20 @@ impl Equivalence {
             margin_percent: options.margin_percent,
             margin,
             p_value: delta_beta.equivalence_p(margin),
+            holm_p: 1.0,
+        }
+    }
+}
+
+impl GapEquivalence {
+    /// The test of one law by `ln G` at both ends of its ladder, not yet adjusted.
+    pub(crate) fn of(ends: &[Estimate; 2], options: &Options) -> Self {
+        let margin = options.gap_margin();
+        Self {
+            margin_percent: options.gap_margin_percent,
+            margin,
+            ends: ends.map(|e| e.interval().map(exp)),
+            p_value: gap_p(ends, margin),
             holm_p: 1.0,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::comparison::Comparison;
 use super::design::Design;
 use super::options::Options;
-use super::readings::ProfileFit;
+use super::readings::{ProfileFit, spread_out};
 use super::result::{
     AbsoluteLaw, Alternatives, Backtest, Diagnostics, ItemReport, Prediction, RelativeLaw,
     RuleResult,
@@ -78,6 +78,10 @@ fn plan_flags(comparison: &Comparison<'_, '_>, options: &Options) -> Vec<(bool, 
         // Three degrees of freedom or fewer: a t interval is then half as wide again as a normal one.
         (plan.x.len() < 5, Flag::FewReadings),
         (!plan.refused.is_empty(), Flag::BudgetRefused),
+        (
+            spread_out(comparison.corpus(), &plan.groups),
+            Flag::BudgetSpread,
+        ),
         (unchecked, Flag::NoSpecificationCheck),
     ];
     if let Some(f) = &main.frontier {

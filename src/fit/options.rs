@@ -23,6 +23,18 @@ pub enum DesignChoice {
     Grid,
 }
 
+/// The laws whose number the verdicts are adjusted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FamilyScope {
+    /// The laws of one corpus.
+    #[default]
+    Corpus,
+    /// All laws of the analysis.
+    All,
+}
+
 /// The scale along which losses fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,6 +183,12 @@ pub struct Options {
     /// Smallest change of the ratio that matters, in percent per decade of compute.
     #[serde(default = "default_margin_percent")]
     pub margin_percent: f64,
+    /// Largest gap that does not matter, in percent of `G`: between `G = 1/(1 + m)` and `G = 1 + m`.
+    #[serde(default = "default_gap_margin_percent")]
+    pub gap_margin_percent: f64,
+    /// The family of laws that p-values, verdicts and simultaneous intervals are adjusted for.
+    #[serde(default)]
+    pub family: FamilyScope,
     /// Level of tests; intervals have level `1 − alpha`.
     #[serde(default = "default_alpha")]
     pub alpha: f64,
@@ -230,6 +248,11 @@ fn default_margin_percent() -> f64 {
     0.5
 }
 
+// Two decades, the span of a usual ladder, of changes that `margin_percent` calls too small to matter.
+fn default_gap_margin_percent() -> f64 {
+    1.0
+}
+
 fn default_alpha() -> f64 {
     0.05
 }
@@ -259,6 +282,8 @@ impl Options {
             specification_term: default_specification_term(),
             moderation: false,
             margin_percent: default_margin_percent(),
+            gap_margin_percent: default_gap_margin_percent(),
+            family: FamilyScope::default(),
             alpha: default_alpha(),
             tokens_per_param: None,
             chance: BTreeMap::new(),
@@ -281,6 +306,12 @@ impl Options {
         libm::log1p(self.margin_percent / 100.0) / std::f64::consts::LN_10
     }
 
+    /// The margin of the gap in `|ln G|`, `ln(1 + gap_margin_percent/100)`.
+    #[must_use]
+    pub fn gap_margin(&self) -> f64 {
+        libm::log1p(self.gap_margin_percent / 100.0)
+    }
+
     pub(crate) fn check(&self) -> Result<(), FitError> {
         let domain = |what: &str, value: f64| {
             Err(FitError::Domain {
@@ -294,6 +325,9 @@ impl Options {
         }
         if !(self.margin_percent > 0.0 && self.margin_percent.is_finite()) {
             return domain("margin_percent (more than 0)", self.margin_percent);
+        }
+        if !(self.gap_margin_percent > 0.0 && self.gap_margin_percent.is_finite()) {
+            return domain("gap_margin_percent (more than 0)", self.gap_margin_percent);
         }
         for &value in self.tokens_per_param.iter().chain(&self.predict_at) {
             if !(value.is_normal() && value > 0.0) {

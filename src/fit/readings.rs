@@ -161,20 +161,29 @@ fn apply(rows: &[SparseRow], y: &[f64]) -> Vec<f64> {
 /// Largest distance of a run's log scale from the mean of its budget, and of a log size from the next
 /// of one size.
 ///
-/// Logged FLOPs of one budget agree to better than 0.1 %. Two percent lets rounded token counts
-/// through and refuses a second FLOP convention, whose counts are off by a factor of three.
-const SPREAD: f64 = 0.02;
+/// Logged FLOPs of one budget agree to better than 0.1 %, and rounded token counts to two percent.
+pub(crate) const SPREAD: f64 = 0.02;
 
-/// Groups `members` by the label of their budget, in ascending order.
+/// Largest distance of a run's log scale from the mean of its budget that is read at all; beyond
+/// [`SPREAD`] it is flagged. Counts of a second convention are off by more.
+const LARGEST_SPREAD: f64 = 0.1;
+
+/// Groups `members` by the label of their budget, in ascending order, and by size within.
 fn by_budget(corpus: &Corpus<'_>, members: &[usize]) -> Vec<Group> {
     let mut groups: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for &m in members {
         // Positive floats sort like their bits.
-        let budget = corpus.ladder.runs()[corpus.runs[m]].budget;
-        groups.entry(budget.to_bits()).or_default().push(m);
+        groups
+            .entry(corpus.budget[m].to_bits())
+            .or_default()
+            .push(m);
     }
     groups
         .into_iter()
+        .map(|(bits, mut members)| {
+            members.sort_by(|&a, &b| corpus.size[a].total_cmp(&corpus.size[b]).then(a.cmp(&b)));
+            (bits, members)
+        })
         .map(|(bits, members)| Group {
             budget: f64::from_bits(bits),
             // The mean of what the runs really took, not the label, which may be a round number.
@@ -188,7 +197,7 @@ fn by_budget(corpus: &Corpus<'_>, members: &[usize]) -> Vec<Group> {
 fn check_spread(corpus: &Corpus<'_>, groups: &[Group]) -> Result<(), FitError> {
     for g in groups {
         for &m in &g.members {
-            if (corpus.log_scale[m] - g.log_scale).abs() > SPREAD {
+            if (corpus.log_scale[m] - g.log_scale).abs() > LARGEST_SPREAD {
                 return Err(FitError::Unsupported {
                     reason: format!(
                         "run {:?} of corpus {:?} is {:.1}% away from the mean scale of budget {:e}: \
@@ -203,6 +212,12 @@ fn check_spread(corpus: &Corpus<'_>, groups: &[Group]) -> Result<(), FitError> {
         }
     }
     Ok(())
+}
+
+/// If true, the runs of some budget differ in scale by more than counts of one budget should.
+pub(crate) fn spread_out(corpus: &Corpus<'_>, groups: &[Group]) -> bool {
+    let off = |g: &Group, m: usize| (corpus.log_scale[m] - g.log_scale).abs();
+    (groups.iter()).any(|g| g.members.iter().any(|&m| off(g, m) > SPREAD))
 }
 
 fn too_few(corpus: &Corpus<'_>, what: &str, found: usize, needed: usize) -> FitError {

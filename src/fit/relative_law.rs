@@ -3,16 +3,17 @@
 use super::alternatives::alternatives;
 use super::comparison::Comparison;
 use super::error::FitError;
-use super::estimate::Coefficient;
+use super::estimate::{Coefficient, Estimate};
 use super::flags::flags;
 use super::logarithm::{exp, range};
 use super::options::Options;
 use super::result::{
-    Diagnostics, Equivalence, FittedLine, Multiplicity, Parity, Prediction, Reading, RelativeLaw,
-    Verdict,
+    Diagnostics, Equivalence, FittedLine, GapEquivalence, Multiplicity, Parity, Prediction,
+    Reading, RelativeLaw, Verdict,
 };
 use super::stats::quantile::t_critical;
 use super::stats::regression::{ConfidenceSet, fieller};
+use super::verdict::LineEstimates;
 
 /// The law of one comparison. Its verdict is open until the laws of the analysis are counted.
 pub(crate) fn relative_law(
@@ -45,8 +46,10 @@ pub(crate) fn relative_law(
         gamma: comparison.level.interval().map(exp),
         percent_per_decade: delta_beta.interval().map(percent_per_decade),
         equivalence: Equivalence::of(&delta_beta, options),
+        gap: GapEquivalence::of(&ends(comparison, options), options),
         // Until all laws are known: a verdict rests on p-values adjusted for their number.
         verdict: Verdict::Inconclusive,
+        sentence: String::new(),
         flags,
         parity: parity(comparison, options),
         predictions,
@@ -58,8 +61,18 @@ pub(crate) fn relative_law(
     })
 }
 
+/// `ln G` at both ends of the ladder.
+fn ends(comparison: &Comparison<'_, '_>, options: &Options) -> [Estimate; 2] {
+    let line = LineEstimates {
+        level: comparison.level,
+        slope: comparison.delta_beta,
+        cross: Some(comparison.fitted.covariance(options.items).cross),
+    };
+    line.ends(range(&comparison.view.plan.x), options.alpha)
+}
+
 /// `100 (10^Δβ − 1)`, cut off where the power would overflow.
-fn percent_per_decade(delta_beta: f64) -> f64 {
+pub(crate) fn percent_per_decade(delta_beta: f64) -> f64 {
     // e^709.8 overflows, and JSON has no infinity.
     100.0 * libm::expm1((delta_beta * std::f64::consts::LN_10).min(700.0))
 }

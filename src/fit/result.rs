@@ -26,7 +26,8 @@ pub use self::diagnostics::{
 };
 pub use self::family::{ContrastLaw, CovariateSlope, Heterogeneity, MaxT};
 pub use self::relative::{
-    BandPoint, Equivalence, FittedLine, Multiplicity, Parity, Prediction, Reading, RelativeLaw,
+    BandPoint, Equivalence, FittedLine, GapEquivalence, Multiplicity, Parity, Prediction, Reading,
+    RelativeLaw,
 };
 pub use self::summary::{AbsoluteLawSummary, RelativeLawSummary, Summary};
 pub use super::design::Design;

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use super::newlines::UnixNewlines;
 use super::{FlopConvention, LadderError, Run, Scale};
 
 /// A column that is read, in the order in which tables are written.
@@ -84,11 +85,11 @@ pub(super) fn open<R: Read>(
     table: &str,
     required: &[Column],
     optional: &[Column],
-) -> Result<(csv::Reader<R>, Places), LadderError> {
+) -> Result<(csv::Reader<UnixNewlines<R>>, Places), LadderError> {
     let mut input = csv::ReaderBuilder::new()
         // Spreadsheets and hands leave spaces after commas.
         .trim(csv::Trim::All)
-        .from_reader(reader);
+        .from_reader(UnixNewlines::new(reader));
     let header = input.headers().map_err(|e| malformed(table, &e))?.clone();
     let places = Places(Column::ALL.map(|column| header.iter().position(|h| h == column.name())));
     if let Some(column) = required.iter().find(|column| !places.has(**column)) {
@@ -259,14 +260,19 @@ impl Row<'_> {
             .corpus(self.text(Column::Corpus))
             .budget(budget);
         if !self.text(Column::Seed).is_empty() {
-            let seed = self.text(Column::Seed).parse();
+            // pandas writes an integer column with gaps as "0.0".
+            let whole = self
+                .text(Column::Seed)
+                .trim_end_matches('0')
+                .strip_suffix('.');
+            let seed = whole.unwrap_or(self.text(Column::Seed)).parse();
             let seed = seed.map_err(|_| self.unexpected(Column::Seed, "a non-negative integer"))?;
             run = run.seed(seed);
         }
         if !self.text(Column::Trajectory).is_empty() {
             run = run.trajectory(self.text(Column::Trajectory));
         }
-        match self.text(Column::HeldOut) {
+        match self.text(Column::HeldOut).to_ascii_lowercase().as_str() {
             // Anything else is refused: `no` or `FALSE` read as true would hide a run from the fit.
             "" | "0" | "false" => {}
             "1" | "true" => run = run.held_out(),

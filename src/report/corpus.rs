@@ -18,6 +18,13 @@ pub(super) fn heading(f: &mut fmt::Formatter<'_>, corpus: &CorpusReport) -> fmt:
         corpus.scales.len(),
         corpus.reference_flops,
     )?;
+    if corpus.budgets != corpus.budget_labels {
+        write!(
+            f,
+            ", {} budgets from {} labels",
+            corpus.budgets, corpus.budget_labels
+        )?;
+    }
     if let Some(frontier) = &corpus.frontier {
         write!(
             f,

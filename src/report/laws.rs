@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::format::{Table, interval_of, number, p_phrase, p_value, signed};
-use crate::fit::{Analysis, CorpusReport, Flag, RelativeLaw};
+use crate::fit::{Analysis, CorpusReport, FamilyScope, Flag, RelativeLaw};
 
 /// Relative laws, misfits of their size profiles and the intervals asked for beside the first.
 pub(super) fn table(
@@ -34,7 +34,33 @@ pub(super) fn table(
     }
     f.write_str(&table.render())?;
     f.write_str(&misfits(&laws, corpus))?;
-    f.write_str(&second_intervals(&laws))
+    f.write_str(&second_intervals(&laws))?;
+    sentences(f, &laws, analysis.options.family)
+}
+
+/// The verdicts in words. The column of intervals is of each law alone, while a decision is one of a
+/// family: the line before the sentences says so.
+fn sentences(
+    f: &mut fmt::Formatter<'_>,
+    laws: &[&RelativeLaw],
+    family: FamilyScope,
+) -> fmt::Result {
+    if let Some(first) = laws.first() {
+        let of = match family {
+            FamilyScope::All => "all corpora",
+            _ => "this corpus",
+        };
+        writeln!(
+            f,
+            "  In words, with the interval that decides (Holm, laws of {of}: {}; the interval in the \
+             table is of each law alone):",
+            first.multiplicity.family_size
+        )?;
+    }
+    for law in laws {
+        writeln!(f, "    {}", law.sentence)?;
+    }
+    Ok(())
 }
 
 /// Flags are given by their number in the list below the tables.

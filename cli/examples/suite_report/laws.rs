@@ -135,13 +135,15 @@ impl Study {
             r,
             "Of {m} exponents {holm} differ from zero after Holm and {bh} by Benjamini–Hochberg at \
              5%. The gap widens in {}, narrows in {}, persists in {}, changes negligibly in {}, \
-             crosses parity in {}, is none in {}; {} are inconclusive.\n",
+             crosses parity in {}, is none in {}; the ratio rises or falls with an open side of parity in \
+             {}; {} are inconclusive.\n",
             of(Verdict::Widens),
             of(Verdict::Narrows),
             of(Verdict::Persists),
             of(Verdict::Negligible),
             of(Verdict::CrossesParity),
             of(Verdict::NoGap),
+            of(Verdict::RatioRises) + of(Verdict::RatioFalls),
             of(Verdict::Inconclusive),
         )?;
         for c in &analysis.corpora {

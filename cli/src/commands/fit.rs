@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use relscale::fit::{self, Analysis, DesignChoice, Options};
+use relscale::fit::{self, Analysis, DesignChoice, FamilyScope, Options};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
@@ -47,6 +47,12 @@ pub struct FitArguments {
     /// Smallest change of the gap that matters, percent per decade of compute
     #[arg(long, value_name = "X", default_value_t = 0.5)]
     margin_percent: f64,
+    /// Largest gap that counts as none, percent of the ratio
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    gap_margin_percent: f64,
+    /// Laws that one adjustment for multiple testing covers
+    #[arg(long, value_enum, default_value_t = Family::Corpus)]
+    family: Family,
     /// Significance level; intervals have level 1 − alpha
     #[arg(long, value_name = "X", default_value_t = 0.05)]
     alpha: f64,
@@ -79,6 +85,14 @@ pub struct FitArguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum Family {
+    /// The laws of one corpus
+    Corpus,
+    /// The laws of all corpora
+    All,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Design {
     /// Chosen by the shape of the ladder
     Auto,
@@ -108,6 +122,11 @@ impl FitArguments {
             Design::Grid => DesignChoice::Grid,
         };
         options.margin_percent = self.margin_percent;
+        options.gap_margin_percent = self.gap_margin_percent;
+        options.family = match self.family {
+            Family::Corpus => FamilyScope::Corpus,
+            Family::All => FamilyScope::All,
+        };
         options.alpha = self.alpha;
         options.error_rates = self.error_rate.iter().cloned().collect::<BTreeSet<_>>();
         options.surface_huber = self.surface_huber;

@@ -14,6 +14,10 @@ pub struct CorpusReport {
     pub design: Design,
     /// Number of runs read.
     pub runs: usize,
+    /// Number of budgets found among the runs, those that could not be read included.
+    pub budgets: usize,
+    /// Number of different labels that the runs of these budgets have.
+    pub budget_labels: usize,
     /// Scales read, in the unit of the axis.
     pub scales: Vec<f64>,
     /// Geometric mean of `scales`.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Design, Equivalence, Estimate, Interval, Verdict};
+use super::{Design, Equivalence, Estimate, GapEquivalence, Interval, Verdict};
 
 /// The power law of one error rate in one corpus, by quasi-binomial regression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,12 +57,18 @@ pub struct CountsLaw {
     /// Variance of `delta_beta` from the sampling of items; `None` with fewer than two clusters. Noise
     /// of items within runs is counted in both variances.
     pub item_variance: Option<f64>,
-    /// Holm-adjusted p-value over the laws of counts.
+    /// Number of laws of counts in the family.
+    pub family_size: usize,
+    /// Holm-adjusted p-value over that family.
     pub holm_p: f64,
     /// Test that the change is smaller than the margin.
     pub equivalence: Equivalence,
+    /// Test that `G` lies within a margin of 1 at both ends of the ladder.
+    pub gap: GapEquivalence,
     /// If true, a rate is still at its ceiling.
     pub pre_onset: bool,
     /// The decision.
     pub verdict: Verdict,
+    /// The decision as a sentence with its numbers, for quoting.
+    pub sentence: String,
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fit::estimate::LineCovariance;
 use crate::fit::logarithm::exp;
+use crate::fit::options::FamilyScope;
 use crate::fit::stats::quantile::{f_quantile, t_critical};
 
 use super::{Alternatives, ConfidenceSet, Design, Diagnostics, Estimate, Flag, Interval, Verdict};
@@ -34,8 +35,12 @@ pub struct RelativeLaw {
     pub percent_per_decade: Interval,
     /// Test that the change is smaller than the margin.
     pub equivalence: Equivalence,
+    /// Test that `G` lies within a margin of 1 at both ends of the ladder.
+    pub gap: GapEquivalence,
     /// The decision, adjusted for the number of laws.
     pub verdict: Verdict,
+    /// The decision as a sentence with its numbers, for quoting.
+    pub sentence: String,
     /// Reservations to read before quoting the law, in ascending order.
     pub flags: Vec<Flag>,
     /// The scales at which `G = 1` cannot be excluded.
@@ -72,14 +77,37 @@ pub struct Equivalence {
     pub margin: f64,
     /// The larger of the two one-sided p-values.
     pub p_value: f64,
-    /// Holm-adjusted p-value over all laws.
+    /// Holm-adjusted p-value over the laws of the family.
     pub holm_p: f64,
 }
 
-/// The test of `Δβ = 0` and its interval, adjusted for the number of laws of the analysis.
+/// The test of a gap `|ln G|` below a margin at both ends of the ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GapEquivalence {
+    /// The margin in percent of `G`.
+    pub margin_percent: f64,
+    /// The same in `|ln G|`.
+    pub margin: f64,
+    /// `G` at the smallest and at the largest scale, with intervals.
+    pub ends: [Interval; 2],
+    /// p-value, at most `alpha` exactly where both whole intervals lie inside the margin.
+    pub p_value: f64,
+    /// Holm-adjusted p-value.
+    pub holm_p: f64,
+}
+
+/// The test of `Δβ = 0` and its interval, adjusted for the number of laws of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Multiplicity {
+    /// The family of laws that the adjustment is for.
+    pub family: FamilyScope,
+    /// Number of laws in the family.
+    pub family_size: usize,
+    /// Interval of `delta_beta` at the level of the decision: it excludes zero exactly where `holm_p`
+    /// is at most `alpha`.
+    pub decision: Interval,
     /// Holm-adjusted p-value, which decides the verdict.
     pub holm_p: f64,
     /// Hochberg-adjusted p-value.
@@ -90,9 +118,9 @@ pub struct Multiplicity {
     pub by_q: f64,
     /// FCR-adjusted interval of `delta_beta`; `None` where Benjamini–Hochberg does not select the law.
     pub selected: Option<Interval>,
-    /// Interval of `delta_beta` that holds for all laws at once (Šidák).
+    /// Interval of `delta_beta` that holds for all laws of the family at once (Šidák).
     pub simultaneous: Interval,
-    /// The same by the distribution of the largest |t|, if
+    /// The same for all laws of the analysis by the distribution of the largest |t|, if
     /// [`Options::max_t`](crate::fit::Options::max_t) asks for it.
     pub max_t: Option<Interval>,
 }
@@ -101,6 +129,9 @@ impl Multiplicity {
     /// The values of a law that is the only one.
     pub(crate) fn alone(delta_beta: &Estimate) -> Self {
         Self {
+            family: FamilyScope::default(),
+            family_size: 1,
+            decision: delta_beta.interval(),
             holm_p: 1.0,
             hochberg_p: 1.0,
             bh_q: 1.0,

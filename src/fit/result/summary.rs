@@ -6,8 +6,8 @@ use crate::fit::options::Options;
 use crate::ladder::FlopConvention;
 
 use super::{
-    AbsoluteLaw, Analysis, CountsLaw, Design, Equivalence, Estimate, Flag, Interval, Multiplicity,
-    Parity, Prediction, RateLaw, Refused, RelativeLaw, Verdict,
+    AbsoluteLaw, Analysis, CountsLaw, Design, Equivalence, Estimate, Flag, GapEquivalence,
+    Interval, Multiplicity, Parity, Prediction, RateLaw, Refused, RelativeLaw, Verdict,
 };
 
 /// The part of an [`Analysis`] that one quotes: estimates, intervals, verdicts and flags, without
@@ -62,8 +62,12 @@ pub struct RelativeLawSummary<'a> {
     pub percent_per_decade: Interval,
     /// Test that the change is smaller than the margin.
     pub equivalence: Equivalence,
+    /// Test that `G` lies within a margin of 1 at both ends of the ladder.
+    pub gap: GapEquivalence,
     /// The decision.
     pub verdict: Verdict,
+    /// The decision as a sentence with its numbers.
+    pub sentence: &'a str,
     /// Reservations to read before quoting the law.
     pub flags: &'a [Flag],
     /// The scales at which `G = 1` cannot be excluded.
@@ -145,7 +149,9 @@ impl RelativeLaw {
             gamma: self.gamma,
             percent_per_decade: self.percent_per_decade,
             equivalence: self.equivalence,
+            gap: self.gap,
             verdict: self.verdict,
+            sentence: &self.sentence,
             flags: &self.flags,
             parity: self.parity,
             predictions: &self.predictions,

@@ -53,6 +53,8 @@ pub(super) fn verdict_style(verdict: Verdict) -> (RGBColor, Marker) {
         Verdict::CrossesParity => (PURPLE, Marker::Cross),
         // Grey for what is not shown, colours for findings.
         Verdict::NoGap => (FRAME_GREY, Marker::Plus),
+        Verdict::RatioRises => (ORANGE, Marker::Up),
+        Verdict::RatioFalls => (SKY, Marker::Down),
         Verdict::Inconclusive => (FRAME_GREY, Marker::Ring),
     }
 }
@@ -81,6 +83,8 @@ pub(super) fn said(law: &RelativeLaw) -> &'static str {
 pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::NoGap => "no gap",
+        Verdict::RatioRises => "ratio rises",
+        Verdict::RatioFalls => "ratio falls",
         Verdict::CrossesParity => "crosses parity",
         other => other.as_str(),
     }
