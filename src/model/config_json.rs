@@ -206,7 +206,7 @@ fn kv_heads(fields: &Fields<'_>, default: &KvHeads, heads: usize) -> Result<usiz
             .nullable_dimension(FIELD, Some(default.unwrap_or(heads)))?
             .unwrap_or(heads),
     };
-    if heads % kv_heads != 0 {
+    if !heads.is_multiple_of(kv_heads) {
         let message = format!("{kv_heads} does not divide {heads} heads");
         return Err(fields.error(FIELD, message));
     }
@@ -234,7 +234,7 @@ fn width_of_head(
     hidden_size: usize,
     heads: usize,
 ) -> Result<usize, Error> {
-    if hidden_size % heads != 0 {
+    if !hidden_size.is_multiple_of(heads) {
         let message = format!("{hidden_size} is no multiple of {heads} heads");
         return Err(fields.error(names.hidden_size, message));
     }
