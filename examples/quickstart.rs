@@ -3,7 +3,7 @@
 //! Scores the small byte-level models around the frontier of `suite/` on held-out texts, fits how the gap of
 //! each text to English documentation evolves with training compute, prints the table and writes
 //! `quickstart.json` (the whole analysis), `quickstart.svg` and `quickstart.csv` (the losses, which
-//! the `fit` example reads).
+//! `relscale fit` reads).
 //!
 //! ```sh
 //! cargo run --release --example quickstart [-- --out DIR]

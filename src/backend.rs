@@ -286,6 +286,7 @@ fn dense<B: Backend + ?Sized>(
     values: &[f32],
     rows: usize,
 ) -> Result<B::Buffer, Error> {
+    // No rows have no width: an empty result is uploaded as 0 × 0.
     let cols = values.len().checked_div(rows).unwrap_or(0);
     backend.upload(&Tensor {
         values: Values::F32(values),

@@ -67,6 +67,8 @@ impl Weights {
         let dir = path.as_ref();
         fs::metadata(dir).map_err(|e| Error::io(dir, e))?;
         refuse_adapter(dir)?;
+        // Before weights are looked for: a folder of pickles would otherwise be reported as
+        // empty.
         refuse_pickle(dir)?;
         if let Some(file) = gguf::find(dir)? {
             return Self::from_gguf(Gguf::open(file)?);
@@ -226,6 +228,8 @@ impl Weights {
             .storage
             .read(file, (bytes.end - bytes.start) as usize)
             .map_err(|e| Error::io(&*path, e))?;
+        // One NaN makes every loss NaN, far from its cause. Here the tensor and the element are
+        // still known.
         if let Some(index) = tensor.first_not_finite() {
             return Err(error(format!("element {} is not finite", first + index)));
         }

@@ -270,6 +270,7 @@ impl<'a> Evaluation<'a> {
         indices: &[usize],
         mut sink: impl FnMut(usize, Likelihoods) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        // Before texts are tokenised, which takes longer than any check.
         replicas::check(&self.models)?;
         let model = self.models[0];
         let batch_tokens = self.settings.batch_tokens;
@@ -282,10 +283,13 @@ impl<'a> Evaluation<'a> {
             batch_tokens,
         )?;
         let batches = pack(&groups, batch_tokens, model.prefix_cost());
+        // In tokens and not in items, because time goes with tokens: items of one benchmark differ
+        // a hundredfold in length.
         let total = batches.iter().map(|batch| batch.cost).sum();
         let mut tokens = 0;
         answers(&self.models, &batches, &mut |batch, answer| {
             pending.fill(batch, answer, &mut sink)?;
+            // After the sink, so that progress never counts what is not recorded.
             tokens += batch.cost;
             (self.progress)(Progress { tokens, total });
             Ok(())

@@ -50,7 +50,7 @@ mod corpus;
 mod corpus_report;
 mod design;
 mod diagnostics;
-pub mod error;
+mod error;
 mod error_rates;
 mod estimate;
 mod exponents;

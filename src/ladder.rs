@@ -73,6 +73,7 @@ impl Scores {
     /// The cells of one run, sorted by cluster; empty where the run was not scored.
     #[must_use]
     pub fn run(&self, run: usize) -> &[Cell] {
+        // Cells are sorted by run: a scan would make every loop over runs quadratic.
         let start = self.cells.partition_point(|c| c.run < run);
         let end = self.cells.partition_point(|c| c.run <= run);
         &self.cells[start..end]

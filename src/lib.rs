@@ -32,8 +32,8 @@
 //! # std::fs::remove_file(&path)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! With the feature `plot`, `report::plot::all` draws it; `analysis.summary()` is what one quotes and
-//! `analysis` everything behind it, both for `serde_json`.
+//! The feature `plot` adds drawings (`report::plot::all`). For files, `analysis.summary()` is what one
+//! quotes and `analysis` everything behind it; `serde_json` writes both.
 //!
 //! # From checkpoints
 //! A folder of checkpoints, two files of texts ([`Items::from_jsonl`] has the format), and the crate
@@ -92,6 +92,8 @@
 //! your own is a [`distribution::Distribution`], an error of your own a [`scorer::Scorer`].
 //!
 //! # Features
+//! - `scoring` (default): runs checkpoints. Without it only [`ladder`], [`fit`], [`report`] and
+//!   [`isoflop`] compile, and no tensor code.
 //! - `tokenizers` (default): reads `tokenizer.json`.
 //! - `plot`: SVG drawings, `report::plot`.
 //! - `parquet`: scores as Parquet, `log::export_parquet`.

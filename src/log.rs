@@ -99,13 +99,17 @@ impl Log {
     pub fn open(path: impl AsRef<Path>, key: &Key) -> Result<Self, Error> {
         let path = path.as_ref();
         let io = |e| Error::io(path, e);
+        // A pipe or a device would hold up the opening below.
         if path.exists() {
             crate::checkpoint::file_size(path)?;
         }
+        // Before the first read: a log that another process is writing has a last line that is not
+        // whole, and it would be cut off here.
         let lock = Lock::of(path)?;
         let file = OpenOptions::new()
             .create(true)
             .read(true)
+            // The system then writes at the end, wherever reading has left the position.
             .append(true)
             .open(path)
             .map_err(io)?;
@@ -122,6 +126,7 @@ impl Log {
         };
         match table {
             Some(table) => {
+                // Before the file is changed: a log of another key must stay as it is.
                 table.key().ensure_equals(key, path)?;
                 log.table = table;
                 if log.file.metadata().map_err(io)?.len() > len {
@@ -129,10 +134,12 @@ impl Log {
                 }
             }
             None => {
+                // An empty file, or a first line that its writer was killed at.
                 log.file.set_len(0).map_err(io)?;
                 log.len = 0;
                 log.write(&header)?;
                 log.sync()?;
+                // A synced file whose name is not on the disk is lost with the machine.
                 sync_folder(path);
             }
         }
@@ -154,9 +161,12 @@ impl Log {
         if self.table.records().contains_key(id) {
             return Err(Error::item(id, "the log has a record of it"));
         }
+        // What the next `open` would refuse must not be written: it would make the whole log
+        // unreadable.
         check(&record, self.table.key()).map_err(|m| Error::item(id, m))?;
         let line = record_line(&self.path, id, &record, &self.seed)?;
         self.write(&line)?;
+        // After the write, so that the table never has a record that the file lacks.
         self.table.insert(id.to_owned(), record);
         Ok(())
     }
@@ -209,6 +219,7 @@ impl Log {
         evaluation: &Evaluation<'_>,
         distribution: &dyn Distribution,
     ) -> Result<(), Error> {
+        // Before anything is computed: a mismatch found after hours would have wasted them.
         self.expect(evaluation, distribution)?;
         let open = self.open_items(distribution)?;
         if !open.is_empty() {
@@ -253,6 +264,8 @@ impl Log {
         let (scorers, settings, parsed) = evaluation.identity();
         let (checkpoint, backend) = (mine.checkpoint.as_str(), mine.backend.as_str());
         let key = Key::new(checkpoint, backend, distribution, scorers, settings)?;
+        // Checkpoint and backend cannot be asked of an evaluation, so those of the log are taken;
+        // whoever opened it vouches for them.
         let mut key = key.with_special_tokens_parsed(parsed);
         key.range.clone_from(&mine.range);
         mine.ensure_equals(&key, &self.path)
@@ -292,6 +305,7 @@ impl Log {
     /// # Errors
     /// Whatever the system refuses.
     pub fn move_to(self, path: impl AsRef<Path>) -> Result<(), Error> {
+        // Written first, removed then: a crash between the two leaves both files, never none.
         self.compact_to(path.as_ref())?;
         fs::remove_file(&self.path).map_err(|e| Error::io(&self.path, e))
     }
@@ -307,6 +321,8 @@ impl Log {
                 let line = warnings_line(path, warnings, &seed)?;
                 out.write_all(line.as_bytes()).map_err(io)?;
             }
+            // The map is in the order of ids, which makes the bytes independent of the order of
+            // scoring.
             for (id, record) in self.table.records() {
                 let line = record_line(path, id, record, &seed)?;
                 out.write_all(line.as_bytes()).map_err(io)?;

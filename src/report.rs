@@ -35,6 +35,7 @@ impl fmt::Display for Analysis {
             corpus::heterogeneity(f, self, corpus)?;
             corpus::covariate(f, self, corpus)?;
         }
+        // After all corpora: rates and contrasts belong to families that span them.
         rates::tables(f, self)?;
         contrasts::tables(f, self)?;
         summary::largest_t(f, self)?;

@@ -108,6 +108,7 @@ pub fn chance_level(
     let mut sum = 0.0;
     for index in 0..distribution.len() {
         let choices = match &distribution.item(index)?.content {
+            // One item without a chance level leaves the mean of the others without a meaning.
             Content::Text(_) | Content::Tokens(_) => return Ok(None),
             Content::Choices { choices, .. } => choices.len(),
             Content::Pairs { pairs, .. } => pairs.len(),
@@ -179,6 +180,8 @@ fn all() -> Vec<Box<dyn Scorer>> {
 /// assert_eq!(cluster_totals(&[item(1.0), item(2.5)])["a"], Score { loss: 3.5, weight: 2.0 });
 /// ```
 pub fn cluster_totals(scores: &[ItemScore]) -> BTreeMap<String, Score> {
+    // Ordered by name, and each sum in the order of the items, so that the bits do not depend on
+    // hashing.
     let mut totals = BTreeMap::new();
     for item in scores {
         let total = totals.entry(item.cluster.clone()).or_insert(Score {

@@ -147,6 +147,8 @@ impl Tokenizer {
     #[cfg(feature = "tokenizers")]
     fn from_json(path: &Path, dir: &Path, config: &Value) -> Result<Self, Error> {
         let text = read_text(path, MAX_TOKENIZER_BYTES)?;
+        // Before the library sees the text: it trusts what it reads, and takes memory for stages
+        // while it builds them.
         let first = stages::check(path, &text)?;
         let tokenizer = stages::guarded(path, || tokenizers::Tokenizer::from_bytes(&text))?;
         drop(text);
@@ -164,6 +166,7 @@ impl Tokenizer {
         bos: BosToken,
         warnings: Vec<String>,
     ) -> Result<Self, Error> {
+        // A file may pad or cut every text. Both would change what is scored, in silence.
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(None)

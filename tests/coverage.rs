@@ -381,7 +381,7 @@ fn grid(sizes: usize, correlation: Option<f64>, laws: [Truth; 2]) -> Simulation 
     s
 }
 
-/// What the interval of a grid was before sizes were groups: equal variances, t with n − 3.
+/// Interval of a grid without sizes as groups: equal variances, t with n − 3 degrees of freedom.
 fn ungrouped(law: &RelativeLaw) -> Interval {
     let x: Vec<f64> = law.readings.iter().map(|r| r.scale.ln()).collect();
     let ratio: Vec<f64> = (law.readings.iter())

@@ -156,7 +156,7 @@ fn run(folder: &Path) -> Result<(), Error> {
     export(&log, &csv)
 }
 
-/// What a run that nothing disturbs leaves: its log as it was appended, and its table.
+/// Files of a run that nothing disturbs: its log as it was appended, and its table.
 struct Undisturbed {
     log: Vec<u8>,
     csv: Vec<u8>,
@@ -383,7 +383,7 @@ fn damaged(cases: usize, seed: u64) {
     assert!(resumed * 20 >= cases && refused * 20 >= cases);
 }
 
-/// What the documentation says to do: without the lines that are named, it goes on.
+/// Follows the advice of the documentation: deletes the lines that errors name, until scoring goes on.
 fn without_refused_lines(log: &Path, what: &str) {
     loop {
         match score(log) {

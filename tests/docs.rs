@@ -222,3 +222,51 @@ fn the_book_lists_every_chapter() {
         );
     }
 }
+
+/// Rust files under a folder.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn documentation_starts_with_its_subject() {
+    let mut files = vec![];
+    for folder in [
+        "src",
+        "cli/src",
+        "backends/cpu/src",
+        "backends/cuda/src",
+        "backends/cuda/sim/src",
+    ] {
+        sources(&root().join(folder), &mut files);
+    }
+    let doc = |line: &str| {
+        let line = line.trim_start();
+        let text = line
+            .strip_prefix("///")
+            .or_else(|| line.strip_prefix("//!"))?;
+        Some(text.trim().to_owned())
+    };
+    let mut first_lines = 0;
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut before = None;
+        for line in text.lines().map(doc) {
+            if let (None, Some(first)) = (&before, &line) {
+                let word = first.split(' ').next().unwrap_or_default();
+                let question = ["What", "Whether", "Where", "How"].contains(&word);
+                assert!(!question, "{}: {first}", path.display());
+                first_lines += 1;
+            }
+            before = line;
+        }
+    }
+    assert!(first_lines > 1000, "{first_lines}");
+}

@@ -527,7 +527,7 @@ fn stages_that_lengthen_a_text() {
     }
 }
 
-/// What would be put around a text is not: only its first token is asked for.
+/// Tokens around a text are never added: only the first is asked for.
 #[test]
 fn stages_that_add_tokens_to_a_text() {
     let _alone = alone();

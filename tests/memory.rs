@@ -1,4 +1,4 @@
-//! What a checkpoint takes in memory, as estimated beforehand and as measured.
+//! Memory of a checkpoint, as estimated beforehand and as measured.
 //!
 //! `cargo test --release --test memory -- --ignored --nocapture` measures resident memory of whole
 //! processes and prints the table of `benches/NOTES.md`.

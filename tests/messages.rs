@@ -1,4 +1,4 @@
-//! What a newcomer reads after a mistake: the message says what is there and what is wanted.
+//! Messages that a newcomer reads after a mistake: they say what is there and what is wanted.
 
 use relscale::fit::{DesignChoice, Options, analyze};
 use relscale::ladder::{FlopConvention, Ladder, LadderError, Run, Scale};

@@ -1,5 +1,5 @@
-//! What must hold for every ladder: invariances of the estimand, agreement of intervals with tests, and
-//! independence of the order in which anything was given.
+//! Properties of every ladder: invariances of the estimand, agreement of intervals with tests, and
+//! independence of the order of all input.
 
 use proptest::prelude::*;
 use relscale::fit::strategies::ladders;

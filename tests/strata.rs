@@ -120,8 +120,8 @@ proptest! {
         prop_assert_eq!(numbers(&lone, &both), expected);
     }
 
-    /// What all clusters of a stratum have in common is no sampling error: moving strata apart changes
-    /// the item variance of strata by nothing but their shares of the error.
+    /// A level that all clusters of a stratum share is no sampling error: moving strata apart changes
+    /// the item variance only through the shares of the strata in the error.
     #[test]
     fn differences_between_strata_do_not_count(
         apart in 0.5..2.0_f64,

@@ -194,7 +194,6 @@ impl Replicas {
     }
 
     /// An evaluation that shares its batches among all copies.
-    #[must_use]
     pub fn evaluation(&self) -> Evaluation<'_> {
         Evaluation::new(&*self.0[0]).replicas(&self.0[1..])
     }

@@ -65,12 +65,16 @@ pub fn check_segments(segments: &[Segment], rows: usize) -> Result<(), ShapeErro
     for (index, segment) in segments.iter().enumerate() {
         let position = match segment.parent {
             None => 0,
+            // Parents come first, so walking up from any segment ends: a cycle would be an endless
+            // loop in a kernel.
             Some(parent) if parent < index => segments[parent].position + segments[parent].len,
             Some(parent) => {
                 let message = format!("segment {index} precedes its parent {parent}");
                 return Err(ShapeError::new(message));
             }
         };
+        // Segments partition the rows. Kernels rely on it for memory safety: two segments with one
+        // row would be written by two threads.
         if segment.start != next || segment.len == 0 || segment.position != position {
             return Err(ShapeError::new(format!(
                 "segment {index} is {segment:?}, expected start {next} and position {position}"
@@ -112,6 +116,7 @@ pub fn check_attention<B>(
         )));
     }
     if k.rows != v.rows
+        // Queries are the last rows of the keys, so there cannot be more of them.
         || k.rows < q.rows
         || width(op.heads) != Some(q.width)
         || width(op.kv_heads) != Some(k.width)
@@ -135,6 +140,7 @@ pub fn check_attention<B>(
 pub fn check_targets(targets: &[Target], rows: usize, vocab: usize) -> Result<(), ShapeError> {
     let mut last = 0;
     for target in targets {
+        // Sorted rows let a kernel find the targets of a tile by bisection.
         if target.row >= rows || target.row < last {
             return Err(ShapeError::new(format!(
                 "target row {} of {rows} rows after row {last}",

@@ -67,6 +67,7 @@ impl<T: Float + Send + Sync> Backend for Reference<T> {
             let message = format!("{len} values for {rows} × {cols}");
             return Err(Error::backend(self.name(), ShapeError::new(message)));
         }
+        // Through `f32`, which holds every value of every precision exactly.
         Ok(tensor.values.to_f32().into_iter().map(cast).collect())
     }
 

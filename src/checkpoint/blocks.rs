@@ -58,6 +58,8 @@ impl Storage {
             Self::F32 => (1, 4),
             Self::F16 | Self::Bf16 => (1, 2),
             Self::Blocks(block) => (block.elements() as u64, block.bytes() as u64),
+            // Zero for types of less than a byte. They are refused by name before a read, but sizes
+            // are computed before that, so nothing may divide by it.
             Self::Other(dtype) => (1, dtype.bitsize() as u64 / 8),
         }
     }
@@ -101,6 +103,7 @@ impl Storage {
 }
 
 /// Number of bytes read at a time: few calls, and little memory beside the values.
+// Reading a megabyte takes far longer than the system call; the exact size does not matter.
 const PIECE: usize = 1 << 20;
 
 /// The types that [`Storage::of_ggml`] knows, for messages.
@@ -172,6 +175,7 @@ impl Block {
                 }
                 Self::Q5_0 => {
                     let (d, high) = (half(block, 0), word(block, 2));
+                    // Subtraction before the product, as in `gguf`: `d·q − 16·d` would round twice.
                     let value = |i: usize, q: u8| d * (f32::from(q | fifth(high, i)) - 16.0);
                     nibbles(&block[6..], value, out);
                 }
@@ -216,6 +220,8 @@ fn nibbles(bytes: &[u8], value: impl Fn(usize, u8) -> f32, out: &mut Vec<f32>) {
 fn q45k(block: &[u8], high: Option<&[u8]>, low: &[u8], out: &mut Vec<f32>) {
     let (d, least, scales) = (half(block, 0), half(block, 2), &block[4..16]);
     for group in 0..8 {
+        // Twelve bytes hold sixteen numbers of six bits: the upper two bits of the last eight are
+        // in the first eight bytes.
         let (scale, min) = if group < 4 {
             (scales[group] & 63, scales[group + 4] & 63)
         } else {
@@ -243,6 +249,7 @@ fn q6k(block: &[u8], out: &mut Vec<f32>) {
         let four = if row < 2 { byte & 15 } else { byte >> 4 };
         let two = high[part * 32 + at] >> (2 * row) & 3;
         let q = f32::from(four | two << 4) - 32.0;
+        // From left to right, as in `gguf`: the product of two scales first.
         out.push(d * f32::from(scales[i / 16] as i8) * q);
     }
 }

@@ -34,11 +34,15 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
         let mut seen = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             let named = |e: A::Error| A::Error::custom(format_args!("`{name}`: {e}"));
+            // Parsed and dropped, so that only a map of texts passes, as in the safetensors
+            // library.
             if name == "__metadata__" {
                 map.next_value::<HashMap<String, String>>().map_err(named)?;
                 continue;
             }
             let value = map.next_value().map_err(named)?;
+            // JSON readers differ in which of two equal names they keep, so two programs would read
+            // two models from one file.
             if !seen.insert(name.clone()) {
                 return Err(A::Error::custom(format_args!("`{name}` is there twice")));
             }

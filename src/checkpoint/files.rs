@@ -24,6 +24,7 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Error> {
     let mut text = String::new();
     if size <= limit {
         let file = File::open(path).map_err(io)?;
+        // One byte more than allowed shows that the file has grown since its size was asked for.
         file.take(limit + 1).read_to_string(&mut text).map_err(io)?;
     }
     let size = size.max(text.len() as u64);
@@ -47,6 +48,8 @@ pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// No file that is read here begins like one: as the length of a safetensors header, these bytes are
 /// above the limit.
 pub(super) fn refuse_lfs_pointer(path: &Path, start: &[u8]) -> Result<(), Error> {
+    // `version https://git-lfs…`. Four bytes, because a GGUF file is asked after its magic number,
+    // before more is read.
     if start.starts_with(b"vers") {
         let message = "is a Git LFS pointer, not the file itself; `git lfs pull` fetches it";
         return Err(Error::format(path, message));
@@ -80,6 +83,7 @@ pub(super) fn refuse_pickle(path: &Path) -> Result<(), Error> {
 fn folder_of_pickle(path: &Path) -> Result<Option<&Path>, Error> {
     let pickle = |file: &Path| {
         let extension = file.extension().and_then(|e| e.to_str());
+        // By name only: looking into a pickle would mean to parse it.
         matches!(extension, Some("bin" | "pt" | "pth" | "ckpt"))
     };
     if path.is_file() {

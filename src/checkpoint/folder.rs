@@ -17,6 +17,7 @@ use crate::error::Error;
 /// Largest accepted shard index: a hundred bytes per tensor, and no model has a million tensors.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
 /// Largest accepted header, as in the safetensors crate.
+// A file that this crate reads and the original library refuses would be of no use to anyone.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// The index of a checkpoint in several files.
@@ -30,6 +31,7 @@ impl Weights {
     /// Opens the files that an index names.
     pub(super) fn open_shards(&mut self, index: &Path) -> Result<(), Error> {
         let text = read_text(index, MAX_INDEX_BYTES)?;
+        // Everything else in an index, such as the total size, is not needed and could be wrong.
         let Index { weight_map } =
             serde_json::from_str(&text).map_err(|e| Error::format(index, e))?;
         let mut shards = BTreeMap::new();
@@ -47,6 +49,8 @@ impl Weights {
             let number = self.files.len();
             self.open_file(&file)?;
             for tensor in tensors {
+                // Otherwise a shard of another checkpoint, dropped into the folder, would be read
+                // in silence.
                 if self.entries.get(&tensor).is_none_or(|e| e.file != number) {
                     return Err(Error::Tensor {
                         path: self.dir.join(&file),
@@ -142,7 +146,9 @@ fn header(path: &Path, file: &mut File, size: u64) -> Result<(Metadata, u64), Er
         |e: &dyn std::fmt::Display| Error::format(path, format!("safetensors header: {e}"));
     let Entries::<TensorInfo>(mut tensors) =
         serde_json::from_slice(&header).map_err(|e| malformed(&e))?;
+    // The text is of about the size of the parsed header; only one of them stays.
     drop(header);
+    // `Metadata::new` expects this order and reports anything else as a hole.
     tensors.sort_by_key(|(_, info)| info.data_offsets);
     // Checks shapes, and that the tensors follow each other without holes.
     let metadata = Metadata::new(None, tensors).map_err(|e| malformed(&e))?;

@@ -36,8 +36,11 @@ pub(super) struct TensorInfo {
 }
 
 const MAGIC: [u8; 4] = *b"GGUF";
+// `GGML_MAX_DIMS`: no tensor of `ggml` has more.
 const MAX_DIMENSIONS: u32 = 4;
 /// Largest accepted number of tensors and of metadata values.
+// The largest models have a few thousand tensors and a hundred values. The bound keeps a header of
+// 128 MiB from becoming millions of map entries.
 const MAX_ENTRIES: u64 = 1 << 16;
 
 /// The GGUF file that `path` stands for: the file itself, or the only one in a folder without
@@ -97,6 +100,8 @@ impl Gguf {
         }
         match header.u32("version")? {
             2 | 3 => {}
+            // A big-endian file has the version's bytes the other way round, which says more than
+            // "version 50331648".
             version if version.swap_bytes() <= 3 => {
                 return Err(header.error("big-endian files are not read"));
             }
@@ -155,7 +160,10 @@ impl Gguf {
     fn alignment(&self) -> Result<u64, Error> {
         const KEY: &str = "general.alignment";
         match self.get(KEY) {
+            // The default of the specification.
             None => Ok(32),
+            // Zero would divide by zero below, and 2^63 would overflow the start of the data. No
+            // writer aligns to more than a page.
             Some(Value::Unsigned(n)) if n.is_power_of_two() && *n <= 1 << 20 => Ok(*n),
             Some(value) => {
                 let message = format!("{value} is no power of two up to 2^20");
@@ -175,6 +183,7 @@ impl Gguf {
         let mut elements = 1u64;
         for _ in 0..dimensions {
             let length = header.u64(&name)?;
+            // With a dimension of zero the product is zero, and the others could be anything.
             let fits = usize::try_from(length).ok().filter(|n| *n > 0);
             let product = elements.checked_mul(length);
             let (Some(length), Some(product)) = (fits, product) else {
@@ -202,6 +211,7 @@ impl Gguf {
         let Some(bytes) = bytes.and_then(|b| usize::try_from(b).ok()) else {
             return Err(self.tensor_error(&name, format!("{elements} elements")));
         };
+        // GGUF lists the fastest dimension first.
         shape.reverse();
         Ok(TensorInfo {
             name,
@@ -216,6 +226,7 @@ impl Gguf {
     /// from the start of the file.
     fn place(&mut self, start: u64, alignment: u64, size: u64) -> Result<(), Error> {
         let mut order: Vec<usize> = (0..self.tensors.len()).collect();
+        // By offset, so that one pass finds every overlap. Gaps are allowed: alignment makes them.
         order.sort_by_key(|&i| self.tensors[i].offset);
         let mut free = 0;
         for i in order {
@@ -235,6 +246,7 @@ impl Gguf {
             if let Some(message) = message {
                 return Err(self.tensor_error(&tensor.name, message));
             }
+            // Within `size`, so neither sum overflows.
             free = offset + bytes;
             self.tensors[i].offset = start + offset;
         }

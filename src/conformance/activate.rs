@@ -41,6 +41,8 @@ impl<B: Backend> Kit<B> {
                     let bound: Vec<f64> = factors
                         .map(|(x, up)| {
                             let up = if with_up { up.abs() } else { 1.0 };
+                            // Twelve roundings: an exponential or `tanh` counts four, the argument
+                            // and the products the rest.
                             (self.gamma(12) + UNDERFLOW) * x.abs() * up
                         })
                         .collect();

@@ -21,6 +21,8 @@ impl Qkv {
         let queries = random.uniforms(rows * op.heads * op.head_dim);
         let width = rows * op.kv_heads * op.head_dim;
         Self {
+            // Unequal margins, so that a backend which takes one block's stride for another's reads
+            // NaN.
             q: Block::new(&queries, rows, (0, 3)).map(|x| x * size),
             k: Block::new(&random.uniforms(width), rows, (5, 0)),
             v: Block::new(&random.awkward(width), rows, (2, 2)),
@@ -131,8 +133,12 @@ impl<B: Backend> Kit<B> {
     pub fn attention(&self) -> Result<(), Failure> {
         let (backend, mut random) = (self.backend(), SplitMix64::new(5));
         for (case, segments) in forests().into_iter().enumerate() {
+            // Heads narrower than a register, as wide, and one element wider than two.
             for (heads, kv_heads, dim) in [(1, 1, 1), (4, 2, 6), (3, 1, 16), (2, 2, 33), (6, 3, 7)]
             {
+                // Sizes of 40 make the softmax nearly one-hot, where an error in the largest score
+                // shows; a window of 1 sees the query's own key alone; 64 and 100 end at and within
+                // a block.
                 for (window, soft_cap, size) in [
                     (None, None, 1.0),
                     (Some(1), None, 1.0),
@@ -232,6 +238,7 @@ impl<B: Backend> Kit<B> {
             let earlier = from * op.heads * op.head_dim;
             let what = format!("attention before token {from} of 80 after a change of the rest");
             self.same(what, &before[..earlier], &after[..earlier])?;
+            // A backend that returned zeros would pass the comparison above.
             if before[earlier..] == after[earlier..] {
                 return Err(Failure::wrong(format!(
                     "attention from token {from} on ignores its input"
@@ -245,6 +252,7 @@ impl<B: Backend> Kit<B> {
     pub fn attention_sharing(&self) -> Result<(), Failure> {
         let (backend, mut random) = (self.backend(), SplitMix64::new(12));
         for (case, segments) in forests().into_iter().enumerate() {
+            // Within a block, and across one wherever it begins.
             for window in [None, Some(9), Some(70)] {
                 let op = Attention {
                     window,

@@ -36,6 +36,7 @@ impl<B> Kit<B> {
     pub(super) fn gamma(&self, k: usize) -> f64 {
         let ku = k as f64 * self.unit_roundoff;
         assert!(
+            // The bound's denominator must stay positive (Higham, lemma 3.1).
             ku < 1.0,
             "a unit roundoff of {} gives no bound on {k} operations",
             self.unit_roundoff
@@ -46,6 +47,7 @@ impl<B> Kit<B> {
 
 /// Returns true if |a − b| ≤ 1024 u·(1 + |a|). False if either is NaN.
 pub(super) fn within_determinism(a: f64, b: f64, unit_roundoff: f64) -> bool {
+    // `1 +`, because a log-probability near zero comes from logits that are not.
     (a - b).abs() <= MODEL_ROUNDOFFS * unit_roundoff * (1.0 + a.abs())
 }
 

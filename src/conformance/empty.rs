@@ -116,6 +116,7 @@ impl<B: Backend> Kit<B> {
         for kernel in [
             norm, linear, rope, attention, concat, activate, gather, embed,
         ] {
+            // Refusing nothing is allowed. Values out of nothing, or a panic, are not.
             let Ok(result) = kernel(&backend) else {
                 continue;
             };

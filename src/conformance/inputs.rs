@@ -36,6 +36,8 @@ impl SplitMix64 {
     }
 
     fn bits(&mut self) -> u64 {
+        // Constants of the published generator (Steele, Lea and Flood 2014). Inputs must never
+        // change, or measured bounds would.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -50,11 +52,13 @@ impl SplitMix64 {
     /// # Panics
     /// If `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
+        // The remainder favours small numbers by less than one in 10¹⁵ here.
         (self.bits() % n as u64) as usize
     }
 
     /// A number in [−1, 1), a multiple of 2⁻²³.
     pub fn uniform(&mut self) -> f32 {
+        // 24 bits, so that every value is exact in `f32`.
         (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
@@ -134,6 +138,7 @@ impl Block {
         let width = content.len() / rows;
         let mut values = Vec::new();
         for row in content.chunks_exact(width) {
+            // Reading outside the block then shows in the result.
             values.extend(vec![f32::NAN; before]);
             values.extend(row);
             values.extend(vec![f32::NAN; after]);

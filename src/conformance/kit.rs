@@ -125,6 +125,7 @@ impl<B: Backend> Kit<B> {
 
     /// A fresh backend.
     pub(super) fn backend(&self) -> B {
+        // A backend per check, so that nothing left over from one can help another.
         (self.make)()
     }
 

@@ -76,6 +76,7 @@ impl<B: Backend> Kit<B> {
         ];
         for (case, (rows, inputs, outputs)) in shapes.into_iter().enumerate() {
             for biased in [false, true] {
+                // Widths of margins that change, because alignment then changes too.
                 let margins = (case % 3, case % 2);
                 let product = Product {
                     x: Block::new(&random.awkward(rows * inputs), rows, margins),
@@ -96,6 +97,8 @@ impl<B: Backend> Kit<B> {
     /// A row of a product or of the LM head does not depend on the rows beside it.
     pub fn rows_alone(&self) -> Result<(), Failure> {
         let (backend, mut random) = (self.backend(), SplitMix64::new(10));
+        // Rows that end within tiles of every common height, and one more than 400, beyond a block
+        // of rows.
         for (rows, inputs, outputs) in [(29, 33, 70), (7, 300, 17), (401, 5, 40)] {
             let head = Head::new(&mut random, (rows, inputs, outputs), 0, true, None);
             let product = Product {

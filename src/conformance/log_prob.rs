@@ -67,6 +67,8 @@ impl Head {
 fn some_targets(random: &mut SplitMix64, rows: usize, vocab: usize) -> Vec<Target> {
     let mut targets = Vec::new();
     for row in 0..rows {
+        // Rows without a target, with one, and with several: backends skip the first kind and share
+        // the logits of the last.
         if rows == 1 || row % 4 != 1 {
             for _ in 0..1 + row % 3 {
                 let token = random.below(vocab) as u32;
@@ -161,6 +163,7 @@ impl<B: Backend> Kit<B> {
     /// the sum is wrong by a factor within e^±β.
     pub fn normalisation(&self) -> Result<(), Failure> {
         let (backend, mut random) = (self.backend(), SplitMix64::new(13));
+        // One token has the probability 1; 257 leaves one token in a last tile of 256.
         for (vocab, soft_cap) in [(1, None), (17, None), (257, Some(4.0)), (700, None)] {
             let head = Head::new(&mut random, (3, 40, vocab), 1, true, soft_cap);
             for row in [0, 2] {

@@ -22,6 +22,8 @@ fn rolling(texts: &[&[u32]]) -> Result<Batch, Error> {
 /// A forest with targets in every segment, out of order and repeated.
 fn forest_batch() -> Result<Batch, Error> {
     let mut batch = Batch::new();
+    // 60 and 11 tokens: the end of a block of 64 keys falls within the question, and its answers
+    // start beyond.
     let context = batch.segment(None, &some_tokens(60, 0))?;
     let question = batch.segment(Some(context), &some_tokens(11, 1))?;
     let mut answers = Vec::new();
@@ -31,6 +33,8 @@ fn forest_batch() -> Result<Batch, Error> {
     }
     let other = batch.segment(None, &some_tokens(5, 9))?;
     let early = batch.segment(Some(context), &some_tokens(2, 10))?;
+    // Backwards, because models must return targets in the caller's order and not in that of the
+    // rows.
     for &(segment, len) in answers.iter().rev() {
         for offset in 0..len {
             batch.target(segment, offset, (7 * offset + segment) as u32)?;
@@ -113,6 +117,7 @@ impl<B: Backend> Kit<B> {
             };
             let before = score(&tokens)?;
             let mut changed = tokens.clone();
+            // The same tokens in another order, so that only a model that looks ahead can tell.
             changed[20..].reverse();
             let what = format!("{}: other later tokens", tiny.name);
             self.same(what, &before, &score(&changed)?)?;
@@ -126,6 +131,7 @@ impl<B: Backend> Kit<B> {
     pub fn model_packing(&self) -> Result<(), Failure> {
         for tiny in Tiny::all()? {
             let model = self.load(&tiny)?;
+            // A text of one token, and one longer than a block, between others.
             let texts: Vec<Vec<u32>> = [3, 1, 65, 17, 40]
                 .iter()
                 .enumerate()
@@ -164,6 +170,7 @@ impl<B: Backend> Kit<B> {
     pub fn model_prefix(&self) -> Result<(), Failure> {
         for tiny in Tiny::all()? {
             let model = self.load(&tiny)?;
+            // A single token, within a block of keys, and a whole block.
             for len in [1, 17, 64] {
                 let prefix = some_tokens(len, 20);
                 let after = model.with_prefix(&prefix)?;
@@ -185,6 +192,7 @@ impl<B: Backend> Kit<B> {
             let (model, again) = (self.load(&tiny)?, self.load(&tiny)?);
             let batch = forest_batch()?;
             let first = model.log_likelihoods(&batch)?;
+            // Three more times: a race shows seldom at the first.
             for _ in 0..3 {
                 let what = format!("{}: again", tiny.name);
                 self.same(what, &first, &model.log_likelihoods(&batch)?)?;

@@ -17,6 +17,8 @@ impl<B: Backend> Kit<B> {
         let positions = [0, 1, 2, 17, 63, 64, 65, 4095, 4096, 1_000_003, 3];
         let rows = positions.len();
         // (elements of a head, rotated pairs, heads)
+        // Whole heads, parts of heads, an odd head, no pair at all, and one pair more than two
+        // registers of sixteen.
         for (dim, half, heads) in [
             (2, 1, 1),
             (6, 3, 2),
@@ -26,6 +28,8 @@ impl<B: Backend> Kit<B> {
             (10, 0, 2),
             (66, 33, 2),
         ] {
+            // A scale other than 1 is a factor of some long-context rules; no power of two, so that
+            // it rounds.
             for scale in [1.0, 1.37] {
                 let x = Block::new(&random.awkward(rows * heads * dim), rows, (1, heads));
                 let frequencies: Vec<f64> = (0..half)

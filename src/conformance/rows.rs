@@ -61,6 +61,7 @@ impl<B: Backend> Kit<B> {
         let (backend, mut random) = (self.backend(), SplitMix64::new(8));
         for (&rows, &width) in SIZES.iter().zip(SIZES.iter().rev()) {
             let x = Block::new(&random.awkward(rows * width), rows, (1, 3));
+            // More rows than there are, so that some repeat.
             let asked: Vec<usize> = (0..rows + 2).map(|_| random.below(rows)).collect();
             let buffer = x.upload(&backend)?;
             let got = backend.read(&backend.gather(x.columns(&buffer), &asked)?)?;

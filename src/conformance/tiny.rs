@@ -89,6 +89,7 @@ impl Tiny {
         // Tests of one process run at once, each with folders of its own.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        // The process too, since test programs run side by side.
         let folder = format!("relscale-conformance-{}-{number}", std::process::id());
         let tiny = Self {
             name,
@@ -138,6 +139,7 @@ fn tensors(shape: Shape) -> Vec<Named> {
     );
     for layer in 0..2 {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
+        // Around 1 but never 1: a norm whose weight is ignored must show.
         tensor(name("input_layernorm.weight"), &[hidden], 1.0, 0.3);
         tensor(name("post_attention_layernorm.weight"), &[hidden], 1.0, 0.3);
         if shape.qwen {

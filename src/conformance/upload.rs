@@ -22,6 +22,8 @@ impl Counting {
     /// Some rows. Integers below 251 need eight significant bits, which `bf16` has; 251 is prime,
     /// so rows of even length differ from one another.
     fn rows(&self, range: Range<usize>) -> HostTensor {
+        // 251 is a prime below 256: every value is exact in bfloat16, and no two rows that a
+        // backend could confuse are equal.
         let all = (range.start * self.cols..range.end * self.cols).map(|i| (i % 251) as f32);
         match self.precision {
             Precision::F32 => HostTensor::F32(all.collect()),
@@ -45,6 +47,7 @@ impl Counting {
             next = range.end;
             Ok(self.rows(range))
         })?;
+        // Equal without a bound: uploading only copies or widens.
         if next != rows || backend.read(&whole)? != backend.read(&pieces)? {
             return Err(Failure::wrong(format!(
                 "{self:?}: the upload in pieces differs from the whole after {next} rows"

@@ -94,6 +94,8 @@ impl<B: Backend> Kit<B> {
         let mut accepted = Accepted::default();
         uploads(&operands, &mut accepted);
         tables(&operands, &mut accepted)?;
+        // The last ones wrap around in a product or a sum, where an unchecked backend would find a
+        // small number and pass it.
         for (rows, stride, start, width) in [
             (3, 6, 0, 6),
             (2, 7, 0, 6),
@@ -114,6 +116,8 @@ impl<B: Backend> Kit<B> {
         keys_and_values(&operands, &mut accepted);
         rows(&operands, &mut accepted)?;
         targets(&operands, &mut accepted);
+        // All at once, because whoever writes a backend wants the whole list and not its first
+        // entry.
         if accepted.0.is_empty() {
             return Ok(());
         }
@@ -168,7 +172,7 @@ fn tables<B: Backend>(o: &Operands<B>, accepted: &mut Accepted) -> Result<(), Er
     Ok(())
 }
 
-/// How a failure names a block.
+/// Name of a block in failures.
 fn block_name<T>(x: &Columns<'_, T>) -> String {
     let (rows, stride, start, width) = (x.rows, x.stride, x.start, x.width);
     format!("block {start}+{width} of {rows} rows of {stride}")

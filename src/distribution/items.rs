@@ -33,6 +33,7 @@ impl Items {
         let mut seen = HashSet::new();
         for item in &items {
             item.check()?;
+            // Ids are the keys of a score log, where the second item would count as scored.
             if !seen.insert(item.id.as_str()) {
                 return Err(Error::item(&item.id, "another item has the same id"));
             }

@@ -58,6 +58,7 @@ pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
     mut read: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), Error> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    // Bytes, not `lines()`: its error about UTF-8 has no line number.
     for (number, line) in BufReader::new(file).split(b'\n').enumerate() {
         let line = line.map_err(|e| Error::io(path, e))?;
         let number = number + 1;
@@ -71,6 +72,7 @@ pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
             1 => text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text),
             _ => text,
         };
+        // Files that were edited by hand often end in empty lines.
         if text.trim().is_empty() {
             continue;
         }
@@ -108,6 +110,7 @@ impl Ids {
 #[serde(untagged)]
 enum Name {
     Text(String),
+    // Data sets number their items; an integer is written back exactly, a fraction would not be.
     Number(i64),
 }
 
@@ -140,6 +143,7 @@ struct Line {
 impl Line {
     fn into_item(self) -> Result<Item, String> {
         let id = String::from(self.id);
+        // Without clusters, items are taken for independent, as resampling them alone would.
         let cluster = self.cluster.map_or_else(|| id.clone(), String::from);
         let text = (self.context, self.choices, self.unconditional);
         let ids = (

@@ -82,11 +82,14 @@ impl<'a> Pending<'a> {
             for (slot, value) in slots.iter_mut().zip(&mut values) {
                 *slot = value;
             }
+            // A loss of NaN or infinity would poison every mean it enters, and the log refuses it.
             if let Some(value) = slots.iter().find(|value| !value.is_finite()) {
                 let message = format!("the model's answer is {value}");
                 return Err(Error::item(&answer.id, message));
             }
         }
+        // In the order of the batch, not of the forest: items then finish in the order of their
+        // groups, however these were packed.
         for path in paths {
             let item = &mut self.items[path.item];
             item.open -= 1;

@@ -13,12 +13,15 @@ pub(super) fn shared(a: &[u32], b: &[u32]) -> usize {
 /// and the order in which the targets of the paths were asked for.
 pub(super) fn forest(paths: &[&Path], cached: usize) -> Result<(Batch, Vec<usize>), Error> {
     let mut order: Vec<usize> = (0..paths.len()).collect();
+    // Sorted paths with a common prefix are neighbours, so one pass finds every sharing. A stable
+    // sort keeps equal paths in the caller's order.
     order.sort_by_key(|&path| &paths[path].inputs[cached..]);
     let inputs = |i: usize| &paths[order[i]].inputs[cached..];
     let mut batch = Batch::new();
     // The segment that holds the last token of each path, by the path's place in `order`.
     let mut leaf = vec![0usize; order.len()];
     // Stack of runs of `order` whose paths agree up to `depth`, the end of segment `parent`.
+    // A stack instead of recursion: a path may branch at each of 100,000 tokens.
     let mut open = vec![(0..order.len(), 0usize, None::<usize>)];
     while let Some((range, depth, parent)) = open.pop() {
         // Neighbours with the same next token belong together. The paths are sorted, so a prefix
@@ -30,6 +33,8 @@ pub(super) fn forest(paths: &[&Path], cached: usize) -> Result<(Batch, Vec<usize
             let end = start + (start..range.end).take_while(same).count();
             let common = shared(first, inputs(end - 1));
             let segment = batch.segment(parent, &first[depth..common])?;
+            // Paths that are wholly shared come first among the sorted ones and get no segment of
+            // their own.
             let ended = (start..end)
                 .take_while(|&i| inputs(i).len() == common)
                 .count();

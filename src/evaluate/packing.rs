@@ -13,6 +13,7 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn new(mut paths: Vec<Path>) -> Self {
+        // The cost below compares neighbours, which is right only for sorted paths.
         paths.sort_by(|a, b| a.inputs.cmp(&b.inputs));
         let mut cost = paths.first().map_or(0, |p| p.inputs.len());
         for pair in paths.windows(2) {
@@ -51,6 +52,8 @@ pub(super) fn order(mut items: Vec<Vec<Group>>, batch_tokens: usize) -> Vec<Grou
     });
     let mut groups = Vec::with_capacity(items.len());
     for group in items.into_iter().flatten() {
+        // Sharing would need one batch beyond the budget. The paths alone may fit, and one that
+        // does not is computed by itself.
         if group.cost > batch_tokens {
             groups.extend(group.paths.into_iter().map(|p| Group::new(vec![p])));
         } else {
@@ -121,6 +124,8 @@ pub(super) fn pack(
                 cached: cached.len,
                 cost: cost + once,
             });
+            // The prefix is computed with the first batch and counts there alone, so the costs add
+            // up to the total.
             once = 0;
         }
     }
@@ -177,7 +182,10 @@ impl Cached {
                 continue;
             }
             // Below 1/32 of a batch the saving is not worth a pass of its own over the prefix.
+            // A prefix of less than half the best length would need more than twice the groups to
+            // save as much. Looking for that would walk to the end of the list for every batch.
             let least = best.as_ref().map_or(batch_tokens / 32, |best| best.len / 2);
+            // Rounded up: the budget is a promise about memory.
             let taken = (len as f64 * prefix_cost).ceil() as usize;
             let budget = batch_tokens.saturating_sub(taken);
             // A group is never cut, so the largest one must fit beside the prefix. An eighth of the
@@ -193,6 +201,7 @@ impl Cached {
             let saved = |cached: &Self| cached.len * cached.groups;
             if best
                 .as_ref()
+                // With equal savings the longer run wins: the prefix then serves more batches.
                 .is_none_or(|best| saved(best) <= saved(&cached))
             {
                 best = Some(cached);

@@ -60,7 +60,10 @@ pub(super) fn answers(
             let (send, next) = (send.clone(), &next);
             scope.spawn(move || work(*model, number, batches, next, &send));
         }
+        // While this sender lived, `recv` would wait for ever after a panic of all replicas.
         drop(send);
+        // Answers are passed on in the order of the batches, as with one model: the log has the
+        // same bytes with any number of replicas.
         let mut early: BTreeMap<usize, Result<Answer, Error>> = BTreeMap::new();
         for (at, batch) in batches.iter().enumerate() {
             let answer = loop {
@@ -89,12 +92,14 @@ fn work(
 ) {
     let mut asked = Asked::new(model);
     loop {
+        // Only the number is shared; the batches were written before the threads started.
         let at = next.fetch_add(1, Ordering::Relaxed);
         let Some(batch) = batches.get(at) else {
             return;
         };
         let answer = asked.answer(batch).map_err(|e| named(e, number));
         let failed = answer.is_err();
+        // After a failure the run ends, so further batches would be computed in vain.
         if send.send((at, answer)).is_err() || failed {
             return;
         }

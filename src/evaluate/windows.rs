@@ -258,6 +258,7 @@ impl Windows {
         } else {
             0
         };
+        // A tokenizer whose normaliser lengthens the text may report an end beyond it.
         let bytes = text.len() - unscored.min(text.len());
         self.rolling(&encoding.tokens, Some(bytes), index, answer)
     }
@@ -334,6 +335,8 @@ impl Windows {
         // token stays before it.
         let mut dropped = excess;
         match self.bos {
+            // The token takes the place of a token of the context, which makes up for the added one
+            // that was drained.
             Some(bos) if self.every_window && excess > 0 => inputs[0] = bos,
             // The added token is none of the context's own.
             _ => dropped = dropped.saturating_sub(usize::from(added.is_some())),
@@ -362,8 +365,10 @@ impl Windows {
         // The first token of all has nothing before it and is never a target.
         let mut done = 1;
         while done < text.len() {
+            // The first window has no context to keep, so all of it is new.
             let fresh = if done == 1 { self.context } else { self.stride };
             let end = (done + fresh).min(text.len());
+            // `end - 1`, because the last token of a window is a target and no input.
             let start = (end - 1).saturating_sub(self.context);
             let mut inputs = text[start..end - 1].to_vec();
             if let (Some(bos), true) = (self.bos, self.every_window && start > 0) {

@@ -60,6 +60,7 @@ pub(crate) fn absolute_law(
 /// The law with a floor through the readings; `None` on grids, whose floor is that of the surface.
 fn floor(view: &CorpusView<'_>, readings: &[f64], options: &Options) -> Option<FloorReport> {
     let plan = &view.plan;
+    // On a grid the scale alone does not fix the error; the surface has the floor instead.
     if plan.design == Design::Grid {
         return None;
     }
@@ -89,12 +90,15 @@ fn floor(view: &CorpusView<'_>, readings: &[f64], options: &Options) -> Option<F
 /// Number of readings that have left the chance level by more than three standard errors of `ln E`.
 fn readings_past_chance(fitted: &FittedContrast, name: &str, options: &Options) -> Option<usize> {
     let chance = libm::log(*options.chance.get(name)?);
+    // The scatter of one reading and the sampling of items, not the error of the line, which is
+    // smaller.
     let error = (fitted.sigma2 + fitted.item.level).sqrt();
     let either_side = options.chance_either_side.contains(name);
     let distance = |f: &f64| match chance - f {
         above if either_side => above.abs(),
         below => below,
     };
+    // Three deviations, because of many readings at chance some pass two.
     let past = fitted.readings.iter().filter(|f| distance(f) > 3.0 * error);
     Some(past.count())
 }

@@ -49,6 +49,7 @@ fn rules(comparison: &Comparison<'_, '_>, options: &Options) -> Result<Vec<RuleR
         .iter()
         .filter_map(|r| Some((r.rule.to_owned(), fit_readout(r, y).ok()?)))
         .collect();
+    // Other designs read no optimum.
     if plan.design == Design::Isoflop {
         let own = own_optimum(comparison, options).ok();
         all.extend(own.map(|f| ("own_optimum".to_owned(), f)));
@@ -88,6 +89,7 @@ fn own_optimum(
     };
     let (t, b) = (own(comparison.treatment)?, own(comparison.baseline)?);
     let readings = t.iter().zip(&b).map(|(t, b)| t - b).collect();
+    // No frontier term: each error is at its own minimum, where its slope along ln N vanishes.
     fit_readings(&plan.main().regression, readings, LineCovariance::default())
 }
 
@@ -129,6 +131,8 @@ fn difference(
     };
     let ((log_t, beta_t), (log_b, beta_b)) = (law(treatment), law(baseline));
     let value = exp(log_t) - exp(log_b);
+    // By the power laws, not the fitted line: differences bend where ratios do not, and the flag
+    // compares the two laws.
     let slope_from_laws = beta_b * exp(log_b) - beta_t * exp(log_t);
     let shrinks = |level: f64, slope: f64| level * slope < 0.0;
     let grows = |level: f64, slope: f64| level * slope > 0.0;

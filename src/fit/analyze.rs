@@ -69,6 +69,8 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     for corpus in &corpora {
         fit_error_rates(corpus, &question, &mut found);
         let views = read_and_relate(corpus, &question, &mut found);
+        // Laws of a corpus may rest on different runs where scores are missing; the tables about
+        // all distributions take the view with most runs.
         let Some(view) = views.into_iter().max_by_key(|v| v.members.len()) else {
             continue;
         };
@@ -78,8 +80,12 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     }
     found.check_any()?;
     contrast_corpora(&widest, &question, &mut found)?;
+    // After all absolute laws are known: a flag of a law rests on those of its two sides.
     flag_ranges(&mut found.laws, &found.absolute_laws, options);
+    // Last, because Holm's adjustment needs the p-values of every corpus.
     let max_t = decide_laws(&mut found.laws, &found.family, options)?;
+    // A family of its own: laws of counts rest on another model, and must not dilute those of
+    // losses.
     found.rates.decide(options)?;
     Ok(Analysis {
         schema: SCHEMA,
@@ -127,6 +133,8 @@ impl Findings {
             budget: None,
             reason: error.to_string(),
         });
+        // Of many refusals the first is raised when nothing is left; later ones often follow from
+        // it.
         self.first_error.get_or_insert(error);
     }
 
@@ -170,6 +178,7 @@ fn read_and_relate<'a>(
     question: &Question<'_>,
     found: &mut Findings,
 ) -> Vec<CorpusView<'a>> {
+    // Treatments scored on the same runs share one reading plan, which is the expensive part.
     let mut groups: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
     for &t in &question.treatments {
         match members(corpus, [t, question.baseline]) {
@@ -229,6 +238,7 @@ fn moderate(
     /// Fewer variances do not determine the spread that they are drawn by.
     const FEWEST_TREATMENTS: usize = 8;
     let main = view.plan.main();
+    // The prior is that of a χ² variance, which robust and clustered variances are not.
     if !options.moderation || !main.regression.classical() || treatments.len() < FEWEST_TREATMENTS {
         return BTreeMap::new();
     }

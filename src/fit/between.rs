@@ -24,6 +24,7 @@ pub(crate) fn contrast_law(
         level: fitted
             .estimate(Coefficient::Level, options.items, options.alpha)
             .interval(),
+        // A placeholder until the whole family is known; 1 claims nothing if that never comes.
         holm_p: 1.0,
     }
 }
@@ -53,6 +54,8 @@ pub(crate) fn between(
     };
     if [one, two].iter().any(|v| v.plan.design == Design::Grid)
         || one.plan.design != two.plan.design
+        // Matched by label: the readings are subtracted budget by budget, and shocks of a budget
+        // cancel.
         || budgets(one) != budgets(two)
     {
         return Err(FitError::Unsupported {
@@ -66,6 +69,7 @@ pub(crate) fn between(
         .x
         .iter()
         .zip(&two.plan.x)
+        // Real FLOPs of two corpora differ within a budget by up to the tolerance of a budget.
         .map(|(a, b)| 0.5 * (a + b))
         .collect();
     let regression = ReadingRegression::new(

@@ -75,6 +75,7 @@ impl FittedContrast {
             .max(run)
             .max(item);
         let spread = run * run / self.run_df[k] + self.item_df[k];
+        // A noiseless ladder has no spread at all: 0/0.
         let df = if spread > 0.0 {
             total * total / spread
         } else {
@@ -85,6 +86,7 @@ impl FittedContrast {
 
     /// Replaces the residual variance by a moderated one with `df` degrees of freedom.
     pub(crate) fn moderate(&mut self, sigma2: f64, df: f64) {
+        // An exact fit has no variance to scale.
         if self.sigma2 > 0.0 {
             self.run = self.run.scaled(sigma2 / self.sigma2);
             self.run_df = PerCoefficient::from_fn(|_| df);
@@ -140,6 +142,7 @@ pub(crate) fn frontier_variance(readout: &Readout, mean_slope: f64) -> LineCovar
         None => LineCovariance::default(),
         Some(f) => LineCovariance {
             level: f.line.level().standard_error.powi(2),
+            // The line of the frontier is centred, so its level and slope are uncorrelated.
             cross: 0.0,
             slope: f.line.slope().standard_error.powi(2),
         }
@@ -251,10 +254,13 @@ fn fit_scalars(
         if let Some(check) = view.plan.check() {
             let other = check.readings(y);
             gap = PerCoefficient::from_fn(|k| {
+                // Signed, and squared after the sum: a difference that both corpora share cancels
+                // between them.
                 gap[k] + (main.coefficient(k, &f) - check.coefficient(k, &other))
             });
         }
     }
+    // Here rather than in the fit, which could not name the corpus.
     if !readings.iter().all(|f| f.is_finite()) {
         return Err(FitError::Unsupported {
             reason: format!("a reading of corpus {:?} is not finite", first.corpus.name),
@@ -277,6 +283,8 @@ fn fit_scalars(
 /// once.
 fn add_items(fitted: &mut FittedContrast, terms: &[(&Influence, f64, &CorpusView<'_>)]) {
     fitted.effective = terms.iter().map(|t| t.0.effective).reduce(f64::min);
+    // Covariances through shared clusters enter with the sign of both coefficients: for treatment
+    // and baseline they subtract, and difficulty common to both cancels.
     let mut any_shared = false;
     for (n, &(one, c, view)) in terms.iter().enumerate() {
         fitted.item = fitted.item.plus(one.item.scaled(c * c));
@@ -297,6 +305,8 @@ fn add_items(fitted: &mut FittedContrast, terms: &[(&Influence, f64, &CorpusView
         c.slope = c.slope.max(0.0);
     }
     let total = fitted.item;
+    // Clusters of two distributions that are one sample cannot count as two sets of degrees of
+    // freedom.
     let fewest = (fitted.effective.unwrap_or(2.0) - 1.0).max(1.0);
     fitted.item_df = PerCoefficient::from_fn(|k| {
         if any_shared {

@@ -68,6 +68,7 @@ impl<'a> Corpus<'a> {
             DesignChoice::Rungs => Design::Rungs,
             DesignChoice::Grid => Design::Grid,
         };
+        // Budgets of one FLOP count hold many sizes: along another axis they are no budgets.
         if design == Design::Isoflop && options.axis != Axis::Flops {
             return Err(FitError::Unsupported {
                 reason: "an IsoFLOP ladder is scaled along FLOPs".into(),
@@ -82,6 +83,8 @@ impl<'a> Corpus<'a> {
             ratio,
             losses,
             aggregate,
+            // The optimum is then picked by the losses under test, whose noise favours the run it
+            // picks.
             aggregate_from_tested: options.aggregate.is_none(),
             aggregate_members,
             design,

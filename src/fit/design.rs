@@ -46,9 +46,11 @@ pub(crate) fn detect(ladder: &Ladder, runs: &[usize]) -> Design {
     let all = ladder.runs();
     let mut budgets: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     let mut sizes: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    // Held-out runs lie beyond the ladder and are often of another shape.
     for &r in runs.iter().filter(|&&r| !all[r].held_out) {
         let run = &all[r];
         budgets
+            // By bits, because the budget is a label that the user repeats, not a measurement.
             .entry(run.budget.to_bits())
             .or_default()
             .push(run.params);
@@ -71,6 +73,8 @@ pub(crate) fn detect(ladder: &Ladder, runs: &[usize]) -> Design {
     let covered: usize = wide.iter().sum();
     // Three sizes have an interior minimum, three budgets a line with a residual. A grid whose lengths
     // meet at a few FLOP counts by accident has most of its runs elsewhere.
+    // `covered` counts sizes and `runs` counts seeds too: with three seeds of every size the rule
+    // fails, and the design has to be named.
     if wide.len() >= 3 && 2 * covered >= runs.len() {
         Design::Isoflop
     } else if sizes.len() >= 2

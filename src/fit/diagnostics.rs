@@ -54,6 +54,8 @@ pub(crate) fn curvature(
 ) -> Result<Curvature, FitError> {
     let n = f.len() as f64;
     let p = regression.columns.len();
+    // Not centred again: x is centred, and the coefficient of a square does not depend on its
+    // centre.
     let square: Vec<f64> = regression.columns[1].iter().map(|x| x * x).collect();
     let columns: Vec<&[f64]> = regression
         .columns
@@ -62,6 +64,7 @@ pub(crate) fn curvature(
         .map(Vec::as_slice)
         .collect();
     let with = |columns: &[&[f64]]| LinearFit::weighted(columns, f, &regression.weights).ok();
+    // Three readings are a parabola.
     let bent = with(&columns).filter(|fit| fit.df() > 0);
     let aicc = |fit: &LinearFit| -> Option<f64> {
         let k = fit.coefficients().len() as f64 + 1.0;
@@ -81,6 +84,7 @@ pub(crate) fn curvature(
             ))
         }
     };
+    // A constant ratio competes too: the line must beat it before its slope is worth a word.
     let flat = columns.get(..1).and_then(with);
     Ok(Curvature {
         questioned: coefficient.is_some_and(|c| c.p_value < QUESTIONED),
@@ -123,6 +127,8 @@ fn leave_one_out(
 ) -> Result<LeaveOneOut, FitError> {
     let (x, fitted) = (&comparison.view.plan.x, &comparison.fitted);
     let regression = &comparison.readout().regression;
+    // By classical errors throughout, so that a verdict changes by the reading left out and not by
+    // the form of the variance.
     let (level, slope) = classical(&fitted.fit, options)?;
     let whole = unadjusted(&level, &slope, x, options);
     let n = fitted.readings.len();
@@ -175,6 +181,7 @@ fn resampling(comparison: &Comparison<'_, '_>, options: &Options) -> Result<Resa
     let series = autocorrelation(fitted.fit.residuals(), options.seed)?;
     Ok(Resampling {
         permutation_p: Some(permutation.p_value),
+        // Robust to unequal noise along the ladder, which the permutation test is not.
         sign_flip_p: wild_test(x, f, 0.0, options.seed).ok().map(|w| w.p_value),
         mann_kendall_p: trend.as_ref().map(|t| t.p_value),
         // With four readings no pair of order statistics reaches the level: the interval is infinite.

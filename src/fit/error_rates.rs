@@ -55,6 +55,7 @@ impl Rates {
         let by_name = |a: &CountsLaw, b: &CountsLaw| {
             (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment))
         };
+        // After the verdicts: `ends` follows the order in which laws were added.
         self.laws.sort_by(by_name);
         Ok(())
     }
@@ -118,6 +119,7 @@ fn members(corpus: &Corpus<'_>, distributions: [usize; 2]) -> Vec<usize> {
     (0..corpus.runs.len())
         .filter(|&m| !corpus.held_out(m))
         .filter(|&m| distributions.iter().all(|&d| scored(m, d)))
+        // Unlike a loss, a rate needs no finite logarithm: runs without errors stay.
         .filter(|&m| corpus.design != Design::Isoflop || corpus.aggregate[m].is_finite())
         .collect()
 }

@@ -28,6 +28,8 @@ impl Estimate {
     pub(crate) fn new(value: f64, variance: f64, df: f64, alpha: f64) -> Self {
         let bare = TEstimate {
             value,
+            // Variances are sums of estimates; a negative one is rounding, and its root would be
+            // NaN.
             standard_error: variance.max(0.0).sqrt(),
             df,
         };
@@ -207,6 +209,7 @@ impl LineCovariance {
 
     /// Variance of `level + x · slope`.
     pub(crate) fn at(self, x: f64) -> f64 {
+        // A clamped covariance may leave rounding below zero where the band is narrowest.
         (self.level + 2.0 * x * self.cross + x * x * self.slope).max(0.0)
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn centred(
     options: &Options,
 ) -> Result<Vec<(usize, FittedContrast)>, FitError> {
     let all = complete(view, distributions);
+    // Against the mean of itself a distribution is zero.
     if all.len() < 2 {
         return Ok(Vec::new());
     }
@@ -80,10 +81,14 @@ pub(crate) fn heterogeneity(
         .iter()
         .map(|(_, f)| f.variance(Coefficient::Slope, options.items))
         .unzip();
+    // The covariance between exponents is left out here: τ describes their spread and decides
+    // nothing.
     let random = meta::random_effects(&effects, &variances)?;
     // Items and unequal variances are in no covariance of residuals.
     let plain = view.plan.main().regression.classical();
     let items = fits.iter().any(|(_, f)| f.item.slope > 0.0);
+    // Hotelling's test knows that exponents share runs; Welch and James' does not, and is marked as
+    // approximate.
     let (test, approximate) = match equal_by_residuals(view, fits, options) {
         Ok(test) if !items && plain => (test, false),
         _ => (meta::welch_james(&effects, &variances, &dfs)?, true),
@@ -107,6 +112,8 @@ fn equal_by_residuals(
     options: &Options,
 ) -> Result<EqualityTest, FitError> {
     let df = fits.first().map_or(0.0, |(_, f)| f.fit.df() as f64);
+    // Raw exponents, since centred ones sum to zero and their covariance has no inverse; equality
+    // is the same hypothesis.
     let raw: Result<Vec<FittedContrast>, FitError> = fits
         .iter()
         .map(|&(d, _)| contrast::fit(view, &[(d, 1.0)], options))
@@ -144,6 +151,7 @@ pub(crate) fn covariate(
         "distributions of corpus {:?} with a covariate",
         view.corpus.name
     );
+    // Two distributions lie on any slope.
     check_count(&what, with.len(), 3)?;
     let n = with.len() as f64;
     let mean = with.iter().map(|w| w.1).sum::<f64>() / n;
@@ -154,6 +162,8 @@ pub(crate) fn covariate(
             what: "the slope on the covariate".into(),
         });
     }
+    // The slope on the covariate is itself a contrast: shared runs and items are then accounted for
+    // exactly.
     let terms: Vec<(usize, f64)> = with.iter().zip(&z).map(|(w, z)| (w.0, z / total)).collect();
     let fitted = contrast::fit(view, &terms, options)?;
     let effects: Vec<f64> = with.iter().map(|w| w.2.slope).collect();

@@ -17,6 +17,8 @@ pub(crate) fn decide_laws(
     if laws.is_empty() {
         return Ok(None);
     }
+    // By name: laws arrive grouped by the runs that they share, an order that means nothing to a
+    // reader.
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
     adjust_laws(laws, options)?;
     for law in laws.iter_mut() {
@@ -47,6 +49,8 @@ fn adjust_laws(laws: &mut [RelativeLaw], options: &Options) -> Result<(), FitErr
     let hochberg = adjust(&p, Correction::Hochberg)?;
     let bh = adjust(&p, Correction::BenjaminiHochberg)?;
     let by = adjust(&p, Correction::BenjaminiYekutieli)?;
+    // False coverage rate intervals belong to the selection that Benjamini–Hochberg makes; Holm's
+    // is another.
     let selected = bh.iter().filter(|q| **q <= options.alpha).count();
     let selected = selected_level(selected, laws.len(), options.alpha)?;
     let simultaneous = simultaneous_level(laws.len(), 1.0 - options.alpha)?;

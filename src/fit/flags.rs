@@ -30,6 +30,7 @@ pub(crate) fn flags(
     options: &Options,
 ) -> Vec<Flag> {
     let resampling = &diagnostics.resampling;
+    // Only where t rejects: a permutation test of seven readings has little power of its own.
     let fragile = comparison.delta_beta.p_value <= options.alpha
         && resampling.permutation_p.is_some_and(|p| p > options.alpha);
     let autocorrelated = resampling
@@ -62,6 +63,7 @@ pub(crate) fn flags(
         .chain(item_flags(comparison, &diagnostics.items))
         .chain(profile_flags(comparison, diagnostics))
         .chain(own)
+        // The order does not matter here: `flag_ranges` adds the last flags and sorts.
         .filter_map(|(raised, flag)| raised.then_some(flag))
         .collect()
 }
@@ -126,12 +128,14 @@ fn profile_flags(comparison: &Comparison<'_, '_>, diagnostics: &Diagnostics) -> 
 fn rules_flip(rules: &[RuleResult], options: &Options) -> bool {
     rules
         .iter()
+        // A sign that flips about zero is noise; it counts where the rule claims a change.
         .any(|r| r.verdict_flips || (r.sign_flips && r.delta_beta.p_value <= options.alpha))
 }
 
 /// If true, more than a fifth of the held-out readings miss their 95 % intervals. Of fewer than five
 /// one miss alone would be a fifth.
 fn misses(backtest: &Backtest) -> bool {
+    // Below five, one miss is more than a fifth, and a 95 % interval misses one in twenty by right.
     backtest.holdouts.len() >= 5 && backtest.coverage.is_some_and(|c| c < 0.8)
 }
 
@@ -152,6 +156,8 @@ pub(crate) fn flag_ranges(laws: &mut [RelativeLaw], absolute: &[AbsoluteLaw], op
         }
         let near_floor = |t: &&&AbsoluteLaw| {
             t.floor
+                // Half of the error at the largest scale, and only a floor that the data show: many
+                // fits have a floor that is not identified.
                 .is_some_and(|f| f.p_value <= options.alpha && f.floor_share > 0.5)
         };
         if of.iter().flatten().any(near_floor) {

@@ -22,6 +22,8 @@ pub(crate) fn loss_to_loss(
     let (t, b) = (fit(&[(treatment, 1.0)])?, fit(&[(baseline, 1.0)])?);
     let forms = [&t, &b, &comparison.unmoderated].map(|f| variance_forms(f, options));
     let kappa = Some(t.slope / b.slope).filter(|k| k.is_finite());
+    // Degrees of freedom at the estimate: they vary along the set, and Fieller's method takes one
+    // number.
     let df = match kappa {
         Some(k) => {
             fit(&[(treatment, 1.0), (baseline, -k)])?
@@ -62,6 +64,8 @@ fn variance_forms(f: &FittedContrast, options: &Options) -> [f64; 3] {
 fn largest_form([own_t, own_b, own_ratio]: [[f64; 3]; 3], kappa: f64) -> [f64; 3] {
     let cross = |k: usize| {
         let bound = (own_t[k] * own_b[k]).max(0.0).sqrt();
+        // The three variances are each the largest of several forms, so the difference may leave
+        // the range of a covariance.
         (0.5 * (own_t[k] + own_b[k] - own_ratio[k])).clamp(-bound, bound)
     };
     let form = |k: usize| [own_t[k], -cross(k), own_b[k]];

@@ -59,6 +59,7 @@ impl Family {
             return Ok(None);
         }
         let correlation = self.correlation(laws, &members, options.items);
+        // The fewest of any law: the joint distribution has one number, and fewer are wider.
         let df = laws
             .iter()
             .map(|l| l.delta_beta.df)
@@ -99,17 +100,21 @@ impl Family {
         for i in 0..n {
             all[i][i] = 1.0;
             for j in 0..i {
+                // Laws of two corpora have no run in common, and zero here.
                 let mut shared = runs[i][j] * run[i] * run[j];
                 if let (ItemSampling::Population, Some(a), Some(b)) =
                     (items, &members[i].items, &members[j].items)
                 {
                     let plan = members[i].plan;
+                    // Noise of items in runs is common within a plan only; the clusters may be in
+                    // both corpora.
                     let same = (plan == members[j].plan).then(|| &self.weights[plan]);
                     if let Some((item, noise)) = a.with(b, same) {
                         shared += item.slope - noise.slope;
                     }
                 }
                 let r = shared / (total[i] * total[j]).sqrt();
+                // Laws without any variance, such as the baseline against itself.
                 let r = if r.is_finite() {
                     r.clamp(-1.0, 1.0)
                 } else {

@@ -46,6 +46,7 @@ pub(crate) fn mixed_model(
     let width = rows.first()?.fixed.len();
     let columns: Vec<Vec<f64>> = (0..width)
         .map(|k| rows.iter().map(|r| r.fixed[k]).collect::<Vec<f64>>())
+        // Budgets read by quadratics leave their third power empty.
         .filter(|c| c.iter().any(|v| *v != 0.0))
         .collect();
     let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();

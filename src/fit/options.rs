@@ -277,6 +277,7 @@ impl Options {
     /// The margin of equivalence as an exponent, `ln(1 + margin_percent/100) / ln 10`.
     #[must_use]
     pub fn margin(&self) -> f64 {
+        // Per nat of compute, as exponents are; a user thinks in percent per decade.
         libm::log1p(self.margin_percent / 100.0) / std::f64::consts::LN_10
     }
 
@@ -287,6 +288,7 @@ impl Options {
                 value,
             })
         };
+        // Above a half the two one-sided tests and the intervals at 1 − 2α lose their meaning.
         if !(self.alpha > 0.0 && self.alpha <= 0.5) {
             return domain("alpha (0.05 for 95 % intervals, 0.5 at most)", self.alpha);
         }
@@ -310,6 +312,8 @@ impl Options {
         }
         for name in &self.error_rates {
             match self.chance.get(name) {
+                // Chance of a rate is a share. Of a loss it may be any number, ln of the number of
+                // choices for example.
                 Some(&value) if value > 1.0 => return domain("the chance level of a rate", value),
                 _ => {}
             }

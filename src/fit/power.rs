@@ -133,7 +133,10 @@ impl PlannedLadder {
         }
         let j = f64::from(self.budgets);
         let range = (self.highest_flops / self.lowest_flops).ln();
+        // Σx² of evenly spaced budgets in closed form; a plan has no other spacing.
         let spread = j * (j + 1.0) * range * range / (12.0 * (j - 1.0));
+        // 9/(4K), the variance of a cubic in the middle of K sizes; a single size is read as it is,
+        // at 1.
         let reading = (2.25 / f64::from(self.sizes)).min(1.0) / f64::from(self.seeds);
         let run_variance = (self.budget_noise.powi(2) + self.run_noise.powi(2) * reading) / spread;
         let frontier_variance = self.frontier_error.powi(2);
@@ -147,6 +150,7 @@ impl PlannedLadder {
         if variance <= 0.0 || !variance.is_finite() {
             return Err(domain("the total noise", variance));
         }
+        // Satterthwaite's formula, as in the analysis that the plan is for.
         let mut inverse = (run / variance).powi(2) / (j - 2.0);
         if self.clusters > 1 {
             inverse += (item_variance / variance).powi(2) / f64::from(self.clusters - 1);
@@ -223,6 +227,7 @@ impl PlannedLadder {
                     };
                     let forecast = plan.forecast(search.margin)?;
                     let better = best.is_none_or(|(_, b)| {
+                        // Of plans that cost the same, the more sensitive one.
                         (forecast.flops, forecast.minimum_detectable)
                             < (b.flops, b.minimum_detectable)
                     });

@@ -30,6 +30,7 @@ impl<'a> Question<'a> {
         let aggregate = options.aggregate.as_ref();
         let aggregate = aggregate.map(|a| position(ladder, a)).transpose()?;
         let named = options.chance.keys().chain(options.covariate.keys());
+        // Names that the ladder lacks are typing errors, and would silently do nothing.
         for name in named.chain(&options.stratified).chain(&options.error_rates) {
             position(ladder, name)?;
         }
@@ -55,6 +56,7 @@ impl<'a> Question<'a> {
             counted: Vec::new(),
             cluster_ids: cluster_ids(ladder),
         };
+        // Either side a rate makes the pair one of counts: a zero on one side has no logarithm.
         (question.counted, question.treatments) = all
             .into_iter()
             .partition(|&t| question.is_error_rate(t) || question.is_error_rate(baseline));

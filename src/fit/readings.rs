@@ -126,6 +126,8 @@ impl Readout {
 
     /// Mean over readings of the slope of `y` along `ln N`.
     pub(crate) fn mean_slope(&self, y: &[f64]) -> f64 {
+        // The mean slope, because the error of the frontier moves all readings along their profiles
+        // at once.
         let s = apply(&self.slopes, y);
         s.iter().sum::<f64>() / s.len().max(1) as f64
     }
@@ -175,6 +177,7 @@ fn by_budget(corpus: &Corpus<'_>, members: &[usize]) -> Vec<Group> {
         .into_iter()
         .map(|(bits, members)| Group {
             budget: f64::from_bits(bits),
+            // The mean of what the runs really took, not the label, which may be a round number.
             log_scale: members.iter().map(|&m| corpus.log_scale[m]).sum::<f64>()
                 / members.len() as f64,
             members,
@@ -212,6 +215,8 @@ fn too_few(corpus: &Corpus<'_>, what: &str, found: usize, needed: usize) -> FitE
 
 /// Mean log scale and centred log scales.
 fn centred(groups: &[Group]) -> (f64, Vec<f64>) {
+    // The mean over readings, not the middle of the range: there level and slope are uncorrelated,
+    // and γ is known best.
     let origin = groups.iter().map(|g| g.log_scale).sum::<f64>() / groups.len() as f64;
     (
         origin,
@@ -234,6 +239,7 @@ fn reading_weights(rows: &[SparseRow], options: &Options) -> Vec<f64> {
         .collect();
     let high = h.iter().copied().fold(0.0, f64::max);
     let low = h.iter().copied().fold(f64::INFINITY, f64::min);
+    // A weight of 1/0 for a reading without runs would take the whole line.
     if options.weighting == Weighting::Design && high > 3.0 * low && low > 0.0 {
         h.iter().map(|v| high / v).collect()
     } else {
@@ -251,10 +257,12 @@ fn trajectories(corpus: &Corpus<'_>, groups: &[Group]) -> Vec<usize> {
             .members
             .first()
             .map(|&m| &corpus.ladder.runs()[corpus.runs[m]]);
+        // A run without a trajectory is a cluster of its own; its id cannot repeat within a ladder.
         let name = first.map_or("", |r| r.trajectory.as_deref().unwrap_or(&r.id));
         let next = ids.len();
         clusters.push(*ids.entry(name).or_insert(next));
     }
+    // CR2 by singletons would be HC2, which is not what the default asks for.
     if ids.len() == clusters.len() {
         clusters.clear();
     }

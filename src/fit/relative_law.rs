@@ -45,6 +45,7 @@ pub(crate) fn relative_law(
         gamma: comparison.level.interval().map(exp),
         percent_per_decade: delta_beta.interval().map(percent_per_decade),
         equivalence: Equivalence::of(&delta_beta, options),
+        // Until all laws are known: a verdict rests on p-values adjusted for their number.
         verdict: Verdict::Inconclusive,
         flags,
         parity: parity(comparison, options),
@@ -59,6 +60,7 @@ pub(crate) fn relative_law(
 
 /// `100 (10^Δβ − 1)`, cut off where the power would overflow.
 fn percent_per_decade(delta_beta: f64) -> f64 {
+    // e^709.8 overflows, and JSON has no infinity.
     100.0 * libm::expm1((delta_beta * std::f64::consts::LN_10).min(700.0))
 }
 
@@ -85,6 +87,7 @@ fn parity(comparison: &Comparison<'_, '_>, options: &Options) -> Parity {
     let v = fitted.covariance(options.items);
     let df = fitted.variance(Coefficient::Slope, options.items).1;
     let t = t_critical(1.0 - options.alpha, df);
+    // A slope of zero has no crossing: the quotient is not finite and is left out.
     let at = -fitted.level / fitted.slope;
     let set = fieller([fitted.level, fitted.slope], [v.level, v.cross, v.slope], t);
     Parity {

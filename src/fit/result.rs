@@ -84,6 +84,8 @@ pub struct Analysis {
 
 /// Reads the version of a layout and refuses any but this one.
 fn this_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    // Refused rather than read: fields of another schema may bear the same name and mean something
+    // else.
     match u32::deserialize(deserializer)? {
         SCHEMA => Ok(SCHEMA),
         other => Err(de::Error::custom(format_args!(

@@ -70,6 +70,8 @@ impl Default for Simulation {
             distributions: vec![
                 Truth {
                     profile: [0.034, -0.0048, 0.0],
+                    // Optima that differ between distributions: what the frontier term of the
+                    // variance has to cover.
                     shift: 0.25,
                     noise: 0.002,
                     ..Truth::new("treatment", 0.3, 0.04)
@@ -88,6 +90,8 @@ impl Default for Simulation {
             ],
             corpora: 1,
             seeds: 1,
+            // As on the public ladder. What is common to a run cancels in a ratio and leaves the
+            // `noise` of the distributions.
             run_noise: 0.003,
             shared: 0.7,
             tails: None,
@@ -170,6 +174,7 @@ impl Simulation {
                 return Ok(b.beta - t.beta);
             }
             let mut cells = self.design();
+            // At the mean ratio, where the estimator quotes the law of a grid.
             cells.iter_mut().for_each(|c| c.ratio = 0.0);
             let x: Vec<f64> = cells.iter().map(|c| c.x).collect();
             let y: Vec<f64> = cells

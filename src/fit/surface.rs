@@ -30,6 +30,7 @@ impl Data {
     fn new(view: &CorpusView<'_>, log_errors: &[f64]) -> Self {
         let corpus = view.corpus;
         let all = corpus.ladder.runs();
+        // Members have both distributions of a law, but the aggregate may lack a run.
         let members: Vec<usize> = view
             .members
             .iter()
@@ -62,6 +63,8 @@ impl Data {
 
     /// FLOPs per parameter and token in this ladder's own count, the geometric mean over runs.
     fn cost(&self) -> f64 {
+        // The ladder's own FLOPs per parameter and token, not 6: an allocation must cost what the
+        // ladder would charge.
         let ln_cost = (self.ln_flops.iter().zip(&self.params).zip(&self.tokens))
             .map(|((c, n), d)| c - libm::log(*n) - libm::log(*d))
             .sum::<f64>()
@@ -89,6 +92,7 @@ fn fit(
     let cost = data.cost();
     let reference = match options.axis {
         Axis::Flops => view.plan.origin,
+        // The origin of another axis is no compute.
         Axis::Params | Axis::Tokens => {
             data.ln_flops.iter().sum::<f64>() / data.ln_flops.len() as f64
         }

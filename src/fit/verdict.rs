@@ -162,6 +162,8 @@ pub(crate) struct Evidence {
 
 pub(crate) fn decide(e: &Evidence) -> Verdict {
     let crosses = (e.ends.0 < 0.0 && e.ends.1 > 0.0) || (e.ends.0 > 0.0 && e.ends.1 < 0.0);
+    // First: a ratio that passes one within the ladder has a level near one, and "no gap" would
+    // hide it.
     if e.differs && crosses {
         return Verdict::CrossesParity;
     }
@@ -169,8 +171,11 @@ pub(crate) fn decide(e: &Evidence) -> Verdict {
         return Verdict::NoGap;
     }
     match (e.differs, e.equivalent) {
+        // The gap is |ln G|: a falling ratio narrows it above parity and widens it below.
         (true, false) if e.level.value * e.slope < 0.0 => Verdict::Narrows,
         (true, false) => Verdict::Widens,
+        // Only with the equivalence test: a slope that is not significant is no evidence of
+        // persistence.
         (false, true) => Verdict::Persists,
         (true, true) => Verdict::Negligible,
         (false, false) => Verdict::Inconclusive,

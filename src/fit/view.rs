@@ -33,6 +33,7 @@ impl<'a> CorpusView<'a> {
     ) -> Result<Self, FitError> {
         let plan = ReadingPlan::new(corpus, &members, options)?;
         let weights = plan.main().run_weights(corpus.runs.len());
+        // Once per view: the projection of every cluster's profile uses it.
         let basis = orthonormal(&plan.run_design);
         let mut influences = BTreeMap::new();
         for (d, losses) in corpus.losses.iter().enumerate() {
@@ -107,10 +108,13 @@ impl<'a> CorpusView<'a> {
             root.extend(first..first + sizes.len());
             for ((id, pull), &h) in i.slope_pulls().zip(&l.strata) {
                 let n = sizes[h] as f64;
+                // Back from the scale of a variance to plain leave-one-out changes, which the
+                // bootstrap draws.
                 let change = c * pull / ((n - 1.0) / n).sqrt();
                 let entry = changes.entry(id).or_insert((0.0, first + h));
                 entry.0 += change;
                 let (a, b) = (find(&root, entry.1), find(&root, first + h));
+                // The smaller number is the root, so that samples keep their order.
                 root[a.max(b)] = a.min(b);
             }
         }

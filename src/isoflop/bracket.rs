@@ -34,10 +34,13 @@ impl Bracket {
         let offset = |r: &PlannedRun| (r.params as f64).ln() - optimum;
         let inside: Vec<&PlannedRun> = runs
             .iter()
+            // A size exactly on the edge, as a factor of two makes them, must not fall out by
+            // rounding.
             .filter(|r| offset(r).abs() <= span * (1.0 + 1e-12))
             .collect();
         let wanted = self.sizes as usize;
         let below = inside.iter().filter(|r| offset(r) < 0.0).count();
+        // A minimum needs sizes on both sides; one side only would be refused by the analysis.
         if inside.len() < wanted || below == 0 || below == inside.len() {
             let (n, optimum) = (inside.len(), optimum.exp());
             let message = format!(

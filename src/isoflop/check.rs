@@ -42,6 +42,8 @@ impl Recipe {
             return Err(error("convention", message));
         }
         for w in &self.widths {
+            // 2^20 is far beyond any model trained; it bounds the loop over widths, and the exact
+            // value does not matter.
             if w.first == 0 || w.step == 0 || w.last < w.first || w.last > 1 << 20 {
                 let (first, last, step) = (w.first, w.last, w.step);
                 let message = format!("{first} to {last} by {step}: not within 1..=2^20");
@@ -73,6 +75,7 @@ impl Recipe {
             ("sequence", self.sequence),
             ("batch_min", self.batch_min),
         ] {
+            // 2^24 is beyond any vocabulary or sequence length; the exact value does not matter.
             if value == 0 || value > 1 << 24 {
                 return Err(error(field, format!("{value} is not in 1..=2^24")));
             }
@@ -92,6 +95,7 @@ impl Bracket {
     fn check(&self) -> Result<(), RecipeError> {
         positive("bracket.params", self.params)?;
         positive("bracket.flops", self.flops)?;
+        // Two sizes bracket no minimum.
         if self.sizes < 3 {
             return Err(error("bracket.sizes", format!("{} is below 3", self.sizes)));
         }

@@ -66,6 +66,8 @@ impl Recipe {
         let n = f64::from(self.heads(hidden));
         let d = h / n;
         let i = f64::from(self.mlp_ratio) * h;
+        // The whole square, not the causal half: the convention of the suite whose budgets these
+        // are.
         let attention = (2.0 * s * s * n * d + 3.0 * s * s * n + 2.0 * s * s * d * n) / s;
         let layer = 6.0 * h * i + 2.0 * h * (n * d + 2.0 * n * d) + 2.0 * h * h + attention;
         self.layers(hidden) * layer + 2.0 * h * f64::from(self.vocab)
@@ -84,6 +86,8 @@ impl Recipe {
 
     fn layers(&self, hidden: u32) -> f64 {
         let h = f64::from(hidden);
+        // Ties to even, as Python's `round` does, which made the public table. `libm` gives the
+        // same bits on every machine, and a layer may hang on one.
         (h / (self.layer_offset + self.layer_slope * libm::log2(h))).round_ties_even()
     }
 
@@ -99,8 +103,9 @@ impl Recipe {
             return Err(error("widths", message));
         }
         let layers = self.layers(hidden);
-        // A recipe far from any model gives hidden sizes that no machine holds.
-        if !(1.0..=1e6).contains(&layers) {
+        // A recipe far from any model gives hidden sizes that no machine holds. With at most 1,000
+        // layers, the widest hidden size and the largest MLP, the parameters still fit 64 bits.
+        if !(1.0..=1e3).contains(&layers) {
             let message = format!("hidden size {hidden} gets {layers} layers");
             return Err(error("layer_offset", message));
         }
@@ -114,7 +119,10 @@ impl Recipe {
         let Some((batch, steps)) = self.schedule(budget, per_token, hidden)? else {
             return Ok(None);
         };
-        let tokens = steps * batch * u64::from(self.sequence);
+        let tokens = steps
+            .checked_mul(batch)
+            .and_then(|sequences| sequences.checked_mul(u64::from(self.sequence)))
+            .ok_or_else(|| error("sequence", format!("{steps} steps of {batch} sequences")))?;
         let forward_flops = forward * tokens as f64;
         Ok(Some(PlannedRun {
             budget,
@@ -140,7 +148,7 @@ impl Recipe {
         per_token: f64,
         hidden: u32,
     ) -> Result<Option<(u64, u64)>, RecipeError> {
-        // Above 2^40, products of batch, steps and sequence leave 64 bits.
+        // No run has more steps or a larger batch; below it a step count is exact in `f64`.
         const MOST: f64 = 1_099_511_627_776.0;
         let sequence = f64::from(self.sequence);
         let wanted = budget / (per_token * self.step_target * sequence);
@@ -148,7 +156,10 @@ impl Recipe {
             let message = format!("{budget:e} needs a batch of {wanted:e} sequences");
             return Err(error("budgets", message));
         }
+        // A power of two splits evenly over devices; it is at least what the step target asks for.
         let mut batch = (wanted.ceil().max(1.0) as u64).next_power_of_two();
+        // Halved until the learning rate fits: the rate follows the root of the batch, so a smaller
+        // batch is the remedy.
         while batch > 0 && self.learning_rate(batch, hidden) > self.lr_max {
             batch /= 2;
         }
@@ -157,6 +168,8 @@ impl Recipe {
         }
         let step = per_token * batch as f64 * sequence;
         let steps = (budget / step).round_ties_even();
+        // Whole steps miss the budget where there are few of them; the analysis refuses runs 2 %
+        // off.
         if (steps * step - budget).abs() > self.tolerance * budget || steps > MOST {
             return Ok(None);
         }

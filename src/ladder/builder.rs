@@ -90,13 +90,17 @@ impl LadderBuilder {
             what,
             value,
         };
+        // Zero is allowed here: an error rate may be zero, and only the fit knows which losses are
+        // rates.
         if !(loss.is_finite() && loss >= 0.0) {
             return Err(bad("loss", loss));
         }
+        // A weight of zero would divide by zero, a subnormal one lose the digits of the loss.
         if !(weight.is_normal() && weight > 0.0) {
             return Err(bad("weight", weight));
         }
         let total = loss * weight;
+        // Both factors may be finite and their product not: 1e200 · 1e200.
         if !total.is_finite() {
             return Err(bad("loss times weight", total));
         }
@@ -109,6 +113,8 @@ impl LadderBuilder {
         let cell = self.cells.entry((d, r, c)).or_default();
         cell.loss.add(total);
         cell.weight.add(weight);
+        // Counted so that a cluster with another number of items in some run can be told and left
+        // out.
         cell.rows += 1;
         Ok(self)
     }
@@ -133,12 +139,14 @@ impl LadderBuilder {
         let scores = self.sorted_scores(&order);
         let runs: Vec<Run> = order.iter().map(|&r| self.runs[r].clone()).collect();
         for run in &runs {
+            // At the end, because the convention may be stated after the runs.
             run.check_flops(self.flop_convention)?;
         }
         for s in &scores {
             for (r, run) in runs.iter().enumerate() {
                 let cells = s.run(r);
                 let value = mean(cells);
+                // A sum that overflowed or a quotient that underflowed has lost its digits.
                 if !(cells.is_empty() || value == 0.0 || value.is_normal() && value > 0.0) {
                     return Err(LadderError::NotPositive {
                         run: run.id.clone(),
@@ -164,6 +172,8 @@ impl LadderBuilder {
             (a.corpus.cmp(&b.corpus))
                 .then(a.budget.total_cmp(&b.budget))
                 .then(a.params.total_cmp(&b.params))
+                // Names are unique, so that the order is total and no input order shows in a
+                // result.
                 .then(a.id.cmp(&b.id))
         });
         order
@@ -181,6 +191,8 @@ impl LadderBuilder {
             rows.push((rank[r], &self.clusters[c], cell));
         }
         let scores = by_name.into_iter().map(|(name, mut rows)| {
+            // The cells come out of a hash map, whose order differs between two runs of one
+            // program.
             rows.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
             let names: BTreeSet<&str> = rows.iter().map(|r| r.1).collect();
             let clusters: Vec<String> = names.into_iter().map(String::from).collect();

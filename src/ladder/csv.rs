@@ -136,6 +136,7 @@ impl Ladder {
                             .chain([
                                 scores.name(),
                                 &scores.clusters[cell.cluster],
+                                // The shortest decimals that read back to the same number.
                                 &format!("{}", cell.loss / cell.weight),
                                 &format!("{}", cell.weight),
                             ])
@@ -175,6 +176,7 @@ impl Rows {
             _ => row.number(Column::Weight)?,
         };
         let cluster = match row.text(Column::Cluster) {
+            // Without clusters every item is its own: nothing says which were drawn together.
             "" => row.text(Column::Item),
             cluster => cluster,
         };
@@ -202,6 +204,7 @@ impl Rows {
         let run = row.run()?;
         let Some((known, first)) = self.runs.get(&run.id) else {
             self.builder.run(run.clone()).map_err(|e| row.within(e))?;
+            // Per row as well as in the builder, for a message with the line.
             run.check_flops(convention).map_err(|e| row.within(e))?;
             self.runs.insert(run.id.clone(), (run, row.line()));
             return Ok(());
@@ -216,6 +219,8 @@ impl Rows {
             (Column::Trajectory, known.trajectory != run.trajectory),
             (Column::HeldOut, known.held_out != run.held_out),
         ];
+        // A run is repeated on each of its rows; two versions of it mean that two runs have one
+        // name.
         match differs.iter().find(|d| d.1) {
             Some((column, _)) => Err(row.conflict(*first, &run.id, *column)),
             None => Ok(()),

@@ -85,7 +85,7 @@ pub enum LadderError {
     },
     /// A run, corpus or distribution without a name.
     EmptyName {
-        /// Which of them.
+        /// `run`, `corpus` or `distribution`.
         what: &'static str,
     },
     /// A run was added twice.

@@ -145,6 +145,7 @@ impl Run {
 
     /// Refuses FLOPs that cannot be those of training on so many tokens.
     pub(super) fn check_flops(&self, convention: FlopConvention) -> Result<(), LadderError> {
+        // Two divisions: the product of parameters and tokens could overflow.
         let ratio = self.flops / self.params / self.tokens;
         if convention == FlopConvention::Other
             || (LEAST_FLOPS_RATIO..=GREATEST_FLOPS_RATIO).contains(&ratio)
@@ -164,6 +165,7 @@ impl Run {
         [
             self.corpus.clone(),
             self.id.clone(),
+            // Powers of ten are read at a glance, and the digits are the shortest that read back.
             format!("{:e}", self.budget),
             format!("{:e}", self.flops),
             self.params.to_string(),

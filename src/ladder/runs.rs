@@ -112,6 +112,8 @@ impl RunTable {
         out.write_record(WRITTEN.map(Column::name))
             .map_err(|e| io(e.to_string()))?;
         for TrainedRun { run, checkpoint } in &self.runs {
+            // Absolute, because a relative path is read from the folder of the table, which may be
+            // moved.
             let checkpoint = std::path::absolute(checkpoint).map_err(|e| io(e.to_string()))?;
             let Some(checkpoint) = checkpoint.to_str() else {
                 return Err(io(format!("the path {checkpoint:?} is not Unicode")));
@@ -144,6 +146,7 @@ impl RunTable {
         let file = File::open(path).map_err(|e| LadderError::Io {
             message: format!("{name}: {e}"),
         })?;
+        // Relative to the table, not to where the program was started.
         let folder = path.parent().unwrap_or(Path::new(""));
         let (mut input, places) = open(file, &name, &REQUIRED, &OPTIONAL)?;
         // A builder refuses what is no run, and repeated names.

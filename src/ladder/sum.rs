@@ -11,6 +11,8 @@ pub(super) struct Sum {
 impl Sum {
     pub(super) fn add(&mut self, value: f64) {
         let s = self.high + value;
+        // Knuth's two-sum, without a branch on which term is larger; the error of the addition is
+        // exact.
         let b = s - self.high;
         self.low += (self.high - (s - b)) + (value - b);
         self.high = s;

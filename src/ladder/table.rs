@@ -86,6 +86,7 @@ pub(super) fn open<R: Read>(
     optional: &[Column],
 ) -> Result<(csv::Reader<R>, Places), LadderError> {
     let mut input = csv::ReaderBuilder::new()
+        // Spreadsheets and hands leave spaces after commas.
         .trim(csv::Trim::All)
         .from_reader(reader);
     let header = input.headers().map_err(|e| malformed(table, &e))?.clone();
@@ -108,6 +109,8 @@ pub(super) fn open<R: Read>(
             });
         }
     }
+    // Required columns that are misspelt are missing, which is said above; an optional one would be
+    // ignored without a word.
     for meant in optional.iter().filter(|column| !places.has(**column)) {
         let other = |h: &&str| read().all(|column| column.name() != *h);
         if let Some(column) = header.iter().filter(other).find(|h| alike(h, meant.name())) {
@@ -264,6 +267,7 @@ impl Row<'_> {
             run = run.trajectory(self.text(Column::Trajectory));
         }
         match self.text(Column::HeldOut) {
+            // Anything else is refused: `no` or `FALSE` read as true would hide a run from the fit.
             "" | "0" | "false" => {}
             "1" | "true" => run = run.held_out(),
             _ => return Err(self.unexpected(Column::HeldOut, "true, false or nothing")),

@@ -111,6 +111,7 @@ impl LongTable<'_> {
     /// # Errors
     /// A log without the scorer, or a failing write.
     pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
+        // Log by log, so that only one is in memory at a time.
         for row in rows(&[(run, table)], scorer)? {
             let run = row.run;
             let fields = run.first_columns();
@@ -121,6 +122,7 @@ impl LongTable<'_> {
                         row.distribution,
                         row.cluster,
                         row.item,
+                        // `Display` writes the shortest decimals that read back to the same bits.
                         &(row.score.loss / row.score.weight).to_string(),
                         &row.score.weight.to_string(),
                     ])

@@ -19,6 +19,8 @@ impl Lock {
     /// # Errors
     /// Another writer ([`io::ErrorKind::WouldBlock`]), or whatever the system refuses.
     pub(super) fn of(log: &Path) -> Result<Self, Error> {
+        // A file of its own, because `compact` replaces the log: a lock on the old file would not
+        // keep others from the new one.
         let path = beside(log, ".lock");
         let file = OpenOptions::new()
             .create(true)
@@ -26,6 +28,7 @@ impl Lock {
             .write(true)
             .open(&path)
             .map_err(|e| Error::io(&path, e))?;
+        // A lock of the system ends with its process. A file that only exists would outlive a kill.
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => {
@@ -60,14 +63,18 @@ pub(super) fn replace<E: From<Error>>(
 ) -> Result<(), E> {
     // The caller means the file a link points to, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // `/dev/stdout` and other devices cannot be replaced, only written to.
     if target.exists() && !target.is_file() {
         let file = OpenOptions::new().write(true).open(&target);
         return write(&file.map_err(|e| Error::io(path, e))?);
     }
+    // In the same folder, because a rename does not cross file systems.
     let temporary = beside(&target, ".tmp");
     let io = |e| Error::io(&temporary, e);
     let file = File::create(&temporary).map_err(io)?;
     let done = write(&file).and_then(|()| {
+        // Before the rename: some file systems write the new name before the data, and a power cut
+        // between them would leave an empty file.
         file.sync_all().map_err(io)?;
         fs::rename(&temporary, &target).map_err(|e| Error::io(path, e).into())
     });
@@ -83,6 +90,7 @@ pub(super) fn replace<E: From<Error>>(
 /// Makes the name of a new file durable, on systems that can. A failure costs only that.
 pub(super) fn sync_folder(path: &Path) {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    // Not every system can sync a folder. The data are safe without it, so a failure is no error.
     if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
         folder.sync_all().ok();
     }

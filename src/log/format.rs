@@ -17,6 +17,8 @@ use crate::error::Error;
 use crate::scorer::Score;
 
 /// The first bytes of every log.
+// The version stands before everything else, so that a log of another version is named as one even
+// if its fields differ.
 const MARKER: &[u8] = b"{\"relscale_score_log\":1,";
 /// Longest line read, in bytes. A record takes a few hundred; the bound keeps a file without line
 /// feeds from filling the memory.
@@ -122,7 +124,9 @@ pub(super) fn check(record: &Record, key: &Key) -> Result<(), String> {
 
 /// Adds the checksum to an object: `{…}` becomes `{…,"check":"0123456789abcdef"}` and a line feed.
 fn seal(mut object: String, seed: &str) -> String {
+    // The closing brace. The checksum covers all before it, and the line stays valid JSON.
     object.pop();
+    // The seed is the header's checksum: a line copied from a log of another key does not pass.
     let check = checksum(object.as_bytes(), seed);
     object + ",\"check\":\"" + &check + "\"}\n"
 }
@@ -138,6 +142,7 @@ fn checksum(body: &[u8], seed: &str) -> String {
 
 /// The checksum of a line without its line feed; `None` if it is wrong.
 fn verified<'a>(line: &'a [u8], seed: &str) -> Option<&'a [u8]> {
+    // On bytes, not on parsed JSON: the checksum is of what is written, whatever it means.
     let rest = line.strip_suffix(b"\"}")?;
     let at = rest.len().checked_sub(DIGITS)?;
     let body = rest[..at].strip_suffix(b",\"check\":\"")?;
@@ -158,6 +163,7 @@ pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Erro
     };
     let mut table = Table::empty(key);
     let mut len = line.len() as u64;
+    // Line numbers by id, to name both lines of a repeated item.
     let mut lines: HashMap<String, usize> = HashMap::new();
     let mut number = 1;
     while !last {
@@ -173,6 +179,7 @@ pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Erro
             }
             return Err(damaged(path, number, "its checksum does not fit"));
         };
+        // Parsed only after the checksum: a flipped bit can leave valid JSON with another number.
         if whole.starts_with(WARNINGS) {
             let found: Warnings =
                 serde_json::from_slice(whole).map_err(|e| error(path, number, e.to_string()))?;
@@ -216,18 +223,21 @@ fn next_line(
     line.clear();
     reader
         .by_ref()
+        // `read_until` alone would fill the memory with a file that has no line feed.
         .take(MAX_LINE)
         .read_until(b'\n', line)
         .map_err(io)?;
     if line.len() as u64 == MAX_LINE && line.last() != Some(&b'\n') {
         return Err(damaged(path, number, "it is too long"));
     }
+    // Looks ahead instead of counting bytes, because the file may be growing.
     Ok(reader.fill_buf().map_err(io)?.is_empty())
 }
 
 /// The key in the first line, and the seed of the other lines' checksums; `None` if the first line
 /// is the last and not whole.
 fn header(path: &Path, line: &[u8], last: bool) -> Result<Option<(Key, String)>, Error> {
+    // The second case is a writer that was killed within the marker, or an empty file.
     let begins = line.starts_with(MARKER) || MARKER.starts_with(line);
     if !begins {
         return Err(Error::format(path, "is not a score log of this version"));

@@ -32,6 +32,8 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
             "tokenizer_config.json",
             "special_tokens_map.json",
         ];
+        // Everything that changes a score, and nothing else: a README may be edited while a run is
+        // under way.
         described.contains(&name) || is_weights(name) || name == "model.safetensors.index.json"
     };
     let mut files: Vec<(String, PathBuf)> = Vec::new();
@@ -47,8 +49,10 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
             "holds no `.safetensors` or `.gguf` file to hash",
         ));
     }
+    // The system lists a folder in any order.
     files.sort();
     for (name, file) in &files {
+        // The name without the folder, so that a copy elsewhere has the same hash.
         add(&mut hash, name.as_bytes());
         add_file(&mut hash, file)?;
     }
@@ -161,6 +165,7 @@ fn add_file(hash: &mut Sha256, path: &Path) -> Result<(), Error> {
     let size = crate::checkpoint::file_size(path)?;
     hash.update(size.to_le_bytes());
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    // Hashing is slower than reading from a megabyte on; the exact size does not matter.
     let mut block = vec![0; 1 << 20];
     loop {
         match file.read(&mut block) {

@@ -77,8 +77,12 @@ impl Key {
             context: settings.context,
             stride: settings.stride,
             truncate: settings.truncate,
+            // `batch_tokens` is left out on purpose: scores do not depend on it (on some backends
+            // up to rounding), and a run may go on with less memory.
             special_tokens_parsed: false,
             backend: backend.into(),
+            // A new version may round or tokenise in another way, and nobody would notice within
+            // one log.
             version: env!("CARGO_PKG_VERSION").to_owned(),
             range: None,
         })

@@ -75,6 +75,7 @@ fn write(
     column::<DoubleType>(group, &number(&|r| r.run.flops), None)?;
     column::<DoubleType>(group, &number(&|r| r.run.params), None)?;
     column::<DoubleType>(group, &number(&|r| r.run.tokens), None)?;
+    // Parquet has no unsigned storage; the schema says `UINT_64`, so readers undo the cast.
     let seeds = rows.iter().map(|r| r.run.seed.map(u64::cast_signed));
     optional::<Int64Type>(group, seeds)?;
     column::<ByteArrayType>(group, &text(&|r| r.distribution.into()), None)?;

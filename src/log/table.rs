@@ -26,6 +26,7 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     key: Key,
+    // Ordered by id: exports and compacted logs then do not depend on the order of scoring.
     records: BTreeMap<String, Record>,
     warnings: BTreeSet<String>,
 }
@@ -103,6 +104,8 @@ impl Table {
         scorer: &str,
     ) -> Result<(), Error> {
         let scores = self.scores(scorer)?;
+        // Clusters and not items, because the estimator resamples clusters: a ladder of items would
+        // be larger and no different.
         for (cluster, total) in cluster_totals(&scores) {
             let (name, loss) = (&self.key.distribution, total.loss / total.weight);
             builder

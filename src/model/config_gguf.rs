@@ -89,6 +89,7 @@ fn architecture(file: &Gguf) -> Result<(Architecture, &'static GgufFamily), Erro
 fn shared(architecture: Architecture, norm: NormKind, keys: &Keys<'_>) -> Result<Config, Error> {
     let file = keys.file;
     let sizes = sizes(keys)?;
+    // Heads of unequal keys and values are not computed here.
     keys.must_be("attention.value_length", sizes.head_dim as f64)?;
     if let Some(value) = keys.get("attention.causal")
         && *value != Value::Bool(true)
@@ -130,6 +131,8 @@ fn shared(architecture: Architecture, norm: NormKind, keys: &Keys<'_>) -> Result
 /// The sizes of the decoder.
 fn sizes(keys: &Keys<'_>) -> Result<Sizes, Error> {
     const KV_HEADS: &str = "attention.head_count_kv";
+    // The size of the vocabulary is that of the table: `vocab_size` is missing in old files and
+    // wrong in some padded ones.
     const EMBEDDING: &str = "token_embd.weight";
     let hidden_size = keys.dimension("embedding_length")?;
     let num_hidden_layers = keys.dimension("block_count")?;
@@ -141,6 +144,7 @@ fn sizes(keys: &Keys<'_>) -> Result<Sizes, Error> {
     }
     let head_dim = match keys.optional_dimension("attention.key_length")? {
         Some(dim) => dim,
+        // llama.cpp rounds down, which would leave columns that no head reads.
         None if hidden_size % heads != 0 => {
             let message = format!("{hidden_size} is no multiple of {heads} heads");
             return Err(keys.error("embedding_length", message));
@@ -185,6 +189,7 @@ fn rotary(config: &mut Config, keys: &Keys<'_>, partial: bool) -> Result<(), Err
         let message = format!("{rotated} of a head of {head} is not supported");
         return Err(keys.error(ROTATED, message));
     }
+    // The default of llama.cpp, which writers leave out.
     let theta = keys.positive(BASE)?.unwrap_or(10_000.0);
     if theta <= 1.0 {
         return Err(keys.error(BASE, format!("{theta} is not above 1")));
@@ -209,6 +214,7 @@ fn scaling(keys: &Keys<'_>) -> Result<RopeScaling, Error> {
     // Describe the context that the weights were trained for, and change nothing.
     keys.get("rope.scaling.original_context_length");
     keys.get("rope.scaling.finetuned");
+    // A factor on the attention scores, which goes with rules that are not supported (YaRN).
     keys.must_be("rope.scaling.attn_factor", 1.0)?;
     let factor = keys.positive(FACTOR)?;
     // The name of the factor in the first files.

@@ -19,11 +19,13 @@ pub(super) mod rope;
 pub(super) use fields::Fields;
 
 /// Largest accepted `config.json`: hundreds of times any real one.
+// The exact bound does not matter.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// Reads `config.json` of `folder`. See [`Config::load`].
 pub(super) fn load(folder: &Path) -> Result<Config, Error> {
     let path = folder.join("config.json");
+    // The commonest wrong path: the cache's folder of a model instead of a snapshot in it.
     if !path.exists() && folder.join("snapshots").is_dir() {
         let message = "is a model in the hub's cache; its checkpoints are the folders below \
                        `snapshots`";
@@ -37,6 +39,8 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Error> {
     let map: Map<String, Value> = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
     let fields = Fields::new(&map, path);
     let architecture = architecture(&fields)?;
+    // Quantised tensors have other names and scales beside them. Named here, or the error would be
+    // about a missing tensor.
     refuse_quantised(&fields)?;
     let config = (architecture.family().config_json)(&fields)?;
     check_rotary(&config, &fields)?;
@@ -93,6 +97,7 @@ fn check_rotary(config: &Config, fields: &Fields<'_>) -> Result<(), Error> {
     let Positions::Rotary { full, sliding } = config.positions else {
         return Ok(());
     };
+    // A partial rotation was checked where its fraction was read.
     let whole = [full, sliding].map(|rope| rope.partial_rotary_factor) == [1.0; 2];
     if whole && !config.head_dim.is_multiple_of(2) {
         return Err(fields.error("head_dim", format!("{} is odd", config.head_dim)));
@@ -167,6 +172,7 @@ pub(super) fn shared(
     let num_key_value_heads = kv_heads(fields, &defaults.num_key_value_heads, heads)?;
     let head_dim = head_dim(fields, names, defaults, hidden_size, heads)?;
     let norm_eps = fields.number(names.norm_eps)?.unwrap_or(defaults.norm_eps);
+    // Real ones are 1e-12 to 1e-5. Zero is allowed: it fails only for a row of equal values.
     if !(0.0..1.0).contains(&norm_eps) {
         return Err(fields.error(names.norm_eps, format!("{norm_eps} is not in [0, 1)")));
     }
@@ -279,6 +285,7 @@ pub(super) fn windows(
             let (n, layers) = (listed.len(), config.num_hidden_layers);
             format!("{n} kinds for {layers} layers")
         }
+        // A class without a window cannot do what such a list says.
         Some(listed) if window.is_none() && listed.contains(&true) => {
             format!("{value}: sliding_attention without a window")
         }

@@ -162,6 +162,8 @@ impl<B: Backend> Sizes<'_, B> {
     }
 
     fn activations(&self, tokens: usize) -> u64 {
+        // The table of rotations reaches to the furthest position, which no sequence of a batch
+        // exceeds.
         let positions = tokens.min(self.config.max_position_embeddings);
         let tables = if self.config.positions == Positions::Learned {
             0
@@ -201,6 +203,8 @@ fn activations_of_a_token<B: Backend>(backend: &B, config: &Config) -> u64 {
     // The activated block, and again in the layout of a product.
     let mlp = gate_up + 2 * mlp;
     // The largest logit and a sum for each tile of the vocabulary.
+    // 256 is the tile of the CPU backend. Another tile changes a fraction of a per cent of the
+    // estimate.
     let head = 2 * config.vocab_size.div_ceil(256);
     dense(backend, stream + attention + mlp + head)
 }
@@ -212,5 +216,6 @@ fn activations_of_a_token<B: Backend>(backend: &B, config: &Config) -> u64 {
 pub(super) fn prefix_cost<B: Backend>(backend: &B, config: &Config) -> f64 {
     let (_, kv) = widths(config);
     let kept = dense(backend, (config.num_hidden_layers + 2) * 2 * kv);
+    // `max(1)` for a backend that reports no memory, which would otherwise divide by zero.
     kept as f64 / activations_of_a_token(backend, config).max(1) as f64
 }

@@ -85,5 +85,6 @@ pub(super) fn covariate(
 fn ends(values: &[f64]) -> (f64, f64) {
     values
         .iter()
+        // `min` and `max` take the number of a pair with NaN, so NaN is the neutral start.
         .fold((f64::NAN, f64::NAN), |(a, b), v| (a.min(*v), b.max(*v)))
 }

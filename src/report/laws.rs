@@ -44,6 +44,7 @@ fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
         .flags
         .iter()
         .filter_map(|flag| flags.iter().position(|f| f == flag))
+        // By number: the names of five flags would be wider than the rest of the table.
         .map(|k| (k + 1).to_string())
         .collect();
     vec![

@@ -71,6 +71,8 @@ pub fn all(analysis: &Analysis) -> Result<Vec<(String, String)>, PlotError> {
             files.push((file_name(parts), svg));
             Ok(())
         }
+        // Rungs have no profiles, and single rules no panel: a drawing that cannot exist is no
+        // failure.
         Err(PlotError::Nothing { .. }) => Ok(()),
         Err(error) => Err(error),
     };
@@ -107,6 +109,7 @@ pub fn all(analysis: &Analysis) -> Result<Vec<(String, String)>, PlotError> {
 
 fn file_name(parts: &[&str]) -> String {
     let safe = |c: char| {
+        // Slashes, colons and blanks in names would make folders or trouble shells.
         if c.is_alphanumeric() || "._+-".contains(c) {
             c
         } else {
@@ -115,6 +118,7 @@ fn file_name(parts: &[&str]) -> String {
     };
     let name: Vec<String> = parts
         .iter()
+        // File systems stop at 255 bytes; two names of 80 ASCII characters stay below.
         .map(|part| part.chars().map(safe).take(80).collect())
         .collect();
     format!("{}.svg", name.join("-"))

@@ -81,13 +81,17 @@ fn pooled_backtest<'a>(backtests: impl Iterator<Item = &'a Backtest>) -> Option<
         if let Some(error) = holdout.floors_error {
             with_floors += 1;
             floors += error.abs();
+            // Over the same hold-outs: floors can be fitted where the law is easy, and other means
+            // would not compare.
             law_there += holdout.error.abs();
         }
     }
+    // Ladders of fewer than four scales hold nothing out.
     if count == 0 {
         return None;
     }
     let n = f64::from(count);
+    // A mean of |log errors| as a factor: 0.02 is read as 2 %.
     let percent = |sum: f64, n: f64| format!("{:.2} %", 100.0 * (sum / n).exp_m1());
     let mut text = format!(
         "Backtest over {count} held-out readings: {inside} inside their prediction interval; mean \

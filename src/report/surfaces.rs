@@ -72,9 +72,12 @@ fn certificate(s: &SurfaceReport) -> String {
         .iter()
         .map(|name| format!("{name} at its bound"))
         .collect();
+    // Ten times below the bound at which intervals are refused: doubtful before it is hopeless.
     if s.condition.is_none_or(|c| c > 1e6) {
         doubts.push("ill-conditioned".to_owned());
     }
+    // A cosine of 1e-6 is far above the 1e-14 at which polishing stops, and far below any visible
+    // misfit.
     if s.gradient > 1e-6 {
         doubts.push(format!("gradient {:.0e}", s.gradient));
     }

@@ -43,6 +43,7 @@ pub(super) fn choices(item: &Likelihoods, by: Normalisation) -> Result<(usize, V
     let gold = item.gold.filter(|gold| *gold < item.sequences.len());
     let gold = gold.ok_or_else(|| error("it has no choices"))?;
     let length = |sequence: &Sequence| {
+        // A length of zero would divide by zero.
         let length = sequence.length.filter(|length| length.bytes > 0);
         length.ok_or_else(|| error("the length of a choice needs its text, not only its tokens"))
     };
@@ -80,6 +81,7 @@ pub(super) fn per_item(loss: f64) -> Score {
 
 /// `ln Σ e^v`, without overflow.
 pub(super) fn log_sum_exp(values: &[f64]) -> f64 {
+    // Log-likelihoods of long choices are far below −745, where every `e^v` is zero.
     let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     max + libm::log(values.iter().map(|v| libm::exp(v - max)).sum())
 }

@@ -31,6 +31,7 @@ impl Scorer for ErrorRate {
         let (gold, values) = choices(item, self.0)?;
         let mut best = 0;
         for (i, value) in values.iter().enumerate() {
+            // `>` and not `>=`: the first of equal choices, as `argmax` in the harness.
             if *value > values[best] {
                 best = i;
             }

@@ -40,6 +40,7 @@ impl Sequence {
     ///
     /// **Units**: nats, ≤ 0.
     pub fn log_likelihood(&self) -> f64 {
+        // In index order, so that the bits are the same wherever the sequence was computed.
         self.log_likelihoods.iter().sum()
     }
 }

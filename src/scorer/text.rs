@@ -41,6 +41,7 @@ impl Scorer for NatsPerByte {
     fn score(&self, item: &Likelihoods) -> Result<Score, Error> {
         let sequence = subject(item)?;
         match sequence.bytes {
+            // A sum, not a mean: `Σ bits / Σ bytes` weights long texts by their length.
             Some(bytes) if bytes > 0 => Ok(Score {
                 loss: -sequence.log_likelihood(),
                 weight: bytes as f64,

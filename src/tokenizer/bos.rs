@@ -32,6 +32,7 @@ impl BosToken {
         warnings: &mut Vec<String>,
     ) -> Result<Self, Error> {
         let token = Self::token(dir, config, id, warnings)?;
+        // A post-processor that begins with another token, such as `[CLS]`, does not add this one.
         let processor = token.is_some() && first == token;
         let added = match &config["add_bos_token"] {
             Value::Null => processor,

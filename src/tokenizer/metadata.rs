@@ -44,6 +44,8 @@ pub(super) fn tokenizer(file: &Gguf) -> Result<(tokenizers::Tokenizer, BosToken)
     json["version"] = json!("1.0");
     json["added_tokens"] = vocabulary.added();
     let bytes = serde_json::to_vec(&json).map_err(|e| Error::format(file.path(), e))?;
+    // Tree and text of a large vocabulary are tens of megabytes each; the library takes as much
+    // again.
     drop(json);
     let tokenizer = guarded(file.path(), || tokenizers::Tokenizer::from_bytes(bytes))?;
     Ok((tokenizer, bos(file, &vocabulary, adds_bos)?))
@@ -53,6 +55,7 @@ pub(super) fn tokenizer(file: &Gguf) -> Result<(tokenizers::Tokenizer, BosToken)
 /// otherwise.
 fn bos(file: &Gguf, vocabulary: &Vocabulary<'_>, adds_bos: bool) -> Result<BosToken, Error> {
     const ID: &str = "tokenizer.ggml.bos_token_id";
+    // An id beyond the vocabulary would only fail in the embedding, with no word of this key.
     let known = |id: &u64| (*id as usize) < vocabulary.tokens.len();
     let token = match file.get(ID) {
         None => None,
@@ -95,6 +98,8 @@ fn byte_pairs(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Json, bool), 
         json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
                      "use_regex": false}),
     );
+    // Normal form C, as the original tokenizers of these names have it; GGUF records it only by the
+    // name.
     let normalizer = pre.composed.then(|| json!({"type": "NFC"}));
     let json = json!({
         "normalizer": normalizer,
@@ -132,6 +137,7 @@ impl<'a> Vocabulary<'a> {
         }
         let mut ids = HashMap::with_capacity(tokens.len());
         for (id, token) in tokens.iter().enumerate() {
+            // The library would keep the last, so the first could never be produced.
             if let Some(other) = ids.insert(token.as_str(), id) {
                 let message = format!("tokens {other} and {id} are both {token:?}");
                 return Err(file.error(TOKENS, message));

@@ -21,6 +21,7 @@ const MAX_MERGED_BYTES: usize = 1 << 20;
 pub(super) fn tokenizer(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Json, bool), Error> {
     let merges = merges(file, vocabulary)?;
     let unknown = match file.get("tokenizer.ggml.unknown_token_id") {
+        // SentencePiece's default is the token 0.
         Some(Value::Unsigned(id)) => usize::try_from(*id).ok(),
         _ => Some(0),
     };
@@ -29,6 +30,7 @@ pub(super) fn tokenizer(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Jso
     if flag(file, "tokenizer.ggml.add_space_prefix")?.unwrap_or(true) {
         steps.push(json!({"type": "Prepend", "prepend": "▁"}));
     }
+    // After the prefix, as in SentencePiece: a space at the start of a text becomes a second mark.
     steps.push(json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}));
     let json = json!({
         "normalizer": {"type": "Sequence", "normalizers": steps},
@@ -44,6 +46,8 @@ fn merges<'a>(file: &Gguf, vocabulary: &Vocabulary<'a>) -> Result<Vec<[&'a str; 
     let scores = scores(file, vocabulary)?;
     let mut found = pairs(file, vocabulary)?;
     let length = |text: &str| text.chars().count();
+    // The order of `transformers`, which converts scores to merges in the same way: by score, then
+    // longer parts first. The sort is stable, so remaining ties keep the order of the ids.
     found.sort_by(|(x, xa, xb), (y, ya, yb)| {
         let by_score = scores[*y]
             .partial_cmp(&scores[*x])
@@ -59,6 +63,8 @@ fn merges<'a>(file: &Gguf, vocabulary: &Vocabulary<'a>) -> Result<Vec<[&'a str; 
 fn scores(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<Vec<f64>, Error> {
     let scores: Vec<f64> = numbers(file, SCORES)?
         .filter_map(|v| v.as_f64())
+        // NaN has no place in an order; without it the count differs from that of the tokens, which
+        // is the error.
         .filter(|score| !score.is_nan())
         .collect();
     if scores.len() != vocabulary.tokens.len() {
@@ -97,6 +103,7 @@ fn pairs<'a>(
                 merged += token.len();
             }
         }
+        // Checked per token, so that the list never grows far beyond the bound.
         if merged > MAX_MERGED_BYTES.max(64 * vocabulary.bytes) {
             let message = format!("the merges of tokens up to {id} have {merged} bytes");
             return Err(file.error(TOKENS, message));

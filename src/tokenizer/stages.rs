@@ -34,11 +34,14 @@ struct Model {
 
 /// Largest accepted factor by which normaliser and pre-tokenizer lengthen a text. Those of real
 /// tokenizers, which write a space as `▁` or a byte as a letter, have two to six.
+// Items have no bound on their length, so a factor must have one: forty doublings made a terabyte
+// of one letter.
 const MAX_LENGTHENING: f64 = 64.0;
 
 /// Largest accepted number of letters of all regular expressions together, with repetitions counted.
 /// A class of Unicode is five letters and compiles to tens of kilobytes. Real tokenizers have less
 /// than 2000 letters.
+// The bound keeps compiled expressions below 128 MB; its exact value does not matter.
 const MAX_EXPRESSIONS: f64 = 16_384.0;
 
 /// Refuses stages that no tokenizer of a supported model has and an attack would: those that lengthen
@@ -62,6 +65,7 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
             return refuse("model.continuing_subword_prefix", message);
         }
     }
+    // Floats, which saturate at infinity where integers of a hostile file would overflow.
     let (mut lengthening, mut letters) = (1.0, 0.0);
     for (field, stage) in [
         ("normalizer", &stages.normalizer),
@@ -112,6 +116,7 @@ fn longest(stage: &Value) -> Result<f64, &'static str> {
     }
     for list in ["normalizers", "pretokenizers"] {
         for stage in stage[list].as_array().into_iter().flatten() {
+            // Stages run one after the other, so their factors multiply.
             factor *= longest(stage)?;
         }
     }
@@ -133,6 +138,8 @@ fn expressions(stage: &Value) -> f64 {
                     .split(',')
                     .filter_map(|n| n.trim().parse::<f64>().ok());
                 if !letter {
+                    // Nested repetitions multiply, `((a{100}){100}){100}` is a million. Side by
+                    // side they only add, so this counts too much, never too little.
                     letters *= counts.fold(1.0, f64::max);
                 }
             }
@@ -174,6 +181,8 @@ pub(super) fn guarded<T>(
     path: &Path,
     call: impl FnOnce() -> tokenizers::Result<T>,
 ) -> Result<T, Error> {
+    // The library indexes with ids of the file and panics on some. A tokenizer that panicked while
+    // it was built is dropped; encoding only reads.
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|e| Error::format(path, e)),
         Err(_) => Err(Error::format(path, "the tokenizers library panicked on it")),

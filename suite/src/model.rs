@@ -133,7 +133,7 @@ impl Layout {
     }
 }
 
-/// What the backward pass needs of one layer.
+/// Values of one layer that the backward pass needs.
 #[derive(Debug)]
 struct Kept<T> {
     /// The residual stream before attention and before the MLP.

@@ -1,4 +1,4 @@
-//! Which runs the suite has: budgets, widths, and the batch and learning-rate rules.
+//! Runs of the suite: budgets, widths, and the rules of batch size and learning rate.
 
 use crate::prepare::CORPORA;
 use crate::shape::{CONTEXT, Shape};

@@ -205,8 +205,8 @@ fn cut(text: &str, most: usize) -> Vec<String> {
     items
 }
 
-/// Where an excerpt of a long document starts: at the start for prose, a third in for code, whose
-/// beginnings (imports, notices) resemble each other.
+/// Start of an excerpt of a long document: 0 for prose, a third in for code, whose beginnings
+/// (imports, notices) resemble each other.
 fn excerpt(component: &str, text: &str) -> usize {
     if !["python", "rust", "go", "manual-pages"].contains(&component)
         || text.len() < 4 * DOCUMENT_BYTES

@@ -21,7 +21,7 @@ const CLIP: f64 = 1.0;
 const TOGETHER: usize = 2;
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 
-/// What a finished run leaves behind.
+/// Record of a finished run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finished {
     pub run: Run,

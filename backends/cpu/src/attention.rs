@@ -16,9 +16,11 @@ use crate::simd::{Isa, Kernel, LANES, Simd};
 
 /// Number of keys of a softmax block: few enough that its keys and values stay in the first-level
 /// cache, and a whole number of vectors. Another number changes the last bits.
+// Keys and values of a block take 32 KiB with heads of 64.
 const KEYS: usize = 64;
 /// Number of query rows of a task: enough to pay for packing a block, few enough to spread over
 /// threads.
+// A multiple of 12 and of 6, the heights of the tiles, so that a full task has only full tiles.
 const QUERIES: usize = 96;
 
 /// Layout of the keys and values of one head and block for the matrix kernel.
@@ -63,6 +65,8 @@ impl Layout {
     }
 
     /// Clears the places from `len` on, which hold values of an earlier block.
+    // A weight of zero does not hide what is there: memory of the pool may hold NaN, and zero times
+    // NaN is NaN.
     fn clear_from(&self, block: &mut [f32], len: usize) {
         let (keys, values) = block.as_chunks_mut::<LANES>().0.split_at_mut(self.keys());
         for place in len..KEYS {
@@ -106,6 +110,8 @@ pub(crate) fn attention(
     // Long rows first, so that the tasks left at the end are short.
     tasks.sort_by_key(|&(s, _, to, _)| std::cmp::Reverse(op.segments[s].position + to));
     let out = Shared::new(out);
+    // As if every query saw one block. Calls near the threshold of sharing see about that many
+    // keys, and for longer ones the guess does not matter.
     let cost = rows * op.heads * op.head_dim * 64;
     threads.for_each(cost, tasks, |_, (segment, from, to, kv_head)| {
         isa.run(Task {
@@ -135,6 +141,8 @@ struct Whole {
 
 /// The logical blocks that are wholly in `segment`.
 fn inside(segment: &Segment) -> std::ops::Range<usize> {
+    // Logical positions, not rows: cutting a prefix elsewhere must not move a block (module
+    // documentation).
     let first = segment.position.div_ceil(KEYS);
     first..((segment.position + segment.len) / KEYS).max(first)
 }
@@ -272,9 +280,11 @@ impl Kernel for Task<'_> {
         let mut scratch = self.pool.take(layout.len() + queries.len() * (KEYS + wide));
         let (spread, scratch) = scratch.split_at_mut(layout.len());
         let (scores, sums) = scratch.split_at_mut(queries.len() * KEYS);
+        // The pool lends memory of unspecified content.
         sums.fill(0.0);
         let mut state = vec![(f32::NEG_INFINITY, 0.0f32); queries.len()];
         let scaling = Scaling::new(simd, op);
+        // Blocks in rising order, each into the same sums: this order is part of the bits.
         for block in first..end.div_ceil(KEYS) {
             let keys = match self.packed(&path, block) {
                 Some(packed) => packed,
@@ -353,6 +363,8 @@ impl Query<'_> {
 
 /// Number of queries of a tile of scores: as many as the registers hold with all panels of a block.
 fn tall<S: Simd>() -> usize {
+    // Four panels times six rows are the 24 sums of AVX-512. With six sums it is two panels times
+    // three rows, with four two times two.
     match S::ACCUMULATORS {
         24.. => 6,
         6.. => 3,
@@ -362,6 +374,8 @@ fn tall<S: Simd>() -> usize {
 
 /// Number of rows of a tile of sums of `wide` values: narrow tiles need more rows for as many chains.
 fn taller<S: Simd>(wide: usize) -> usize {
+    // One panel of sums has one chain per row, and a multiply-add waits four cycles for the one
+    // before: twelve chains keep two units busy, six do not.
     match wide / LANES {
         1 => 2 * tall::<S>(),
         _ => tall::<S>(),
@@ -500,9 +514,13 @@ fn soften<S: Simd>(
     sums: &mut [f32],
 ) {
     let panels = visible.end.div_ceil(LANES);
+    // A panel without a visible place would add e^−∞ = 0 to every lane, so skipping it keeps the
+    // bits.
     for lanes in row.iter_mut().skip(panels) {
         *lanes = [0.0; LANES];
     }
+    // A constant number of panels keeps the scores in registers. A loop over `panels` took a branch
+    // per vector.
     match panels {
         0 => {}
         1 => soften_panels::<S, 1>(simd, row, visible, scaling, state, sums),
@@ -530,6 +548,7 @@ fn soften_panels<S: Simd, const P: usize>(
             None => x,
         };
     }
+    // Only the blocks at the ends of the visible range have masked places.
     if visible.start > 0 || visible.end < P * LANES {
         let start = simd.splat(visible.start as f32);
         let end = simd.splat(visible.end as f32);
@@ -544,6 +563,7 @@ fn soften_panels<S: Simd, const P: usize>(
     }
     let (before, sum) = *state;
     let top = simd.top(top);
+    // The largest so far never falls, so every exponent below is at most zero and cannot overflow.
     let max = if top > before { top } else { before };
     if max == f32::NEG_INFINITY {
         // No key seen so far: the window starts after this block.
@@ -557,12 +577,16 @@ fn soften_panels<S: Simd, const P: usize>(
         total = simd.add(total, weight);
         simd.store(weight, lanes);
     }
+    // Rescaling by e^0 = 1 would be exact, but costs a pass over the sums, so it is left out when
+    // the largest score stays.
     let mut kept = sum;
     if max > before {
         let factors = simd.exp(simd.sub(simd.splat(before), center));
         for lanes in sums.as_chunks_mut::<LANES>().0 {
             simd.store(simd.mul(simd.load(lanes), factors), lanes);
         }
+        // The factor of the sum of weights must be that of the sums of values, so it is a lane of
+        // the same vector and not another `exp`.
         let mut factor = [0.0; LANES];
         simd.store(factors, &mut factor);
         kept *= factor[0];

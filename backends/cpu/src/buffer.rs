@@ -186,6 +186,7 @@ impl Pool {
 
     fn put(&self, values: Vec<Lanes>) {
         // A layer has at most about a dozen activations alive at once.
+        // The bound matters only for callers that change batch sizes; its exact value does not.
         const KEPT: usize = 16;
         if values.is_empty() {
             return;
@@ -296,6 +297,7 @@ impl Matrix {
 /// `len` copies of `zero`, or the error of an allocation that fails.
 fn zeros<L: Copy>(zero: L, len: usize) -> Result<Vec<L>, TryReserveError> {
     let mut all = Vec::new();
+    // `vec![zero; len]` would abort the process when memory is short.
     all.try_reserve_exact(len)?;
     all.resize(len, zero);
     Ok(all)
@@ -318,6 +320,8 @@ fn pack<T: Sync, L: Copy + Send>(
     threads.for_each(values.len(), tasks, |_, (panel, rows): (&mut [L], &[T])| {
         let height = rows.len() / inputs;
         // Input by input, so that a panel is written once, from its first byte to its last.
+        // The last panel may have fewer rows; the repeated ones fill the array and are not read
+        // (`take(height)`), so the lanes beyond stay zero.
         let row = |r: usize| &rows[r.min(height - 1) * inputs..][..inputs];
         let rows: [&[T]; LANES] = std::array::from_fn(row);
         for (i, lanes) in panel.iter_mut().enumerate() {

@@ -10,15 +10,22 @@ use crate::parallel::{Shared, Threads};
 use crate::simd::{Element, Isa, Kernel, LANES, Simd, transpose};
 
 /// Number of inputs of a block: a panel's block and a tile of rows stay in the first-level cache.
+// 24 KiB of weights per panel and 18 KiB for twelve rows, in caches of 32 to 48 KiB. Blocks of 256
+// were 5 to 15 % slower with many inputs: results were loaded and stored more often.
 const BLOCK: usize = 384;
 /// Number of rows of a task: their block of inputs stays in the second-level cache.
+// 384 rows of 384 inputs take 576 KiB. Together with the results of a task (`TASK_PANELS`) that is
+// less than the 1 MiB of common second-level caches.
 const TASK_ROWS: usize = 384;
 /// Largest number of panels of a task: its results stay in the second-level cache from one block to the
 /// next.
+// 256 outputs: 384 KiB of results for 384 rows.
 const TASK_PANELS: usize = 16;
 
 /// Activations in tiles of rows: a tile holds, for every input in order, one value per row.
 pub(crate) struct Rows {
+    // Tiles are as long as the rows are wide, without padding, so a tile starts at `t * tile *
+    // inputs` and only the last one is shorter.
     values: Dense,
     pub(crate) rows: usize,
     pub(crate) inputs: usize,
@@ -87,6 +94,8 @@ impl Rows {
 fn interleave<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
     // The height is a constant here, so that the inner loops are unrolled.
     fn of<'a, const H: usize>(row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
+        // Four inputs of four rows at a time: a copy per value would write with a stride of one
+        // tile, which held up products with few outputs (`benches/NOTES.md`).
         let packed = packed.as_chunks_mut::<H>().0;
         let rows: [&[f32]; H] = std::array::from_fn(|r| &row(r)[..packed.len()]);
         let quads = rows.map(|row| row.as_chunks::<4>().0);
@@ -136,6 +145,7 @@ pub(crate) fn linear(
         return;
     }
     let panels = w.outputs.div_ceil(LANES);
+    // A group has at least four panels (`Threads::share`), hence the quarter.
     let task_rows = x.task_rows(TASK_ROWS, panels.div_ceil(4), threads);
     let row_tasks = x.rows.div_ceil(task_rows);
     let group = threads.share(panels, row_tasks).min(TASK_PANELS);
@@ -143,6 +153,7 @@ pub(crate) fn linear(
     let out = Shared::new(out);
     let tasks = (0..row_tasks * groups).collect();
     threads.for_each(
+        // One instruction multiplies sixteen values.
         x.rows * w.outputs * w.inputs / 16,
         tasks,
         |_, task: usize| {
@@ -205,9 +216,12 @@ impl<E: Element> Kernel for Product<'_, E> {
             first_row,
         } = self;
         let inputs = task.x.inputs;
+        // Blocks are the outermost loop: the chain of a result then passes them in order, whatever
+        // panels and tiles the task has.
         let blocks = inputs.div_ceil(BLOCK).max(1);
         // Blocks of about the same length.
         let step = inputs.div_ceil(blocks).max(1);
+        // One round even without inputs, because zeros and the bias must still be stored.
         for from in (0..inputs.max(1)).step_by(step) {
             let to = (from + step).min(inputs);
             for panel in group_panels::<S>(&task) {
@@ -254,11 +268,14 @@ impl<E: Element> Kernel for Product<'_, E> {
 /// The task's panels in groups of 4, 2 or 1, as many as the registers hold for its tallest tile.
 #[inline(always)]
 fn group_panels<S: Simd>(task: &Task<'_>) -> impl Iterator<Item = std::ops::Range<usize>> {
+    // A task of the last tile alone may be lower and leave registers for more panels.
     let height = if task.tiles.len() > 1 {
         task.x.tile
     } else {
         task.x.tile(task.tiles.start, 0, 0).0
     };
+    // Powers of two only: every width is compiled for every height, and three panels would add a
+    // third to the code.
     let widest = match S::ACCUMULATORS / height.max(1) {
         0 | 1 => 1,
         2 | 3 => 2,
@@ -350,6 +367,8 @@ fn block<S: Simd, E: Element, const H: usize, const W: usize>(
         unsafe { place.out.slice(start, width) }
     };
     let mut acc = [[simd.splat(0.0); W]; H];
+    // The chain goes on from the stored value. An accumulator is an `f32` as well, so storing and
+    // loading it does not round.
     if !ends.first {
         for (r, acc) in acc.iter_mut().enumerate() {
             let from = row(r);
@@ -359,6 +378,8 @@ fn block<S: Simd, E: Element, const H: usize, const W: usize>(
         }
     }
     tile(simd, a, w, &mut acc);
+    // The bias comes last, once, as in the reference backend. In every block it would be added
+    // again; at the start of the chain it would change every rounding after it.
     if let (true, Some(bias)) = (ends.last, ends.bias) {
         let bias = &bias[column..column + width];
         for j in 0..W {
@@ -385,7 +406,10 @@ pub(crate) fn tile<S: Simd, E: Element, const H: usize, const W: usize>(
     acc: &mut [[S::V; W]; H],
 ) {
     let a = a.as_chunks::<H>().0;
+    // Equal lengths let the compiler drop the bounds checks of the loop.
     let w = w.map(|w| &w[..a.len()]);
+    // Sums behind a reference would be loaded and stored for every input. A copy stays in
+    // registers.
     let mut local = *acc;
     for (i, a) in a.iter().enumerate() {
         let mut lanes = [simd.splat(0.0); W];

@@ -261,6 +261,7 @@ impl Backend for Cpu {
             })
         };
         // Whole panels, and about a million values of them: a few megabytes beside the packed matrix.
+        // The rows of a panel are interleaved, so they must arrive together.
         let step = ((1 << 20) / cols.max(1)).next_multiple_of(LANES).max(LANES);
         if role == Role::Dense || rows <= step {
             return upload(&read(0..rows)?, rows);
@@ -323,6 +324,7 @@ impl Backend for Cpu {
         }
         Ok(done(self.by_row(op.tokens.len(), op.width, |r, out| {
             table.row(op.tokens[r] as usize, out);
+            // A product with one is exact; this saves the pass.
             if op.scale != 1.0 {
                 for x in out {
                     *x *= op.scale as f32;
@@ -378,6 +380,7 @@ impl Backend for Cpu {
         // A table of all positions up to the furthest is kept from call to call. A few rows at
         // enormous positions, which no batch of a model has, would make it enormous: they get a
         // table of their own.
+        // 65,536 positions of heads of 128 take 32 MiB.
         let table = positions <= x.rows.max(1 << 16);
         let rotations = if table {
             self.rotations.get(op.frequencies, op.scale, positions)
@@ -456,6 +459,8 @@ impl Backend for Cpu {
             return Err(misfit("the first summand was uploaded as a matrix"));
         };
         check_len("summand", y.len(), values.len()).map_err(fail)?;
+        // 64 KiB of each summand. Only memory limits an addition, so the exact size does not
+        // matter.
         const CHUNK: usize = 1 << 14;
         let tasks = values.chunks_mut(CHUNK).zip(y.chunks(CHUNK)).collect();
         self.threads

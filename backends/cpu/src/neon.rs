@@ -45,12 +45,14 @@ impl Neon {
     /// `if a > b { a } else { b }`.
     #[inline(always)]
     fn max4(self, a: Quad, b: Quad) -> Quad {
+        // `vmaxq_f32` returns NaN if either operand is; x86 returns the second.
         intrinsic!(vbslq_f32(vcgtq_f32(a, b), a, b))
     }
 }
 
 impl Simd for Neon {
     type V = [Quad; 4];
+    // 24 of 32 registers. Four hold the weights, one the broadcast input.
     const ACCUMULATORS: usize = 6;
 
     #[inline(always)]
@@ -162,6 +164,8 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn sum(self, v: Self::V) -> f32 {
+        // By the tree of `Simd::sum`, not by `vaddvq_f32`, which adds neighbours and would round
+        // differently.
         let halves = intrinsic!(vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3])));
         let pair = intrinsic!(vadd_f32(vget_low_f32(halves), vget_high_f32(halves)));
         intrinsic!(vget_lane_f32::<0>(pair)) + intrinsic!(vget_lane_f32::<1>(pair))

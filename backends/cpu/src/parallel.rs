@@ -16,6 +16,8 @@ pub(crate) enum Threads {
 }
 
 /// Work below this many operations costs less than waking a thread, and stays on this one.
+// About ten microseconds of scalar work; waking a thread takes five to twenty. A factor of two
+// either way makes no difference.
 const WORTH_SHARING: usize = 1 << 15;
 
 impl Threads {
@@ -56,6 +58,8 @@ impl Threads {
         let tasks = tasks.into_iter().enumerate();
         match self {
             Self::Many(pool) if cost > WORTH_SHARING && count > 1 => {
+                // A lock per task is cheap beside tasks of microseconds, and hands out tasks in
+                // order, which keeps shared weights in cache.
                 let left = Mutex::new(tasks);
                 let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let drain = || {
@@ -84,6 +88,8 @@ fn together(pool: &rayon::ThreadPool, threads: usize, drain: &(dyn Fn() + Sync))
         inside: AtomicUsize::new(0),
         panic: Mutex::new(None),
     });
+    // Shared ownership: a thread that wakes up after this function has returned still counts itself
+    // in and out.
     for _ in 1..threads {
         let gathering = Arc::clone(&gathering);
         pool.spawn(move || gathering.enter());
@@ -110,6 +116,8 @@ struct Gathering {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
+// The highest bit, which no number of threads reaches: one atomic then holds both, and entering and
+// closing cannot pass each other unseen.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 // SAFETY: `work` points to something that is `Sync`, and where it may be followed is told there;
@@ -131,6 +139,7 @@ impl Gathering {
                 first.get_or_insert(payload);
             }
         }
+        // Release, so that the caller, who acquires this count, sees what the tasks wrote.
         self.inside.fetch_sub(1, Ordering::Release);
     }
 }
@@ -140,11 +149,15 @@ struct Closing<'a>(&'a Gathering);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
+        // Relaxed is enough: entering and closing change the same atomic, whose changes have one
+        // order.
         self.0.inside.fetch_or(CLOSED, Ordering::Relaxed);
         // The threads inside are at their last task, so waiting without sleeping is short.
         let mut turns = 0;
         while self.0.inside.load(Ordering::Acquire) != CLOSED {
             turns += 1;
+            // Some tens of microseconds. On a machine with more threads than cores, the thread
+            // inside may be waiting for this core. The exact number does not matter.
             if turns < 10_000 {
                 std::hint::spin_loop();
             } else {
@@ -189,6 +202,8 @@ impl<'a> Shared<'a> {
         reason = "exclusivity is the contract of the caller"
     )]
     pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &mut [f32] {
+        // Checked in release builds too: a caller's mistake must be a panic, not a write outside
+        // the slice.
         assert!(
             start <= self.len && len <= self.len - start,
             "{start}+{len} of {}",

@@ -45,6 +45,8 @@ impl Kernel for NormRow<'_> {
                 }
                 squares = simd.fma(v, v, squares);
             }
+            // One value per row, so double precision costs nothing, and the factor is rounded only
+            // once.
             let variance = f64::from(simd.sum(squares)) / width as f64;
             let factor = simd.splat((1.0 / (variance + self.epsilon).sqrt()) as f32);
             for (i, (chunk, out)) in x.chunks(LANES).zip(out.chunks_mut(LANES)).enumerate() {
@@ -88,6 +90,8 @@ impl Rotations {
     ) -> Self {
         let mut table = Vec::with_capacity(2 * frequencies.len() * positions.len());
         for position in positions {
+            // In double precision: at position 100,000 the rounding of an `f32` angle is some
+            // thousandths of a radian. From `libm`, because the system's last digits differ.
             let angles = || frequencies.iter().map(|f| position as f64 * f);
             table.extend(angles().map(|a| (libm::cos(a) * scale) as f32));
             table.extend(angles().map(|a| (libm::sin(a) * scale) as f32));
@@ -120,6 +124,8 @@ impl RotationCache {
         let known = cache.iter().position(|r| same(r));
         let size = 2 * frequencies.len() * positions;
         if let Some(i) = known {
+            // Entries do not depend on the length of the table, so a longer one gives the same
+            // bits.
             if cache[i].table.len() >= size {
                 return Arc::clone(&cache[i]);
             }
@@ -197,6 +203,8 @@ impl Kernel for ActivateRow<'_> {
             let mut y = match self.function {
                 Activation::Silu => silu(simd, x, x),
                 // ½x(1 + tanh z) = x / (1 + e^−2z).
+                // One exponential instead of a `tanh`, and no cancellation in `1 + tanh z` for
+                // negative z.
                 Activation::GeluTanh => {
                     let c = (2.0f64 * (2.0 / std::f64::consts::PI).sqrt()) as f32;
                     let cubic = simd.mul(simd.mul(x, x), simd.mul(x, simd.splat(0.044_715 * c)));

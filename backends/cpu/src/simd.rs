@@ -20,6 +20,8 @@ macro_rules! intrinsic {
 pub(crate) use intrinsic;
 
 /// Lanes of a vector.
+// One register of AVX-512. Narrower sets use two or four registers as one vector, so that every set
+// adds in the same sixteen chains.
 pub(crate) const LANES: usize = 16;
 
 /// One vector in memory, on a cache line of its own.
@@ -153,11 +155,15 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Cephes' minimax coefficients (`expf`, S. L. Moshier).
     #[inline(always)]
     fn exp(self, x: Self::V) -> Self::V {
+        // Between these bounds `n` is within −126..=127, the exponents of normal numbers, which
+        // `pow2` needs. Below, the result is exactly zero: masked scores of −∞ must add nothing.
         let low = self.splat(-87.3);
         let high = self.splat(88.0);
         let clamped = self.max(x, low);
         let clamped = self.select_lt(clamped, high, clamped, high);
         let n = self.round(self.mul(clamped, self.splat(std::f32::consts::LOG2_E)));
+        // 0.693359375 has nine significant bits, so its product with `n` is exact. The second
+        // constant is the rest of ln 2.
         let r = self.fma(n, self.splat(-0.693_359_4), clamped);
         let r = self.fma(n, self.splat(2.121_944_4e-4), r);
         let mut p = self.splat(1.987_569_2e-4);
@@ -193,6 +199,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let far = self.sub(one, self.div(self.splat(2.0), self.add(e, one)));
         let far = self.select_lt(x, zero, self.sub(zero, far), far);
         // Comparisons with NaN are false, so NaN takes the first branch, which propagates it.
+        // Cephes' bound: the polynomial was fitted below it.
         self.select_lt(self.splat(0.625), size, far, near)
     }
 
@@ -235,6 +242,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let tail = self.mul(e, self.mul(q, t));
         let far = self.select_lt(x, zero, tail, self.sub(one, tail));
         // As in `tanh`.
+        // 1.5 is where the two fits meet; elsewhere one of them would be used outside its range.
         self.select_lt(self.splat(1.5), size, far, near)
     }
 }
@@ -245,6 +253,8 @@ pub(crate) struct Scalar;
 
 impl Simd for Scalar {
     type V = [f32; LANES];
+    // Four vectors are sixteen registers of 128 bits, all that plain x86-64 has. More would be
+    // spilled in every round.
     const ACCUMULATORS: usize = 4;
 
     #[inline(always)]
@@ -301,11 +311,15 @@ impl Simd for Scalar {
 
     #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        // Without the instruction this is a slow function call. `a * b + c` would be fast and round
+        // twice, so the bits would differ from every other instruction set.
         std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
     }
 
     #[inline(always)]
     fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        // Not `f32::max`, which returns the other operand for NaN on either side: vector
+        // instructions return the second.
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
 
@@ -374,6 +388,7 @@ impl Isa {
     /// Number of rows of the widest tile of the matrix kernel.
     pub(crate) fn tile_rows(self) -> usize {
         match self {
+            // As many rows as the registers hold with one panel, or with two on AVX-512.
             Self::Scalar(_) => 4,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => 6,

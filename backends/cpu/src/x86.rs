@@ -53,6 +53,7 @@ pub(crate) struct Avx2(());
 impl Avx2 {
     /// The token, if the processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
+        // Some processors and emulators have one without the other.
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
     }
 
@@ -70,6 +71,7 @@ impl Avx2 {
 
 impl Simd for Avx2 {
     type V = (__m256, __m256);
+    // Twelve of sixteen registers. Two hold the weights, one the broadcast input.
     const ACCUMULATORS: usize = 6;
 
     #[inline(always)]
@@ -231,6 +233,8 @@ pub(crate) struct Avx512(());
 impl Avx512 {
     /// The token, if the processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
+        // The foundation alone, which every AVX-512 processor has; the kernels need no extension of
+        // it.
         is_x86_feature_detected!("avx512f").then_some(Self(()))
     }
 
@@ -248,6 +252,7 @@ impl Avx512 {
 
 impl Simd for Avx512 {
     type V = __m512;
+    // 24 of 32 registers. Up to four hold weights, one the broadcast input.
     const ACCUMULATORS: usize = 24;
 
     #[inline(always)]

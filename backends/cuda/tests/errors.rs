@@ -1,4 +1,5 @@
-//! What is missing, too old or full is an error that says what to do, never a panic.
+//! A library that is missing or too old, or a full device, is an error that says what to do, never a
+//! panic.
 
 mod common;
 

@@ -145,7 +145,7 @@ fn items_that_are_damaged_missing_or_of_the_wrong_name_are_refused() {
         .rposition(|b| *b == b'\n')
         .unwrap();
     fs::write(&path, &bytes[..=last]).unwrap();
-    assert!(refused(&folder, &plan, unit).contains("records; remove it"));
+    assert!(refused(&folder, &plan, unit).contains("records; remove the file"));
     // A whole log with the right key, of an item that the distribution does not have.
     fs::remove_file(&path).unwrap();
     run(&plan, unit).unwrap();

@@ -69,6 +69,7 @@ pub(crate) fn norm<T: Float>(
     let mut out = Vec::with_capacity(x.rows * x.width);
     for r in 0..x.rows {
         for group in row(&x, r).chunks_exact(op.width) {
+            // Two passes: `E[x²] − E[x]²` cancels for values far from zero, and this is the oracle.
             let mean = match op.kind {
                 NormKind::Rms => T::zero(),
                 NormKind::Layer => group.iter().fold(T::zero(), |s, &v| s + v) / n,
@@ -122,6 +123,7 @@ pub(crate) fn rope<T: Float>(x: Columns<'_, Vec<T>>, op: &Rope<'_>) -> Result<Ve
     }
     let mut out = Vec::with_capacity(x.rows * x.width);
     for r in 0..x.rows {
+        // Angles in `f64` for every float type: at a million radians the steps of `f32` are 1/16.
         let position: f64 = op.positions[r].into();
         for head in row(&x, r).chunks_exact(op.head_dim) {
             let start = out.len();
@@ -199,6 +201,7 @@ pub(crate) fn visible(
     r: usize,
     window: Option<usize>,
 ) -> Vec<usize> {
+    // From the nearest key backwards, so that a window is a cut of the list.
     let mut keys: Vec<usize> = (segment.start..=r).rev().collect();
     let mut parent = segment.parent;
     while let Some(p) = parent {
@@ -245,6 +248,7 @@ fn apply<T: Float>(function: Activation, x: T) -> T {
             half * x * (one + (c * (x + cubic * x * x * x)).tanh())
         }
         Activation::GeluErf => {
+            // `erfc` of the negative and not `1 + erf`, which cancels for large negative arguments.
             let z: f64 = cast(x);
             x * cast::<f64, T>(0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2))
         }
@@ -313,6 +317,8 @@ pub(crate) fn log_prob<T: Float>(
         outputs: op.vocab,
     };
     let mut out = Vec::with_capacity(op.targets.len());
+    // Logits of one row serve all its targets; questions with many one-token choices have them on
+    // one row.
     for same_row in op.targets.chunk_by(|a, b| a.row == b.row) {
         let hidden = row(&x, same_row[0].row).to_vec();
         let mut logits = linear(Columns::all(&hidden, 1, x.width), &head)?;

@@ -33,6 +33,8 @@ impl<'a> Header<'a> {
         Self {
             path,
             input: BufReader::new(file),
+            // Every read is charged to this budget, so a header that claims more is refused before
+            // memory is taken.
             left: size.min(MAX_HEADER_BYTES),
             read: 0,
         }
@@ -50,6 +52,8 @@ impl Header<'_> {
             let left = self.left;
             return Err(self.error(format!("{what} of {length} bytes where {left} are left")));
         }
+        // Grows with what is really read: the file may have become shorter since its size was asked
+        // for.
         let mut bytes = Vec::new();
         (&mut self.input)
             .take(length)
@@ -83,6 +87,8 @@ impl Header<'_> {
     /// A count of entries that take at least `least` bytes each.
     pub(super) fn count(&mut self, least: u64, what: &str) -> Result<u64, Error> {
         let count = self.u64(what)?;
+        // An honest file has at least these bytes left. Without the check a count of 2^60 would be
+        // a loop of years.
         if count
             .checked_mul(least)
             .is_none_or(|bytes| bytes > self.left)
@@ -104,10 +110,13 @@ impl Header<'_> {
             ARRAY => {
                 let kind = self.u32(key)?;
                 if kind == TEXT {
+                    // A text takes at least the eight bytes of its length.
                     let count = self.count(8, key)?;
                     let texts = (0..count).map(|_| self.text(key)).collect::<Result<_, _>>();
                     return texts.map(Value::Texts);
                 }
+                // Arrays of arrays are not read: no key of a language model has one, and nesting
+                // would need a bound.
                 let Some(width) = width(kind) else {
                     return Err(self.error(format!(
                         "`{key}` is an array of type {kind}; arrays of numbers and of strings \
@@ -116,6 +125,7 @@ impl Header<'_> {
                 };
                 let count = self.count(width as u64, key)?;
                 let bytes = self.bytes(count * width as u64, key)?;
+                // Kept as bytes: a `Value` per number would take 24 bytes for one.
                 Ok(Value::Numbers(Numbers { kind, bytes }))
             }
             _ => Err(self.error(format!("`{key}` has the unknown type {kind}"))),

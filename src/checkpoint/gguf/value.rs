@@ -38,6 +38,7 @@ pub(super) fn number(kind: u32, bytes: &[u8]) -> Value {
     let mut wide = [0u8; 8];
     wide[..bytes.len()].copy_from_slice(bytes);
     let unsigned = u64::from_le_bytes(wide);
+    // Shifting up and down again copies the sign into the upper bits.
     let unused = 64 - 8 * bytes.len() as u32;
     let signed = (unsigned << unused) as i64 >> unused;
     match kind {

@@ -85,9 +85,12 @@ impl Influence {
         ids: &[usize],
     ) -> Option<Self> {
         let runs = losses.log_error.len();
+        // One cluster left out leaves nothing.
         if losses.without.is_empty() || losses.clusters.len() < 2 {
             return None;
         }
+        // Runs outside the windows have weight zero, but the noise is taken around all of the
+        // basis.
         let weighs = |r: usize| weights.level[r] != 0.0 || weights.slope[r] != 0.0;
         let used: Vec<usize> = (0..runs)
             .filter(|&r| weighs(r) || basis.iter().any(|b| b[r] != 0.0))
@@ -105,6 +108,8 @@ impl Influence {
             noise: noise(losses, &used, basis, &strata),
             item: LineCovariance::default(),
             idiosyncratic: LineCovariance::default(),
+            // Unequal clusters make a variance less certain than their number says: one of a
+            // thousand may hold half of the items.
             effective: strata.effective(&losses.weights),
         };
         Some(influence.with_own_variances(weights))
@@ -138,6 +143,8 @@ impl Influence {
                 sum.pull.level[at] += c * i.pull.level[g];
                 sum.pull.slope[at] += c * i.pull.slope[g];
                 sum.shift[at] += c * i.shift[g];
+                // The sum over distributions is taken before squaring, since their clusters are
+                // left out together.
                 let (to, from) = (at * runs, g * runs);
                 for r in 0..runs {
                     sum.noise[to + r] += c * i.noise[from + r];
@@ -251,6 +258,7 @@ fn noise(losses: &Losses, used: &[usize], basis: &[Vec<f64>], strata: &Strata<'_
     let gap: Vec<f64> = (0..used.len())
         .map(|i| 1.0 - columns.iter().map(|b| b[i] * b[i]).sum::<f64>())
         // A run on which the basis rests alone has no residual.
+        // The bound is that of the regressions' leverages.
         .map(|v| if v > 1e-8 { 1.0 / v.sqrt() } else { 0.0 })
         .collect();
     let mut noise = vec![0.0; losses.clusters.len() * runs];
@@ -260,6 +268,8 @@ fn noise(losses: &Losses, used: &[usize], basis: &[Vec<f64>], strata: &Strata<'_
             .zip(&run_means)
             .map(|(&r, m)| row[r] - losses.log_error[r] - m[h])
             .collect();
+        // Around the line and the profile: what a cluster has in common along them is its
+        // influence, not noise.
         let mut e = raw.clone();
         for b in &columns {
             let c = dot(b, &raw);

@@ -65,11 +65,14 @@ impl Losses {
         for (r, cells) in by_run.iter().enumerate().filter(|(_, c)| !c.is_empty()) {
             let kept = pick(cells, &self.clusters);
             for (w, k) in self.weights.iter_mut().zip(&kept) {
+                // Divided first: a sum of large weights over runs could overflow.
                 *w += k.1 / scored;
             }
             // Both averages are a ratio of sums of per-cluster pairs.
             let pairs: Vec<Pair> = match averaging {
                 Averaging::Micro => kept,
+                // A mean over clusters is a ratio of sums with weights of one, so one jackknife
+                // serves both.
                 Averaging::Macro => kept.iter().map(|k| (k.0 / k.1, 1.0)).collect(),
             };
             self.log_error[r] = log_ratio(sum_pairs(pairs.iter().copied()))?;
@@ -116,6 +119,7 @@ fn strata_of(names: &[&str]) -> Vec<usize> {
         let stratum = name.split_once('/').map_or("", |(stratum, _)| stratum);
         members.entry(stratum).or_default().push(g);
     }
+    // Pooling single strata keeps them in the variance; dropping them would make it too small.
     let (single, mut several): (Vec<_>, Vec<_>) = members.into_values().partition(|m| m.len() == 1);
     let pooled = single.concat();
     match several.iter_mut().min_by_key(|m| m.len()) {
@@ -146,6 +150,7 @@ fn sum_pairs(pairs: impl Iterator<Item = Pair>) -> Pair {
 /// `whole − part`, added up anew by `anew` where subtraction would lose digits because the part is
 /// most of the whole.
 fn without(whole: Pair, part: Pair, anew: impl FnOnce() -> Pair) -> Pair {
+    // Above a half, a subtraction loses more than one bit.
     if part.0 > 0.5 * whole.0 || part.1 > 0.5 * whole.1 {
         anew()
     } else {
@@ -194,6 +199,7 @@ pub(crate) fn complete_clusters(by_run: &[&[Cell]]) -> (Vec<usize>, usize) {
             e.2 &= e.1 == c.rows;
         }
     }
+    // Clusters that some runs lack would move their errors by a change of items, not of models.
     let complete = |n: &(usize, u64, bool)| n.0 == scored && n.2;
     let clusters: Vec<usize> = seen
         .iter()

@@ -112,6 +112,7 @@ pub(super) fn backtest(comparison: &Comparison<'_, '_>, options: &Options) -> Ba
 /// set of readings that leave together.
 fn levels(plan: &ReadingPlan) -> Vec<Vec<usize>> {
     let key: &[f64] = match plan.design {
+        // By size: predicting a longer training of a size already seen would be too easy.
         Design::Grid => &plan.main().read_at,
         Design::Isoflop | Design::Rungs => &plan.x,
     };
@@ -154,6 +155,8 @@ fn predict(
     options: &Options,
 ) -> Vec<Holdout> {
     let (plan, readings) = (&comparison.view.plan, &comparison.fitted.readings);
+    // The classical line, without frontier and specification: the readings themselves use the whole
+    // ladder's frontier, so this tests the law in F and not the read-off.
     let fit: LinearFit = match plan.main().regression.fit_some(seen, readings) {
         Ok(fit) if fit.df() > 0 => fit,
         _ => return Vec::new(),
@@ -166,6 +169,7 @@ fn predict(
         let Ok(line) = fit.estimate(&target.terms(plan), Errors::Classical) else {
             continue;
         };
+        // A new reading has its own noise beside the error of the line.
         let variance = line.standard_error.powi(2) + fit.variance();
         let new = Estimate::new(line.value, variance, line.df, options.alpha);
         let actual = target.actual;
@@ -214,6 +218,7 @@ fn floor_law(
         let at = |&i: &usize| Target::reading(comparison, i);
         let n: Vec<f64> = seen.iter().map(|i| at(i).params).collect();
         let d: Vec<f64> = seen.iter().map(|i| at(i).tokens).collect();
+        // Without Huber's loss: it competes with a least-squares line.
         let surface = fit_surface(&n, &d, &errors, None).ok()?;
         let of = |t: &Target| surface.ln_loss(t.params, t.tokens);
         return Some(targets.iter().map(of).collect());

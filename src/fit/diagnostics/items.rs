@@ -21,6 +21,7 @@ pub(super) fn item_report(comparison: &Comparison<'_, '_>, options: &Options) ->
         (Some(t), Some(b)) => shared(t.ids(), b.ids()).len(),
         _ => 0,
     };
+    // Of the variance that was used: with fixed items the share may exceed one.
     let total = fitted.variance(Coefficient::Slope, options.items).0;
     ItemReport {
         treatment_clusters: count(treatment),

@@ -24,6 +24,7 @@ fn replicates(corpus: &Corpus<'_>, members: &[usize]) -> Vec<Vec<usize>> {
             .iter()
             .filter_map(|&i| runs[corpus.runs[members[i]]].seed)
             .collect();
+        // Runs without a seed may be copies of one run, whose pure error would be zero.
         if seeds.len() == group.len() {
             groups.push(group);
         } else {
@@ -40,6 +41,7 @@ pub(crate) fn lack_of_fit(corpus: &Corpus<'_>, readout: &Readout, y: &[f64]) -> 
     for profile in &readout.profiles {
         let Some(poly) = &profile.poly else { continue };
         let groups = replicates(corpus, &profile.members);
+        // Without replicates there is no pure error, without spare sizes no lack of fit.
         if groups.len() == profile.members.len() || groups.len() <= poly.terms() {
             continue;
         }

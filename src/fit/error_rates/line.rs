@@ -67,6 +67,8 @@ impl ErrorLine {
             ItemSampling::Population => self.item.map_or(0.0, |v| v[k]),
             ItemSampling::Fixed => 0.0,
         };
+        // Added, with the noise of items in runs counted twice: counts do not let it be taken out,
+        // and this errs on the wide side.
         let total = self.run[k] + item;
         let spread = self.run[k] * self.run[k] / self.run_df + item * item / self.item_df;
         let df = if spread > 0.0 {
@@ -136,6 +138,7 @@ fn items(t: &Side, b: Option<&Side>) -> (Option<PerCoefficient<f64>>, f64) {
         }
     }
     let variance =
+        // Summed by cluster before squaring: a cluster in both rates is left out of both at once.
         PerCoefficient::from_fn(|k: Coefficient| sum.values().map(|v| v[k] * v[k]).sum::<f64>());
     let df = (fewest.saturating_sub(1)).clamp(1, MOST_DF as usize) as f64;
     (known.then_some(variance), df)
@@ -189,6 +192,7 @@ fn independent(t: &Influences<'_>, b: Option<&Influences<'_>>, left: f64) -> Per
         let k = k.column();
         let own = form(t, t, k);
         match b {
+            // Two distributions that are equal leave rounding.
             Some(b) => (own + form(b, b, k) - 2.0 * form(t, b, k)).max(0.0),
             None => own,
         }
@@ -214,6 +218,7 @@ fn clustered(
         }
     }
     let (g, n) = (groups as f64, clusters.len() as f64);
+    // Not CR2: the two regressions have weights of their own and no common hat matrix.
     let factor = g / (g - 1.0).max(1.0) * (n - 1.0) / left;
     let variance =
         PerCoefficient::from_fn(|k| factor * sums.iter().map(|s| s[k] * s[k]).sum::<f64>());

@@ -113,6 +113,7 @@ impl Counts {
                         ),
                     });
                 }
+                // Rounding past "all wrong" would make a negative count of right answers.
                 cells[m].push((c.loss.min(c.weight), c.weight));
             }
             total[m] = sum(cells[m].iter());
@@ -179,13 +180,17 @@ impl Side {
             Some(fit.shape.line(plan))
         };
         let moved: Option<Vec<_>> = (g > 1 && sampled)
+            // A refit per cluster, not its linearisation: counts of a few errors are far from
+            // linear.
             .then(|| (0..g).map(without).collect())
             .flatten();
         let total = |m: &usize| counts.total[*m];
         let below = |c: f64| {
             let below = |m: &&usize| {
                 let (w, n) = total(m);
+                // A dispersion below one is luck, and must not make chance look far away.
                 let error = (fit.dispersion.max(1.0) * c * (1.0 - c).max(0.0) / n).sqrt();
+                // Three deviations, because some of many runs at chance pass two of them.
                 c - w / n > 3.0 * error
             };
             runs.iter().filter(below).count()
@@ -334,8 +339,10 @@ fn read_profiles(
     let (mut slope, mut chi2, mut df) = (0.0, 0.0, 0.0);
     for (profile, at) in readout.profiles.iter().zip(&readout.read_at) {
         let Some(poly) = &profile.poly else {
+            // Too few sizes for a profile: the best run is read as it is.
             let sum = sum(profile.members.iter().map(|&m| &counts[m]));
             let value = libm::log(sum.0 / sum.1);
+            // A single run without errors has no logarithm, and no neighbours to lend it one.
             if !value.is_finite() {
                 return Err(FitError::Unsupported {
                     reason: "the best run of a budget makes no error".into(),
@@ -347,6 +354,8 @@ fn read_profiles(
         let scale = profile.width();
         let columns: Vec<Vec<f64>> = (0..poly.terms() as i32)
             .map(|k| {
+                // Centred where it is read: the first two coefficients are then value and slope
+                // there.
                 let z = |&m: &usize| ((corpus.size[m] - at) / scale).powi(k);
                 profile.members.iter().map(z).collect()
             })

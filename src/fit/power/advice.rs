@@ -91,6 +91,7 @@ impl PlannedLadder {
                 flops_ratio: forecast.flops / now.flops,
             });
         }
+        // Ties in effect are common (doubling seeds or sizes): the cheaper change comes first.
         advice.sort_by(|a, b| {
             (a.detectable_ratio.total_cmp(&b.detectable_ratio))
                 .then(a.flops_ratio.total_cmp(&b.flops_ratio))

@@ -36,6 +36,7 @@ impl ExponentTest {
     pub fn power(&self, delta: f64) -> f64 {
         let critical = t_critical(1.0 - self.alpha, self.df);
         let shift = delta / self.standard_error;
+        // Noncentral t, not a shifted t: with few degrees of freedom the two differ.
         nct_sf(critical, self.df, shift) + nct_cdf(-critical, self.df, shift)
     }
 
@@ -69,6 +70,7 @@ impl ExponentTest {
         while unit.power(high) < wanted {
             low = high;
             high *= 2.0;
+            // Reached only with so few degrees of freedom that no effect is detected.
             if high > 1e9 {
                 return Err(FitError::NoConvergence {
                     what: "the detectable multiple".to_owned(),
@@ -105,6 +107,8 @@ impl ExponentTest {
         }
         let critical = t_quantile(1.0 - alpha, self.df);
         let (room, shift) = (margin / se, delta / se);
+        // Two one-sided tests share one standard error, so power is a mean over its distribution;
+        // the product of two noncentral t would be wrong.
         chi_mean(self.df, |s| {
             let half = room - critical * s;
             if half <= 0.0 {

@@ -32,6 +32,7 @@ pub(super) fn plan(
     }
     let (origin, x) = centred(&groups);
     let mean = members.iter().map(|&m| corpus.ratio[m]).sum::<f64>() / members.len() as f64;
+    // In the middle of the runs: elsewhere the law would be quoted by extrapolation in D/N.
     let ratio = options.tokens_per_param.map_or(mean, libm::log);
     let d: Vec<f64> = members.iter().map(|&m| corpus.ratio[m] - ratio).collect();
     let product =
@@ -91,6 +92,7 @@ fn readout(
 fn by_size(corpus: &Corpus<'_>, members: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..members.len()).collect();
     let size = |i: usize| corpus.size[members[i]];
+    // Ties by position, so that the groups do not depend on the sort.
     order.sort_by(|&a, &b| size(a).total_cmp(&size(b)).then(a.cmp(&b)));
     let mut groups = vec![0; members.len()];
     for pair in order.windows(2) {

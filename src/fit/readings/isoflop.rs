@@ -71,8 +71,11 @@ pub(super) fn plan(
     options: &Options,
 ) -> Result<ReadingPlan, FitError> {
     let groups = by_budget(corpus, members);
+    // Before any minimum: two FLOP conventions in one budget shift it without a trace.
     check_spread(corpus, &groups)?;
+    // Refused before centring, so that γ is quoted in the middle of what was read.
     let (kept, refused) = bracketed(corpus, groups);
+    // Two readings fit any line exactly and leave nothing to judge it by.
     if kept.len() < 3 {
         let what = "budgets with a bracketed minimum";
         return Err(too_few(corpus, what, kept.len(), 3));
@@ -91,6 +94,7 @@ pub(super) fn plan(
     let position = |readouts: &[Readout], name: &str| readouts.iter().position(|r| r.rule == name);
     let mut check = position(&readouts, CHECK.name);
     if check.is_some_and(|c| alike(&readouts[0], &readouts[c])) {
+        // A check that reads the same weights agrees by construction and would shrink the interval.
         let other = read(&CUBIC).ok().filter(|r| r.rows != readouts[0].rows);
         check = other.map(|r| {
             readouts.push(r);
@@ -107,6 +111,8 @@ pub(super) fn plan(
     };
     let (main, check) = match options.optimum {
         OptimumRule::Smoothed => (0, check),
+        // The specification term compares two polynomials; other rules have no second form to
+        // compare with.
         OptimumRule::BestRun => (named(BEST.name)?, None),
         OptimumRule::Parabola => (named(PARABOLA.name)?, None),
     };
@@ -187,6 +193,8 @@ fn readout(
         let what = "bracketed minima";
         return Err(too_few(corpus, what, minima.len(), groups.len()));
     }
+    // A straight line in logs: minima scatter by 0.07 to 0.10 nats on a public ladder, which a
+    // power law averages.
     let line = Line::new(x, &minima)?;
     let mut rows = Vec::with_capacity(groups.len());
     let mut slopes = Vec::with_capacity(groups.len());
@@ -194,6 +202,7 @@ fn readout(
     let mut read_at = Vec::with_capacity(groups.len());
     for ((profile, &xj), &own) in profiles.iter().zip(x).zip(&minima) {
         let wanted = if rule.smooth { line.at(xj).value } else { own };
+        // A cubic outside its sizes runs away within a step; the edge is read and flagged instead.
         let at = profile.nearest(wanted);
         // Rounding of the line is no departure from the grid.
         inside.push((wanted - at).abs() <= 1e-9);

@@ -81,7 +81,9 @@ impl SizeProfile {
         }
         let used = in_window(members, size, size[best], window);
         let (degree, fit) = match distinct(&used, size) {
+            // Three sizes fit a parabola exactly: its vertex is the noise of three runs.
             0..=3 => (0, ProfileFit::BestRun),
+            // A cubic through four sizes has no residual either.
             4 => (2, ProfileFit::Quadratic),
             n => match if n == 5 { degrees.five } else { degrees.more } {
                 3 => (3, ProfileFit::Cubic),
@@ -99,6 +101,7 @@ impl SizeProfile {
         let Some(poly) = poly else {
             return Some(read_at_best([low, high]));
         };
+        // Strictly inside: a vertex at the edge is a profile that still falls there.
         let minimum = poly.minimum().filter(|m| *m > low && *m < high);
         Some(Self {
             members: used,
@@ -112,6 +115,7 @@ impl SizeProfile {
 
     /// Width in `ln N`, by which the powers of a regression are scaled; positive for one size too.
     pub(crate) fn width(&self) -> f64 {
+        // Only divided by; 1e-9 stands for "not zero".
         (self.high - self.low).max(1e-9)
     }
 
@@ -149,6 +153,7 @@ fn in_window(members: &[usize], size: &[f64], centre: f64, window: f64) -> Vec<u
         members.iter().filter(inside).copied().collect()
     };
     let mut used = near(window);
+    // Sizes a factor of 3.5 apart leave three within ln 4, too few for a parabola.
     if distinct(&used, size) < 4 && window < WIDE {
         let mut reach: Vec<f64> = near(WIDE).iter().map(|&m| distance(m)).collect();
         reach.sort_by(f64::total_cmp);
@@ -181,6 +186,7 @@ pub(crate) struct Poly {
 impl Poly {
     /// Fits `y` over `u`; `None` if `u` has fewer than `degree + 1` distinct values.
     pub(crate) fn new(u: &[f64], y: &[f64], degree: usize) -> Option<Self> {
+        // Powers of ln N near 20 are nearly collinear; centred and scaled they span [−1, 1].
         let centre = u.iter().sum::<f64>() / u.len() as f64;
         let scale = u.iter().fold(0.0, |m: f64, v| m.max((v - centre).abs()));
         if scale.is_nan() || scale <= 0.0 {

@@ -69,6 +69,7 @@ impl ReadingRegression {
     pub(crate) fn by_size(mut self, sizes: Vec<usize>) -> Self {
         let groups = sizes.iter().max().map_or(0, |g| g + 1) as f64;
         if self.clusters.is_empty() && self.kind == CovarianceType::Ols {
+            // Two sizes would leave none, and t has no quantile there.
             let fewest = (groups - 2.0).max(1.0);
             self.df = PerCoefficient::from_fn(|k| self.df[k].min(fewest));
             self.sizes = sizes;
@@ -150,6 +151,8 @@ impl ReadingRegression {
         let mut cov = of(self.errors())?;
         if !self.sizes.is_empty() {
             let grouped = of(Errors::Cr2(&self.sizes))?;
+            // With its own covariance: a larger variance beside the other's covariance may not be a
+            // matrix.
             if grouped.slope > cov.slope {
                 cov.slope = grouped.slope;
                 cov.cross = grouped.cross;

@@ -20,11 +20,14 @@ pub(super) fn plan(
         return Err(too_few(corpus, "budgets", groups.len(), 3));
     }
     check_spread(corpus, &groups)?;
+    // A mean over sizes is the loss of no model, and its mix may change along the ladder.
     check_sizes(corpus, &groups)?;
     let (origin, x) = centred(&groups);
     let rows: Vec<SparseRow> = groups
         .iter()
         .map(|g| {
+            // The mean over seeds is the reading, so a rung with many seeds does not pull the line
+            // harder.
             let share = 1.0 / g.members.len() as f64;
             g.members.iter().map(|&m| (m, share)).collect()
         })

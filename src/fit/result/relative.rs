@@ -181,6 +181,8 @@ impl FittedLine {
     pub fn band(&self) -> Vec<BandPoint> {
         let v = self.variances();
         let t = t_critical(self.confidence, self.df);
+        // Working and Hotelling: two parameters, so F with 2 degrees of freedom; t per scale would
+        // hold at one scale only.
         let wide = (2.0 * f_quantile(self.confidence, 2.0, self.df)).sqrt();
         let [low, high] = self.range;
         (0..BAND_POINTS)
@@ -218,9 +220,11 @@ impl FittedLine {
         let beyond = (at - high).max(low - at).max(0.0);
         Prediction {
             scale,
+            // A new reading scatters about the line as the old ones do.
             ratio: around(v.at(at) + self.residual_variance),
             line: around(v.at(at)),
             decades_beyond: beyond / std::f64::consts::LN_10,
+            // Relative to the ladder: a decade beyond two decades is bolder than beyond six.
             beyond_one_ladder: beyond > high - low,
         }
     }

@@ -71,6 +71,8 @@ impl Simulation {
                 stream.uniform() * 0.3 - 0.15 + drift * if span > 0.0 { x / span } else { 0.0 };
             for k in 0..sizes {
                 let step = k as f64 / (sizes as f64 - 1.0).max(1.0);
+                // From a factor of 6 below the optimum to 7 above: lopsided, as the public ladder's
+                // sizes are.
                 let z = -1.8 + 3.8 * step + off;
                 cells.push(Cell::at(c, libm::exp(optimum(x) + z), x, z));
             }
@@ -85,6 +87,7 @@ impl Simulation {
         let mut cells = Vec::new();
         for (i, &n) in params.iter().enumerate() {
             for &r in tokens_per_param {
+                // 6·N·D with D = r·N, the convention that simulated ladders state.
                 let flops = 6.0 * n * n * r;
                 let x = libm::log(flops) - centre;
                 let mut cell = Cell::at(flops, n, x, 0.0);

@@ -30,7 +30,10 @@ impl Simulation {
     fn draw(&self, stream: &mut Stream) -> f64 {
         let normal = stream.normal();
         match self.tails {
+            // With two degrees of freedom or fewer a t has no variance to be scaled to.
             Some(df) if df > 2 => {
+                // Sums of normals rather than a χ² by inversion, which is slow in a coverage test
+                // of thousands of ladders.
                 let square: f64 = (0..df).map(|_| stream.normal().powi(2)).sum();
                 let n = df as f64;
                 normal / (square / n).sqrt() / (n / (n - 2.0)).sqrt()
@@ -107,6 +110,8 @@ impl<'a> Replicate<'a> {
             for seed in 0..self.simulation.seeds {
                 let run = self.run(&name, k, seed as u64);
                 let id = run.id.clone();
+                // The order of draws below is part of published coverage numbers: a new source of
+                // noise takes a stream of its own, as `size_shocks` does.
                 builder.run(run)?;
                 let first = k == 0 || self.cells[k - 1].size_index != cell.size_index;
                 let own = self.simulation.draw(&mut self.stream);
@@ -155,6 +160,8 @@ impl<'a> Replicate<'a> {
     /// Noise of a run on all distributions. A single corpus has nothing to share.
     fn run_noise(&mut self, k: usize, own: f64, first: bool) -> f64 {
         let shared = self.simulation.shared;
+        // Corpora are trained in the same configurations, so that part of a run's noise is common
+        // to them.
         let fresh = match self.simulation.corpora > 1 {
             true => shared.sqrt() * self.common[k] + (1.0 - shared).sqrt() * own,
             false => own,
@@ -180,6 +187,7 @@ impl<'a> Replicate<'a> {
     fn budget_shocks(&mut self) -> Vec<f64> {
         let laws = self.simulation.distributions.iter();
         laws.map(|t| match t.budget_noise > 0.0 {
+            // Nothing is drawn without noise, so that scenarios without it keep their numbers.
             true => t.budget_noise * self.stream.normal(),
             false => 0.0,
         })

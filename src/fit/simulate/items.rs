@@ -38,6 +38,9 @@ impl ItemTruth {
         Self {
             items,
             clusters,
+            // More than a third of the variance lies between clusters, so that a jackknife over
+            // single items would be too narrow. The exact values do not matter to the coverage
+            // tests.
             difficulty: [0.3, 0.4],
             slope: [0.015, 0.04],
             noise: 0.10,
@@ -78,6 +81,7 @@ impl Drawn {
                 )
             })
             .collect();
+        // The mean of e^(s·Z) is e^(s²/2): without it items would raise the level of the law.
         let bias = 0.5 * truth.difficulty.iter().map(|d| d * d).sum::<f64>();
         let pick = |own: usize, share_of_total: f64| {
             let mut left = share_of_total * totals[own];
@@ -101,6 +105,8 @@ impl Drawn {
                 (cluster, libm::exp(log), slope)
             })
             .collect();
+        // A stable sort: items are scored cluster by cluster, and their noise is drawn in this
+        // order.
         items.sort_by_key(|i| i.0);
         Self {
             items,

@@ -48,23 +48,31 @@ impl Simulation {
                     }
                     s.distributions[at].items = Some(truth);
                 };
+                // Unequal on purpose: the item parts of the two then differ in degrees of freedom.
                 of(0, 600, 30);
                 of(1, 1500, 50);
             }
             Scenario::HeavyTails => {
                 s.tails = Some(5);
+                // Small models scatter three times as much as large ones, which least squares does
+                // not weigh.
                 s.noise_ends = [1.6, 1.6 / 3.0];
             }
+            // In one distribution only: a shock common to both would cancel in the ratio.
             Scenario::BudgetShock => s.distributions[0].budget_noise = 0.002,
             Scenario::DriftingGrid => s.shape = drifting,
             Scenario::ShapeDrift | Scenario::BothDrifts => {
                 s.distributions[0].shift = 0.0;
+                // A profile shape that drifts with scale is what one shape for all budgets got
+                // wrong in every replicate.
                 s.distributions[0].curvature_drift = 0.12;
                 s.distributions[2].curvature_drift = 0.06;
                 if scenario == Scenario::BothDrifts {
                     s.shape = drifting;
                 }
             }
+            // Written after the read-off was chosen. The specification term was added because of
+            // it, so that this scenario tests the read-off but not the term.
             Scenario::HeldOut => {
                 s.shape = Shape::Isoflop {
                     sizes: 9,

@@ -17,6 +17,7 @@ pub(crate) fn shrunk_correlation(residuals: &[&[f64]], df: f64) -> Vec<Vec<f64>>
         .map(|e| {
             let norm = dot(e, e).sqrt();
             e.iter()
+                // An exact fit leaves residuals of zero: 0/0 would spread NaN over every pair.
                 .map(|v| if norm > 0.0 { v / norm } else { 0.0 })
                 .collect()
         })
@@ -25,9 +26,11 @@ pub(crate) fn shrunk_correlation(residuals: &[&[f64]], df: f64) -> Vec<Vec<f64>>
         .flat_map(|i| (0..i).map(move |j| (i, j)))
         .map(|(i, j)| (i, j, dot(&unit[i], &unit[j])))
         .collect();
+    // A single series has no pairs; `max(1)` keeps its mean at zero instead of NaN.
     let mean = pairs.iter().map(|p| p.2).sum::<f64>() / pairs.len().max(1) as f64;
     let noise: f64 = pairs.iter().map(|p| (1.0 - p.2 * p.2).powi(2) / df).sum();
     let spread: f64 = pairs.iter().map(|p| (p.2 - mean).powi(2)).sum();
+    // Also true where both are zero: correlations that agree exactly have nothing left to shrink.
     let share = if spread > noise { noise / spread } else { 1.0 };
     let mut all = vec![vec![0.0; n]; n];
     for (i, row) in all.iter_mut().enumerate() {

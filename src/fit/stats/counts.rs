@@ -53,6 +53,7 @@ pub(crate) fn fit_counts(
     let n = wrong.len();
     check_counts(wrong, items)?;
     let scale = check_columns(columns, n)?;
+    // All right or all wrong puts the maximum at infinity, so Newton's method would creep for ever.
     let overall = compensated_sum(wrong.iter().copied()) / compensated_sum(items.iter().copied());
     if !(overall > 0.0 && overall < 1.0) {
         return Err(FitError::Unsupported {
@@ -60,6 +61,8 @@ pub(crate) fn fit_counts(
         });
     }
     let problem = Problem {
+        // Columns of one size make the pivots comparable, so that dependence can be told from small
+        // units.
         x: DMatrix::from_fn(n, columns.len(), |r, k| columns[k][r] / scale[k]),
         wrong,
         items,
@@ -67,6 +70,8 @@ pub(crate) fn fit_counts(
     let maximum = problem.maximise(overall);
     let rates =
         |b: &DVector<f64>| -> Vec<f64> { (&problem.x * b).iter().map(|e| libm::exp(*e)).collect() };
+    // Errors in one run only, [5, 0, 0, 0, 0], drive the other rates towards zero without end. The
+    // exact bounds do not matter: no count of items can tell such rates from 0 or 1.
     let inside = |rates: &[f64]| rates.iter().all(|m| *m > 1e-12 && *m < 1.0 - 1e-9);
     let settled = maximum.map(|b| (rates(&b), b));
     let Some((rates, b)) = settled.filter(|(rates, _)| inside(rates)) else {
@@ -81,6 +86,7 @@ pub(crate) fn fit_counts(
 fn check_counts(wrong: &[f64], items: &[f64]) -> Result<(), FitError> {
     check_length("items", items.len(), wrong.len())?;
     check_each("items", items, |m| m.is_normal() && m > 0.0)?;
+    // Whole numbers are not asked for: partial credit makes fractions of errors.
     let beyond = |(w, m): (&f64, &f64)| !(0.0..=*m).contains(w);
     match wrong.iter().zip(items).position(beyond) {
         Some(r) => check_domain(&format!("wrong[{r}]"), wrong[r], false),
@@ -102,7 +108,9 @@ fn check_columns(columns: &[&[f64]], n: usize) -> Result<Vec<f64>, FitError> {
         scale.push(largest);
     }
     check_count("columns of a regression of counts", columns.len(), 1)?;
+    // One observation more than columns: the dispersion is divided by n − p.
     check_count("counts of a regression", n, columns.len() + 1)?;
+    // Newton's method starts from a constant rate, which only a constant column can express.
     if columns[0].iter().any(|v| *v != columns[0][0]) {
         return Err(FitError::Unsupported {
             reason: "the first column of a regression of counts is not constant".to_owned(),
@@ -122,11 +130,13 @@ impl Problem<'_> {
     /// The log-quasi-likelihood Σ wrong·η + (items − wrong)·ln(1 − e^η); −∞ where a rate is one.
     fn likelihood(&self, b: &DVector<f64>) -> f64 {
         let eta = &self.x * b;
+        // The link does not keep rates below one. Minus infinity makes the halving of steps do it.
         if eta.iter().any(|e| *e >= 0.0) {
             return f64::NEG_INFINITY;
         }
         compensated_sum((0..self.wrong.len()).map(|r| {
             self.wrong[r] * eta[r]
+                // `expm1` keeps the digits of 1 − μ where nearly every item is wrong.
                 + (self.items[r] - self.wrong[r]) * libm::log(-libm::expm1(eta[r]))
         }))
     }
@@ -153,8 +163,11 @@ impl Problem<'_> {
     /// The maximum of the likelihood from the constant `rate` on; `None` where there is none.
     fn maximise(&self, rate: f64) -> Option<DVector<f64>> {
         let mut b = DVector::zeros(self.x.ncols());
+        // The overall rate in every run lies inside the domain, whatever the columns are.
         b[0] = libm::log(rate) / self.x[(0, 0)];
         let mut value = self.likelihood(&b);
+        // Newton's method needs about ten steps. The limit ends a walk towards a rate of zero or
+        // one.
         for _ in 0..200 {
             let (gradient, step) = self.newton_step(&b)?;
             // Twice the improvement that the quadratic model promises.
@@ -162,6 +175,7 @@ impl Problem<'_> {
             if promise.is_nan() {
                 return None;
             }
+            // The promise is quadratic in the step: 1e-22 leaves eleven digits to the coefficients.
             if promise <= 1e-22 * (1.0 + value.abs()) {
                 return Some(b);
             }
@@ -204,6 +218,8 @@ impl Problem<'_> {
     ) -> Result<CountsFit, FitError> {
         let (n, p) = self.x.shape();
         let (wrong, items) = (self.wrong, self.items);
+        // The expected information, not the observed one: the usual covariance of a
+        // quasi-likelihood.
         let weights: Vec<f64> = (0..n)
             .map(|r| items[r] * rates[r] / (1.0 - rates[r]))
             .collect();
@@ -226,6 +242,7 @@ impl Problem<'_> {
         let inverse = factor.inverse();
         Ok(CountsFit {
             coefficients: (0..p).map(|k| b[k] / scale[k]).collect(),
+            // Pearson's estimate: the deviance is biased where runs have few errors, often none.
             dispersion: compensated_sum(residuals.iter().map(|e| e * e)) / df as f64,
             df,
             rates,

@@ -101,6 +101,7 @@ pub(crate) fn permute_covariate(
             let line = model.straight_line(&shuffled, model.tau2()?);
             Ok(line.slope_ratio.abs() / line.moments.rss.sqrt())
         };
+        // Counting a failed refit as extreme can only raise the p-value.
         ratio().unwrap_or(f64::INFINITY)
     }))
 }

@@ -55,6 +55,7 @@ pub(crate) fn fit_mixed(
         .iter()
         .map(|c| c.iter().map(|v| v * v).sum::<f64>().sqrt())
         .collect();
+    // The floor keeps a y of zeros from dividing by zero; its fit is zero either way.
     let unit = y.iter().fold(0.0_f64, |m, v| m.max(v.abs())).max(1e-300);
     let problem = Problem {
         x: DMatrix::from_fn(n, p, |i, k| columns[k][i] / length[k]),
@@ -98,6 +99,7 @@ fn check(
         check_finite("a column", c)?;
     }
     check_count("coefficients of a mixed model", p, 1)?;
+    // Two variances need at least two degrees of freedom.
     check_count("observations of a mixed model", n, p + 2)?;
     if n > LARGEST {
         return Err(FitError::Unsupported {
@@ -107,7 +109,9 @@ fn check(
     let mut names = groups.to_vec();
     names.sort_unstable();
     names.dedup();
+    // Two groups leave one difference, from which a variance cannot be told from a mean.
     check_count("groups of a mixed model", names.len(), 3)?;
+    // Without a replicate only the sum of the two variances shows in the data.
     if names.len() == n {
         return Err(FitError::Singular {
             what: "a random effect of groups of one".to_owned(),
@@ -154,6 +158,7 @@ impl Problem {
         let low = grid[least.saturating_sub(1)].ln();
         let high = grid[(least + 1).min(grid.len() - 1)].ln();
         let polished = golden_section(|u| deviance(u.exp()), low, high).exp();
+        // The grid is logarithmic and never reaches zero, so the boundary is compared by itself.
         if deviance(0.0) <= deviance(polished) {
             0.0
         } else {
@@ -173,6 +178,7 @@ impl Problem {
     /// Generalised least squares at one `ratio`; `None` where columns are dependent.
     fn fit(&self, ratio: f64) -> Option<Profiled> {
         let (n, p) = self.x.shape();
+        // I + ratio·ZZ' is inverted group by group in closed form (Woodbury): no n × n matrix.
         let weight: Vec<f64> = self
             .size
             .iter()
@@ -244,6 +250,7 @@ impl Problem {
             0.5 * trace(&half, &projection),
             0.5 * trace(&projection, &projection),
         );
+        // The two variances can only be told apart where this is positive; otherwise there is one.
         let determinant = uu * ee - ue * ue;
         if determinant.is_nan() || determinant <= 0.0 {
             return whole;
@@ -258,6 +265,8 @@ impl Problem {
             })
             .map(|df| {
                 if df.is_finite() {
+                    // Few groups can push the formula below one, the least that any variance is
+                    // known by.
                     df.max(1.0)
                 } else {
                     (n - p) as f64

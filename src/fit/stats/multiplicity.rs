@@ -57,6 +57,7 @@ pub(crate) fn adjust(p: &[f64], correction: Correction) -> Result<Vec<f64>, FitE
     };
     let mut result = vec![0.0; m];
     for (i, adjusted) in order.into_iter().zip(adjusted) {
+        // The multiplication by the size of the family passes one easily; a p-value must not.
         result[i] = adjusted.min(1.0);
     }
     Ok(result)
@@ -83,6 +84,7 @@ pub(crate) fn selected_level(selected: usize, total: usize, alpha: f64) -> Resul
 pub(crate) fn simultaneous_level(count: usize, level: f64) -> Result<f64, FitError> {
     check_probability("confidence level", level)?;
     check_count("intervals", count, 1)?;
+    // Šidák instead of Bonferroni: exact for independent t, and never wider.
     Ok(level.powf(1.0 / count as f64))
 }
 

@@ -91,6 +91,9 @@ pub(crate) fn chi2_quantile(p: f64, df: f64) -> f64 {
     let half = 0.5 * df;
     // Wilson and Hilferty (1931), except where they go negative.
     let c = 2.0 / (9.0 * df);
+    // Below about 0.1 the cube root's approximation is poor, then negative; the leading term of the
+    // lower tail is the better start. The exact value does not matter: Newton's method corrects
+    // either.
     let cube = 1.0 - c + normal_quantile(p) * c.sqrt();
     let start = if cube > 0.1 {
         df * cube * cube * cube
@@ -155,8 +158,10 @@ pub(crate) fn chi_mean(df: f64, g: impl Fn(f64) -> f64) -> f64 {
     let half = 0.5 * df;
     let ln_front = LN_2 + 0.5 * half.ln() - HALF_LN_TWO_PI - stirling_error(half);
     let term = |u: f64| {
+        // `expm1`: near the mode e^{2u} − 1 − 2u is of order u², and would lose every digit.
         let expm = libm::expm1(2.0 * u);
         let weight = (ln_front - half * (expm - 2.0 * u)).exp();
+        // Far out the weight underflows first; skipping `g` there avoids 0·NaN.
         if weight == 0.0 {
             0.0
         } else {
@@ -165,6 +170,7 @@ pub(crate) fn chi_mean(df: f64, g: impl Fn(f64) -> f64) -> f64 {
     };
     // Where the density has fallen by e^-45: quadratic near the mode, linear far on the left,
     // exponential on the right.
+    // e^-45 is 3e-20: what lies outside cannot change the last digit of the integral.
     let spread = (45.0 / df).sqrt();
     let left = -(1.2 * spread).max(spread + 45.0 / df);
     let right = (1.1 * spread).min(0.5 * (1.0 + 90.0 / df + 2.0 * spread).ln() + 0.3);
@@ -172,6 +178,7 @@ pub(crate) fn chi_mean(df: f64, g: impl Fn(f64) -> f64) -> f64 {
     let mut width = (right - left) / f64::from(n);
     let mut sum: f64 = (0..=n).map(|k| term(left + width * f64::from(k))).sum();
     let mut value = sum * width;
+    // The rule converges geometrically, so a few doublings do. The limit is for a `g` with jumps.
     while n < 1 << 16 {
         let middle: f64 = (0..n)
             .map(|k| term(left + width * (f64::from(k) + 0.5)))
@@ -214,6 +221,7 @@ fn t_upper(t: f64, df: f64) -> f64 {
         return (-df * ratio.ln() - ln_beta - half.ln() - LN_2).exp();
     }
     let square = ratio * ratio;
+    // Both arguments are formed directly: 1 − x would be zero for large t.
     let (x, y) = (1.0 / (1.0 + square), square / (1.0 + square));
     0.5 * beta_tails(0.5 * df, 0.5, x, y).0
 }
@@ -275,6 +283,7 @@ fn chi2_tails(x: f64, df: f64) -> (f64, f64) {
     if x == f64::INFINITY {
         return (1.0, 0.0);
     }
+    // The series would need more terms than its limit, see `gamma_tails`.
     if df > 1e8 {
         // Wilson and Hilferty (1931): the error is below 1e-9 here.
         let c = 2.0 / (9.0 * df);
@@ -287,6 +296,7 @@ fn chi2_tails(x: f64, df: f64) -> (f64, f64) {
 /// The beta variates (ν₂/(ν₂+ν₁f), ν₁f/(ν₂+ν₁f)) of an F statistic.
 fn f_to_beta(f: f64, df1: f64, df2: f64) -> (f64, f64) {
     let ratio = df1 / df2 * f;
+    // Divides by the larger term, so that an infinite ratio gives 0 and 1, not NaN.
     if ratio > 1.0 {
         let inverse = 1.0 / ratio;
         (inverse / (1.0 + inverse), 1.0 / (1.0 + inverse))
@@ -329,6 +339,7 @@ fn solve_quantile(
     if upper <= 0.0 {
         return f64::INFINITY;
     }
+    // The logarithm of the smaller tail: the larger one is flat and has no digits to solve for.
     let by_upper = upper <= lower;
     let target = if by_upper { upper.ln() } else { lower.ln() };
     let (mut low, mut high) = (f64::MIN_POSITIVE.ln(), f64::MAX.ln());
@@ -337,6 +348,7 @@ fn solve_quantile(
     } else {
         0.0
     };
+    // Newton's method takes a few steps. 200 also covers bisecting the whole range of exponents.
     for _ in 0..200 {
         let (below, above, ln_density) = tails(u.exp());
         let (value, tail) = if by_upper {
@@ -356,6 +368,7 @@ fn solve_quantile(
         } else {
             high = high.min(u);
         }
+        // Outside the bracket Newton's step has overshot; bisection cannot.
         let newton = u + value * (tail - ln_density - u).exp();
         let next = if newton >= low && newton <= high {
             newton

@@ -24,6 +24,7 @@ impl Stream {
             (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // One stream per replicate: draws do not depend on the order in which threads take them.
         rng.set_stream(hash ^ replicate);
         Self(rng)
     }
@@ -41,6 +42,7 @@ impl Stream {
         if bound == 0 {
             return 0;
         }
+        // Products below the threshold are drawn again; `next % bound` would favour small numbers.
         let threshold = bound.wrapping_neg() % bound;
         loop {
             let product = u128::from(self.next_u64()) * u128::from(bound);
@@ -52,11 +54,14 @@ impl Stream {
 
     /// A uniform number strictly between 0 and 1.
     pub(crate) fn uniform(&mut self) -> f64 {
+        // 53 bits and half a step: neither 0 nor 1 occurs, whose normal quantiles are infinite.
         ((self.next_u64() >> 11) as f64 + 0.5) * (1.0 / 9_007_199_254_740_992.0)
     }
 
     /// A standard normal number, by inversion.
     pub(crate) fn normal(&mut self) -> f64 {
+        // One uniform per normal. A rejection method would take a varying number of them, and a
+        // changed method would shift every later draw of the stream.
         normal_quantile(self.uniform())
     }
 

@@ -46,6 +46,8 @@ impl ResamplingTest {
         let p_value = if exact {
             count as f64 / total as f64
         } else {
+            // The data count as one more draw: a p-value of zero cannot come from finitely many
+            // draws.
             (count as f64 + 1.0) / (total as f64 + 1.0)
         };
         Self { p_value, exact }

@@ -14,6 +14,7 @@ pub(crate) fn compensated_sum(values: impl IntoIterator<Item = f64>) -> f64 {
     let (mut sum, mut compensation) = (0.0_f64, 0.0);
     for value in values {
         let next = sum + value;
+        // Neumaier's branch: Kahan's sum loses the term where the new value is the larger one.
         compensation += if sum.abs() >= value.abs() {
             (sum - next) + value
         } else {
@@ -37,9 +38,11 @@ pub(crate) fn centred(what: &str, values: &[f64]) -> Result<(Vec<f64>, f64), Fit
     check_count(what, values.len(), 1)?;
     check_finite(what, values)?;
     let n = values.len() as f64;
+    // Divided before summing: a sum of large finite values would overflow.
     let mean = compensated_sum(values.iter().map(|v| v / n));
     let centred: Vec<f64> = values.iter().map(|v| v - mean).collect();
     let square = dot(&centred, &centred);
+    // Values beyond 1e154 have squares that are infinite.
     check_finite(what, &[square])?;
     Ok((centred, square))
 }

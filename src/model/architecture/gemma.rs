@@ -14,6 +14,7 @@ use crate::model::config_json::{
 };
 
 /// Soft cap on attention scores, Gemma 2 only.
+// The default of the class in `transformers`, for files that leave it out.
 const ATTENTION_CAP: f64 = 50.0;
 /// Soft cap on logits of Gemma 2; Gemma 3 has one only if its file says so.
 const LOGIT_CAP: f64 = 30.0;
@@ -105,6 +106,8 @@ fn both(
             ("gelu_pytorch_tanh", Activation::GeluTanh),
             ("gelu_new", Activation::GeluTanh),
             ("gelu_fast", Activation::GeluTanh),
+            // The class computes the form that the file names. Only `hidden_activation` counts;
+            // `hidden_act` in the same files is a leftover.
             ("gelu", Activation::GeluErf),
         ],
         ..LLAMA_DEFAULTS
@@ -185,6 +188,7 @@ fn gemma3_gguf(config: &mut Config, keys: &Keys<'_>) -> Result<(), Error> {
     config_gguf::whole_rotary(config, keys)?;
     if let Positions::Rotary { sliding, .. } = &mut config.positions {
         sliding.theta = keys.positive(THETA)?.unwrap_or(SLIDING_THETA);
+        // Only layers without a window see far enough to need a scaling rule.
         sliding.scaling = RopeScaling::Default;
         if sliding.theta <= 1.0 {
             return Err(keys.error(THETA, format!("{} is not above 1", sliding.theta)));
@@ -220,6 +224,8 @@ fn both_gguf(
         }
         _ => SlidingLayers::AllButEvery(keys.optional_dimension(PATTERN)?.unwrap_or(every)),
     };
+    // `query_pre_attn_scalar` is not in the format. llama.cpp tells the one model that differs by
+    // its number of layers.
     let divisor = if config.num_hidden_layers == layers_of_27b {
         config.hidden_size as f64 / config.num_attention_heads as f64
     } else {

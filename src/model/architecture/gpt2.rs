@@ -41,6 +41,7 @@ pub(super) static GPT2: Family = Family {
 };
 
 fn config_json(fields: &Fields<'_>) -> Result<Config, Error> {
+    // Both change the computation, and only a few research models set them.
     fields.never(&["scale_attn_by_inverse_layer_idx", "add_cross_attention"])?;
     fields.only("scale_attn_weights", &[Value::from(true)])?;
     let names = FieldNames {
@@ -55,6 +56,7 @@ fn config_json(fields: &Fields<'_>) -> Result<Config, Error> {
     let defaults = Defaults {
         num_key_value_heads: KvHeads::Heads,
         head_dim: None,
+        // `n_inner` is null in the original files and means four times the width.
         intermediate_size: Some(4),
         max_position_embeddings: 1024,
         norm_eps: 1e-5,

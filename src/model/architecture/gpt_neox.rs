@@ -43,6 +43,7 @@ fn config_json(fields: &Fields<'_>) -> Result<Config, Error> {
     const ROTARY: PartialNames = PartialNames {
         theta: "rotary_emb_base",
         fraction: "rotary_pct",
+        // The default of the class; Pythia writes it out.
         default_fraction: 0.25,
     };
     fields.never(&["mlp_bias"])?;
@@ -79,6 +80,7 @@ fn config_gguf(config: &mut Config, keys: &Keys<'_>) -> Result<(), Error> {
     config.activation = Activation::GeluErf;
     config_gguf::partial_rotary(config, keys)?;
     config.parallel_residual = match keys.get(PARALLEL) {
+        // GPT-NeoX and Pythia have it, and it is the default of the class.
         None => true,
         Some(Value::Bool(parallel)) => *parallel,
         Some(value) => {

@@ -41,6 +41,8 @@ fn config_json(fields: &Fields<'_>) -> Result<Config, Error> {
         ..LLAMA_DEFAULTS
     };
     let mut config = shared(Architecture::Phi3, fields, &LLAMA_FIELDS, &defaults)?;
+    // The long models' rule (`longrope`) switches with the length of a text, so a token's score
+    // would depend on what follows. It is refused by name.
     rope::partial(&mut config, fields, &ROTARY, &["default"])?;
     let window = fields.nullable_dimension("sliding_window", None)?;
     window_everywhere(&mut config, fields, window)?;

@@ -40,6 +40,7 @@ pub(super) static QWEN3: Family = Family {
 
 fn qwen2(fields: &Fields<'_>) -> Result<Config, Error> {
     let mut config = both(Architecture::Qwen2, fields, None)?;
+    // The class has the biases whatever the file says, so a file that denies them is wrong.
     fields.only("attention_bias", &[Value::from(true)])?;
     config.qkv_bias = true;
     Ok(config)
@@ -66,6 +67,7 @@ fn both(
     };
     let mut config = shared(architecture, fields, &LLAMA_FIELDS, &defaults)?;
     rope::whole(&mut config, fields)?;
+    // Files of models without a window still have `sliding_window`; this flag alone switches it on.
     let window = if fields.flag("use_sliding_window", false)? {
         fields.nullable_dimension("sliding_window", Some(4096))?
     } else {

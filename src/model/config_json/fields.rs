@@ -48,10 +48,13 @@ impl Fields<'_> {
 
     /// The value of the field, unless it is missing or null.
     pub(in crate::model) fn present(&self, field: &str) -> Option<&Value> {
+        // `transformers` writes null for most fields that a class does not use.
         self.map.get(field).filter(|v| !v.is_null())
     }
 
     /// True if the field is there, even as null.
+    // Null and missing differ where a class has a default other than null: null then means "none",
+    // missing means the default.
     fn contains(&self, field: &str) -> bool {
         self.map.contains_key(field)
     }

@@ -14,6 +14,7 @@ use crate::model::config::{Config, Positions, RopeConfig, RopeScaling};
 pub(in crate::model) const RULES: &[&str] = &["default", "linear", "llama3"];
 
 /// Base of the frequencies where a file has none.
+// The default of every class but Gemma 3.
 const THETA: f64 = 10_000.0;
 
 /// Sets the rotary embedding of whole heads, the same in all layers.
@@ -92,6 +93,8 @@ pub(in crate::model) fn read(
     let mut thetas = vec![(fields, theta_field)];
     thetas.extend(objects.iter().map(|o| (o, "rope_theta")));
     let theta = agreed(&thetas)?.unwrap_or(default_theta);
+    // At 1 all frequencies are equal, below it they grow: no model has been trained so. The
+    // comparison is false for NaN.
     if !(theta > 1.0 && theta.is_finite()) {
         return Err(fields.error(theta_field, format!("{theta} is not above 1")));
     }
@@ -165,6 +168,7 @@ fn scaling(
         }),
         Some("llama3") => {
             let (low, high) = (positive("low_freq_factor")?, positive("high_freq_factor")?);
+            // The rule divides by their difference.
             if low >= high {
                 let message = format!("{high} is not above low_freq_factor {low}");
                 return Err(fields.error("high_freq_factor", message));

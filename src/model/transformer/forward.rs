@@ -88,6 +88,8 @@ impl<B: Backend> Transformer<B> {
             )));
         }
         let targets = batch.targets().iter().map(|t| t.token);
+        // All tokens before any work: a backend would find the wrong target only after the last
+        // layer.
         self.check_tokens(batch.tokens().iter().copied().chain(targets))
     }
 
@@ -198,6 +200,7 @@ impl<B: Backend> Transformer<B> {
             q_width: config.num_attention_heads * dim,
             kv_width: config.num_key_value_heads * dim,
         };
+        // Norms before the rotation, which is how these models were trained.
         if let Some([q, k]) = &layer.qk_norm {
             heads.turned = Some([self.norm(heads.q(), q)?, self.norm(heads.k(), k)?]);
         }
@@ -239,6 +242,7 @@ impl<B: Backend> Transformer<B> {
         };
         let (rows, width) = (pass.past + heads.rows, heads.kv_width);
         let before = |kept| Columns::all(kept, pass.past, width);
+        // Kept keys were rotated by their own positions, so they need no further work.
         let keys = backend.concat(before(keys), k)?;
         let values = backend.concat(before(values), v)?;
         let all = |buffer| Columns::all(buffer, rows, width);
@@ -286,9 +290,11 @@ impl<B: Backend> Transformer<B> {
         };
         if self.config.parallel_residual {
             let added = mlp(&x)?;
+            // Attention before MLP, as in the other branch: another order would round differently.
             backend.add(backend.add(x, &attended)?, &added)
         } else {
             let x = backend.add(x, &attended)?;
+            // Freed before the MLP, which needs the most memory of a layer.
             drop(attended);
             let added = mlp(&x)?;
             backend.add(x, &added)
@@ -324,6 +330,7 @@ impl<B: Backend> Transformer<B> {
         }
         let x = self.norm(Columns::all(&x, rows, width), &self.norm)?;
         let op = LogProb {
+            // A tied head is the embedding itself: it stands in memory once.
             weight: self.head.as_ref().unwrap_or(&self.embedding),
             bias: None,
             inputs: width,
@@ -348,6 +355,8 @@ struct Scored {
 impl Scored {
     fn new(asked: &[Target]) -> Self {
         let mut order: Vec<usize> = (0..asked.len()).collect();
+        // Backends take targets by rising row. A stable sort keeps those of a row in the caller's
+        // order.
         order.sort_by_key(|&i| asked[i].row);
         let mut rows: Vec<usize> = order.iter().map(|&i| asked[i].row).collect();
         rows.dedup();

@@ -49,6 +49,7 @@ pub(super) fn load<B: Backend>(
         Some(loader.table(name, vocab)?)
     };
     let frequencies = loader.frequencies()?;
+    // Last, when everything known was read or ignored.
     loader.weights.finish(config.architecture.name())?;
     let warnings = loader.weights.warnings().to_vec();
     Ok(Transformer {
@@ -149,6 +150,7 @@ impl<B: Backend> Loader<'_, B> {
                     let message = format!("divisor {divisor} of frequency {i} is not positive");
                     return Err(self.weights.error(ROPE_DIVISORS, message));
                 }
+                // Divided, not multiplied by the reciprocal, as `ggml` does.
                 all.iter_mut().for_each(|f| f[i] /= f64::from(divisor));
             }
         }
@@ -159,6 +161,8 @@ impl<B: Backend> Loader<'_, B> {
     fn table(&mut self, name: &str, rows: usize) -> Result<B::Buffer, Error> {
         let cols = self.config.hidden_size;
         let (name, shape, weights) = (format!("{name}.weight"), [rows, cols], &mut self.weights);
+        // In pieces: a table of 256,000 tokens is the largest tensor, and stood in memory three
+        // times (`benches/NOTES.md`).
         self.backend.upload_rows(shape, Role::Matrix, &mut |rows| {
             weights.rows(&name, shape, rows)
         })
@@ -230,6 +234,8 @@ impl<B: Backend> Loader<'_, B> {
         let mut weight = weight.ok_or_else(|| Error::batch("a projection without parts"))?;
         if self.names.head_by_head && names == self.names.qkv {
             let (heads, dim) = (self.config.num_attention_heads, self.config.head_dim);
+            // The file has query, key and value of each head together; the decoder wants all
+            // queries first.
             weight = weight.parts_first(heads, 3, dim * inputs);
             biases = biases.map(|b| b.parts_first(heads, 3, dim));
         }

@@ -20,6 +20,7 @@ impl<'a, B: Backend> AfterPrefix<'a, B> {
     /// Computes the prefix.
     pub(super) fn new(model: &'a Transformer<B>, prefix: &[u32]) -> Result<Self, Error> {
         let (len, limit) = (prefix.len(), model.context_len());
+        // A prefix that fills the context leaves no token to score.
         if len == 0 || len >= limit {
             return Err(Error::batch(format!(
                 "a prefix of {len} tokens in a context of {limit}"
@@ -86,12 +87,15 @@ impl<B: Backend> Transformer<B> {
                 self.heads(index, x, &pass.positions)
             })?;
             kept.push([
+                // A copy, because `heads` also holds the queries: keeping it would take several
+                // times the memory with grouped heads.
                 self.backend.gather(heads.k(), &all)?,
                 self.backend.gather(heads.v(), &all)?,
             ]);
             // Nothing reads the hidden states after the last layer.
             if index + 1 < self.layers.len() {
                 let attended = self.attend(index, &heads, &pass)?;
+                // Before the rest of the layer, for the same reason.
                 drop(heads);
                 x = self.finish(layer, x, &attended, rows)?;
             }

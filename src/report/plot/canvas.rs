@@ -15,6 +15,7 @@ use super::{Drawn, PlotError};
 
 /// Height of a title with `lines` lines under it.
 pub(super) fn header_height(lines: usize) -> i32 {
+    // The title ends at 60, a note takes 32, and some air is left above the frame.
     92 + 32 * lines as i32
 }
 
@@ -32,12 +33,14 @@ pub(super) fn drawing(
 ) -> Result<String, PlotError> {
     let mut svg = String::new();
     {
+        // A negative size would wrap to four billion pixels.
         let size = (width.max(1) as u32, height.max(1) as u32);
         let mut canvas = Canvas {
             backend: SVGBackend::with_string(&mut svg, size),
         };
         canvas
             .backend
+            // SVG is transparent, and black text on the dark page of a viewer cannot be read.
             .draw_rect((0, 0), (width, height), &WHITE, true)
             .map_err(failed)?;
         draw(&mut canvas)?;
@@ -49,6 +52,7 @@ pub(super) fn drawing(
 /// Corners of a filled marker about its centre; none for the markers that are strokes or circles.
 /// Sizes are chosen so that all look equally large.
 fn outline(marker: Marker, r: i32) -> Vec<(i32, i32)> {
+    // A triangle or diamond of the radius of a disc has less area and looks smaller.
     let (less, more, most) = (r - 1, r + 1, r + 2);
     match marker {
         Marker::Square => vec![(-less, -less), (less, -less), (less, less), (-less, less)],
@@ -111,6 +115,8 @@ impl Canvas<'_> {
             let (dx, dy) = (f64::from(pair[1].0) - x0, f64::from(pair[1].1) - y0);
             let length = dx.hypot(dy);
             let mut at = 0.0;
+            // The rest of a dash carries over to the next segment: bands are many short ones, which
+            // would all be solid.
             while length - at > left {
                 at += left;
                 let share = at / length;
@@ -161,6 +167,7 @@ impl Canvas<'_> {
                     filled: false,
                     stroke_width: 3,
                 };
+                // White inside, so that lines behind do not fill a ring.
                 self.disc((x, y), r, WHITE)?;
                 let circle = self.backend.draw_circle((x, y), r as u32, &style, false);
                 circle.map_err(failed)
@@ -195,6 +202,7 @@ impl Canvas<'_> {
         colour: RGBColor,
         width: u32,
     ) -> Drawn {
+        // A pixel of NaN is zero: the interval would be drawn at the edge of the frame.
         if lower.is_nan() || upper.is_nan() || lower > frame.x.high || upper < frame.x.low {
             return Ok(());
         }
@@ -205,6 +213,8 @@ impl Canvas<'_> {
             if frame.x.holds(end) {
                 self.line(&[(at, y - 7), (at, y + 7)], colour, 3)?;
             } else {
+                // An arrow instead of a tick: the end lies outside, and a tick would give it a
+                // value.
                 let head = [(at, y), (at + 14 * sign, y - 8), (at + 14 * sign, y + 8)];
                 self.area(&head, colour, 1.0)?;
             }
@@ -253,6 +263,7 @@ impl Canvas<'_> {
     /// Text of a legend starting at `x`; returns where the next entry may start.
     pub(super) fn legend(&mut self, x: i32, y: i32, text: &str) -> Result<i32, PlotError> {
         self.text(text, (x, y), 22, HPos::Left, false)?;
+        // Twelve pixels a character at size 22 hold for common fonts; 40 separate the entries.
         Ok(x + text.chars().count() as i32 * 12 + 40)
     }
 }

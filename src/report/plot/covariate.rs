@@ -34,10 +34,12 @@ pub fn covariate(analysis: &Analysis, corpus: &str, label: &str) -> Result<Strin
     let top = header_height(notes.len());
     let ends = points.iter().flat_map(|(_, l)| {
         let d = &l.delta_beta;
+        // Zero always shows: the sign of an exponent is the first thing looked for.
         [d.lower, d.upper, d.value, 0.0]
     });
     let mut x = Span::of(points.iter().map(|p| p.0)).padded(0.08);
     // Labels stand to the right of their points.
+    // A fifth more holds about a dozen characters; longer names run into the margin.
     x.high += 0.2 * x.length();
     let frame = Frame {
         left: 170,
@@ -56,6 +58,7 @@ pub fn covariate(analysis: &Analysis, corpus: &str, label: &str) -> Result<Strin
         for (z, law) in &points {
             let (colour, marker) = verdict_style(shown(law));
             let d = &law.delta_beta;
+            // An infinite end stops at the frame.
             let bar = frame.clipped(&[(*z, d.lower), (*z, d.upper)]);
             c.line(&bar, colour, 3)?;
             c.marker(marker, frame.at(*z, d.value), 10, colour)?;
@@ -126,6 +129,8 @@ fn name_points(c: &mut Canvas<'_>, frame: &Frame, points: &[(f64, &RelativeLaw)]
         let text = shorten(text, 24);
         let (left, right) = (x + 18, x + 18 + 13 * text.chars().count() as i32);
         for &(l, r, before) in &placed {
+            // 24 pixels are the height of a line of size 22. In order from the top, so one pass is
+            // enough.
             if left < r && l < right && y < before + 24 {
                 y = before + 24;
             }

@@ -134,6 +134,7 @@ fn row_plot(title: &str, notes: &[String], rows: &[Row], margin: f64) -> Result<
             high: 1.0,
         },
     };
+    // 18 pixels per character of the bold title, whose end would be cut off.
     let width = (frame.right + 20 + NUMBERS + note).max(title.chars().count() as i32 * 18 + 60);
     drawing(width, frame.bottom + 110, |c| {
         c.header(title, notes)?;
@@ -151,6 +152,7 @@ fn row_plot(title: &str, notes: &[String], rows: &[Row], margin: f64) -> Result<
         let (low, high) = (x((-margin).max(frame.x.low)), x(margin.min(frame.x.high)));
         let (above, below) = (frame.top, frame.bottom);
         let strip = [(low, above), (high, above), (high, below), (low, below)];
+        // First, so that it lies behind everything.
         c.area(&strip, GREY, 0.3)?;
         frame.linear_x_axis(c, "Δβ per nat")?;
         c.line(&[(x(0.0), above), (x(0.0), below)], BLACK, 2)?;
@@ -170,6 +172,7 @@ fn range(rows: &[Row], margin: f64) -> Span {
         .filter(|v| v.is_finite())
         .collect();
     sizes.sort_by(f64::total_cmp);
+    // The ninetieth percentile, because one of ten laws may be hopeless without being news.
     let usual = sizes
         .get(sizes.len().saturating_sub(1) * 9 / 10)
         .copied()
@@ -178,6 +181,7 @@ fn range(rows: &[Row], margin: f64) -> Span {
     // percentile of the ends, and what lies outside ends in an arrow.
     let reach = (1.6 * usual)
         .min(sizes.last().copied().unwrap_or(0.0))
+        // The strip of the margin must be seen whole, however small the exponents are.
         .max(1.5 * margin);
     let end = |f: &dyn Fn(f64, f64) -> f64, start: f64| {
         rows.iter()
@@ -203,6 +207,7 @@ fn draw_row(c: &mut Canvas<'_>, frame: &Frame, k: usize, row: &Row) -> Drawn {
     if let Some(inner) = &row.inner {
         c.interval(frame, inner.lower, inner.upper, y, colour, 8)?;
     }
+    // A marker at the edge would give a value that is not there; the arrow and the numbers say it.
     if frame.x.holds(e.value) {
         c.marker(marker, (frame.at(e.value, 0.0).0, y), 10, colour)?;
     }

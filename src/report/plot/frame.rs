@@ -22,6 +22,7 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn at(&self, x: f64, y: f64) -> (i32, i32) {
+        // Ten frames away is out of sight; an unclamped number would overflow a pixel's 32 bits.
         let share = |v: f64, s: Span| ((v - s.low) / s.length()).clamp(-10.0, 11.0);
         let width = f64::from(self.right - self.left);
         let height = f64::from(self.bottom - self.top);
@@ -94,6 +95,7 @@ impl Frame {
             2 => &[1.0, 3.0],
             _ => &[1.0],
         };
+        // More than ten labels touch each other.
         let every = decades.len().div_ceil(10).max(1) as i32;
         let mut ticks = Vec::new();
         for decade in self.x.low.floor() as i32..=self.x.high.floor() as i32 {
@@ -116,6 +118,7 @@ impl Frame {
         let ticks: Vec<(f64, String)> = values
             .iter()
             .map(|v| (*v, format!("{v:+.digits$}")))
+            // "+0.000" reads like a positive exponent that was rounded.
             .map(|(v, text)| (v, if v == 0.0 { "0".to_owned() } else { text }))
             .collect();
         self.x_ticks(c, label, &ticks)
@@ -123,6 +126,7 @@ impl Frame {
 
     /// The ratios along the y axis, which holds their natural logarithms; kept finite.
     pub(super) fn ratios(&self) -> Span {
+        // Inside e^±700, so that ratios and their quotients by twenty stay finite.
         let ratio = |log: f64| log.clamp(-690.0, 690.0).exp();
         Span {
             low: ratio(self.y.low),
@@ -167,10 +171,12 @@ impl Frame {
         let values = self.ratios();
         // Very many decades get every so many of them.
         let mut every = 1;
+        // Beyond a factor of twenty, evenly spaced values crowd at the top of a logarithmic axis.
         let ticks = if values.high > 20.0 * values.low {
             // Several decades: round multiples of powers of ten.
             let low = values.low.log10().floor() as i32;
             let high = values.high.log10().ceil() as i32;
+            // About eight labels, as many as the height holds with room between.
             every = ((high - low) / 8).max(1);
             let multiples: &[f64] = if every == 1 { &[1.0, 3.0] } else { &[1.0] };
             (low..=high)

@@ -37,6 +37,7 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
         let readings = l.readings.iter().map(|r| r.scale.log10());
         readings.chain(l.band().into_iter().map(|b| b.scale.log10()))
     }))
+    // One x for all panels: the eye compares slopes only on one scale.
     .padded(0.04);
     // As wide as tall, up to what fits a page.
     let columns = (1..4).find(|n| n * n >= laws.len()).unwrap_or(4);
@@ -53,6 +54,7 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
     let notes = wrap(&notes, ((width - 80) / 14) as usize);
     let first_row = header_height(notes.len()) + 70;
     drawing(width, first_row + rows * STEP.1 - 20, |c| {
+        // 54 bold characters fill the narrowest page, 1,100 pixels.
         let title = shorten(&format!("{corpus}: how the gaps evolve"), 54);
         c.header(&title, &notes)?;
         for (k, law) in laws.iter().enumerate() {
@@ -90,6 +92,7 @@ fn half_range(laws: &[&RelativeLaw]) -> f64 {
         let band = band.iter().flat_map(|b| [b.lower.ln(), b.upper.ln()]);
         Span::of(law.readings.iter().map(|r| r.log_ratio).chain(band))
     };
+    // A tenth more than half, so that markers stay off the edge.
     0.55 * longest(&with_band).min(2.0 * longest(&readings))
 }
 
@@ -109,6 +112,7 @@ fn panel(c: &mut Canvas<'_>, frame: &Frame, law: &RelativeLaw) -> Drawn {
         let lower = band.iter().map(|b| (b.scale.log10(), b.lower.ln()));
         let upper = band.iter().map(|b| (b.scale.log10(), b.upper.ln()));
         let mut area: Vec<(f64, f64)> = lower.chain(upper.rev()).collect();
+        // The logarithm of a lower end that underflowed to zero.
         area.retain(|p| p.1.is_finite());
         c.area(&frame.clipped(&area), colour, 0.25)?;
     }

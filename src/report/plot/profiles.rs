@@ -24,6 +24,8 @@ pub fn profiles(corpus: &CorpusReport) -> Result<String, PlotError> {
         });
     };
     let mut budgets: Vec<f64> = corpus.profiles.iter().map(|p| p.budget).collect();
+    // In ascending order: colour and marker of a budget are then the same in every drawing of a
+    // ladder.
     budgets.sort_by(f64::total_cmp);
     budgets.dedup();
     if budgets.is_empty() {
@@ -137,6 +139,7 @@ fn label_budgets(c: &mut Canvas<'_>, frame: &Frame, mut labels: Vec<Label>) -> D
         label.y = label.y.max(free);
         free = label.y + 30;
     }
+    // Many budgets that end together would run off the page; the whole column moves up instead.
     let overflow = (free - 30 - frame.bottom).max(0);
     let head = (frame.right + 20, frame.top - 22);
     c.text("budget", head, 22, HPos::Left, false)?;
@@ -194,6 +197,7 @@ fn profile_curve(points: &[&ProfilePoint]) -> Option<Curve> {
         .min_by(|a, b| a.aggregate.total_cmp(&b.aggregate))?;
     let near: Vec<(f64, f64)> = points
         .iter()
+        // The window of the read-off, with its allowance for sizes in steps of two.
         .filter(|p| (p.params / best.params).ln().abs() <= 8.0_f64.ln() + 1e-9)
         .map(|p| (p.params.log10(), p.aggregate.ln()))
         .collect();
@@ -205,6 +209,7 @@ fn profile_curve(points: &[&ProfilePoint]) -> Option<Curve> {
         4 | 5 => 2,
         _ => 3,
     };
+    // Cubes of log10 N near 8 are nearly collinear.
     let centre = sizes.iter().sum::<f64>() / sizes.len() as f64;
     let columns: Vec<Vec<f64>> = (0..=degree)
         .map(|k| near.iter().map(|p| (p.0 - centre).powi(k)).collect())

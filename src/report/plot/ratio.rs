@@ -80,6 +80,7 @@ fn notes(law: &RelativeLaw) -> Vec<String> {
     ];
     if !law.flags.is_empty() {
         let names: Vec<String> = law.flags.iter().map(|f| flag_name(*f)).collect();
+        // 110 characters of size 24 fit into the 1,500 pixels of the page.
         notes.extend(wrap(&format!("flags: {}", names.join(", ")), 110));
     }
     notes
@@ -99,6 +100,7 @@ fn range(law: &RelativeLaw) -> Span {
         high: outer.high.min(inner.high + room).max(inner.high),
     };
     // Parity belongs in the picture when it is close to it.
+    // Within 0.6 frames: further away it would squash the readings into half of the picture.
     if y.low > 0.0 && y.low < 0.6 * y.length() {
         y.low = 0.0;
     } else if y.high < 0.0 && -y.high < 0.6 * y.length() {
@@ -118,6 +120,7 @@ fn curves(c: &mut Canvas<'_>, frame: &Frame, law: &RelativeLaw) -> Drawn {
     };
     let mut area = edge(&|b| b.lower);
     area.extend(edge(&|b| b.upper).into_iter().rev());
+    // Not clipped: the range of y holds the pointwise band.
     c.area(&frame.path(&area), SKY, 0.35)?;
     for edge in [
         edge(&|b| b.simultaneous_lower),

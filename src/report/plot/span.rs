@@ -9,6 +9,7 @@ pub(super) struct Span {
 
 impl Span {
     pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
+        // One infinite end of an interval would leave no scale for the rest.
         let span = values.filter(|v| v.is_finite()).fold(
             Self {
                 low: f64::INFINITY,
@@ -39,6 +40,7 @@ impl Span {
 
     /// Wider by `share` on both sides; a point becomes an interval.
     pub(super) fn padded(self, share: f64) -> Self {
+        // A single value, or values equal to rounding, would divide by zero.
         let pad = if self.length() > 1e-12 * (1.0 + self.low.abs()) {
             share * self.length()
         } else {
@@ -57,15 +59,19 @@ impl Span {
         let step = [1.0, 2.0, 5.0, 10.0]
             .into_iter()
             .map(|m| m * power)
+            // Rounding of a power of ten must not lift a fitting step to the next.
             .find(|s| *s >= raw * (1.0 - 1e-9))
             .unwrap_or(10.0 * power);
+        // A span of zero or infinite length.
         if !(step > 0.0 && step.is_finite()) {
             return vec![self.low];
         }
         let first = (self.low / step - 1e-9).ceil();
+        // No axis has fifty ticks; the bound ends the loop where a step is lost in rounding.
         (0..50)
             .map(|k| (first + f64::from(k)) * step)
             .take_while(|v| *v <= self.high + 1e-9 * step)
+            // `ceil` of a small negative number is −0, which would be printed as -0.000.
             .map(|v| if v.abs() < 1e-9 * step { 0.0 } else { v })
             .collect()
     }

@@ -40,6 +40,7 @@ pub(super) fn series(k: usize) -> (RGBColor, Marker) {
         Marker::Cross,
         Marker::Plus,
     ];
+    // Six and eight: a pair repeats only after 24 series.
     (COLOURS[k % COLOURS.len()], MARKERS[k % MARKERS.len()])
 }
 
@@ -50,6 +51,7 @@ pub(super) fn verdict_style(verdict: Verdict) -> (RGBColor, Marker) {
         Verdict::Persists => (GREEN, Marker::Square),
         Verdict::Negligible => (SKY, Marker::Diamond),
         Verdict::CrossesParity => (PURPLE, Marker::Cross),
+        // Grey for what is not shown, colours for findings.
         Verdict::NoGap => (FRAME_GREY, Marker::Plus),
         Verdict::Inconclusive => (FRAME_GREY, Marker::Ring),
     }

@@ -5,8 +5,11 @@ pub(super) fn power_of_ten(v: f64) -> String {
     if !v.is_finite() {
         return format!("{v}");
     }
+    // Scales are exponentials of mean logarithms: 10²¹ comes as 20.999…, which must not become
+    // 10.0·10²⁰.
     let mut decade = (v + 1e-6).floor();
     let mut lead = 10_f64.powf(v - decade);
+    // It would be printed as 10.0.
     if lead >= 9.95 {
         (lead, decade) = (1.0, decade + 1.0);
     }
@@ -26,6 +29,7 @@ pub(super) fn power_of_ten(v: f64) -> String {
             _ => '⁻',
         })
         .collect();
+    // Half of the last digit that would be printed after it.
     if (lead - 1.0).abs() < 0.005 {
         format!("10{exponent}")
     } else if (lead - lead.round()).abs() < 0.005 {
@@ -66,6 +70,7 @@ pub(super) fn digits_for(ticks: &[f64]) -> usize {
         .map(|w| (w[1] - w[0]).abs())
         .fold(f64::INFINITY, f64::min);
     if step.is_finite() && step > 0.0 {
+        // A difference of ticks 0.1 apart may be 0.0999…, whose logarithm asks for two decimals.
         (-(step * 1.000_001).log10().floor()).clamp(0.0, 9.0) as usize
     } else {
         4

@@ -39,7 +39,7 @@ impl<'a> Mods<'a> {
         Ok(self.parts.remove(0))
     }
 
-    /// Whether the next modifier is this one, which is then consumed.
+    /// Consumes the next modifier if it is `name`; false if it is another.
     pub(crate) fn take(&mut self, name: &str) -> bool {
         let found = self.parts.first() == Some(&name);
         if found {

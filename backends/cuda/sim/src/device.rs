@@ -8,10 +8,10 @@ use crate::gemm::Gemm;
 use crate::memory::{Heap, MemoryFault, Snapshot};
 use crate::ptx::{Kernel, LoadError, Ptx};
 
-/// How the simulated machine is.
+/// Properties of the simulated machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// What `cuDriverGetVersion` answers (1000·major + 10·minor).
+    /// Answer of `cuDriverGetVersion`: 1000·major + 10·minor.
     pub driver: i32,
     /// Compute capability.
     pub capability: (i32, i32),
@@ -99,7 +99,7 @@ pub(crate) struct Module {
     pub(crate) variables: BTreeMap<String, (u64, u64)>,
 }
 
-/// How many blocks of how many threads, with how many bytes of dynamic shared memory.
+/// Shape of a launch: blocks, threads per block and bytes of dynamic shared memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) grid: [u32; 3],
@@ -164,13 +164,13 @@ impl std::fmt::Debug for Work {
 #[derive(Debug, Default)]
 struct Stream {
     queue: VecDeque<(u64, Work)>,
-    /// Whether it keeps order with the legacy default stream.
+    /// If true, the stream keeps order with the legacy default stream.
     blocking: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Event {
-    /// Where it was recorded last: stream, number.
+    /// Last recording: the stream, and the place of the event in its queue.
     pub(crate) recorded: Option<(u64, u64)>,
     pub(crate) time: Option<std::time::Instant>,
 }
@@ -216,7 +216,7 @@ pub(crate) fn fault_code(kind: FaultKind) -> u32 {
 pub struct Failure {
     /// A `CUresult`.
     pub code: u32,
-    /// What happened.
+    /// The fault, in one sentence.
     pub message: String,
 }
 
@@ -737,7 +737,7 @@ impl Device {
         self.0.synchronize(DEFAULT_STREAM)
     }
 
-    /// What went wrong in a kernel.
+    /// The fault of the kernel that failed, if one has.
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         self.0.report.as_ref()

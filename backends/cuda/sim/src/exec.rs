@@ -29,10 +29,10 @@ pub enum FaultKind {
     Timeout,
 }
 
-/// What went wrong in a kernel, and where.
+/// A fault of a kernel, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Which rule was broken.
+    /// The rule that was broken.
     pub kind: FaultKind,
     /// Name of the kernel.
     pub kernel: String,
@@ -44,7 +44,7 @@ pub struct Report {
     pub line: u32,
     /// That line.
     pub source: String,
-    /// What went wrong.
+    /// The fault, in one sentence.
     pub message: String,
 }
 
@@ -209,7 +209,7 @@ struct Block<'a> {
     state: Vec<State>,
     local: Vec<u8>,
     shared: Shared,
-    /// Where each instruction found its allocation last.
+    /// Allocation that each instruction used last: the first place to look for the next.
     hints: Vec<u32>,
     epoch: u32,
     warp_epoch: Vec<u32>,

@@ -24,7 +24,7 @@ const GPU: &str = "RELSCALE_CUDA_GPU";
 /// Both libraries.
 const LIBRARIES: [&str; 2] = ["libcuda.so", "libcublasLt.so"];
 
-/// How many times this process has come by a simulator call.
+/// Number of calls of the simulator that this process has made.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs the body of a test in a process of its own, on the simulator; with `RELSCALE_CUDA_GPU=1`
@@ -50,10 +50,10 @@ impl Default for Simulator {
     }
 }
 
-/// How a body in a process of its own ended.
+/// Result of a body that ran in a process of its own.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Whether it returned.
+    /// True if the body returned.
     pub passed: bool,
     /// Standard output and standard error.
     pub output: String,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a memory access can do wrong.
+/// A fault of a memory access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MemoryFault {
     /// Outside every live allocation; says where the nearest one is.
@@ -221,7 +221,7 @@ impl Heap {
         Some(base)
     }
 
-    /// Whether there was such an allocation.
+    /// Frees the allocation at `base`; false if there is none.
     pub(crate) fn free(&mut self, base: u64) -> bool {
         let Some(a) = self.live.remove(&base) else {
             return false;

@@ -63,8 +63,10 @@ pub(crate) fn mma(
     }
 }
 
-/// What `ldmatrix` gives a lane from an 8×8 matrix of 16-bit numbers, of which row i is `rows[i]`:
-/// the numbers 2·(lane mod 4) and the next of row lane / 4, or of that column with `trans`.
+/// The two numbers that `ldmatrix` gives a lane from an 8×8 matrix of 16-bit numbers.
+///
+/// Row i of the matrix is `rows[i]`. The lane gets numbers 2·(lane mod 4) and the next of row
+/// lane / 4, or of that column with `trans`.
 pub(crate) fn ldmatrix(rows: &[[u16; 8]; 8], lane: usize, trans: bool) -> u64 {
     let (i, j) = (lane / 4, lane % 4 * 2);
     let (low, high) = if trans {

@@ -16,7 +16,7 @@ pub(crate) const LOCAL_WINDOW: u64 = 0x7100_0000_0000_0000;
 pub(crate) const PARAM_WINDOW: u64 = 0x7200_0000_0000_0000;
 /// Width of each of these windows.
 pub(crate) const WINDOW: u64 = 1 << 32;
-/// Where shared variables start; lower addresses are nobody's, so that a null offset is caught.
+/// Address of the first shared variable. Lower addresses belong to nobody, so a null offset is caught.
 pub(crate) const SHARED_START: u64 = 1024;
 
 /// A text that is not a module that can run here.
@@ -24,7 +24,7 @@ pub(crate) const SHARED_START: u64 = 1024;
 pub struct LoadError {
     /// Line of the PTX text, from 1.
     pub line: u32,
-    /// What is wrong there.
+    /// The fault, in one sentence.
     pub message: String,
 }
 
@@ -294,7 +294,7 @@ pub(crate) struct Kernel {
     pub(crate) relocations: Vec<(Slot, String, i64)>,
     /// End of the statically allocated shared memory.
     pub(crate) shared_end: u64,
-    /// Where dynamic shared memory starts.
+    /// Address of the first byte of dynamic shared memory.
     pub(crate) dynamic_start: u64,
     pub(crate) local_bytes: usize,
     pub(crate) max_threads: u32,

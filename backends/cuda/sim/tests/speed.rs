@@ -1,4 +1,4 @@
-//! How fast the simulator is: `cargo test -p relscale-cuda-sim --test speed -- --ignored --nocapture`.
+//! Speed of the simulator: `cargo test -p relscale-cuda-sim --test speed -- --ignored --nocapture`.
 
 mod common;
 

@@ -11,6 +11,8 @@ use crate::fit::stats::checks::{check_count, check_length};
 /// [`FitError`] naming what is missing.
 pub(crate) fn check_surface_design(params: &[f64], tokens: &[f64]) -> Result<(), FitError> {
     check_length("tokens", tokens.len(), params.len())?;
+    // Five parameters, and three degrees of freedom for their errors: t is 3.2 there, 12.7 with
+    // one.
     check_count("models of a loss surface", params.len(), 8)?;
     let logs = |v: &[f64]| v.iter().map(|v| v.ln()).collect::<Vec<f64>>();
     let (n, d) = (logs(params), logs(tokens));

@@ -71,6 +71,8 @@ pub(crate) fn fit_floor_law(
 ) -> Result<FloorLaw, FitError> {
     check_probability("confidence level", level)?;
     let points = Points::new(ln_flops, errors, 4)?;
+    // At ln F near 45, the squares of e^{−b·x} would underflow for the larger exponents of the
+    // grid.
     let centre = points.x_mean;
     let problem = FloorProblem {
         x: points.x.iter().map(|x| x - centre).collect(),
@@ -85,6 +87,7 @@ pub(crate) fn fit_floor_law(
         None,
     );
     let reached = with_floor.as_ref().map_or(f64::INFINITY, |f| f.cost);
+    // Without a floor ln ε runs to −∞; a tie is decided for the law with fewer parameters.
     let no_floor = power.cost.is_finite() && power.cost <= reached * (1.0 + 1e-12);
     let fit = match (no_floor, with_floor) {
         (true, _) => power,
@@ -138,9 +141,11 @@ pub(crate) fn compare_laws(
     let points = Points::new(ln_flops, errors, 4)?;
     let power_rss = Line::new(&points.x, &points.ln_e)?.fit().rss();
     let df = n as f64 - 3.0;
+    // `max` also where both are exact: 0/0 is no evidence for a floor.
     let f = ((power_rss - floor.rss).max(0.0) / floor.rss * df).max(0.0);
     let f = if f.is_nan() { 0.0 } else { f };
     // The variance counts as a parameter.
+    // AICc, not AIC: with seven readings the correction is larger than the penalty itself.
     let both = aicc(floor.rss, n, 4).zip(aicc(power_rss, n, 3));
     Ok(LawComparison {
         aicc_difference: both.map(|(floor, power)| floor - power),
@@ -190,6 +195,7 @@ impl FloorProblem {
         let mut best: Option<Polished<3>> = None;
         for k in 0..grid.len() {
             let here = scan[k].0;
+            // `<=` on one side and `<` on the other: a plateau gives one start, not one per point.
             let lower = k == 0 || here <= scan[k - 1].0;
             let upper = k + 1 == grid.len() || here < scan[k + 1].0;
             if !(lower && upper && here.is_finite()) {
@@ -219,6 +225,8 @@ impl FloorProblem {
         range: f64,
         level: f64,
     ) -> (Ends, Ends) {
+        // Four points leave one degree of freedom, whose F quantile is 161: intervals are wide,
+        // rightly.
         let df = self.x.len() as f64 - 3.0;
         if df <= 0.0 {
             return ((None, None), (None, None));
@@ -240,6 +248,7 @@ impl FloorProblem {
         let smallest = self.ln_e.iter().copied().fold(f64::INFINITY, f64::min);
         // A floor of e^-40 of the smallest error is none.
         let negligible = smallest - 40.0;
+        // Zero cannot be reached in ln ε, so the law without a floor is asked directly.
         let floor_low = if ln_floor == f64::NEG_INFINITY || power_cost <= contour.threshold {
             Some(0.0)
         } else {

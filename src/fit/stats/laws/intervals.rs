@@ -88,6 +88,7 @@ impl SurfaceIntervals {
         let free = free(surface);
         let n = problem.len();
         let p = free.iter().filter(|f| **f).count();
+        // Parameters at a bound are held and cost no degree of freedom.
         check_count("models of a surface with intervals", n, p + 1)?;
         let left = (n - p) as f64;
         let df = match &runs {
@@ -99,6 +100,7 @@ impl SurfaceIntervals {
         };
         let parameters = [
             surface.floor.ln(),
+            // At the centres of the data: at N = D = 1, ln A and α are almost perfectly correlated.
             surface.a.ln() - surface.alpha * centres[0],
             surface.b.ln() - surface.beta * centres[1],
             surface.alpha,
@@ -181,6 +183,8 @@ impl SurfaceIntervals {
             .linear
             .around(ln_params, gradient)
             .filter(|_| self.params_exponent.is_some());
+        // Not from its own gradient: N*·D* = C/k is exact, so the two intervals must mirror each
+        // other.
         let reversed = ln_interval.map(|[lower, upper]| [ln_product - upper, ln_product - lower]);
         let exp = |ends: [f64; 2]| ends.map(f64::exp);
         let finite = |ends: &[f64; 2]| ends.iter().all(|v| v.is_finite());
@@ -241,6 +245,8 @@ fn covariance(
     runs: Option<Trajectories>,
     rss: f64,
 ) -> Option<[[f64; 5]; 5]> {
+    // Before inverting: the inverse exists in floating point long after it has stopped meaning
+    // anything.
     if condition(problem, parameters, huber) >= LARGEST_CONDITION {
         return None;
     }
@@ -263,6 +269,8 @@ fn covariance(
             }
             sums.iter().for_each(|s| meat += s * s.transpose());
             let g = runs.number as f64;
+            // The usual small-sample factor of a clustered sandwich, which is too narrow without
+            // it.
             let factor = g / (g - 1.0) * (n as f64 - 1.0) / left;
             inverse * meat * inverse * factor
         }
@@ -307,6 +315,7 @@ impl Linearisation {
             .flat_map(|a| (0..5).map(move |b| (a, b)))
             .map(|(a, b)| gradient[a] * covariance[a][b] * gradient[b])
             .sum();
+        // Rounding makes the variance of a combination that hardly varies negative.
         let half = self.critical * variance.max(0.0).sqrt();
         let ends = [value - half, value + half];
         ends.iter().all(|v| v.is_finite()).then_some(ends)

@@ -64,6 +64,7 @@ pub(super) fn non_negative<const Q: usize, const P: usize>(
                     value / lower[b][b]
                 };
             }
+            // 1e-7 is the root of rounding: a smaller pivot has no correct digit.
             sound &= lower[a][a] > 1e-7;
             let product: f64 = (0..a).map(|c| lower[a][c] * y[c]).sum();
             y[a] = (gram[i][P] / scale(i) - product) / lower[a][a];
@@ -80,6 +81,8 @@ pub(super) fn non_negative<const Q: usize, const P: usize>(
         for i in chosen {
             solution[*i] /= scale(*i);
         }
+        // A noiseless surface leaves rounding here. It only ranks starts, so lost digits do no
+        // harm.
         let rss = (gram[P][P] - explained).max(0.0);
         if solution.iter().all(|v| *v >= 0.0) && rss < best.0 {
             best = (rss, solution);
@@ -113,9 +116,13 @@ pub(super) fn polish<const P: usize>(
     let threshold = huber.unwrap_or(f64::INFINITY);
     let mut parameters = start;
     let mut cost = huber_cost(problem, &parameters, threshold);
+    // A first step close to Newton's, for starts from a fine grid are near their minimum. The value
+    // is customary.
     let mut damping = 1e-3;
     let mut state = linearise(problem, &parameters, free, threshold);
+    // Twelve steps that gain nothing: the cost is flat to rounding, and more damping cannot help.
     let mut still = 0;
+    // The limit ends walks along a floor that runs to zero; its exact value does not matter.
     for _ in 0..500 {
         if !cost.is_finite() || cost == 0.0 {
             break;
@@ -190,6 +197,8 @@ impl<const P: usize> Linearised<P> {
     fn step(&self, damping: f64) -> Option<SVector<f64, P>> {
         let mut matrix = self.newton;
         for k in 0..P {
+            // 1e-300 keeps a pivot off zero where damping times scale underflows, and changes no
+            // other.
             matrix[(k, k)] += damping * self.scale[k] + 1e-300;
         }
         matrix
@@ -214,11 +223,13 @@ pub(super) fn linearise<const P: usize>(
     for i in 0..problem.len() {
         let (r, mut jacobian) = problem.residual(i, parameters);
         for k in 0..P {
+            // A floor held at zero has ln ε = −∞, whose derivative is not a number.
             if !free[k] || !jacobian[k].is_finite() {
                 jacobian[k] = 0.0;
             }
         }
         let clipped = r.clamp(-threshold, threshold);
+        // ψ(r)/r tends to one at zero.
         let weight = if r == 0.0 { 1.0 } else { clipped / r };
         let inside = f64::from(u8::from(r.abs() <= threshold));
         clipped_square += clipped * clipped;
@@ -316,6 +327,7 @@ pub(super) fn profile_end<const P: usize>(
     let sign = if to > from { 1.0 } else { -1.0 };
     let mut near = *at_estimate;
     let mut inside = (from, -contour.goal());
+    // Parameters are logarithms, so the first step is 5 %; it doubles, so its size hardly matters.
     let mut step = 0.05;
     let outside = loop {
         let next = inside.0 + sign * step;
@@ -344,6 +356,7 @@ fn crossing<const P: usize>(
     contour: Contour,
 ) -> f64 {
     let mut same = 0;
+    // Sixty halvings alone would be below rounding.
     for _ in 0..60 {
         let width = outside.0 - inside.0;
         if width.abs() <= 1e-9 * (1.0 + inside.0.abs()) {
@@ -352,6 +365,7 @@ fn crossing<const P: usize>(
         let share = -inside.1 / (outside.1 - inside.1);
         // A cost without bound says nothing about where: halve.
         let share = if share.is_finite() {
+            // Too close to an end the bracket would hardly shrink. The exact bounds do not matter.
             share.clamp(0.02, 0.98)
         } else {
             0.5
@@ -369,6 +383,7 @@ fn crossing<const P: usize>(
             inside.1 *= if same < 0 { 0.5 } else { 1.0 };
             same = -1;
         }
+        // Far beyond the digits that a profile, itself polished to 1e-14, can give an end.
         if value.abs() <= 1e-10 * contour.goal() {
             return next;
         }

@@ -23,6 +23,7 @@ impl Points {
         let low = x.iter().copied().fold(f64::INFINITY, f64::min);
         let high = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let range = high - low;
+        // Relative to x, as ln F near 45 has an absolute rounding of 1e-14 per point.
         if !(range > 1e-9 * (1.0 + high.abs()) && range.is_finite()) {
             return Err(FitError::Singular {
                 what: "a law at a single scale".to_owned(),
@@ -44,6 +45,7 @@ impl Points {
             .map(|(x, e)| (x - self.x_mean) * (e - self.ln_e_mean))
             .sum();
         let square: f64 = self.x.iter().map(|x| (x - self.x_mean).powi(2)).sum();
+        // A law that rises has no positive exponent; it starts from one that hardly falls.
         (-covariance / square).max(1e-6 / self.range).ln()
     }
 }

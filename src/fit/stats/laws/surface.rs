@@ -13,9 +13,12 @@ use crate::fit::stats::checks::{check_domain, check_length, check_positive};
 
 /// Exponents tried along each axis of the surface, and their range.
 const SURFACE_GRID: usize = 64;
+// Hoffmann et al. found 0.34 and 0.28. The grid only gives starts; polishing may leave it.
 const SURFACE_LOW: f64 = 0.05;
 const SURFACE_HIGH: f64 = 1.5;
 /// Local minima of the surface's grid that are polished.
+// Bounds the time that a noisy grid can cost. Starts come lowest first, so the value matters
+// little.
 const MAX_SURFACE_STARTS: usize = 8;
 
 /// Evidence that a nonlinear fit has converged.
@@ -129,6 +132,7 @@ pub(crate) fn fit_surface(
             what: "the loss surface".to_owned(),
         });
     };
+    // 1e-28 stands for an exact fit, whose costs are rounding and differ by any factor.
     let agreeing = polished
         .iter()
         .filter(|p| p.cost <= fit.cost * (1.0 + 1e-6) + 1e-28)
@@ -160,6 +164,8 @@ fn at_bound(&[ln_e, ln_a, ln_b, alpha, beta]: &[f64; 5]) -> Vec<String> {
         .filter(|(_, v)| v - ln_total < -20.0);
     let extreme = [("alpha", alpha), ("beta", beta)]
         .into_iter()
+        // Below 1e-3 the term is one more constant, above 3 it matters for the smallest models
+        // only.
         .filter(|(_, v)| !(*v > 1e-3 && *v < 2.0 * SURFACE_HIGH));
     vanished
         .chain(extreme)
@@ -192,6 +198,7 @@ impl SurfaceProblem {
         check_positive("tokens", tokens)?;
         let ln_n: Vec<f64> = params.iter().map(|v| v.ln()).collect();
         let ln_d: Vec<f64> = tokens.iter().map(|v| v.ln()).collect();
+        // Five parameters and one residual.
         let by_n = Points::new(&ln_n, losses, 6)?;
         let by_d = Points::new(&ln_d, losses, 6)?;
         let problem = Self {
@@ -220,6 +227,8 @@ impl SurfaceProblem {
                 let lowest = near(i)
                     .flat_map(|a| near(j).map(move |b| (a, b)))
                     .filter(|n| *n != (i, j))
+                    // Equal neighbours: the first in order is the minimum, so that a plateau gives
+                    // one start.
                     .all(|(a, b)| here < at(a, b) || (here == at(a, b) && (i, j) < (a, b)));
                 if lowest && here.is_finite() {
                     minima.push((i, j));

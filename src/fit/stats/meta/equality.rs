@@ -55,10 +55,12 @@ pub(crate) fn equality_test(
     let singular = || FitError::Singular {
         what: "the covariance matrix of the effects".to_owned(),
     };
+    // Variances of exponents are about 1e-7; in units of the largest, the pivots can be judged.
     let scale = (0..k).fold(0.0_f64, |m, i| m.max(covariance[i][i]));
     if scale <= 0.0 {
         return Err(singular());
     }
+    // One triangle is read twice: rounding may leave the other a bit different.
     let matrix = DMatrix::from_fn(k, k, |i, j| covariance[i.max(j)][i.min(j)] / scale);
     let cholesky = matrix.cholesky().ok_or_else(singular)?;
     let lower = cholesky.l();
@@ -70,6 +72,7 @@ pub(crate) fn equality_test(
     let mean = dot(ones.as_slice(), effects) / compensated_sum(ones.iter().copied());
     let deviation = DVector::from_iterator(k, effects.iter().map(|y| y - mean));
     let solved = cholesky.solve(&deviation);
+    // Equal effects give a Q of rounding, which may be negative.
     let q = (dot(solved.as_slice(), deviation.as_slice()) / scale).max(0.0);
     let f = q * df2 / (df1 * df);
     Ok(EqualityTest {
@@ -109,6 +112,7 @@ pub(crate) fn welch_james(
             .zip(variances)
             .map(|(y, v)| (y - mean).powi(2) / v),
     );
+    // Λ is the price of estimated weights: with five degrees of freedom each, χ² rejects too often.
     let lambda = compensated_sum(
         variances
             .iter()

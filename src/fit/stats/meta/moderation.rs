@@ -35,10 +35,13 @@ pub(crate) fn moderate_variances(
     let n = variances.len() as f64;
     let half = 0.5 * df;
     let offset = digamma(half) - half.ln();
+    // ln s² of a χ² variance has mean ln σ² + ψ(ν/2) − ln(ν/2): the offset removes that bias.
     let logs: Vec<f64> = variances.iter().map(|v| v.ln() - offset).collect();
     let mean = compensated_sum(logs.iter().map(|e| e / n));
     let spread = compensated_sum(logs.iter().map(|e| (e - mean).powi(2))) / (n - 1.0);
     let excess = spread - trigamma(half);
+    // The variances differ less than sampling alone would make them: no spread is left to the
+    // prior.
     if excess <= 0.0 {
         // With an infinite prior d.f. limma takes the mean variance itself.
         let prior_variance = compensated_sum(variances.iter().map(|v| v / n));

@@ -48,6 +48,7 @@ impl<'a> Model<'a> {
         let coefficients = 1 + usize::from(covariate.is_some());
         check_length("variances", variances.len(), k)?;
         check_length("covariate", covariate.map_or(k, <[f64]>::len), k)?;
+        // Nothing is left to estimate τ² from with as many coefficients as effects.
         check_count("effects", k, coefficients + 1)?;
         check_positive("variances", variances)?;
         Ok(Self {
@@ -128,6 +129,8 @@ impl<'a> Model<'a> {
 
     /// τ²: the outermost root of the REML score, or 0.
     pub(super) fn tau2(&self) -> Result<f64, FitError> {
+        // By bracketing: Fisher scoring, the usual way, need not converge and stops at the root
+        // nearest its start.
         match self.bracket()? {
             Some(bracket) => self.false_position(bracket),
             None => Ok(0.0),
@@ -156,6 +159,8 @@ impl<'a> Model<'a> {
         let mut high = compensated_sum(self.effects.iter().map(|y| (y - mean).powi(2)))
             + compensated_sum(self.variances.iter().copied());
         let mut at_high = self.score(high)?;
+        // 4^60 = 1e36 times the spread of the effects: a score still positive there is not to be
+        // trusted.
         for _ in 0..60 {
             if at_high <= 0.0 {
                 break;
@@ -196,7 +201,10 @@ impl<'a> Model<'a> {
             mut at_high,
         } = bracket;
         let mut last_rose = None;
+        // Every eighth step halves the bracket, so 300 steps alone would reach rounding.
         for step in 0..300 {
+            // The Illinois variant halves the retained end's value; plain false position stalls on
+            // a curved score.
             let guess = (low * at_high - high * at_low) / (at_high - at_low);
             let next = if step % 8 == 7 || !(guess > low && guess < high) {
                 0.5 * (low + high)

@@ -15,6 +15,7 @@ use crate::fit::stats::checks::{check_count, check_length};
 use crate::fit::stats::sums::{compensated_sum, dot};
 
 /// Eigenvalues of I − H_gg below this belong to directions that a cluster determines alone.
+// Such directions have zero residuals, so leaving them out (a pseudo-inverse) loses nothing.
 const MIN_EIGENVALUE: f64 = 1e-10;
 
 /// An estimator of the variance of least-squares coefficients.
@@ -60,6 +61,8 @@ impl LinearFit {
         let blocks = self.blocks(errors)?;
         let residuals = self.whitened_residuals();
         // A block's contribution is a linear form in y: (a_g'A_g) e_g = q_g'y, q_g = (I − H)A_g a_g.
+        // The contrast is carried through before squaring: the variance is a sum of squares and
+        // cannot turn negative, unlike contrast'·V·contrast with a rounded V.
         let forms: Vec<Vec<f64>> = blocks.iter().map(|b| b.adjusted(&weights)).collect();
         let variance = compensated_sum(
             blocks
@@ -122,6 +125,8 @@ impl LinearFit {
             .iter()
             .zip(forms)
             .map(|(block, form)| {
+                // The form is projected rather than I − H formed: with clusters, groups × n numbers
+                // instead of n × n.
                 let mut full = vec![0.0; self.residuals.len()];
                 for (i, v) in block.members.iter().zip(form) {
                     full[*i] = *v;
@@ -168,6 +173,7 @@ impl LinearFit {
     fn clusters(&self, labels: &[usize]) -> Result<Vec<Block>, FitError> {
         check_length("cluster labels", labels.len(), self.residuals.len())?;
         let mut order: Vec<usize> = (0..labels.len()).collect();
+        // A stable sort fixes the order of the sums, hence their last bit.
         order.sort_by_key(|i| labels[*i]);
         let groups: Vec<&[usize]> = order.chunk_by(|a, b| labels[*a] == labels[*b]).collect();
         check_count("clusters", groups.len(), 2)?;

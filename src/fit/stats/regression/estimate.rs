@@ -16,6 +16,7 @@ pub(crate) struct TEstimate {
 impl TEstimate {
     /// value / standard error; 0/0 is 0.
     pub(crate) fn t(&self) -> f64 {
+        // A treatment that is the baseline has the value 0 ± 0: no difference, not NaN.
         if self.value == 0.0 {
             0.0
         } else {
@@ -49,6 +50,7 @@ impl TEstimate {
                 distance / self.standard_error
             }
         };
+        // The larger of the two: both one-sided tests must reject.
         t_sf(scaled(self.value + margin), self.df).max(t_cdf(scaled(self.value - margin), self.df))
     }
 }

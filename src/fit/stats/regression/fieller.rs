@@ -95,9 +95,11 @@ pub(crate) fn fieller(point: [f64; 2], variance: [f64; 3], critical: f64) -> Con
     let qb = a * d - t2 * variance[1];
     let qc = a * a - t2 * variance[0];
     let discriminant = qb * qb - qa * qc;
+    // Squares of large logarithms overflow. Saying "anywhere" is the only honest answer then.
     if !(qa.is_finite() && qb.is_finite() && qc.is_finite() && discriminant.is_finite()) {
         return ConfidenceSet::Everything;
     }
+    // The quadratic is a line: the set is a ray, or all or nothing.
     if qa == 0.0 {
         return match (qb == 0.0, qc <= 0.0) {
             (true, true) => ConfidenceSet::Everything,

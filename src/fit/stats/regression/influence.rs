@@ -43,9 +43,11 @@ impl LinearFit {
             dfbetas: Vec::with_capacity(n),
             without: Vec::with_capacity(n),
         };
+        // An exact fit has 0/0 here, and deleting a point changes nothing: 0.
         let quotient = |a: f64, b: f64| if a == 0.0 { 0.0 } else { a / b };
         for (i, (&e, &h)) in residuals.iter().zip(&self.leverages).enumerate() {
             let free = 1.0 - h;
+            // Where one point holds all the misfit the difference is rounding, of either sign.
             let deleted_rss = (self.rss - e * e / free).max(0.0);
             let deleted_scale = (deleted_rss / (n - p - 1) as f64).sqrt();
             let row: Vec<f64> = self.q.iter().map(|basis| basis[i]).collect();

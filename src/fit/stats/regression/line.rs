@@ -25,6 +25,7 @@ impl Line {
         check_finite("x", x)?;
         let n = x.len() as f64;
         let x_mean = compensated_sum(x.iter().map(|x| x / n));
+        // Centring makes level and slope uncorrelated, and keeps ln F near 50 from costing digits.
         let centred: Vec<f64> = x.iter().map(|x| x - x_mean).collect();
         let fit = LinearFit::new(&[&vec![1.0; x.len()], &centred], y)?;
         Ok(Self { fit, x_mean })

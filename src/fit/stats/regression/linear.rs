@@ -61,6 +61,7 @@ impl LinearFit {
         check_length("weights", weights.len(), n)?;
         check_positive("weights", weights)?;
         let root_weights: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
+        // Not the normal equations, which square the condition number of a cubic in ln N.
         let (q, r) = orthogonalise(columns, &root_weights)?;
         let whitened: Vec<f64> = y.iter().zip(&root_weights).map(|(y, w)| y * w).collect();
         let r_inverse = invert_upper(&r);
@@ -75,8 +76,10 @@ impl LinearFit {
             }
         }
         let residuals: Vec<f64> = rest.iter().zip(&root_weights).map(|(e, w)| e / w).collect();
+        // From residuals, never y'y − b'X'y, which is negative where the fit is nearly exact.
         let rss = dot(&rest, &rest);
         let leverages = (0..n)
+            // Rounding can leave a leverage at 1 + 1e-16, whose root of 1 − h is NaN.
             .map(|i| compensated_sum(q.iter().map(|basis| basis[i] * basis[i])).min(1.0))
             .collect();
         check_finite("coefficients", &coefficients)?;

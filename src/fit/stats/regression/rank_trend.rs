@@ -82,6 +82,7 @@ fn mann_kendall_p(s: i64, y: &[f64]) -> f64 {
     let mut sorted = y.to_vec();
     sorted.sort_by(f64::total_cmp);
     let groups: Vec<usize> = sorted.chunk_by(|a, b| a == b).map(<[f64]>::len).collect();
+    // Ties in y, frequent among rounded losses, take patterns away: the distribution knows them.
     let null = kendall_distribution(&groups);
     // null[k] is the probability of k discordant pairs; S = top − 2k.
     let top = null.len() as i64 - 1;
@@ -96,12 +97,15 @@ fn mann_kendall_p(s: i64, y: &[f64]) -> f64 {
 /// The exact interval between two of the sorted `slopes` of n points: the largest number is cut
 /// from each side whose probability P(D < cut) is at most (1 − level)/2, D discordant pairs.
 fn kendall_interval(slopes: &[f64], n: usize, level: f64) -> (f64, f64) {
+    // The interval inverts tests of y − slope·x, whose values are distinct but for chance ties.
     let null = kendall_distribution(&vec![1; n]);
     let (mut cut, mut tail) = (0, 0.0);
     while tail + null[cut] <= 0.5 * (1.0 - level) {
         tail += null[cut];
         cut += 1;
     }
+    // With four points even the extreme order has probability 1/24: no finite interval has the
+    // level.
     if cut == 0 {
         return (f64::NEG_INFINITY, f64::INFINITY);
     }

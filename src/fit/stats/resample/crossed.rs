@@ -57,6 +57,8 @@ pub(crate) fn crossed_bootstrap(
     let (items, item) = Items::new(clusters)?;
     let slope = line.slope();
     let run = slope.standard_error.powi(2) + extra;
+    // The difference of estimates may fall below either term, or below zero; the larger term may
+    // not.
     let combine = |run: f64, item: f64| (run + item - idiosyncratic).max(run).max(item);
     let total = combine(run, item);
     let mut changes = Vec::with_capacity(BOOTSTRAP_DRAWS);
@@ -68,6 +70,7 @@ pub(crate) fn crossed_bootstrap(
         let (change, item_star) = items.draw(tilt, &mut stream);
         changes.push(change);
         let error = combine(run_star, item_star).sqrt();
+        // A noiseless ladder draws 0/0, which is no change.
         ratios.push(if change == 0.0 { 0.0 } else { change / error });
     }
     let mean = compensated_sum(changes.iter().map(|c| c / changes.len() as f64));
@@ -75,6 +78,7 @@ pub(crate) fn crossed_bootstrap(
     ratios.sort_by(f64::total_cmp);
     let tail = 0.5 * (1.0 - level);
     let end = |p: f64| {
+        // Studentised: percentiles of the changes cover 80 to 90 % with seven readings.
         let quantile = sample_quantile(&ratios, p);
         SimulatedQuantile {
             value: slope.value - quantile.value * total.sqrt(),
@@ -106,6 +110,8 @@ impl Runs {
         fit.influence()?; // refuses leverage one
         let weights = fit.weights_of(&[0.0, 1.0])?;
         let scaled: Vec<f64> = (fit.residuals().iter().zip(fit.leverages()))
+            // Residuals are smaller than errors by √(1 − h); without the factor intervals are too
+            // narrow.
             .map(|(e, h)| e / (1.0 - h).sqrt())
             .collect();
         Ok(Self {
@@ -145,6 +151,7 @@ impl Items {
             let (deviation, square) = centred("a leave-one-cluster-out slope", sample)?;
             let g = sample.len() as f64;
             variance += (g - 1.0) / g * square;
+            // Leaving a cluster out moves the slope the other way than a second copy of it would.
             influences.push(deviation.iter().map(|d| -d * (g - 1.0) / g).collect());
         }
         Ok((Self(influences), variance))
@@ -163,6 +170,7 @@ impl Items {
             }
             change += sum;
             let g = g as f64;
+            // A draw of one cluster g times has no spread, and rounding makes it negative.
             variance += g / (g - 1.0) * (square - sum * sum / g).max(0.0);
         }
         (change, variance)

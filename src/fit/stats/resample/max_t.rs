@@ -32,6 +32,8 @@ pub(crate) fn max_t_critical(
     let mut normals = vec![0.0; root.len()];
     let mut largest: Vec<f64> = (0..BOOTSTRAP_DRAWS as u64)
         .map(|replicate| {
+            // One χ² per draw, not one per statistic: the laws share the degrees of freedom of one
+            // ladder.
             let mut stream = Stream::new(seed, "max t", replicate);
             let scale = if df.is_finite() {
                 (stream.chi2(df) / df).sqrt()
@@ -57,11 +59,13 @@ fn root(correlation: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, FitError> {
     for row in correlation {
         check_length("a row of the correlation matrix", row.len(), n)?;
         for &value in row {
+            // A quotient of covariances may round past one.
             let inside = (-1.0 - 1e-9..=1.0 + 1e-9).contains(&value);
             check_domain("a correlation", value, inside)?;
         }
     }
     let matrix = DMatrix::from_fn(n, n, |i, j| correlation[i.max(j)][i.min(j)]);
+    // Eigenvalues instead of Cholesky: with more laws than readings the matrix is singular.
     let eigen =
         SymmetricEigen::try_new(matrix, f64::EPSILON, 100_000).ok_or(FitError::NoConvergence {
             what: "the eigenvalues of the correlation matrix".to_owned(),

@@ -40,6 +40,7 @@ pub(crate) fn pairs_bootstrap(
     seed: u64,
 ) -> Result<PairsBootstrap, FitError> {
     check_probability("confidence level", level)?;
+    // The jackknife of BCa leaves one point out, and a line needs three.
     check_count("points to resample", x.len(), 4)?;
     let line = Line::new(x, y)?;
     let mut slopes = resampled_slopes(x, y, seed)?;
@@ -81,6 +82,8 @@ pub(in crate::fit::stats) fn resampled_slopes(
         for_each_multiset(n, &mut |counts| {
             if let Some(value) = slope_of(counts) {
                 let ln_ways: f64 = counts.iter().map(|c| ln_factorial[*c as usize]).sum();
+                // The multinomial weight n!/Πc!, up to the constant n!: multisets are not equally
+                // likely.
                 values.push((value, (-ln_ways).exp()));
             }
         });
@@ -92,6 +95,7 @@ pub(in crate::fit::stats) fn resampled_slopes(
             for _ in 0..n {
                 counts[stream.index(n as u64) as usize] += 1;
             }
+            // Draws without a slope are left out, as in the enumeration, rather than drawn again.
             values.extend(slope_of(&counts).map(|value| (value, 1.0)));
         }
     }
@@ -124,6 +128,7 @@ fn slope_of(counts: &[u32], x: &[f64], y: &[f64], smallest: f64) -> Option<f64> 
 
 /// z₀ = Φ⁻¹(P(slope* < slope) + ½·P(slope* = slope)).
 pub(in crate::fit::stats) fn bias_correction(slopes: &[(f64, f64)], slope: f64) -> f64 {
+    // The resample that is the data has this slope up to rounding; it counts half on either side.
     let tie = 1e-12 * slope.abs();
     let below = compensated_sum(slopes.iter().map(|v| {
         let distance = v.0 - slope;
@@ -135,6 +140,7 @@ pub(in crate::fit::stats) fn bias_correction(slopes: &[(f64, f64)], slope: f64) 
             0.0
         }
     }));
+    // All slopes on one side would make z₀ infinite and both ends of the interval NaN.
     normal_quantile(below.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn permutation(
     statistic: impl Fn(&[usize]) -> f64,
 ) -> ResamplingTest {
     let identity: Vec<usize> = (0..n).collect();
+    // Orders that tie with the data are equal up to rounding and must count, or p could be zero.
     let threshold = statistic(&identity) * AS_EXTREME;
     let (mut count, mut total) = (0, 0);
     let mut visit = |order: &[usize]| {
@@ -36,6 +37,7 @@ pub(crate) fn permutation(
     } else {
         let mut order = identity.clone();
         for replicate in 0..TEST_DRAWS {
+            // From the identity each time: a replicate then depends on its own stream only.
             order.copy_from_slice(&identity);
             Stream::new(seed, purpose, replicate as u64).shuffle(&mut order);
             visit(&order);

@@ -20,6 +20,8 @@ pub(super) fn sample_quantile(sorted: &[f64], p: f64) -> SimulatedQuantile {
     let draws = sorted.len();
     let rank = p * (draws as f64 + 1.0);
     let at = |rank: f64| sorted[(rank.ceil().max(1.0) as usize - 1).min(draws - 1)];
+    // Half the distance between the order statistics one binomial deviation apart: no density
+    // needed.
     let spread = (draws as f64 * p * (1.0 - p)).sqrt();
     SimulatedQuantile {
         // (B + 1)·p is a whole number for the usual p; keep rounding from lifting it to the next.

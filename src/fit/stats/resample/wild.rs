@@ -33,10 +33,13 @@ pub(crate) fn wild_test(
 ) -> Result<ResamplingTest, FitError> {
     check_finite("null slope", &[null])?;
     check_length("x", x.len(), y.len())?;
+    // Imposing the null hypothesis: without it the test rejected 10 % of true slopes of zero with
+    // seven points.
     let free: Vec<f64> = y.iter().zip(x).map(|(y, x)| y - null * x).collect();
     let slope = StudentisedSlope::new(x, &free)?;
     let n = x.len();
     let (null_residuals, _) = centred("y", &free)?;
+    // Squared, as is the statistic, so that no root is taken per pattern.
     let threshold = slope.square_t(&null_residuals) * AS_EXTREME * AS_EXTREME;
     let webb = [
         -(1.5_f64.sqrt()),

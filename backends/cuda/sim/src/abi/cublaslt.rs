@@ -1,7 +1,7 @@
 //! The matrix product interface (`libcublasLt.so`): the part that cudarc's cublasLt layer calls.
 //!
-//! What the real library promises only for aligned pointers and for the problem that the heuristic was
-//! asked about is checked: the algorithm carries both in its opaque bytes.
+//! The real library keeps its word only for aligned pointers and for the problem that the heuristic
+//! was asked about. Both are checked: the algorithm carries them in its opaque bytes.
 
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
@@ -20,7 +20,7 @@ const EXECUTION_FAILED: u32 = 13;
 const INTERNAL_ERROR: u32 = 14;
 const NOT_SUPPORTED: u32 = 15;
 
-/// What a handle stands for. Handles are numbers, so that a wild or destroyed one is seen.
+/// An object behind a handle. Handles are numbers, so that a wild or destroyed one is noticed.
 #[derive(Clone, Copy, Debug)]
 enum Object {
     Handle,
@@ -371,7 +371,7 @@ extern "C" fn cublasLtMatmulPreferenceSetAttribute(
     })
 }
 
-/// What an algorithm was chosen for: in its eight opaque words.
+/// The problem that an algorithm was chosen for, in its eight opaque words.
 type Algorithm = [u64; 8];
 
 /// A number for the problem; the alignments and the workspace stand beside it.
@@ -388,7 +388,7 @@ fn digest(desc: &Desc, layouts: [&Layout; 4]) -> u64 {
     h
 }
 
-/// Whether these matrices can be multiplied: rows, columns and inner size agree.
+/// Checks that rows, columns and inner sizes of the four matrices agree.
 fn agree(desc: &Desc, [a, b, c, d]: [&Layout; 4]) -> Status {
     let (m, ka) = if desc.transpose_a {
         (a.cols, a.rows)

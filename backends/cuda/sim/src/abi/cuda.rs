@@ -998,7 +998,7 @@ extern "C" fn cuGetErrorString(error: u32, to: *mut *const c_char) -> u32 {
     result.map_or_else(|f| f.code, |()| 0)
 }
 
-/// Whether the calling thread could use a context: for cuBLASLt.
+/// True if the calling thread has a current context, which cuBLASLt needs.
 pub(super) fn has_context() -> bool {
     CURRENT.get() != 0
 }

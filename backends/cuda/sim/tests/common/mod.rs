@@ -14,7 +14,7 @@ pub(crate) fn module(variables: &str, body: &str) -> String {
     )
 }
 
-/// How a kernel is run.
+/// Settings of one run of a kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
     pub(crate) threads: u32,
