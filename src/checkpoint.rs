@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::backend::{HostTensor, Precision};
 use crate::error::Error;
 use blocks::Storage;
-use files::refuse_pickle;
+use files::{ADAPTER, nothing_to_read, refuse_adapter, refuse_pickle};
 use gguf::Gguf;
 
 mod blocks;
@@ -22,7 +22,7 @@ mod folder;
 pub(crate) mod gguf;
 mod layout;
 
-pub(crate) use files::{file_size, read_text};
+pub(crate) use files::{BYTE_ORDER_MARK, file_size, read_text};
 
 /// The tensors of a checkpoint: `model.safetensors` of a folder, the shards that its
 /// `model.safetensors.index.json` names, or a GGUF file.
@@ -34,6 +34,8 @@ pub struct Weights {
     /// Tensors that were neither read nor ignored.
     unread: BTreeSet<String>,
     is_gguf: bool,
+    /// Non-fatal findings, one sentence each.
+    warnings: Vec<String>,
 }
 
 /// Position and form of a tensor.
@@ -64,6 +66,7 @@ impl Weights {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = path.as_ref();
         fs::metadata(dir).map_err(|e| Error::io(dir, e))?;
+        refuse_adapter(dir)?;
         refuse_pickle(dir)?;
         if let Some(file) = gguf::find(dir)? {
             return Self::from_gguf(Gguf::open(file)?);
@@ -74,16 +77,28 @@ impl Weights {
             entries: BTreeMap::new(),
             unread: BTreeSet::new(),
             is_gguf: false,
+            warnings: Vec::new(),
         };
         let index = dir.join(INDEX);
-        if index.exists() {
-            weights.open_shards(&index)?;
-        } else if dir.join(SINGLE).exists() {
+        // The order of `transformers`: an index beside a whole file is left over from shards.
+        if dir.join(SINGLE).exists() {
             weights.open_file(SINGLE)?;
+            if index.exists() {
+                let warning = format!("{SINGLE} is read, {INDEX} beside it is not");
+                weights.warn(warning);
+            }
+        } else if index.exists() {
+            weights.open_shards(&index)?;
         } else {
-            let message = format!("neither {SINGLE}, {INDEX} nor a GGUF file is there");
-            return Err(Error::format(dir, message));
+            return Err(nothing_to_read(dir));
         }
+        if dir.join(ADAPTER).exists() {
+            let warning = format!(
+                "the adapter of {ADAPTER} is not applied: the weights are read as they are stored"
+            );
+            weights.warn(warning);
+        }
+        weights.unwrap_names()?;
         weights.unread = weights.entries.keys().cloned().collect();
         Ok(weights)
     }
@@ -107,7 +122,34 @@ impl Weights {
             unread: entries.keys().cloned().collect(),
             entries,
             is_gguf: true,
+            warnings: Vec::new(),
         })
+    }
+
+    /// Non-fatal findings so far, one sentence each.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Adds a finding that is no error and that whoever reads the numbers should know.
+    pub(crate) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    /// True if two matrices of the same shape hold the same numbers.
+    pub(crate) fn equal(&mut self, a: &str, b: &str, shape: [usize; 2]) -> Result<bool, Error> {
+        // A megabyte of each at a time: an embedding table may be gigabytes.
+        let step = ((1 << 18) / shape[1].max(1)).max(1);
+        let mut equal = true;
+        for first in (0..shape[0]).step_by(step) {
+            let rows = first..shape[0].min(first + step);
+            let [a, b] = [
+                self.rows(a, shape, rows.clone())?,
+                self.rows(b, shape, rows)?,
+            ];
+            equal = equal && a.values().to_f32() == b.values().to_f32();
+        }
+        Ok(equal)
     }
 
     /// True for a GGUF file, which has names and an order of rows of its own.
@@ -151,7 +193,7 @@ impl Weights {
             return Err(Error::Tensor {
                 path: self.dir.clone(),
                 tensor: name.to_owned(),
-                message: "missing".to_owned(),
+                message: self.missing(name),
             });
         };
         let (path, file) = &mut self.files[entry.file];
@@ -168,7 +210,8 @@ impl Weights {
         }
         if let Storage::Other(dtype) = entry.storage {
             return Err(error(format!(
-                "type {dtype:?} is not supported; supported: F32, F16, BF16"
+                "type {dtype:?} is not supported; supported: F32, F16, BF16 (of a quantised \
+                 checkpoint, name the one it was made of)"
             )));
         }
         let first = part.as_ref().map_or(0, |part| part.start);
@@ -188,6 +231,18 @@ impl Weights {
         }
         self.unread.remove(name);
         Ok(tensor)
+    }
+
+    /// The message about a tensor that is missing.
+    fn missing(&self, name: &str) -> String {
+        let packed = name.strip_suffix("weight").map(|at| format!("{at}qweight"));
+        match packed.filter(|packed| self.contains(packed)) {
+            None => "missing".to_owned(),
+            Some(packed) => format!(
+                "missing; {packed} is there instead: weights that GPTQ or AWQ quantised are not \
+                 read; name the checkpoint that was quantised, or a GGUF file of it"
+            ),
+        }
     }
 
     /// The precision that a tensor is read in, if the checkpoint holds it.
@@ -225,8 +280,18 @@ impl Weights {
 
     /// Refuses a checkpoint with a tensor that was neither read nor ignored: it would change the
     /// computation of the architecture that wrote it.
+    ///
+    /// The frequencies of rotary embeddings follow from the configuration, wherever a program left
+    /// them.
     pub(crate) fn finish(&self, architecture: &str) -> Result<(), Error> {
-        match self.unread.first() {
+        let derived = |name: &&String| {
+            let last = name.rsplit_once("rotary_emb.").map(|(_, last)| last);
+            matches!(
+                last,
+                Some("inv_freq" | "original_inv_freq" | "cos_cached" | "sin_cached")
+            )
+        };
+        match self.unread.iter().find(|name| !derived(name)) {
             None => Ok(()),
             Some(tensor) => Err(Error::Tensor {
                 path: self.files[self.entries[tensor].file].0.clone(),

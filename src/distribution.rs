@@ -66,6 +66,14 @@ pub enum Content {
         /// too: how likely the choice is without the question.
         unconditional: Option<String>,
     },
+    /// Continuations, each of a context of its own, of which `gold` is right: partial evaluation, as in
+    /// WinoGrande, where the contexts differ and the continuations do not.
+    Pairs {
+        /// Context and continuation of each choice, the continuation with the space that joins them.
+        pairs: Vec<(String, String)>,
+        /// Index of the right pair.
+        gold: usize,
+    },
     /// Continuations of one context in token ids.
     ChoicesTokens {
         /// Tokens before the continuations.
@@ -77,6 +85,17 @@ pub enum Content {
         /// A context without the question, as in [`Content::Choices`].
         unconditional: Option<Vec<u32>>,
     },
+}
+
+impl Content {
+    /// True if a tokenizer is needed to score it.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        match self {
+            Self::Text(_) | Self::Choices { .. } | Self::Pairs { .. } => true,
+            Self::Tokens(_) | Self::ChoicesTokens { .. } => false,
+        }
+    }
 }
 
 impl Item {
@@ -107,6 +126,11 @@ fn check(content: &Content) -> Result<(), String> {
             *gold,
             choices.len(),
             choices.iter().position(String::is_empty),
+        ),
+        Content::Pairs { pairs, gold } => count(
+            *gold,
+            pairs.len(),
+            pairs.iter().position(|(_, choice)| choice.is_empty()),
         ),
         Content::ChoicesTokens { choices, gold, .. } => {
             count(*gold, choices.len(), choices.iter().position(Vec::is_empty))

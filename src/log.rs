@@ -2,8 +2,9 @@
 //!
 //! A log is a file of JSON lines. The first line holds the [`Key`]: the checkpoint, the distribution,
 //! the scorers, the settings and the backend. Every further line holds one item's loss and weight by
-//! every scorer, in the shortest decimals that read back to the same bits. Each line ends in a
-//! checksum of the key and of the line, so that a line of another log is refused.
+//! every scorer, in the shortest decimals that read back to the same bits, or the
+//! [warnings](Evaluation::warnings) about model and tokenizer. Each line ends in a checksum of the key
+//! and of the line, so that a line of another log is refused.
 //!
 //! - **Killed at any byte**, a log loses at most the line being written: the next [`Log::open`] cuts
 //!   off a last line that is not whole. A damaged line before it is an error that names the line.
@@ -57,7 +58,7 @@ use crate::error::Error;
 use crate::evaluate::Evaluation;
 use crate::scorer::Likelihoods;
 use file::{Lock, replace, sync_folder};
-use format::{check, header_line, record_line, scan};
+use format::{check, header_line, record_line, scan, warnings_line};
 
 pub use export::{LongTable, export_csv};
 
@@ -210,6 +211,9 @@ impl Log {
     ) -> Result<(), Error> {
         self.expect(evaluation, distribution)?;
         let open = self.open_items(distribution)?;
+        if !open.is_empty() {
+            self.warn(evaluation.warnings())?;
+        }
         let mut synced = Instant::now();
         evaluation.for_each(distribution, &open, |_, answer: Likelihoods| {
             let scores = evaluation.score(&answer)?;
@@ -226,6 +230,17 @@ impl Log {
             Ok(())
         })?;
         self.sync()
+    }
+
+    /// Adds findings about model and tokenizer, each once.
+    fn warn(&mut self, mut warnings: Vec<String>) -> Result<(), Error> {
+        warnings.retain(|warning| !self.table.warnings().contains(warning));
+        if !warnings.is_empty() {
+            let line = warnings_line(&self.path, &warnings, &self.seed)?;
+            self.write(&line)?;
+            self.table.warn(warnings);
+        }
+        Ok(())
     }
 
     /// Refuses an evaluation or a distribution that differs from the key.
@@ -287,6 +302,11 @@ impl Log {
         replace(path, |file| {
             let mut out = BufWriter::new(file);
             out.write_all(header.as_bytes()).map_err(io)?;
+            let warnings = self.table.warnings();
+            if !warnings.is_empty() {
+                let line = warnings_line(path, warnings, &seed)?;
+                out.write_all(line.as_bytes()).map_err(io)?;
+            }
             for (id, record) in self.table.records() {
                 let line = record_line(path, id, record, &seed)?;
                 out.write_all(line.as_bytes()).map_err(io)?;

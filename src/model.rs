@@ -85,6 +85,16 @@ pub trait Model: Send + Sync {
     fn prefix_cost(&self) -> Option<f64> {
         None
     }
+
+    /// Non-fatal findings at load, one sentence each: input that was read otherwise than its files
+    /// say, or than other programs read it.
+    ///
+    /// Whoever reads the numbers should know them.
+    /// [`Evaluation::warnings`](crate::evaluate::Evaluation::warnings) collects them, and
+    /// [`Log::score`](crate::log::Log::score) records them.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// Implements [`Model`] for pointers to one, so that a model can be borrowed, boxed or shared.
@@ -111,6 +121,10 @@ macro_rules! model_behind {
 
             fn prefix_cost(&self) -> Option<f64> {
                 (**self).prefix_cost()
+            }
+
+            fn warnings(&self) -> &[String] {
+                (**self).warnings()
             }
         }
     )*};

@@ -110,6 +110,7 @@ pub fn chance_level(
         let choices = match &distribution.item(index)?.content {
             Content::Text(_) | Content::Tokens(_) => return Ok(None),
             Content::Choices { choices, .. } => choices.len(),
+            Content::Pairs { pairs, .. } => pairs.len(),
             Content::ChoicesTokens { choices, .. } => choices.len(),
         };
         match scorer.chance(choices) {

@@ -12,9 +12,14 @@ use bos::{BosToken, TOKENIZER_CONFIG, settings};
 
 mod bos;
 #[cfg(feature = "tokenizers")]
+mod ends;
+mod files;
+#[cfg(feature = "tokenizers")]
 mod metadata;
 #[cfg(feature = "tokenizers")]
 mod sentence_piece;
+#[cfg(feature = "tokenizers")]
+mod special;
 #[cfg(feature = "tokenizers")]
 mod stages;
 #[cfg(feature = "tokenizers")]
@@ -37,13 +42,25 @@ pub struct Tokenizer {
     kind: Kind,
     path: PathBuf,
     bos: BosToken,
+    /// Non-fatal findings at load.
+    warnings: Vec<String>,
 }
 
 #[derive(Debug)]
 enum Kind {
     Bytes,
     #[cfg(feature = "tokenizers")]
-    HuggingFace(Box<tokenizers::Tokenizer>),
+    HuggingFace(Box<HuggingFace>),
+}
+
+/// A tokenizer of the `tokenizers` library.
+#[cfg(feature = "tokenizers")]
+#[derive(Debug)]
+struct HuggingFace {
+    tokenizer: tokenizers::Tokenizer,
+    /// If true, tokens have one letter per byte.
+    byte_level: bool,
+    special: Option<special::SpecialTokens>,
 }
 
 /// The tokens of a text.
@@ -87,6 +104,7 @@ impl Tokenizer {
             kind: Kind::Bytes,
             path: PathBuf::from("bytes"),
             bos: BosToken::default(),
+            warnings: Vec::new(),
         }
     }
 
@@ -103,6 +121,7 @@ impl Tokenizer {
         let dir = path.as_ref();
         let json = dir.join("tokenizer.json");
         let config = settings(&dir.join(TOKENIZER_CONFIG))?;
+        let mut warnings = Vec::new();
         if json.exists() {
             return Self::from_json(&json, dir, &config);
         }
@@ -111,23 +130,18 @@ impl Tokenizer {
             // it.
             let first = config["bos_token_id"].as_u64();
             let first = first.and_then(|id| u32::try_from(id).ok());
-            let bos = BosToken::of_checkpoint(dir, &config, &|_| None, first)?;
+            let bos = BosToken::of_checkpoint(dir, &config, &|_| None, first, &mut warnings)?;
             return Ok(Self {
                 kind: Kind::Bytes,
                 path: dir.join(TOKENIZER_CONFIG),
                 bos,
+                warnings,
             });
         }
         if let Some(file) = gguf::find(dir)? {
             return Self::from_gguf(&file);
         }
-        Err(Error::format(
-            dir,
-            format!(
-                "no tokenizer: neither tokenizer.json, a tokenizer_config.json with the class \
-                 {BYTE_CLASS} nor a GGUF file is there"
-            ),
-        ))
+        Err(files::no_tokenizer(dir))
     }
 
     #[cfg(feature = "tokenizers")]
@@ -136,8 +150,11 @@ impl Tokenizer {
         let first = stages::check(path, &text)?;
         let tokenizer = stages::guarded(path, || tokenizers::Tokenizer::from_bytes(&text))?;
         drop(text);
-        let bos = BosToken::of_checkpoint(dir, config, &|name| tokenizer.token_to_id(name), first)?;
-        Self::from_library(tokenizer, path, bos)
+        let mut warnings = Vec::new();
+        let id = |name: &str| tokenizer.token_to_id(name);
+        let bos = BosToken::of_checkpoint(dir, config, &id, first, &mut warnings)?;
+        warnings.extend(bos.against_processor(first, config));
+        Self::from_library(tokenizer, path, bos, warnings)
     }
 
     #[cfg(feature = "tokenizers")]
@@ -145,6 +162,7 @@ impl Tokenizer {
         mut tokenizer: tokenizers::Tokenizer,
         path: &Path,
         bos: BosToken,
+        warnings: Vec<String>,
     ) -> Result<Self, Error> {
         tokenizer.with_padding(None);
         tokenizer
@@ -156,16 +174,21 @@ impl Tokenizer {
         tokenizer.with_decoder(None::<tokenizers::DecoderWrapper>);
         tokenizer.set_encode_special_tokens(true);
         Ok(Self {
-            kind: Kind::HuggingFace(Box::new(tokenizer)),
+            kind: Kind::HuggingFace(Box::new(HuggingFace {
+                byte_level: ends::is_byte_level(&tokenizer),
+                special: special::SpecialTokens::of(&tokenizer),
+                tokenizer,
+            })),
             path: path.to_owned(),
             bos,
+            warnings,
         })
     }
 
     #[cfg(feature = "tokenizers")]
     fn from_gguf(path: &Path) -> Result<Self, Error> {
         let (tokenizer, bos) = metadata::tokenizer(&gguf::Gguf::open(path)?)?;
-        Self::from_library(tokenizer, path, bos)
+        Self::from_library(tokenizer, path, bos, Vec::new())
     }
 
     #[cfg(not(feature = "tokenizers"))]
@@ -195,7 +218,7 @@ impl Tokenizer {
                 let _ = parsed;
             }
             #[cfg(feature = "tokenizers")]
-            Kind::HuggingFace(inner) => inner.set_encode_special_tokens(!parsed),
+            Kind::HuggingFace(inner) => inner.tokenizer.set_encode_special_tokens(!parsed),
         }
         self
     }
@@ -205,8 +228,37 @@ impl Tokenizer {
         match &self.kind {
             Kind::Bytes => false,
             #[cfg(feature = "tokenizers")]
-            Kind::HuggingFace(inner) => !inner.get_encode_special_tokens(),
+            Kind::HuggingFace(inner) => !inner.tokenizer.get_encode_special_tokens(),
         }
+    }
+
+    /// A special token that is written in `text` and that [`encode`](Self::encode) encodes as ordinary
+    /// text; the first of several.
+    ///
+    /// # Errors
+    /// A tokenizer that cannot search the text.
+    pub(crate) fn special_token_as_text(&self, text: &str) -> Result<Option<u32>, Error> {
+        match &self.kind {
+            Kind::Bytes => {
+                let _ = text;
+                Ok(None)
+            }
+            #[cfg(feature = "tokenizers")]
+            Kind::HuggingFace(inner) => match &inner.special {
+                Some(special) if !self.parses_special_tokens() => {
+                    stages::guarded(&self.path, || Ok(special.find(text)))
+                }
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// Non-fatal findings at load, one sentence each: files that contradict each other, and that other
+    /// programs may read otherwise.
+    ///
+    /// [`Evaluation::warnings`](crate::evaluate::Evaluation::warnings) includes them.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Id of the beginning-of-sequence token of the checkpoint.
@@ -222,7 +274,8 @@ impl Tokenizer {
     ///
     /// `add_bos_token` of `tokenizer_config.json` or GGUF metadata decides. Without it, the
     /// post-processor of `tokenizer.json` does; for bytes, the name of the token in the settings.
-    /// [`encode`](Self::encode) never adds the token.
+    /// [`encode`](Self::encode) never adds the token. Where the two disagree, as `transformers` 5 no
+    /// longer reads `add_bos_token`, [`warnings`](Self::warnings) says so.
     pub fn adds_bos(&self) -> bool {
         self.bos.added
     }
@@ -247,10 +300,11 @@ impl Tokenizer {
                 (1..=text.len()).collect(),
             )),
             #[cfg(feature = "tokenizers")]
-            Kind::HuggingFace(tokenizer) => {
-                let encoding = stages::guarded(&self.path, || tokenizer.encode(text, false))?;
-                let ends = encoding.get_offsets().iter().map(|o| o.1);
-                Ok((encoding.get_ids().to_vec(), ends.collect()))
+            Kind::HuggingFace(inner) => {
+                let encoding = stages::guarded(&self.path, || inner.tokenizer.encode(text, false))?;
+                let (ranges, tokens) = (encoding.get_offsets(), encoding.get_tokens());
+                let ends = ends::ends(ranges, tokens, inner.byte_level);
+                Ok((encoding.get_ids().to_vec(), ends))
             }
         }
     }

@@ -516,17 +516,17 @@ fn gpt2_without_a_prefix() {
     assert_eq!(score(), want);
     // A stored mask and a stored copy of the tied head change nothing.
     folder.edit(SINGLE, |header, data| {
-        for (name, shape) in [
-            ("h.0.attn.bias", json!([1, 1, 2, 2])),
-            ("lm_head.weight", json!([4])),
-        ] {
-            let at = [data.len(), data.len() + 16];
-            header.insert(
-                name.to_owned(),
-                json!({"dtype": "F32", "shape": shape, "data_offsets": at}),
-            );
-            data.extend([0; 16]);
-        }
+        let at = [data.len(), data.len() + 16];
+        header.insert(
+            "h.0.attn.bias".to_owned(),
+            json!({"dtype": "F32", "shape": [1, 1, 2, 2], "data_offsets": at}),
+        );
+        data.extend([0; 16]);
+        let mut head = header["wte.weight"].clone();
+        let (start, end) = offsets(&head);
+        head["data_offsets"] = json!([data.len(), data.len() + end - start]);
+        header.insert("lm_head.weight".to_owned(), head);
+        data.extend_from_within(start..end);
     });
     assert_eq!(score(), want);
 }
@@ -668,7 +668,7 @@ fn configurations_that_make_no_sense() {
             json!(["MambaForCausalLM"]),
             "MambaForCausalLM",
         ),
-        ("architectures", json!([]), "[]"),
+        ("architectures", json!(7), "7"),
         ("quantization_config", json!({"bits": 4}), "bits"),
         ("rms_norm_eps", json!(2), "2"),
         ("tie_word_embeddings", json!(1), "1"),

@@ -1,6 +1,7 @@
 //! Standard output and standard error of the program.
 
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 
 /// Writes `text` to standard output.
 ///
@@ -20,4 +21,11 @@ pub fn print(text: &str) -> io::Result<()> {
 /// Writes a line to standard error. Failures are ignored: there is no place left to report them.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Writes non-fatal findings about a checkpoint to standard error, one per line.
+pub fn warn(checkpoint: &Path, warnings: &[String]) {
+    for warning in warnings {
+        note(&format!("warning: {}: {warning}", checkpoint.display()));
+    }
 }

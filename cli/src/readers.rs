@@ -51,7 +51,12 @@ impl Ids {
 /// The files of `dir` with this extension, in alphabetical order.
 fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
     let mut found = entries(dir)?;
-    found.retain(|path| path.is_file() && path.extension().is_some_and(|e| e == extension));
+    found.retain(|path| {
+        path.is_file()
+            && path
+                .extension()
+                .is_some_and(|e| e.eq_ignore_ascii_case(extension))
+    });
     Ok(found)
 }
 

@@ -15,6 +15,7 @@ use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
 
 use crate::engine::Engine;
+use crate::output::{note, warn};
 
 /// A distribution to score, with the name of its log.
 ///
@@ -135,6 +136,10 @@ fn score_run(
     if !open.iter().all(|log| log.table().is_complete()) {
         let model = engine.load(checkpoint, settings.batch_tokens)?;
         let tokenizer = Tokenizer::load(checkpoint)?;
+        warn(
+            checkpoint,
+            &model.evaluation().tokenizer(&tokenizer).warnings(),
+        );
         for (log, task) in open.iter_mut().zip(tasks) {
             let evaluation = model
                 .evaluation()
@@ -142,6 +147,16 @@ fn score_run(
                 .scorers(task.scorers)
                 .settings(*settings);
             log.score(&evaluation, task.items)?;
+        }
+    }
+    for log in &open {
+        let records = log.table().records().values();
+        let warned = records.filter(|r| !r.warnings.is_empty()).count();
+        if warned > 0 {
+            let (run, name) = (&run.id, &log.table().key().distribution);
+            note(&format!(
+                "warning: {run}: {warned} items of `{name}` have warnings, which stand in the log"
+            ));
         }
     }
     let scored = records(&open) - before;

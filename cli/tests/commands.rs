@@ -124,7 +124,11 @@ fn the_options_of_every_command_are_these() {
 #[test]
 fn mistakes_on_the_command_line_come_with_a_way_out() {
     misused(&[], &["Usage: relscale <COMMAND>"]);
-    misused(&["fti"], &["unrecognized subcommand 'fti'", "'fit'"]);
+    misused(
+        &["scores"],
+        &["unrecognized subcommand 'scores'", "'score'"],
+    );
+    misused(&["train"], &["'train'", "'--help'"]);
     misused(
         &["fit", "--score", "a.csv", "--baseline", "web"],
         &["unexpected argument '--score'", "'--scores'"],
@@ -173,6 +177,10 @@ fn mistakes_on_the_command_line_come_with_a_way_out() {
     );
     misused(&["ladder", "--checkpoints", "a"], &["--texts <DIR>"]);
     misused(&["study", "run", "folder"], &["--shard <K/N>"]);
+    misused(
+        &["study", "run", "folder", "a/b/0-1", "--shard", "0/1"],
+        &["cannot be used with"],
+    );
     misused(
         &["study", "run", "folder", "--shard", "1"],
         &["not K/N, such as 0/8"],
@@ -234,7 +242,7 @@ fn input_that_is_refused_is_named() {
             "--baseline",
             "english",
         ],
-        &["`english`", "english-help"],
+        &["\"english\"", "english-help"],
     );
     let recipe = file("recipe.json");
     fs::write(&recipe, r#"{"recipe": {}, "seed": 1}"#).unwrap();

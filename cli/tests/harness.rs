@@ -122,3 +122,86 @@ fn a_file_read_twice_and_broken_lines_are_refused_by_line() {
     let nats = b.build().unwrap().error("small", "d").unwrap();
     assert!((nats - (1.0 + (-1.0_f64).exp()).ln()).abs() < 1e-15);
 }
+
+/// The error of a log that people have.
+fn error_of(name: &str, measure: Measure) -> Result<(usize, f64), LadderError> {
+    let path = format!("{}/tests/data/cases/{name}", env!("CARGO_MANIFEST_DIR"));
+    read_text(&std::fs::read_to_string(path).unwrap(), measure)
+}
+
+fn read_text(text: &str, measure: Measure) -> Result<(usize, f64), LadderError> {
+    let samples = Samples {
+        run: "small",
+        distribution: "d",
+        measure,
+        cluster_field: None,
+        file: "f.jsonl",
+    };
+    let mut builder = builder();
+    let documents = samples.read(text.as_bytes(), &mut builder)?;
+    Ok((documents, builder.build()?.error("small", "d").unwrap()))
+}
+
+/// `−ln` of the share of the first of these log-likelihoods.
+fn nats(all: &[f64]) -> f64 {
+    all.iter().map(|l| l.exp()).sum::<f64>().ln() - all[0]
+}
+
+#[test]
+fn logs_that_people_have_give_what_the_harness_gives() {
+    let close = |got: Result<(usize, f64), LadderError>, documents: usize, wanted: f64| {
+        let (found, error) = got.unwrap();
+        assert_eq!(found, documents);
+        assert!((error - wanted).abs() < 1e-12, "{error} is not {wanted}");
+    };
+    // The index decides, although another choice has that text.
+    let numeric = [
+        nats(&[-1.0, -5.0, -4.0, -3.0]),
+        nats(&[-1.0, -5.0, -4.0, -3.0]),
+    ];
+    let mean = (numeric[0] + numeric[1]) / 2.0;
+    close(
+        error_of("harness_numeric.jsonl", Measure::ChoiceNats),
+        2,
+        mean,
+    );
+    // Equal documents are two.
+    let two = nats(&[-1.0, -2.0]);
+    close(
+        error_of("harness_duphash.jsonl", Measure::ChoiceNats),
+        2,
+        two,
+    );
+    close(error_of("harness_wino.jsonl", Measure::ChoiceNats), 1, two);
+    close(
+        error_of("harness_lambada.jsonl", Measure::AnswerNats),
+        1,
+        8.48,
+    );
+    close(
+        error_of("harness_lambada.jsonl", Measure::GreedyError),
+        1,
+        1.0,
+    );
+    let bits = 8.48 / (5.0 * std::f64::consts::LN_2);
+    close(
+        error_of("harness_lambada.jsonl", Measure::AnswerBitsPerByte),
+        1,
+        bits,
+    );
+}
+
+#[test]
+fn responses_without_the_question_are_no_choices() {
+    let line = r#"{"doc_id": 0, "target": "1", "metrics": ["acc", "acc_mutual_info"],
+        "filtered_resps": [["-3", "False"], ["-1", "True"], ["-0.1", "True"], ["-0.2", "False"]]}"#
+        .replace('\n', " ");
+    let (_, error) = read_text(&line, Measure::ChoiceNats).unwrap();
+    assert!((error - nats(&[-1.0, -3.0])).abs() < 1e-12);
+    // By the requests, where the metrics are not named; a byte-order mark before them.
+    let line = r#"{"doc_id": 0, "target": 1, "arguments": [["q", " a"], ["q", " b"], ["", " a"], ["", " b"]],
+        "filtered_resps": [[-3, false], [-1, true], [-0.1, true], [-0.2, false]]}"#
+        .replace('\n', " ");
+    let (_, error) = read_text(&format!("\u{feff}{line}"), Measure::ChoiceNats).unwrap();
+    assert!((error - nats(&[-1.0, -3.0])).abs() < 1e-12);
+}

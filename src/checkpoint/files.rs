@@ -32,8 +32,15 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Error> {
         return Err(Error::format(path, message));
     }
     refuse_lfs_pointer(path, text.as_bytes())?;
+    if text.starts_with(BYTE_ORDER_MARK) {
+        // Editors on Windows put it before UTF-8, and no JSON parser takes it.
+        text.drain(..BYTE_ORDER_MARK.len_utf8());
+    }
     Ok(text)
 }
+
+/// The mark that some programs put before a text. It is no part of the text.
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Refuses the pointer that a clone without Git LFS has in place of a large file.
 ///
@@ -88,4 +95,53 @@ fn folder_of_pickle(path: &Path) -> Result<Option<&Path>, Error> {
     let any = path.join("pytorch_model.bin.index.json").exists() || files.any(|f| pickle(&f));
     // A GGUF file beside the pickle can be read.
     Ok((any && gguf::find(path)?.is_none()).then_some(path))
+}
+
+/// The configuration of a LoRA or other PEFT adapter.
+pub(super) const ADAPTER: &str = "adapter_config.json";
+
+/// Refuses a folder that holds an adapter and no weights of its own.
+pub(super) fn refuse_adapter(dir: &Path) -> Result<(), Error> {
+    if !dir.join(ADAPTER).exists() || dir.join(SINGLE).exists() || dir.join(INDEX).exists() {
+        return Ok(());
+    }
+    let message = format!(
+        "holds {ADAPTER}: a PEFT adapter (LoRA), not a model; merge it into its base with \
+         python -c \"from peft import AutoPeftModelForCausalLM as M; \
+         M.from_pretrained('{0}').merge_and_unload().save_pretrained('{0}-merged')\" and name \
+         {0}-merged",
+        dir.display()
+    );
+    Err(Error::format(dir, message))
+}
+
+/// The error about a folder without a file that can be read, which names what is there instead.
+pub(super) fn nothing_to_read(dir: &Path) -> Error {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut there: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".safetensors"))
+        .collect();
+    there.sort();
+    let message = match there.as_slice() {
+        [] => format!("neither {SINGLE}, {INDEX} nor a GGUF file is there"),
+        [first, ..] if first.starts_with("consolidated") => format!(
+            "holds {first}, the layout of Mistral's own programs; download the files of the same \
+             model in the layout of transformers ({SINGLE}, or shards with {INDEX})"
+        ),
+        [first, .., last] if is_shard(first) => format!(
+            "holds the shards {first} to {last} without {INDEX}, which says that none is missing; \
+             download it, or load and save the model again with transformers"
+        ),
+        [first, ..] => format!(
+            "holds {first}, but neither {SINGLE}, {INDEX} nor a GGUF file; rename it to {SINGLE} if \
+             it is the whole model"
+        ),
+    };
+    Error::format(dir, message)
+}
+
+/// True for names such as `model-00001-of-00002.safetensors`.
+fn is_shard(name: &str) -> bool {
+    name.contains("-of-")
 }

@@ -59,6 +59,27 @@ impl Weights {
         Ok(())
     }
 
+    /// Takes the names of wrappers out of those of the tensors: `torch.compile` saves `_orig_mod.`
+    /// before or within them, and data parallel training `module.` before them.
+    pub(super) fn unwrap_names(&mut self) -> Result<(), Error> {
+        for (name, entry) in std::mem::take(&mut self.entries) {
+            let mut plain = name.replace("_orig_mod.", "");
+            while let Some(rest) = plain.strip_prefix("module.") {
+                plain = rest.to_owned();
+            }
+            let path = &self.files[entry.file].0;
+            if self.entries.contains_key(&plain) {
+                return Err(Error::Tensor {
+                    path: path.clone(),
+                    message: format!("is there twice, once as `{name}`"),
+                    tensor: plain,
+                });
+            }
+            self.entries.insert(plain, entry);
+        }
+        Ok(())
+    }
+
     /// Opens the file `name` of the folder.
     pub(super) fn open_file(&mut self, name: &str) -> Result<(), Error> {
         let path = self.dir.join(name);

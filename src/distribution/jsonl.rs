@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Content, Item, Items, check};
+use crate::checkpoint::BYTE_ORDER_MARK;
 use crate::error::Error;
 
 impl Items {
@@ -22,7 +23,8 @@ impl Items {
     /// misspelt `unconditional` is not ignored.
     ///
     /// # Errors
-    /// A file that cannot be read, or the first line that is not such an object, by number.
+    /// A file that cannot be read or has no items, or the first line that is not such an object, by
+    /// number.
     pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let mut items = Vec::new();
@@ -33,6 +35,9 @@ impl Items {
             items.push(item);
             Ok(())
         })?;
+        if items.is_empty() {
+            return Err(Error::format(path, "no items"));
+        }
         Ok(Self {
             name: path
                 .file_stem()
@@ -42,7 +47,8 @@ impl Items {
     }
 }
 
-/// Calls `read` with the number (from 1) and the value of every line that is not empty.
+/// Calls `read` with the number (from 1) and the value of every line that is not empty. A byte-order
+/// mark at the start of the file is skipped.
 ///
 /// # Errors
 /// A file that cannot be read, or an [`Error::Line`] for the first line that is not UTF-8, is not a
@@ -61,6 +67,10 @@ pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
             message,
         };
         let text = std::str::from_utf8(&line).map_err(|e| error(format!("not UTF-8: {e}")))?;
+        let text = match number {
+            1 => text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text),
+            _ => text,
+        };
         if text.trim().is_empty() {
             continue;
         }

@@ -70,25 +70,11 @@ impl<'a> Choices<'a> {
         unconditional: Option<&str>,
         answer: &mut Likelihoods,
     ) -> Result<Self, Error> {
+        let texts = std::iter::once(context).chain(choices.iter().map(String::as_str));
+        warn_of_special_tokens(tokenizer, texts, answer)?;
         let mut encode = |context: &str, warn: bool| {
-            let mut encoded = Vec::with_capacity(choices.len());
-            for (choice, text) in choices.iter().enumerate() {
-                let pair = tokenizer.encode_pair(context, text);
-                let pair = pair.map_err(|e| Error::item(&answer.id, e))?;
-                if warn && pair.spanned > 0 {
-                    let bytes = pair.spanned;
-                    answer
-                        .warnings
-                        .push(Warning::TokenSpansCut { choice, bytes });
-                }
-                encoded.push(Choice {
-                    context: Cow::Owned(pair.context),
-                    tokens: Cow::Owned(pair.continuation),
-                    bytes: Some(pair.bytes),
-                    length: Some(Length::of(text)),
-                });
-            }
-            Ok(encoded)
+            let choices = choices.iter().map(|text| (context, text.as_str()));
+            encoded(tokenizer, choices, warn, answer)
         };
         Ok(Self {
             asked: encode(context, true)?,
@@ -96,6 +82,21 @@ impl<'a> Choices<'a> {
                 Some(context) => encode(context, false)?,
                 None => Vec::new(),
             },
+        })
+    }
+
+    /// Tokenises choices each of which has a context of its own.
+    fn encode_pairs(
+        tokenizer: &Tokenizer,
+        pairs: &[(String, String)],
+        answer: &mut Likelihoods,
+    ) -> Result<Self, Error> {
+        let texts = pairs.iter().flat_map(|(a, b)| [a.as_str(), b.as_str()]);
+        warn_of_special_tokens(tokenizer, texts, answer)?;
+        let pairs = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str()));
+        Ok(Self {
+            asked: encoded(tokenizer, pairs, true, answer)?,
+            unconditional: Vec::new(),
         })
     }
 
@@ -119,6 +120,50 @@ impl<'a> Choices<'a> {
             unconditional: unconditional.map_or_else(Vec::new, after),
         }
     }
+}
+
+/// Tokenises contexts and choices. A token that spans the cut is a warning if `warn` is true.
+fn encoded<'a, 'b>(
+    tokenizer: &Tokenizer,
+    pairs: impl Iterator<Item = (&'b str, &'b str)>,
+    warn: bool,
+    answer: &mut Likelihoods,
+) -> Result<Vec<Choice<'a>>, Error> {
+    let mut choices = Vec::new();
+    for (choice, (context, text)) in pairs.enumerate() {
+        let pair = tokenizer.encode_pair(context, text);
+        let pair = pair.map_err(|e| Error::item(&answer.id, e))?;
+        if warn && pair.spanned > 0 {
+            let bytes = pair.spanned;
+            answer
+                .warnings
+                .push(Warning::TokenSpansCut { choice, bytes });
+        }
+        choices.push(Choice {
+            context: Cow::Owned(pair.context),
+            tokens: Cow::Owned(pair.continuation),
+            bytes: Some(pair.bytes),
+            length: Some(Length::of(text)),
+        });
+    }
+    Ok(choices)
+}
+
+/// Adds a warning if a special token is written in one of the texts; only the first is named.
+fn warn_of_special_tokens<'a>(
+    tokenizer: &Tokenizer,
+    texts: impl IntoIterator<Item = &'a str>,
+    answer: &mut Likelihoods,
+) -> Result<(), Error> {
+    for text in texts {
+        let found = tokenizer.special_token_as_text(text);
+        let found = found.map_err(|e| Error::item(&answer.id, e))?;
+        if let Some(token) = found {
+            answer.warnings.push(Warning::SpecialTokenAsText { token });
+            break;
+        }
+    }
+    Ok(())
 }
 
 impl Windows {
@@ -176,6 +221,11 @@ impl Windows {
                     Choices::encode(tokenizer()?, context, choices, unconditional, &mut answer)?;
                 self.choices(choices, index, &mut answer)?
             }
+            Content::Pairs { pairs, gold } => {
+                answer.gold = Some(*gold);
+                let choices = Choices::encode_pairs(tokenizer()?, pairs, &mut answer)?;
+                self.choices(choices, index, &mut answer)?
+            }
             Content::ChoicesTokens {
                 context,
                 choices,
@@ -200,6 +250,7 @@ impl Windows {
     ) -> Result<Vec<Vec<Path>>, Error> {
         let encoding = tokenizer.encode(text);
         let encoding = encoding.map_err(|e| Error::item(&answer.id, e))?;
+        warn_of_special_tokens(tokenizer, [text], answer)?;
         // Without a token before it the first one is not scored, so its bytes do not count.
         let first = encoding.tokens.first().copied();
         let unscored = if self.bos.is_none() || self.bos == first {

@@ -48,6 +48,18 @@ struct Line<'a> {
     _check: IgnoredAny,
 }
 
+/// A line of findings about model and tokenizer.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Warnings {
+    warnings: Vec<String>,
+    #[serde(rename = "check", skip_serializing)]
+    _check: IgnoredAny,
+}
+
+/// The first bytes of a line of findings. Records begin with their id.
+const WARNINGS: &[u8] = b"{\"warnings\":";
+
 /// The first line of a log, and its checksum, which seeds those of the other lines.
 pub(super) fn header_line(path: &Path, key: &Key) -> Result<(String, String), Error> {
     let header = Header {
@@ -73,6 +85,20 @@ pub(super) fn record_line(
         cluster: record.cluster.as_str().into(),
         scores: record.scores.iter().map(|s| (s.loss, s.weight)).collect(),
         warnings: record.warnings.iter().map(|w| w.as_str().into()).collect(),
+        _check: IgnoredAny,
+    };
+    let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
+    Ok(seal(body, seed))
+}
+
+/// The line of findings about model and tokenizer.
+pub(super) fn warnings_line<'a>(
+    path: &Path,
+    warnings: impl IntoIterator<Item = &'a String>,
+    seed: &str,
+) -> Result<String, Error> {
+    let line = Warnings {
+        warnings: warnings.into_iter().cloned().collect(),
         _check: IgnoredAny,
     };
     let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
@@ -147,6 +173,13 @@ pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Erro
             }
             return Err(damaged(path, number, "its checksum does not fit"));
         };
+        if whole.starts_with(WARNINGS) {
+            let found: Warnings =
+                serde_json::from_slice(whole).map_err(|e| error(path, number, e.to_string()))?;
+            table.warn(found.warnings);
+            len += line.len() as u64;
+            continue;
+        }
         let (id, record) = parse(path, whole, number, table.key())?;
         if let Some(before) = lines.insert(id.clone(), number) {
             let message = format!("item `{id}` is also on line {before}");

@@ -128,6 +128,15 @@ fn add_item(hash: &mut Sha256, item: &Item) {
             hash.update([u8::from(unconditional.is_some())]);
             add_tokens(hash, unconditional.as_deref().unwrap_or(&[]));
         }
+        Content::Pairs { pairs, gold } => {
+            hash.update([4]);
+            add_number(hash, *gold);
+            add_number(hash, pairs.len());
+            for (context, choice) in pairs {
+                add(hash, context.as_bytes());
+                add(hash, choice.as_bytes());
+            }
+        }
     }
 }
 

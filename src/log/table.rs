@@ -1,6 +1,6 @@
 //! The records of a log, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
@@ -27,6 +27,7 @@ pub struct Record {
 pub struct Table {
     key: Key,
     records: BTreeMap<String, Record>,
+    warnings: BTreeSet<String>,
 }
 
 impl Table {
@@ -48,6 +49,7 @@ impl Table {
         Self {
             key,
             records: BTreeMap::new(),
+            warnings: BTreeSet::new(),
         }
     }
 
@@ -61,6 +63,13 @@ impl Table {
     #[must_use]
     pub fn records(&self) -> &BTreeMap<String, Record> {
         &self.records
+    }
+
+    /// Non-fatal findings about the model and the tokenizer that scored the items
+    /// ([`Evaluation::warnings`](crate::evaluate::Evaluation::warnings)).
+    #[must_use]
+    pub fn warnings(&self) -> &BTreeSet<String> {
+        &self.warnings
     }
 
     /// True if every item of the distribution, or of the key's range of it, has a record.
@@ -124,8 +133,15 @@ impl Table {
         self.records.insert(id, record);
     }
 
-    /// Adds the records of another table; those of items that have one already replace it.
+    /// Adds findings about model and tokenizer.
+    pub(super) fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
+        self.warnings.extend(warnings);
+    }
+
+    /// Adds the records and warnings of another table; records of items that have one already replace
+    /// it.
     pub fn join(&mut self, other: Self) {
+        self.warnings.extend(other.warnings);
         self.records.extend(other.records);
     }
 }

@@ -104,6 +104,8 @@ impl Architecture {
 pub(super) struct Family {
     /// Name of the class in `config.json`.
     pub(super) class: &'static str,
+    /// `model_type` in `config.json`, which decides where the class is not named.
+    pub(super) model_type: &'static str,
     /// Reads `config.json`.
     pub(super) config_json: fn(&Fields<'_>) -> Result<Config, Error>,
     /// Tensors of its safetensors files.

@@ -37,19 +37,31 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Error> {
     let map: Map<String, Value> = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
     let fields = Fields::new(&map, path);
     let architecture = architecture(&fields)?;
-    fields.only("quantization_config", &[])?;
+    refuse_quantised(&fields)?;
     let config = (architecture.family().config_json)(&fields)?;
     check_rotary(&config, &fields)?;
     Ok(config)
 }
 
+/// The class that `architectures` names. Without it, `model_type` decides, as in `transformers`:
+/// files written by a training program often lack the list, or hold it empty or null.
 fn architecture(fields: &Fields<'_>) -> Result<Architecture, Error> {
     const FIELD: &str = "architectures";
     let supported = Architecture::ALL;
     let names: Vec<&str> = supported.iter().map(|a| a.name()).collect();
     let names = names.join(", ");
-    let Some(value) = fields.get(FIELD) else {
-        return Err(fields.error(FIELD, format!("missing; supported: {names}")));
+    let named = |value: &&Value| value.as_array().is_none_or(|list| !list.is_empty());
+    let Some(value) = fields.present(FIELD).filter(named) else {
+        let Some(kind) = fields.present("model_type") else {
+            let message = format!("missing, and so is model_type; supported: {names}");
+            return Err(fields.error(FIELD, message));
+        };
+        let found = (supported.iter().copied()).find(|a| kind == a.family().model_type);
+        return found.ok_or_else(|| {
+            let kinds: Vec<&str> = supported.iter().map(|a| a.family().model_type).collect();
+            let message = format!("{kind} is not supported; supported: {}", kinds.join(", "));
+            fields.error("model_type", message)
+        });
     };
     let listed = match value.as_array().map(Vec::as_slice) {
         Some([Value::String(name)]) => supported.iter().copied().find(|a| a.name() == name),
@@ -59,6 +71,21 @@ fn architecture(fields: &Fields<'_>) -> Result<Architecture, Error> {
         let message = format!("{value} is not supported; supported: {names}");
         fields.error(FIELD, message)
     })
+}
+
+/// Refuses quantised weights, and says where to get others.
+fn refuse_quantised(fields: &Fields<'_>) -> Result<(), Error> {
+    const FIELD: &str = "quantization_config";
+    match fields.present(FIELD) {
+        None => Ok(()),
+        Some(value) => Err(fields.error(
+            FIELD,
+            format!(
+                "{value} is not supported: quantised weights (GPTQ, AWQ, bitsandbytes, fp8) are not \
+                 read; name the checkpoint that was quantised, or a GGUF file of it"
+            ),
+        )),
+    }
 }
 
 /// Refuses heads of an odd number of elements: rotated elements come in pairs.

@@ -6,7 +6,7 @@ use crate::backend::{Backend, NormKind, Precision, Role};
 use crate::checkpoint::Weights;
 use crate::error::Error;
 use crate::model::config::{Config, NormPlacement, Positions, QkNorm};
-use crate::model::transformer::{Transformer, names};
+use crate::model::transformer::{Transformer, names, untie};
 
 /// Estimated memory of a checkpoint on a backend, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl<B: Backend> Transformer<B> {
     /// Estimates the memory of a checkpoint on `backend` with batches of `batch_tokens` tokens.
     ///
     /// Only `config.json` and the headers of the safetensors files are read, or the header of a GGUF
-    /// file.
+    /// file. A stored LM head that the configuration ties to the embedding table is compared with it.
     ///
     /// The estimate covers the weights as the backend keeps them ([`Backend::tensor_bytes`]) and the
     /// activations of a batch in which every token is scored. A prefix that an
@@ -49,8 +49,9 @@ impl<B: Backend> Transformer<B> {
         backend: &B,
         batch_tokens: usize,
     ) -> Result<MemoryEstimate, Error> {
-        let weights = Weights::open(&path)?;
-        let config = Config::load(&path)?;
+        let mut weights = Weights::open(&path)?;
+        let mut config = Config::load(&path)?;
+        untie(&mut config, &mut weights)?;
         let sizes = Sizes {
             backend,
             config: &config,

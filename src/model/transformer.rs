@@ -13,7 +13,7 @@ mod load;
 mod prefix;
 
 use forward::Pass;
-pub(super) use load::names;
+pub(super) use load::{names, untie};
 use prefix::AfterPrefix;
 
 /// A decoder-only transformer on a backend.
@@ -45,6 +45,8 @@ pub struct Transformer<B: Backend> {
     norm: NormWeights<B::Buffer>,
     /// The LM head; `None` if it is the embedding table.
     head: Option<B::Buffer>,
+    /// Non-fatal findings at load.
+    warnings: Vec<String>,
 }
 
 /// Weights of one layer.
@@ -134,5 +136,9 @@ impl<B: Backend> Model for Transformer<B> {
 
     fn prefix_cost(&self) -> Option<f64> {
         Some(memory::prefix_cost(&self.backend, &self.config))
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }

@@ -95,6 +95,12 @@ pub enum Warning {
         /// Number of tokens dropped.
         tokens: usize,
     },
+    /// A special token is written in the text and was encoded as ordinary text
+    /// ([`with_special_tokens_parsed`](crate::tokenizer::Tokenizer::with_special_tokens_parsed)).
+    SpecialTokenAsText {
+        /// Id of the token, the first of several.
+        token: u32,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -107,6 +113,10 @@ impl fmt::Display for Warning {
             Self::ContextTruncated { choice, tokens } => write!(
                 f,
                 "choice {choice}: the first {tokens} tokens of the context were dropped"
+            ),
+            Self::SpecialTokenAsText { token } => write!(
+                f,
+                "the special token {token} is written in the text and was encoded as ordinary text"
             ),
         }
     }

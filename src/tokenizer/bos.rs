@@ -23,14 +23,15 @@ pub(super) struct BosToken {
 
 impl BosToken {
     /// Reads the token of a folder. `id` finds a token by name; `first` is the token that the
-    /// post-processor begins a text with.
+    /// post-processor begins a text with. Findings that are no errors go to `warnings`.
     pub(super) fn of_checkpoint(
         dir: &Path,
         config: &Value,
         id: &dyn Fn(&str) -> Option<u32>,
         first: Option<u32>,
+        warnings: &mut Vec<String>,
     ) -> Result<Self, Error> {
-        let token = Self::token(dir, config, id)?;
+        let token = Self::token(dir, config, id, warnings)?;
         let processor = token.is_some() && first == token;
         let added = match &config["add_bos_token"] {
             Value::Null => processor,
@@ -44,13 +45,41 @@ impl BosToken {
         Ok(Self { token, added })
     }
 
+    /// A warning if the post-processor of `tokenizer.json`, which begins a text with `first`, does
+    /// otherwise.
+    #[cfg(feature = "tokenizers")]
+    pub(super) fn against_processor(self, first: Option<u32>, config: &Value) -> Option<String> {
+        let Some(first) = first else {
+            return self.added.then(|| {
+                format!(
+                    "{TOKENIZER_CONFIG} has add_bos_token true, and texts begin with token {}; the \
+                     post-processor of tokenizer.json, which transformers 5 follows, adds none",
+                    self.token.unwrap_or_default()
+                )
+            });
+        };
+        if self.token != Some(first) {
+            return Some(format!(
+                "the post-processor of tokenizer.json begins texts with token {first}, which is not \
+                 the beginning-of-sequence token; it is not added"
+            ));
+        }
+        (!self.added && config["add_bos_token"] == false).then(|| {
+            format!(
+                "{TOKENIZER_CONFIG} has add_bos_token false, and no token is put before texts; the \
+                 post-processor of tokenizer.json, which transformers 5 follows, adds token {first}"
+            )
+        })
+    }
+
     /// The token by its name; if no file names one, by its id.
     fn token(
         dir: &Path,
         config: &Value,
         id: &dyn Fn(&str) -> Option<u32>,
+        warnings: &mut Vec<String>,
     ) -> Result<Option<u32>, Error> {
-        match Self::by_name(dir, config, id)? {
+        match Self::by_name(dir, config, id, warnings)? {
             Some(found) => Ok(found),
             None => Self::by_id(dir, config),
         }
@@ -61,6 +90,7 @@ impl BosToken {
         dir: &Path,
         config: &Value,
         id: &dyn Fn(&str) -> Option<u32>,
+        warnings: &mut Vec<String>,
     ) -> Result<Option<Option<u32>>, Error> {
         let map = settings(&dir.join(SPECIAL_TOKENS))?;
         for (file, values) in [(TOKENIZER_CONFIG, config), (SPECIAL_TOKENS, &map)] {
@@ -73,10 +103,17 @@ impl BosToken {
                 Value::Object(token) => token.get("content").and_then(Value::as_str),
                 other => other.as_str(),
             };
+            if name == Some("") {
+                warnings.push(format!("bos_token of {file} is empty and stands for none"));
+                return Ok(Some(None));
+            }
             return match name.and_then(id) {
                 Some(id) => Ok(Some(Some(id))),
                 None => {
-                    let message = format!("{value} is not in the vocabulary");
+                    let message = format!(
+                        "{value} is not in the vocabulary; name a token of tokenizer.json, or null \
+                         for none"
+                    );
                     Err(field_error(dir.join(file), "bos_token", message))
                 }
             };

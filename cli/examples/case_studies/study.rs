@@ -27,6 +27,9 @@ mod table;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// A ladder, and the log of each of its runs.
+type Logged<'a> = (Ladder, Vec<(&'a Run, &'a Table)>);
+
 /// Arguments of the example.
 #[derive(Debug, clap::Parser)]
 #[command(about = "The three case studies on the ladder of small models in suite/", after_help = DATA)]
@@ -142,7 +145,7 @@ fn ladder<'a>(
     part: &Part,
     trained: &'a RunTable,
     tables: &'a Tables,
-) -> Result<(Ladder, Vec<(&'a Run, &'a Table)>), Failure> {
+) -> Result<Logged<'a>, Failure> {
     let scorer = part.scorers[0];
     let mut builder = Ladder::builder();
     builder

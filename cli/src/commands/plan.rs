@@ -21,7 +21,7 @@ Examples:
 
 /// Lists the runs of an IsoFLOP suite, its cost and the exponent it can detect.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_help = AFTER, allow_negative_numbers = true)]
 pub struct PlanArguments {
     /// Recipe to start from
     #[arg(long, value_enum, default_value_t = Preset::RelativeScalingLaws)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
-use relscale::distribution::{Content, Distribution, Items};
+use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Progress, Settings};
 use relscale::scorer::{Likelihoods, Sequence};
 use relscale::tokenizer::Tokenizer;
@@ -19,7 +19,7 @@ use super::engine::EngineArguments;
 use super::ladder::WindowArguments;
 use super::values::count;
 use crate::engine::Replicas;
-use crate::output::note;
+use crate::output::{note, warn};
 
 const AFTER: &str = "\
 Examples:
@@ -53,6 +53,9 @@ pub struct ScoreArguments {
     /// Drop the start of contexts that are too long for the model
     #[arg(long)]
     truncate: bool,
+    /// Turn special tokens that are written in a text, such as <|endoftext|>, into their ids
+    #[arg(long)]
+    special_tokens: bool,
     /// Write the log-likelihood of every token
     #[arg(long)]
     per_token: bool,
@@ -90,16 +93,19 @@ pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
     let start = Instant::now();
     let items = Items::from_jsonl(&arguments.items)?;
     let model = engine.load(&arguments.checkpoint, settings.batch_tokens)?;
-    let is_text = |i| {
-        let text = |c: &Content| matches!(c, Content::Text(_) | Content::Choices { .. });
-        items.item(i).is_ok_and(|item| text(&item.content))
-    };
+    let is_text = |i| items.item(i).is_ok_and(|item| item.content.is_text());
     // Items given as tokens need no tokenizer, and a checkpoint may come without one.
     let tokenizer = if (0..items.len()).any(is_text) {
-        Some(Tokenizer::load(&arguments.checkpoint)?)
+        let tokenizer = Tokenizer::load(&arguments.checkpoint)?;
+        Some(tokenizer.with_special_tokens_parsed(arguments.special_tokens))
     } else {
         None
     };
+    let mut evaluation = model.evaluation();
+    if let Some(tokenizer) = &tokenizer {
+        evaluation = evaluation.tokenizer(tokenizer);
+    }
+    warn(&arguments.checkpoint, &evaluation.warnings());
     let loaded = start.elapsed();
     let mut answers = Vec::new();
     for _ in 0..arguments.repeat {

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CommandError;
@@ -75,14 +75,15 @@ enum StudyCommand {
 
 /// Scores units; finished ones are left alone.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("units").required(true).args(["names", "shard"])))]
 struct RunArguments {
     /// Folder of the plan
     folder: PathBuf,
     /// Names of the units, as `list` shows them
-    #[arg(value_name = "NAME", required_unless_present = "shard")]
+    #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Score part K (from 0) of N instead of named units
-    #[arg(long, value_name = "K/N", conflicts_with = "names")]
+    #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
     /// Threads of the cpu backend [default: one per core]; other backends have none, so that one
     /// job script serves every plan

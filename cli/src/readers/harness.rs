@@ -29,6 +29,12 @@ pub enum Measure {
     /// `multiple_choice` tasks: `−ln` of the probability of the correct answer among the choices, in
     /// nats per document. Chance level is `ln k` for k choices.
     ChoiceNats,
+    /// `−ln` of the probability of the correct answer, in nats per document. Tasks of one
+    /// `loglikelihood` request per document, such as LAMBADA, have it too.
+    AnswerNats,
+    /// 1 if the most likely tokens are not those of the correct answer, else 0: one minus the accuracy
+    /// of a task of one `loglikelihood` request per document.
+    GreedyError,
 }
 
 /// Run, distribution and loss of one sample file.
@@ -94,11 +100,12 @@ impl Samples<'_> {
                 message,
             };
             let text = text.map_err(|e| malformed(e.to_string()))?;
+            // A byte-order mark is no part of the text.
+            let text = text.trim_start_matches('\u{feff}');
             if text.trim().is_empty() {
                 continue;
             }
-            let sample: Value =
-                serde_json::from_str(&text).map_err(|e| malformed(e.to_string()))?;
+            let sample: Value = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
             let id = document_id(&sample)
                 .ok_or_else(|| malformed("neither doc_hash nor doc_id".into()))?;
             let filter = sample.get("filter").and_then(Value::as_str);
@@ -142,11 +149,18 @@ impl Samples<'_> {
     }
 }
 
-/// Hash of a document, or its number in files without hashes.
+/// Number of a document with its hash, or the one of the two that the file has.
+///
+/// The number alone tells the documents of a task apart: equal documents have equal hashes (six
+/// subjects of MMLU repeat a question). The hash keeps those of several tasks apart that share a
+/// distribution.
 fn document_id(sample: &Value) -> Option<String> {
     let hash = sample.get("doc_hash").and_then(Value::as_str);
-    let number = || sample.get("doc_id").map(Value::to_string);
-    hash.map(String::from).or_else(number)
+    let number = sample.get("doc_id").map(Value::to_string);
+    match (number, hash) {
+        (Some(number), Some(hash)) => Some(format!("{number} {hash}")),
+        (number, hash) => number.or_else(|| hash.map(String::from)),
+    }
 }
 
 impl Measure {
@@ -175,12 +189,22 @@ impl Measure {
                 .ok_or("no byte count")?;
             return per_byte(*total, bytes);
         }
-        let target = sample.get("target").ok_or("no target")?;
-        let gold = number(target)
-            .filter(|t| *t >= 0.0 && t.fract() == 0.0 && *t < likelihoods.len() as f64)
-            .ok_or_else(|| format!("target {target} is not the index of a choice"))?;
-        let gold = gold as usize;
+        let asked = asked(sample, likelihoods.len());
+        let likelihoods = &likelihoods[..asked];
+        // A task of one request has its text as target.
+        let gold = match likelihoods {
+            [_] => 0,
+            _ => index(sample, asked)?,
+        };
         let own = likelihoods[gold];
+        if self == Self::AnswerNats {
+            return Ok((-own, 1.0));
+        }
+        if self == Self::GreedyError {
+            let greedy = responses[gold].get(1).and_then(flag);
+            let greedy = greedy.ok_or("no greedy match in filtered_resps")?;
+            return Ok((if greedy { 0.0 } else { 1.0 }, 1.0));
+        }
         if self == Self::AnswerBitsPerByte {
             let arguments = sample.get("arguments").ok_or("no arguments")?;
             let request = arguments
@@ -201,6 +225,44 @@ impl Measure {
             .fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = likelihoods.iter().map(|l| libm::exp(l - best)).sum();
         Ok((libm::log(total) + best - own, 1.0))
+    }
+}
+
+/// Number of responses to the question. With mutual information, as many follow to the choices alone.
+fn asked(sample: &Value, responses: usize) -> usize {
+    let metrics = sample.get("metrics").and_then(Value::as_array);
+    let mutual = metrics.is_some_and(|all| all.iter().any(|m| m == "acc_mutual_info"));
+    let context = |n: usize| {
+        let arguments = sample.get("arguments")?;
+        let request = (arguments.get(format!("gen_args_{n}"))).or_else(|| arguments.get(n))?;
+        request.get("arg_0").or_else(|| request.get(0))?.as_str()
+    };
+    let half = responses / 2;
+    let alone = half > 0
+        && (0..half).all(|n| context(n).is_some_and(|c| !c.is_empty()))
+        && (half..responses).all(|n| context(n) == Some(""));
+    if responses.is_multiple_of(2) && (mutual || alone) {
+        half
+    } else {
+        responses
+    }
+}
+
+/// Index of the correct choice.
+fn index(sample: &Value, choices: usize) -> Result<usize, String> {
+    let target = sample.get("target").ok_or("no target")?;
+    let gold = number(target)
+        .filter(|t| *t >= 0.0 && t.fract() == 0.0 && *t < choices as f64)
+        .ok_or_else(|| format!("target {target} is not the index of a choice"))?;
+    Ok(gold as usize)
+}
+
+/// A truth value, which newer versions write as text.
+fn flag(value: &Value) -> Option<bool> {
+    match value.as_str() {
+        Some("True") => Some(true),
+        Some("False") => Some(false),
+        _ => value.as_bool(),
     }
 }
 

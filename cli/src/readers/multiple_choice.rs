@@ -164,24 +164,47 @@ fn requests(line: &Map<String, Value>) -> Result<Content, String> {
     // The harness writes an unconditional request as one with an empty context.
     let unconditional = pairs.iter().any(|(context, _)| context.is_empty())
         && pairs.iter().any(|(context, _)| !context.is_empty());
-    let asked = pairs
-        .iter()
-        .filter(|(c, _)| !unconditional || !c.is_empty());
-    let Some((context, _)) = asked.clone().next() else {
+    let asked: Vec<(String, String)> = pairs
+        .into_iter()
+        .filter(|(context, _)| !unconditional || !context.is_empty())
+        .collect();
+    let Some((context, _)) = asked.first().cloned() else {
         return Err("`arguments` is empty".to_owned());
     };
-    if asked.clone().any(|(other, _)| other != context) {
-        return Err("the requests have different contexts".to_owned());
+    let texts: Vec<&str> = asked
+        .iter()
+        .map(|(_, choice)| choice.trim_start())
+        .collect();
+    let gold = match texts.as_slice() {
+        // A single request (LAMBADA) has its text as target.
+        [_] => 0,
+        _ => sample_target(line.get("target"), &texts).map_err(|m| format!("`target`: {m}"))?,
+    };
+    if asked.iter().any(|(other, _)| *other != context) {
+        if unconditional {
+            let message = "requests without a context beside requests with different contexts";
+            return Err(message.to_owned());
+        }
+        return Ok(Content::Pairs { pairs: asked, gold });
     }
-    let choices: Vec<String> = asked.map(|(_, choice)| choice.clone()).collect();
-    let texts: Vec<&str> = choices.iter().map(|c| c.trim_start()).collect();
-    let gold = target(line.get("target"), &texts).map_err(|m| format!("`target`: {m}"))?;
     Ok(Content::Choices {
-        context: context.clone(),
-        choices,
+        context,
+        choices: asked.into_iter().map(|(_, choice)| choice).collect(),
         gold,
         unconditional: unconditional.then(String::new),
     })
+}
+
+/// Index of the correct choice of a sample. As in the harness, a whole number is the index even if a
+/// choice is that number: 75 questions of MMLU have the answer `2` at another place than 2.
+fn sample_target(gold: Option<&Value>, choices: &[&str]) -> Result<usize, String> {
+    let digits = gold
+        .and_then(Value::as_str)
+        .and_then(|text| text.trim().parse().ok());
+    match digits {
+        Some(index) if index < choices.len() => Ok(index),
+        _ => target(gold, choices),
+    }
 }
 
 /// Index of the correct choice, given as an index or as the text of the choice.
@@ -192,7 +215,16 @@ fn target(gold: Option<&Value>, choices: &[&str]) -> Result<usize, String> {
         Some(Value::String(text)) => {
             let text = text.as_str();
             let exact = choices.iter().position(|choice| *choice == text);
-            exact.or_else(|| text.trim().parse().ok())
+            let index = text.trim().parse().ok().filter(|index| *index < k);
+            if let (Some(exact), Some(index)) = (exact, index)
+                && exact != index
+            {
+                return Err(format!(
+                    "\"{text}\" is the text of choice {exact} and could be the index of choice \
+                     {index}; write the index as a number"
+                ));
+            }
+            exact.or(index)
         }
         _ => return Err("missing".to_owned()),
     };

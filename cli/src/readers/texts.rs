@@ -130,7 +130,8 @@ pub fn from_plain(path: impl AsRef<Path>) -> Result<Items, Error> {
 /// sub-folder of `.txt` files or a file `<region>.jsonl`.
 ///
 /// # Errors
-/// A folder without regions; a region that occurs twice; the errors of [`from_jsonl`] and
+/// A folder without regions; a region that occurs twice; a file that looks like texts and is not read (a
+/// `.txt` outside a folder, compressed files, Parquet, `.json`); the errors of [`from_jsonl`] and
 /// [`from_plain`].
 pub fn regions(dir: impl AsRef<Path>, fields: &TextFields) -> Result<Vec<Items>, Error> {
     let dir = dir.as_ref();
@@ -138,8 +139,13 @@ pub fn regions(dir: impl AsRef<Path>, fields: &TextFields) -> Result<Vec<Items>,
     for path in entries(dir)? {
         let items = if path.is_dir() {
             from_plain(&path)?
-        } else if path.extension().is_some_and(|e| e == "jsonl") {
+        } else if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("jsonl"))
+        {
             from_jsonl(&path, fields)?
+        } else if let Some(way_out) = unread(&path) {
+            return Err(Error::format(path, way_out));
         } else {
             continue;
         };
@@ -152,6 +158,20 @@ pub fn regions(dir: impl AsRef<Path>, fields: &TextFields) -> Result<Vec<Items>,
         return Err(Error::format(dir, "neither folders of texts nor `.jsonl`"));
     }
     Ok(found.into_values().collect())
+}
+
+/// The message about a file that looks like texts and is not read as a region. Other files, such as a
+/// README or a table of covariates, may stand beside the regions.
+fn unread(path: &Path) -> Option<&'static str> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    Some(match extension.as_str() {
+        "txt" => "is not in a folder; a region is a folder of `.txt` files or a file `.jsonl`",
+        "gz" | "zst" | "xz" | "bz2" | "zip" => "is compressed; decompress it, or move it elsewhere",
+        "parquet" | "arrow" | "json" | "ndjson" => {
+            "is not read; write it as JSON lines, `.jsonl`, or move it elsewhere"
+        }
+        _ => return None,
+    })
 }
 
 /// Reads one number per distribution (such as the internet users of a region), for

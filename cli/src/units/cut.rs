@@ -26,6 +26,7 @@ pub(super) fn quarters(items: &Items) -> Result<Vec<u64>, Error> {
                 let second = unconditional.as_ref().map_or(0, |u| u.len() + choices);
                 context.len() + choices + second
             }
+            Content::Pairs { pairs, .. } => pairs.iter().map(|(a, b)| a.len() + b.len()).sum(),
             Content::ChoicesTokens {
                 context,
                 choices,

@@ -8,12 +8,14 @@ use std::path::Path;
 use super::plan::PinnedDistribution;
 use super::{StudyPlan, Unit, UnitError};
 use relscale::Error;
-use relscale::distribution::{Content, Distribution, Items};
+use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Evaluation, Progress};
 use relscale::log::{Key, Log, Table, checkpoint_hash, distribution_hash};
 use relscale::model::Model;
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
+
+use crate::output::warn;
 
 /// Scores units of a plan one by one and loads a checkpoint shared by consecutive units once.
 pub struct Worker<'a> {
@@ -155,9 +157,11 @@ impl<'a> Worker<'a> {
                     &hash,
                 ));
             }
+            let model = (self.load)(&path)?;
+            warn(&path, model.warnings());
             self.loaded = Some(Loaded {
                 run: unit.run.clone(),
-                model: (self.load)(&path)?,
+                model,
                 tokenizer: None,
             });
         }
@@ -168,7 +172,9 @@ impl<'a> Worker<'a> {
             && loaded.tokenizer.is_none()
             && text
         {
-            loaded.tokenizer = Some(Tokenizer::load(&path)?);
+            let tokenizer = Tokenizer::load(&path)?;
+            warn(&path, tokenizer.warnings());
+            loaded.tokenizer = Some(tokenizer);
         }
         Ok(())
     }
@@ -176,8 +182,7 @@ impl<'a> Worker<'a> {
 
 /// True if some item has to be tokenised.
 fn is_text(items: &Items) -> bool {
-    let text = |content: &Content| matches!(content, Content::Text(_) | Content::Choices { .. });
-    (0..items.len()).any(|i| items.item(i).is_ok_and(|item| text(&item.content)))
+    (0..items.len()).any(|i| items.item(i).is_ok_and(|item| item.content.is_text()))
 }
 
 /// The index of a planned distribution among those of its source.

@@ -24,6 +24,7 @@ const FULL_EVERY: [usize; 2] = [2, 6];
 
 pub(super) static GEMMA2: Family = Family {
     class: "Gemma2ForCausalLM",
+    model_type: "gemma2",
     config_json: gemma2,
     tensors: TENSORS,
     gguf: Some(GgufFamily {
@@ -36,6 +37,7 @@ pub(super) static GEMMA2: Family = Family {
 
 pub(super) static GEMMA3: Family = Family {
     class: "Gemma3ForCausalLM",
+    model_type: "gemma3_text",
     config_json: gemma3,
     tensors: TENSORS,
     gguf: Some(GgufFamily {

@@ -11,6 +11,7 @@ use crate::model::config_json::{Defaults, FieldNames, Fields, KvHeads, derived_h
 
 pub(super) static GPT2: Family = Family {
     class: "GPT2LMHeadModel",
+    model_type: "gpt2",
     config_json,
     tensors: Names {
         // The first files were written without the head, and with it without the prefix.

@@ -14,9 +14,10 @@ use crate::model::config_json::{
 
 pub(super) static GPT_NEOX: Family = Family {
     class: "GPTNeoXForCausalLM",
+    model_type: "gpt_neox",
     config_json,
     tensors: Names {
-        prefixes: &["gpt_neox."],
+        prefixes: &["gpt_neox.", ""],
         embedding: "embed_in",
         norm: "final_layer_norm",
         heads: &["embed_out", "lm_head"],

@@ -11,6 +11,7 @@ use crate::model::config_json::{
 
 pub(super) static LLAMA: Family = Family {
     class: "LlamaForCausalLM",
+    model_type: "llama",
     config_json,
     tensors: TENSORS,
     gguf: Some(GgufFamily {
@@ -27,7 +28,7 @@ pub(super) static LLAMA: Family = Family {
 };
 
 pub(super) const TENSORS: Names = Names {
-    prefixes: &["model."],
+    prefixes: &["model.", ""],
     embedding: "embed_tokens",
     positions: "",
     layer: "layers",

@@ -9,6 +9,7 @@ use crate::model::config_json::{
 
 pub(super) static MISTRAL: Family = Family {
     class: "MistralForCausalLM",
+    model_type: "mistral",
     config_json,
     tensors: llama::TENSORS,
     gguf: None,

@@ -11,6 +11,7 @@ use crate::model::config_json::{
 
 pub(super) static OLMO2: Family = Family {
     class: "Olmo2ForCausalLM",
+    model_type: "olmo2",
     config_json,
     tensors: Names {
         before_attention: "",

@@ -13,6 +13,7 @@ use crate::model::config_json::{
 
 pub(super) static PHI3: Family = Family {
     class: "Phi3ForCausalLM",
+    model_type: "phi3",
     config_json,
     tensors: Names {
         qkv: &["self_attn.qkv_proj"],

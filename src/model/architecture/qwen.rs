@@ -14,6 +14,7 @@ use crate::model::config_json::{
 
 pub(super) static QWEN2: Family = Family {
     class: "Qwen2ForCausalLM",
+    model_type: "qwen2",
     config_json: qwen2,
     tensors: llama::TENSORS,
     gguf: Some(GgufFamily {
@@ -26,6 +27,7 @@ pub(super) static QWEN2: Family = Family {
 
 pub(super) static QWEN3: Family = Family {
     class: "Qwen3ForCausalLM",
+    model_type: "qwen3",
     config_json: qwen3,
     tensors: llama::TENSORS,
     gguf: Some(GgufFamily {

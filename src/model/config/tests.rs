@@ -472,7 +472,7 @@ fn what_is_not_supported_is_refused_by_name_and_value() {
             "architectures",
             "Mamba",
         ),
-        (r#"{"architectures": null}"#, "architectures", "null"),
+        (r#"{"architectures": null}"#, "architectures", "missing"),
         (r#"{"hidden_act": "gelu"}"#, "hidden_act", "gelu"),
         (r#"{"num_attention_heads": 0}"#, "num_attention_heads", "0"),
         (r#"{"num_attention_heads": 3}"#, "hidden_size", "8"),

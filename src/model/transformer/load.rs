@@ -11,9 +11,10 @@ use crate::model::config_gguf::ROPE_DIVISORS;
 /// Loads all weights.
 pub(super) fn load<B: Backend>(
     backend: B,
-    config: Config,
-    weights: Weights,
+    mut config: Config,
+    mut weights: Weights,
 ) -> Result<Transformer<B>, Error> {
+    untie(&mut config, &mut weights)?;
     let (names, prefix) = names(&weights, &config);
     let mut loader = Loader {
         weights,
@@ -49,6 +50,7 @@ pub(super) fn load<B: Backend>(
     };
     let frequencies = loader.frequencies()?;
     loader.weights.finish(config.architecture.name())?;
+    let warnings = loader.weights.warnings().to_vec();
     Ok(Transformer {
         backend,
         config,
@@ -58,7 +60,33 @@ pub(super) fn load<B: Backend>(
         layers,
         norm,
         head,
+        warnings,
     })
+}
+
+/// Uses the stored LM head where the configuration ties it to the embedding table and the two differ.
+///
+/// `transformers` does so since version 5; before, it overwrote the stored head. Such files come from
+/// programs that untie the two in training and leave the configuration as it was.
+pub(in crate::model) fn untie(config: &mut Config, weights: &mut Weights) -> Result<(), Error> {
+    let (names, prefix) = names(weights, config);
+    let embedding = format!("{prefix}{}.weight", names.embedding);
+    let mut heads = names.heads.iter().map(|name| format!("{name}.weight"));
+    let Some(head) = heads.find(|head| weights.contains(head)) else {
+        return Ok(());
+    };
+    let shape = [config.vocab_size, config.hidden_size];
+    if config.tie_word_embeddings
+        && weights.contains(&embedding)
+        && !weights.equal(&embedding, &head, shape)?
+    {
+        weights.warn(format!(
+            "{head} differs from {embedding}, to which the configuration ties it \
+             (tie_word_embeddings); the stored {head} is used, as by transformers 5"
+        ));
+        config.tie_word_embeddings = false;
+    }
+    Ok(())
 }
 
 /// Names of the tensors, and the prefix of those names.
@@ -71,7 +99,12 @@ pub(in crate::model) fn names(
         Some(gguf) if weights.is_gguf() => &gguf.tensors,
         _ => &family.tensors,
     };
-    let there = |p: &&&str| weights.contains(&format!("{p}{}.weight", names.embedding));
+    // The norm too: a checkpoint with a missing embedding keeps its prefix, for the error's sake.
+    let there = |p: &&&str| {
+        [names.embedding, names.norm]
+            .iter()
+            .any(|name| weights.contains(&format!("{p}{name}.weight")))
+    };
     let prefix = names.prefixes.iter().find(there);
     (names, prefix.unwrap_or(&names.prefixes[0]))
 }

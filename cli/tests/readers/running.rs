@@ -1,0 +1,165 @@
+//! Running text, matched texts and covariates.
+
+use super::*;
+
+#[test]
+fn regions_are_files_or_folders_and_documents_are_clusters() {
+    let folder = Folder::new("regions");
+    folder.write("india/a.txt", "One text.");
+    folder.write("india/b.txt", "Another text.");
+    folder.write("india/notes.md", "Not a text.");
+    folder.write(
+        "usa.jsonl",
+        "{\"text\": \"Howdy\"}\n{\"text\": \"Hello\", \"id\": 7}\n",
+    );
+    folder.write("SOURCE.txt", "Not a region.");
+    let regions = texts::regions(&folder.0, &texts::TextFields::default()).unwrap();
+    assert_eq!(
+        regions.iter().map(|r| r.name()).collect::<Vec<_>>(),
+        ["india", "usa"]
+    );
+    let ids = |items: &Items| clusters(items).into_iter().collect::<Vec<_>>();
+    assert_eq!(
+        (ids(&regions[0]), ids(&regions[1])),
+        (
+            vec!["a".to_owned(), "b".to_owned()],
+            vec!["1".to_owned(), "7".to_owned()]
+        )
+    );
+    assert_eq!(
+        regions[0].item(1).unwrap().content,
+        Content::Text("Another text.".to_owned())
+    );
+
+    let alone = texts::from_plain(folder.0.join("india/a.txt")).unwrap();
+    assert_eq!((alone.name(), alone.len()), ("a", 1));
+    let empty = folder.write("india/c.txt", "");
+    match texts::regions(&folder.0, &texts::TextFields::default()) {
+        Err(Error::Format { path, .. }) => assert_eq!(path, empty),
+        other => panic!("{other:?}"),
+    }
+    fs::write(&empty, b"\xff").unwrap();
+    assert!(
+        texts::from_plain(&empty)
+            .unwrap_err()
+            .to_string()
+            .contains("UTF-8")
+    );
+    assert!(texts::from_plain(folder.0.join("none.txt")).is_err());
+    let hollow = Folder::new("regions-none");
+    assert!(texts::regions(&hollow.0, &texts::TextFields::default()).is_err());
+    assert!(texts::from_plain(&hollow.0).is_err());
+}
+
+#[test]
+fn corpora_take_the_names_of_their_fields() {
+    let folder = Folder::new("corpora");
+    let fields = texts::TextFields {
+        text: "body".to_owned(),
+        id: "url".to_owned(),
+        cluster: Some("author".to_owned()),
+    };
+    let good = r#"{"body": "One", "url": "u1", "author": 5}"#;
+    let path = folder.write("corpus.jsonl", good);
+    let corpus = texts::from_jsonl(&path, &fields).unwrap();
+    let item = corpus.item(0).unwrap();
+    assert_eq!(
+        (corpus.name(), item.id.as_str(), item.cluster.as_str()),
+        ("corpus", "u1", "5")
+    );
+    for (bad, reason) in [
+        (r#"{"url": "u2", "author": 5}"#, "no `body`"),
+        (r#"{"body": 3, "url": "u2", "author": 5}"#, "no `body`"),
+        (
+            r#"{"body": "", "url": "u2", "author": 5}"#,
+            "`body` is empty",
+        ),
+        (r#"{"body": "x", "url": "u2"}"#, "no `author`"),
+        (r#"{"body": "x", "url": [], "author": 5}"#, "`url`"),
+        (r#"{"body": "x", "url": "u1", "author": 5}"#, "line 1"),
+        (r#"["body"]"#, "column"),
+    ] {
+        let path = folder.write("corpus.jsonl", format!("{good}\n{bad}\n"));
+        refused(texts::from_jsonl(&path, &fields), &path, 2, reason);
+    }
+    let path = folder.write("corpus.jsonl", "\n \n");
+    assert!(texts::from_jsonl(&path, &fields).is_err());
+}
+
+#[test]
+fn covariates_are_numbers_by_region() {
+    let folder = Folder::new("covariates");
+    let path = folder.write(
+        "c.csv",
+        "region, users,note\nusa, 8.5,x\nfiji,,y\nindia,1e9,z\n",
+    );
+    let users = texts::covariate(&path, "users").unwrap();
+    assert_eq!(
+        users,
+        BTreeMap::from([("usa".to_owned(), 8.5), ("india".to_owned(), 1e9)])
+    );
+    refused(texts::covariate(&path, "region"), &path, 1, "region");
+    refused(
+        texts::covariate(&path, "note"),
+        &path,
+        2,
+        "`x` is not a number",
+    );
+    fs::write(&path, "region,users\nusa,1\nusa,2\n").unwrap();
+    refused(texts::covariate(&path, "users"), &path, 3, "twice");
+    fs::write(&path, "region,users\nusa,inf\n").unwrap();
+    refused(texts::covariate(&path, "users"), &path, 2, "inf");
+    fs::write(&path, "region,users\nusa\n").unwrap();
+    refused(texts::covariate(&path, "users"), &path, 2, "fields");
+}
+
+#[test]
+fn matched_texts_share_their_clusters() {
+    let folder = Folder::new("matched");
+    let good = r#"{"id": 1, "a": "x", "b": "y", "n": 3}"#;
+    for (bad, reason) in [
+        (r#"{"a": "x", "b": "y"}"#, "no `id`"),
+        (r#"{"id": 1, "a": "x", "b": "y"}"#, "line 1"),
+        (r#"{"id": 2, "a": "x"}"#, "`b` is missing"),
+        (r#"{"id": 2, "a": "x", "b": 7}"#, "`b` is missing"),
+        (r#"{"id": 2, "a": "x", "b": ""}"#, "`b` is empty"),
+        (
+            r#"{"id": 2, "a": "x", "b": "y", "c": "z"}"#,
+            "`c` is not on the first line",
+        ),
+    ] {
+        let path = folder.write("m.jsonl", format!("{good}\n{bad}\n"));
+        refused(matched::from_jsonl(&path), &path, 2, reason);
+    }
+    let path = folder.write("m.jsonl", r#"{"id": 1, "n": 3}"#);
+    assert!(matched::from_jsonl(&path).is_err());
+}
+
+#[test]
+fn no_file_of_texts_is_skipped_in_silence() {
+    let plain = texts::TextFields::default();
+    for (file, reason) in [
+        ("a.txt", "not in a folder"),
+        ("a.TXT", "not in a folder"),
+        ("a.jsonl.gz", "decompress"),
+        ("a.jsonl.zst", "decompress"),
+        ("a.parquet", "JSON lines"),
+        ("a.json", "JSON lines"),
+    ] {
+        let folder = Folder::new(&format!("skipped-{file}"));
+        folder.write("web.jsonl", r#"{"text": "x"}"#);
+        folder.write("README.md", "About these texts");
+        folder.write("covariates.csv", "region,users");
+        assert_eq!(texts::regions(&folder.0, &plain).unwrap().len(), 1);
+        folder.write(file, "x");
+        let error = texts::regions(&folder.0, &plain).unwrap_err().to_string();
+        assert!(error.contains(file) && error.contains(reason), "{error}");
+    }
+    let folder = Folder::new("upper-case");
+    folder.write("news/A.TXT", "x");
+    folder.write("news/b.txt", "x");
+    folder.write("web.JSONL", "\u{feff}{\"text\": \"x\"}");
+    let found = texts::regions(&folder.0, &plain).unwrap();
+    let sizes: Vec<_> = found.iter().map(|r| (r.name(), r.len())).collect();
+    assert_eq!(sizes, [("news", 2), ("web", 1)]);
+}
