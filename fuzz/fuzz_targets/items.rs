@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
 use relscale_cli::readers::behaviours::{self, RiskGroups};
-use relscale_cli::readers::mmlu::{MmluGroup, Mmlu, MmluOptions, MmluPrompt};
+use relscale_cli::readers::mmlu::{Mmlu, MmluGroup, MmluOptions, MmluPrompt};
 use relscale_cli::readers::{matched, multiple_choice, texts};
 
 /// The folder of this process.
