@@ -7,7 +7,7 @@ use super::relative_law::percent_per_decade;
 use super::result::{CountsLaw, Equivalence, GapEquivalence, RelativeLaw, Verdict};
 use super::verdict::{Evidence, decide};
 
-/// What a verdict and its sentence rest on, for a law of either kind.
+/// Facts behind a verdict and its sentence, for a law of either kind.
 pub(crate) struct Claim<'l> {
     treatment: &'l str,
     baseline: &'l str,
