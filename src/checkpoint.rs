@@ -22,7 +22,7 @@ mod folder;
 pub(crate) mod gguf;
 mod layout;
 
-pub(crate) use files::{BYTE_ORDER_MARK, file_size, read_text};
+pub(crate) use files::{file_size, read_text};
 
 /// The tensors of a checkpoint: `model.safetensors` of a folder, the shards that its
 /// `model.safetensors.index.json` names, or a GGUF file.

@@ -1,7 +1,7 @@
 //! From log-likelihoods to losses.
 //!
 //! A [`Scorer`] turns the [`Likelihoods`] of an item into a [`Score`]. Each family of scorers has a
-//! file of its own under `scorer/`; a new one joins the list in [`by_name`].
+//! file of its own under `scorer/`; a new one joins the list of [`by_name`], which is `all`.
 
 mod brier;
 mod choice;

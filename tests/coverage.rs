@@ -343,7 +343,12 @@ fn a_gap_that_persists_is_seldom_called_a_change() {
         .filter(|v| {
             matches!(
                 v,
-                Verdict::Narrows | Verdict::Widens | Verdict::CrossesParity
+                Verdict::Narrows
+                    | Verdict::Widens
+                    | Verdict::RatioRises
+                    | Verdict::RatioFalls
+                    | Verdict::CrossesParity
+                    | Verdict::Negligible
             )
         })
         .count();

@@ -41,7 +41,7 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Error> {
 }
 
 /// The mark that some programs put before a text. It is no part of the text.
-pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Refuses the pointer that a clone without Git LFS has in place of a large file.
 ///

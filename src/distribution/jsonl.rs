@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Content, Item, Items, check};
-use crate::checkpoint::BYTE_ORDER_MARK;
 use crate::error::Error;
 
 impl Items {
@@ -69,7 +68,7 @@ pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
         };
         let text = std::str::from_utf8(&line).map_err(|e| error(format!("not UTF-8: {e}")))?;
         let text = match number {
-            1 => text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text),
+            1 => text.strip_prefix('\u{feff}').unwrap_or(text),
             _ => text,
         };
         // Files that were edited by hand often end in empty lines.
