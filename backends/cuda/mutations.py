@@ -68,7 +68,7 @@ def verdict(tests):
         return None
     if "test result: FAILED" not in said:
         sys.exit(f"the tests do not run:\n{said}")
-    test = re.search(r"^test (\w+) \.\.\. FAILED", said, re.M)
+    test = re.search(r"^test ([\w:]+) \.\.\. FAILED", said, re.M)
     reason = re.search(r"(\d\.?\d*e-?\d+ off, allowed \S+|\brace: [^\n]+|NaN off|expected[^\n]*|kernel `[^\n]*|unaligned[^\n]*|align[^\n]*)", said)
     return f"{test[1] if test else '?'}: {reason[1][:90] if reason else 'failed'}"
 
