@@ -11,7 +11,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bounded::{MEMORY, alone, bounded, repeated};
+use bounded::{MEMORY, alone, bounded, hostile_lines, repeated};
 use relscale::Error;
 use relscale::backend::Reference;
 use relscale::distribution::Items;
@@ -711,8 +711,8 @@ fn expressions_that_never_end() {
 
 fn lines(path: &Path, what: &str) {
     let size = fs::metadata(path).unwrap().len() as usize;
-    let results = [bounded(what, size, || Items::from_jsonl(path).map(drop))];
-    for error in results.into_iter().filter_map(Result::err) {
+    let result = bounded(what, size, || Items::from_jsonl(path).map(drop));
+    if let Err(error) = result {
         // Where nothing is read, nothing was there.
         let named = matches!(
             error,
@@ -726,69 +726,7 @@ fn lines(path: &Path, what: &str) {
 fn items_in_lines() {
     let _alone = alone();
     let folder = Folder::new("lines");
-    let mb = 1 << 20;
-    for (what, line) in [
-        ("a line without end", "a".repeat(8 * mb)),
-        (
-            "a string without end",
-            repeated(r#"{"id": ""#, "a", "", 8 * mb),
-        ),
-        (
-            "a text of megabytes",
-            repeated(r#"{"id": 1, "text": ""#, "a", r#""}"#, 8 * mb),
-        ),
-        ("arrays in arrays", repeated(r#"{"id": "#, "[", "", mb)),
-        (
-            "lists for an id",
-            repeated(r#"{"id": ["#, "[],", "[]]}", mb),
-        ),
-        (
-            "tokens",
-            repeated(r#"{"id": 1, "tokens": ["#, "1,", "1]}", mb),
-        ),
-        (
-            "empty choices",
-            repeated(
-                r#"{"id": 1, "gold": 0, "context": "", "choices": ["#,
-                r#""","#,
-                r#"""]}"#,
-                mb,
-            ),
-        ),
-        (
-            "empty choices of tokens",
-            repeated(
-                r#"{"id": 1, "gold": 0, "context_tokens": [], "choices_tokens": ["#,
-                "[],",
-                "[]]}",
-                mb,
-            ),
-        ),
-        (
-            "what is ignored",
-            repeated(r#"{"id": 1, "text": "a", "x": ["#, "[],", "[]]}", mb),
-        ),
-        (
-            "a gold beyond the choices",
-            r#"{"id": 1, "context": "", "choices": ["a"], "gold": 18446744073709551615}"#
-                .to_owned(),
-        ),
-    ] {
-        let path = folder.write("items.jsonl", format!("{line}\n"));
-        lines(&path, what);
-    }
-    let path = folder.write(
-        "items.jsonl",
-        r#"{"id": 1, "text": "a"}"#.to_owned() + "\n" + r#"{"id": 1, "text": "a"}"#,
-    );
-    lines(&path, "ids that come again");
-    let short = (0..50_000)
-        .map(|i| format!("{{\"id\":{i},\"text\":\"a\"}}\n"))
-        .collect::<String>();
-    lines(
-        &folder.write("items.jsonl", short),
-        "short lines without end",
-    );
+    hostile_lines(|what, text| lines(&folder.write("items.jsonl", text), what));
 }
 
 #[test]

@@ -42,3 +42,61 @@ pub(crate) fn bounded<T>(what: &str, bytes: usize, run: impl FnOnce() -> T) -> T
 pub(crate) fn repeated(start: &str, part: &str, end: &str, bytes: usize) -> String {
     start.to_owned() + &part.repeat(bytes / part.len()) + end
 }
+
+/// Hands files of JSON lines that no honest program writes to `read`, each with its description.
+pub(crate) fn hostile_lines(read: impl Fn(&str, String)) {
+    let mb = 1 << 20;
+    for (what, line) in [
+        ("a line without end", "a".repeat(8 * mb)),
+        (
+            "a string without end",
+            repeated(r#"{"id": ""#, "a", "", 8 * mb),
+        ),
+        (
+            "a text of megabytes",
+            repeated(r#"{"id": 1, "text": ""#, "a", r#""}"#, 8 * mb),
+        ),
+        ("arrays in arrays", repeated(r#"{"id": "#, "[", "", mb)),
+        (
+            "lists for an id",
+            repeated(r#"{"id": ["#, "[],", "[]]}", mb),
+        ),
+        (
+            "tokens",
+            repeated(r#"{"id": 1, "tokens": ["#, "1,", "1]}", mb),
+        ),
+        (
+            "empty choices",
+            repeated(
+                r#"{"id": 1, "gold": 0, "context": "", "choices": ["#,
+                r#""","#,
+                r#"""]}"#,
+                mb,
+            ),
+        ),
+        (
+            "empty choices of tokens",
+            repeated(
+                r#"{"id": 1, "gold": 0, "context_tokens": [], "choices_tokens": ["#,
+                "[],",
+                "[]]}",
+                mb,
+            ),
+        ),
+        (
+            "what is ignored",
+            repeated(r#"{"id": 1, "text": "a", "x": ["#, "[],", "[]]}", mb),
+        ),
+        (
+            "a gold beyond the choices",
+            r#"{"id": 1, "context": "", "choices": ["a"], "gold": 18446744073709551615}"#
+                .to_owned(),
+        ),
+    ] {
+        read(what, format!("{line}\n"));
+    }
+    let twice = [r#"{"id": 1, "text": "a"}"#; 2].join("\n");
+    read("ids that come again", twice);
+    let short = (0..50_000).map(|i| format!("{{\"id\":{i},\"text\":\"a\"}}\n"));
+    read("short lines without end", short.collect());
+}
