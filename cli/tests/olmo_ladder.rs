@@ -164,12 +164,19 @@ mod material {
             percent(large.error)
         );
         assert!(percent(large.floors_error.unwrap()).abs() < 3.0);
-        // Prediction intervals of the pure law do not hold that far out, and the flag says so beforehand.
-        assert!(outside >= 20, "{outside} of 26");
-        assert!(
-            law(&analysis, "dolma_stack")
-                .flags
-                .contains(&Flag::BacktestMisses)
-        );
+        // Two sizes beyond, the intervals are wide enough to hold them; the errors are what they are.
+        assert!(outside <= 2, "{outside} of 26");
+    }
+
+    #[test]
+    #[ignore = "reads test material that is not part of the repository"]
+    fn held_out_sizes_lie_in_their_intervals() {
+        let analysis = analysis();
+        let holdouts: Vec<_> = (analysis.laws.iter())
+            .flat_map(|l| &l.diagnostics.backtest.holdouts)
+            .collect();
+        let inside = holdouts.iter().filter(|h| h.inside).count();
+        println!("{inside} of {} held-out readings inside", holdouts.len());
+        assert!(holdouts.len() > 200 && inside as f64 >= 0.9 * holdouts.len() as f64);
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct FittedContrast {
     pub(crate) fit: LinearFit,
     pub(crate) level: f64,
     pub(crate) slope: f64,
-    /// Variance of a reading about the line.
+    /// Variance of a new reading about the line.
     pub(crate) sigma2: f64,
     pub(crate) run: LineCovariance,
     pub(crate) frontier: LineCovariance,
@@ -157,19 +157,19 @@ pub(crate) fn fit_readings(
     frontier: LineCovariance,
 ) -> Result<FittedContrast, FitError> {
     let fit = regression.fit(&readings)?;
-    let (run, run_df) = regression.covariance(&fit)?;
+    let scatter = regression.scatter(&fit)?;
     Ok(FittedContrast {
         level: regression.coefficient(Coefficient::Level, &readings),
         slope: regression.coefficient(Coefficient::Slope, &readings),
-        sigma2: fit.variance(),
+        sigma2: scatter.reading,
         readings,
         fit,
-        run,
+        run: scatter.line,
         frontier,
         specification: LineCovariance::default(),
         item: LineCovariance::default(),
         idiosyncratic: LineCovariance::default(),
-        run_df,
+        run_df: scatter.df,
         item_df: PerCoefficient::default(),
         effective: None,
         lacks_item_variance: false,

@@ -80,9 +80,9 @@ pub enum OptimumRule {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CovarianceType {
-    /// Equal variances, t with `J − p` degrees of freedom for `J` readings and `p` terms. On a grid the
-    /// variance is never less than CR2 by size, with two degrees of freedom fewer than sizes: the
-    /// effect of a size does not average out over its training lengths.
+    /// Equal variances, t with `J − p` degrees of freedom for `J` readings and `p` terms. On a grid
+    /// every size has a random effect, which does not average out over its training lengths: two
+    /// variance components, with two degrees of freedom fewer than sizes.
     #[default]
     Ols,
     /// HC2 with Satterthwaite degrees of freedom. Readings from one training run always form a cluster

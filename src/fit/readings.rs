@@ -22,7 +22,7 @@ use super::stats::regression::Line;
 pub(crate) use self::isoflop::read_by;
 pub use self::profile::ProfileFit;
 pub(crate) use self::profile::SizeProfile;
-pub(crate) use self::regression::ReadingRegression;
+pub(crate) use self::regression::{ReadingRegression, Scatter};
 
 /// All rules of reading one corpus over one set of runs.
 #[derive(Debug, Clone)]

@@ -2,13 +2,15 @@
 
 use crate::fit::comparison::Comparison;
 use crate::fit::design::Design;
+use crate::fit::error::FitError;
 use crate::fit::estimate::Estimate;
 use crate::fit::logarithm::exp;
 use crate::fit::options::Options;
-use crate::fit::readings::ReadingPlan;
+use crate::fit::readings::{ReadingPlan, ReadingRegression, Scatter};
 use crate::fit::result::{Backtest, Holdout};
 use crate::fit::stats::laws::{fit_floor_law, fit_surface};
-use crate::fit::stats::regression::{Errors, LinearFit};
+use crate::fit::stats::regression::LinearFit;
+use crate::fit::stats::sums::dot;
 use crate::fit::view::CorpusView;
 
 /// Largest number of levels of scale held out: three, as far as a ladder of six budgets can be asked
@@ -155,23 +157,20 @@ fn predict(
     options: &Options,
 ) -> Vec<Holdout> {
     let (plan, readings) = (&comparison.view.plan, &comparison.fitted.readings);
-    // The classical line, without frontier and specification: the readings themselves use the whole
-    // ladder's frontier, so this tests the law in F and not the read-off.
-    let fit: LinearFit = match plan.main().regression.fit_some(seen, readings) {
-        Ok(fit) if fit.df() > 0 => fit,
-        _ => return Vec::new(),
+    // Without frontier, specification and items: the readings themselves use the whole ladder's
+    // frontier and items, and those held out with them, so this tests the law in F and not the
+    // read-off.
+    let Ok((fit, scatter)) = fit_seen(&plan.main().regression, seen, readings) else {
+        return Vec::new();
     };
     let mean = seen.iter().map(|&i| readings[i]).sum::<f64>() / seen.len() as f64;
     let last = seen.last().map_or(mean, |&i| readings[i]);
     let with_floors = floors(comparison, seen, &targets, options);
     let mut all = Vec::with_capacity(targets.len());
     for (n, target) in targets.into_iter().enumerate() {
-        let Ok(line) = fit.estimate(&target.terms(plan), Errors::Classical) else {
-            continue;
-        };
-        // A new reading has its own noise beside the error of the line.
-        let variance = line.standard_error.powi(2) + fit.variance();
-        let new = Estimate::new(line.value, variance, line.df, options.alpha);
+        let row = target.terms(plan);
+        let value = dot(&row, fit.coefficients());
+        let new = Estimate::new(value, scatter.of_new(&row), scatter.df.slope, options.alpha);
         let actual = target.actual;
         let competitor = with_floors.as_ref().and_then(|p| p.get(n));
         all.push(Holdout {
@@ -188,6 +187,19 @@ fn predict(
         });
     }
     all
+}
+
+/// The line through the readings `seen`, and their scatter about it.
+fn fit_seen(
+    regression: &ReadingRegression,
+    seen: &[usize],
+    readings: &[f64],
+) -> Result<(LinearFit, Scatter), FitError> {
+    let regression = regression.of_some(seen)?;
+    let readings: Vec<f64> = seen.iter().map(|&i| readings[i]).collect();
+    let fit = regression.fit(&readings)?;
+    let scatter = regression.scatter(&fit)?;
+    Ok((fit, scatter))
 }
 
 /// Log ratios at `targets` by two laws with floors fitted to the readings `seen`, if both can be.

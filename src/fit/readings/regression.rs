@@ -3,8 +3,32 @@
 use crate::fit::error::FitError;
 use crate::fit::estimate::{Coefficient, LineCovariance, PerCoefficient};
 use crate::fit::options::{CovarianceType, Options};
-use crate::fit::stats::regression::{Errors, LinearFit};
+use crate::fit::stats::regression::{Errors, GroupEffects, LinearFit};
 use crate::fit::stats::sums::dot;
+
+/// The scatter of readings about their line: what it leaves uncertain of the terms, and how far a new
+/// reading lies from them. The interval of `Δβ`, predictions and the backtest all rest on it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scatter {
+    /// Covariance of the terms, by rows.
+    terms: Vec<Vec<f64>>,
+    /// Covariance of level and slope.
+    pub(crate) line: LineCovariance,
+    /// Variance of one reading.
+    pub(crate) reading: f64,
+    /// Degrees of freedom of level and slope.
+    pub(crate) df: PerCoefficient<f64>,
+}
+
+impl Scatter {
+    /// Variance of the distance of a new reading with the terms `row` from its prediction.
+    pub(crate) fn of_new(&self, row: &[f64]) -> f64 {
+        let of = |r: &Vec<f64>| dot(r, row);
+        let products: Vec<f64> = self.terms.iter().map(of).collect();
+        // Rounding may leave the variance of a combination that hardly varies below zero.
+        dot(row, &products).max(0.0) + self.reading
+    }
+}
 
 /// The regression of readings on their scale: terms, weights and clusters, for any readings.
 #[derive(Debug, Clone)]
@@ -31,12 +55,21 @@ impl ReadingRegression {
         clusters: Vec<usize>,
         options: &Options,
     ) -> Result<Self, FitError> {
+        Self::of_kind(columns, weights, clusters, options.covariance)
+    }
+
+    fn of_kind(
+        columns: Vec<Vec<f64>>,
+        weights: Vec<f64>,
+        clusters: Vec<usize>,
+        kind: CovarianceType,
+    ) -> Result<Self, FitError> {
         let mut regression = Self {
             columns,
             weights,
             clusters,
             sizes: Vec::new(),
-            kind: options.covariance,
+            kind,
             weights_of: PerCoefficient::default(),
             df: PerCoefficient::default(),
         };
@@ -61,20 +94,34 @@ impl ReadingRegression {
         Ok(regression)
     }
 
-    /// The same regression whose classical variance is never less than that by groups `sizes` (CR2),
-    /// with as many degrees of freedom as groups less the two of a line.
+    /// The same regression of readings that fall into groups `sizes`, numbered from 0.
     ///
-    /// The effect of a size (its shape, its learning rate) does not average out over training lengths. The Satterthwaite degrees of freedom of CR2 alone, 1.7 for five sizes, give intervals
-    /// twice as wide that cover no better in the simulations of `tests/coverage.rs`.
+    /// The effect of a size (its shape, its learning rate) does not average out over training lengths.
+    /// Where readings stand by themselves and have equal variances otherwise, the variance is that of
+    /// a random effect of the size, with as many degrees of freedom as sizes less the two of a line.
     pub(crate) fn by_size(mut self, sizes: Vec<usize>) -> Self {
-        let groups = sizes.iter().max().map_or(0, |g| g + 1) as f64;
-        if self.clusters.is_empty() && self.kind == CovarianceType::Ols {
+        self.sizes = sizes;
+        if self.has_size_effects() {
+            let groups = self.sizes.iter().max().map_or(0, |g| g + 1) as f64;
             // Two sizes would leave none, and t has no quantile there.
             let fewest = (groups - 2.0).max(1.0);
             self.df = PerCoefficient::from_fn(|k| self.df[k].min(fewest));
-            self.sizes = sizes;
         }
         self
+    }
+
+    /// The same regression of some of the readings.
+    pub(crate) fn of_some(&self, readings: &[usize]) -> Result<Self, FitError> {
+        let pick = |v: &[f64]| -> Vec<f64> { readings.iter().map(|&i| v[i]).collect() };
+        let columns = self.columns.iter().map(|c| pick(c)).collect();
+        let clusters = pick_labels(&self.clusters, readings);
+        let some = Self::of_kind(columns, pick(&self.weights), clusters, self.kind)?;
+        Ok(some.by_size(pick_labels(&self.sizes, readings)))
+    }
+
+    /// If true, the variance is that of a random effect of the size.
+    fn has_size_effects(&self) -> bool {
+        self.clusters.is_empty() && self.kind == CovarianceType::Ols && !self.sizes.is_empty()
     }
 
     /// The contrast of the terms that is one coefficient.
@@ -134,31 +181,73 @@ impl ReadingRegression {
         dot(self.weights_of(coefficient), f)
     }
 
-    /// Covariance of level and slope by the chosen type, with the degrees of freedom of each.
-    pub(crate) fn covariance(
-        &self,
-        fit: &LinearFit,
-    ) -> Result<(LineCovariance, PerCoefficient<f64>), FitError> {
-        let of = |errors| -> Result<LineCovariance, FitError> {
-            let c = fit.covariance(errors)?;
-            let [l, s] = [Coefficient::Level, Coefficient::Slope].map(Coefficient::column);
-            Ok(LineCovariance {
-                level: c[l][l],
-                cross: c[l][s],
-                slope: c[s][s],
-            })
-        };
-        let mut cov = of(self.errors())?;
-        if !self.sizes.is_empty() {
-            let grouped = of(Errors::Cr2(&self.sizes))?;
-            // With its own covariance: a larger variance beside the other's covariance may not be a
-            // matrix.
-            if grouped.slope > cov.slope {
-                cov.slope = grouped.slope;
-                cov.cross = grouped.cross;
+    /// Scatter of the readings behind `fit`, by the chosen type of covariance.
+    pub(crate) fn scatter(&self, fit: &LinearFit) -> Result<Scatter, FitError> {
+        let effects = self.group_effects(fit);
+        let terms = match effects {
+            // A plane: of more terms, some are determined between sizes as the line is.
+            Some(effects) if self.has_size_effects() && self.columns.len() <= 3 => {
+                fit.grouped_covariance(effects, &self.sizes)?
             }
-            cov.level = cov.level.max(grouped.level);
-        }
-        Ok((cov, self.df))
+            _ if self.has_size_effects() => self.larger_covariance(fit)?,
+            _ => fit.covariance(self.errors())?,
+        };
+        let [l, s] = [Coefficient::Level, Coefficient::Slope].map(Coefficient::column);
+        Ok(Scatter {
+            line: LineCovariance {
+                level: terms[l][l],
+                cross: terms[l][s],
+                slope: terms[s][s],
+            },
+            terms,
+            reading: effects.map_or(fit.variance(), GroupEffects::total),
+            df: self.df,
+        })
     }
+
+    /// Effects that readings share by size on a grid, by training run elsewhere; `None` without groups
+    /// or where they cannot be told apart.
+    fn group_effects(&self, fit: &LinearFit) -> Option<GroupEffects> {
+        // By size also where runs are clusters: what is predicted is a size not yet trained.
+        let groups = if self.sizes.is_empty() {
+            &self.clusters
+        } else {
+            &self.sizes
+        };
+        if groups.is_empty() {
+            return None;
+        }
+        fit.group_effects(&self.columns, groups).ok()
+    }
+
+    /// The classical covariance, or that by size (CR2) where its slope varies more: for two sizes, and
+    /// for terms that sizes determine beside the line, where effects cannot be told apart.
+    fn larger_covariance(&self, fit: &LinearFit) -> Result<Vec<Vec<f64>>, FitError> {
+        let [l, s] = [Coefficient::Level, Coefficient::Slope].map(Coefficient::column);
+        let classical = fit.covariance(Errors::Classical)?;
+        let grouped = fit.covariance(Errors::Cr2(&self.sizes))?;
+        let level = classical[l][l].max(grouped[l][l]);
+        // As a whole matrix: a larger variance beside the other's covariance may not be one.
+        let mut larger = if grouped[s][s] > classical[s][s] {
+            grouped
+        } else {
+            classical
+        };
+        larger[l][l] = level;
+        Ok(larger)
+    }
+}
+
+/// Labels of some of the readings, numbered anew from 0; none of none.
+fn pick_labels(labels: &[usize], readings: &[usize]) -> Vec<usize> {
+    if labels.is_empty() {
+        return Vec::new();
+    }
+    let picked: Vec<usize> = readings.iter().map(|&i| labels[i]).collect();
+    let mut names = picked.clone();
+    names.sort_unstable();
+    names.dedup();
+    (picked.iter())
+        .map(|l| names.partition_point(|n| n < l))
+        .collect()
 }

@@ -35,7 +35,8 @@ pub struct Diagnostics {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VarianceComponents {
-    /// Scatter of the readings about the line; on grids no less than that between sizes.
+    /// Scatter of the readings about the line; on grids with the effect that a size has on all its
+    /// readings.
     pub run: f64,
     /// Error of the frontier.
     pub frontier: f64,

@@ -183,7 +183,7 @@ pub struct FittedLine {
     pub covariance: f64,
     /// Variance of `slope`.
     pub slope_variance: f64,
-    /// Variance of one reading about the line.
+    /// Variance of a new reading about the line; on grids, of a new size.
     pub residual_variance: f64,
     /// Degrees of freedom of `slope`.
     pub df: f64,
