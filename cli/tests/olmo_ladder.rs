@@ -5,7 +5,7 @@ mod common;
 #[path = "../examples/convert_olmo.rs"]
 mod convert_olmo;
 
-use relscale::fit::{Analysis, Design, Flag, Options, RelativeLaw, Verdict, analyze};
+use relscale::fit::{Analysis, Design, Flag, Holdout, Options, RelativeLaw, Verdict, analyze};
 use relscale::ladder::Ladder;
 
 fn ladder() -> Ladder {
@@ -164,8 +164,19 @@ mod material {
             percent(large.error)
         );
         assert!(percent(large.floors_error.unwrap()).abs() < 3.0);
-        // Two sizes beyond, the intervals are wide enough to hold them; the errors are what they are.
-        assert!(outside <= 2, "{outside} of 26");
+        // Intervals about a line do not hold where the law bends further out, on another mix at that.
+        assert!((10..=16).contains(&outside), "{outside} of 26");
+        let mean = |f: &dyn Fn(&Holdout) -> f64| {
+            let targets = analysis
+                .laws
+                .iter()
+                .flat_map(|l| &l.diagnostics.backtest.targets);
+            targets.map(|t| f(t).abs()).sum::<f64>() / 26.0
+        };
+        let power = mean(&|t| t.error);
+        let floors = mean(&|t| t.floors_error.unwrap());
+        println!("mean |ln G error|: power {power:.4}, two floored laws {floors:.4}");
+        assert!((power - 0.0338).abs() < 2e-4 && (floors - 0.0192).abs() < 2e-4);
     }
 
     #[test]
