@@ -61,6 +61,7 @@ mod logarithm;
 mod loss_to_loss;
 mod max_t;
 mod mixed_model;
+mod named;
 mod options;
 pub mod power;
 mod question;
@@ -81,8 +82,8 @@ pub use analyze::analyze;
 pub use error::FitError;
 pub use exponents::{MetaRegression, meta_regression};
 pub use options::{
-    Averaging, Axis, CovarianceType, DesignChoice, FamilyScope, ItemSampling, OptimumRule, Options,
-    Weighting,
+    Averaging, Axis, Contrast, CovarianceType, DesignChoice, FamilyScope, Group, ItemSampling,
+    OptimumRule, Options, Pair, Weighting,
 };
 pub use result::*;
 #[cfg(feature = "plot")]

@@ -22,13 +22,16 @@ mod surfaces;
 impl fmt::Display for Analysis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Tables give a flag by its number in the list that `summary::flags` prints.
-        let mut flags: Vec<Flag> = self.laws.iter().flat_map(|l| l.flags.clone()).collect();
+        let contrasts = self.contrasts.iter().map(|c| &c.law);
+        let laws = self.laws.iter().chain(contrasts);
+        let mut flags: Vec<Flag> = laws.flat_map(|l| l.flags.clone()).collect();
         flags.sort_unstable();
         flags.dedup();
         summary::title(f, self)?;
         for corpus in &self.corpora {
             corpus::heading(f, corpus)?;
             laws::table(f, self, corpus, &flags)?;
+            contrasts::named(f, self, corpus, &flags)?;
             corpus::refused_budgets(f, corpus)?;
             absolute::table(f, self, corpus)?;
             surfaces::table(f, self, corpus)?;

@@ -88,7 +88,7 @@ fn the_options_of_every_command_are_these() {
     for (command, options) in [
         (
             &["fit"][..],
-            "scores baseline treatment aggregate design margin-percent alpha error-rate \
+            "scores baseline treatment contrast group aggregate design margin-percent alpha error-rate \
              surface-huber stratified crossed-bootstrap max-t json details plots",
         ),
         (
@@ -162,6 +162,17 @@ fn mistakes_on_the_command_line_come_with_a_way_out() {
         ],
         &["invalid value 'rung'", "rungs"],
     );
+    for (option, value, message) in [
+        ("--contrast", "law", "`law` is not a pair"),
+        ("--contrast", "a:b,c:d,e:f", "two as T1:B1,T2:B2"),
+        ("--group", "risky", "expected NAME=A,B"),
+        ("--group", "risky=a:1,b", "some members have a weight"),
+    ] {
+        misused(
+            &["fit", "--scores", "a", "--baseline", "b", option, value],
+            &["invalid value", message],
+        );
+    }
     misused(
         &["fit", "--scores", "a", "--baseline", "b", "--details"],
         &["--json <FILE>"],

@@ -20,7 +20,7 @@ pub(crate) fn absolute_law(
     options: &Options,
 ) -> Result<AbsoluteLaw, FitError> {
     let (corpus, plan) = (view.corpus, &view.plan);
-    let name = corpus.ladder.scores()[distribution].name();
+    let name = corpus.name_of(distribution);
     let log_errors = &corpus.losses(distribution)?.log_error;
     if !view.members.iter().all(|&r| log_errors[r].is_finite()) {
         return Err(FitError::Unsupported {

@@ -51,6 +51,7 @@ fn rules(comparison: &Comparison<'_, '_>, options: &Options) -> Result<Vec<RuleR
         .collect();
     // Other designs read no optimum.
     if plan.design == Design::Isoflop {
+        // Of a ratio of errors there is no least value to read it at.
         let own = own_optimum(comparison, options).ok();
         all.extend(own.map(|f| ("own_optimum".to_owned(), f)));
         let other = held_out_aggregate(comparison, options);
@@ -85,9 +86,15 @@ fn own_optimum(
     options: &Options,
 ) -> Result<FittedContrast, FitError> {
     let plan = &comparison.view.plan;
+    let corpus = comparison.corpus();
     let own = |d: usize| -> Result<Vec<f64>, FitError> {
-        let log_error = &comparison.corpus().losses(d)?.log_error;
-        let readout: Readout = read_by(comparison.corpus(), plan, log_error, options)?;
+        if corpus.is_ratio(d) {
+            return Err(FitError::Unsupported {
+                reason: format!("the ratio {:?} has no optimal size", corpus.name_of(d)),
+            });
+        }
+        let log_error = &corpus.losses(d)?.log_error;
+        let readout: Readout = read_by(corpus, plan, log_error, options)?;
         Ok(readout.readings(log_error))
     };
     let (t, b) = (own(comparison.treatment)?, own(comparison.baseline)?);
@@ -103,11 +110,13 @@ fn held_out_aggregate(
     options: &Options,
 ) -> Option<FittedContrast> {
     let corpus = comparison.corpus();
+    let both = [comparison.treatment, comparison.baseline];
+    let compared: Vec<usize> = both.into_iter().flat_map(|d| corpus.parts(d)).collect();
     let others: Vec<usize> = corpus
         .aggregate_members
         .iter()
         .copied()
-        .filter(|&d| d != comparison.treatment && d != comparison.baseline)
+        .filter(|d| !compared.contains(d))
         .collect();
     if !corpus.aggregate_from_tested || others.is_empty() {
         return None;

@@ -13,15 +13,16 @@ use super::corpus_report::corpus_report;
 use super::error::FitError;
 use super::error_rates::{self, Rates};
 use super::exponents;
-use super::families::decide_laws;
+use super::families::{decide_contrasts, decide_laws};
 use super::flags::flag_ranges;
 use super::max_t::Family;
+use super::named::named_contrast;
 use super::options::Options;
-use super::question::{Question, members};
+use super::question::{NamedPair, Question, members};
 use super::relative_law::relative_law;
 use super::result::{
-    AbsoluteLaw, Analysis, ContrastLaw, CorpusReport, CovariateSlope, Heterogeneity, Refused,
-    RelativeLaw, SCHEMA,
+    AbsoluteLaw, Analysis, ContrastLaw, CorpusReport, CovariateSlope, Heterogeneity, NamedContrast,
+    Refused, RelativeLaw, SCHEMA,
 };
 use super::stats::meta::moderate_variances;
 use super::view::CorpusView;
@@ -81,9 +82,10 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     found.check_any()?;
     contrast_corpora(&widest, &question, &mut found)?;
     // After all absolute laws are known: a flag of a law rests on those of its two sides.
-    flag_ranges(&mut found.laws, &found.absolute_laws, options);
+    found.flag_ranges(options);
     // Last, because Holm's adjustment needs the p-values of every corpus.
     let max_t = decide_laws(&mut found.laws, &found.family, options)?;
+    let contrasts = found.decided_contrasts(options)?;
     // A family of its own: laws of counts rest on another model, and must not dilute those of
     // losses.
     found.rates.decide(options)?;
@@ -94,6 +96,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         flop_convention: ladder.flop_convention(),
         options: options.clone(),
         laws: found.laws,
+        contrasts,
         absolute_laws: found.absolute_laws,
         corpora: found.corpora,
         centred: found.centred,
@@ -111,6 +114,8 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
 #[derive(Debug, Default)]
 struct Findings {
     laws: Vec<RelativeLaw>,
+    /// Named contrasts with their place in the options and the distributions they are made of.
+    contrasts: Vec<(usize, NamedContrast, Vec<String>)>,
     absolute_laws: Vec<AbsoluteLaw>,
     corpora: Vec<CorpusReport>,
     centred: Vec<ContrastLaw>,
@@ -138,9 +143,29 @@ impl Findings {
         self.first_error.get_or_insert(error);
     }
 
+    /// Flags laws and contrasts by the absolute laws of their sides.
+    fn flag_ranges(&mut self, options: &Options) {
+        let laws = self.laws.iter_mut().map(|l| {
+            let both = vec![l.treatment.clone(), l.baseline.clone()];
+            (l, both)
+        });
+        let contrasts = self.contrasts.iter_mut();
+        let contrasts = contrasts.map(|(_, c, names)| (&mut c.law, names.clone()));
+        flag_ranges(laws.chain(contrasts), &self.absolute_laws, options);
+    }
+
+    /// The named contrasts in the order of the options, with their verdicts.
+    fn decided_contrasts(&mut self, options: &Options) -> Result<Vec<NamedContrast>, FitError> {
+        self.contrasts.sort_by_key(|c| c.0);
+        let mut contrasts: Vec<_> = self.contrasts.drain(..).map(|c| c.1).collect();
+        decide_contrasts(&mut contrasts, options)?;
+        Ok(contrasts)
+    }
+
     /// Fails with the first reason if no law was found.
     fn check_any(&mut self) -> Result<(), FitError> {
-        if !self.laws.is_empty() || !self.rates.laws.is_empty() {
+        let none = self.laws.is_empty() && self.contrasts.is_empty();
+        if !none || !self.rates.laws.is_empty() {
             return Ok(());
         }
         Err(self.first_error.take().unwrap_or(FitError::TooFew {
@@ -155,7 +180,8 @@ impl Findings {
 fn detect_designs<'a>(question: &Question<'a>, found: &mut Findings) -> Vec<Corpus<'a>> {
     let mut corpora = Vec::new();
     for name in question.ladder.corpora() {
-        match Corpus::new(question.ladder, name, question.options) {
+        let (ladder, composites) = (question.ladder, &question.composites);
+        match Corpus::new(ladder, name, composites, question.options) {
             Ok(corpus) => corpora.push(corpus),
             Err(error) => found.refuse(name, None, error),
         }
@@ -179,28 +205,60 @@ fn read_and_relate<'a>(
     found: &mut Findings,
 ) -> Vec<CorpusView<'a>> {
     // Treatments scored on the same runs share one reading plan, which is the expensive part.
-    let mut groups: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<usize>, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
     for &t in &question.treatments {
         match members(corpus, [t, question.baseline]) {
-            Ok(m) => groups.entry(m).or_default().push(t),
+            Ok(m) => groups.entry(m).or_default().0.push(t),
             Err(error) => found.refuse(corpus.name, Some(question.name(t)), error),
         }
     }
+    for (k, pair) in question.contrasts.iter().enumerate() {
+        match members(corpus, [pair.treatment, pair.baseline]) {
+            Ok(m) => groups.entry(m).or_default().1.push(k),
+            Err(error) => found.refuse(corpus.name, Some(&pair.name), error),
+        }
+    }
     let mut views = Vec::new();
-    for (members, treatments) in groups {
+    for (members, (treatments, contrasts)) in groups {
         match CorpusView::new(corpus, members, &question.cluster_ids, question.options) {
             Ok(view) => {
                 relate(&view, &treatments, question, found);
-                views.push(view);
+                name_contrasts(&view, &contrasts, question, found);
+                // The tables about all distributions do not change by the contrasts named.
+                if !treatments.is_empty() || question.treatments.is_empty() {
+                    views.push(view);
+                }
             }
             Err(error) => {
-                for &t in &treatments {
-                    found.refuse(corpus.name, Some(question.name(t)), error.clone());
+                let laws = treatments.iter().map(|&t| question.name(t));
+                let pairs = contrasts.iter().map(|&k| &*question.contrasts[k].name);
+                for name in laws.chain(pairs) {
+                    found.refuse(corpus.name, Some(name), error.clone());
                 }
             }
         }
     }
     views
+}
+
+/// Fits the contrasts, by their places in the options, that share the runs of one view.
+fn name_contrasts(
+    view: &CorpusView<'_>,
+    contrasts: &[usize],
+    question: &Question<'_>,
+    found: &mut Findings,
+) {
+    for &k in contrasts {
+        let pair: &NamedPair = &question.contrasts[k];
+        match named_contrast(view, pair, question.options) {
+            Ok(contrast) => {
+                let both = [pair.treatment, pair.baseline].map(|d| question.names_of(d));
+                let names = both.concat().into_iter().map(str::to_owned).collect();
+                found.contrasts.push((k, contrast, names));
+            }
+            Err(error) => found.refuse(view.corpus.name, Some(&pair.name), error),
+        }
+    }
 }
 
 /// Fits the relative law of each of `treatments` in one view.
@@ -266,8 +324,8 @@ fn moderate(
 /// Reports on the corpus and fits the absolute law of every distribution that allows it.
 fn describe_distributions(view: &CorpusView<'_>, question: &Question<'_>, found: &mut Findings) {
     found.corpora.push(corpus_report(view, question.options));
-    let distributions = 0..question.ladder.scores().len();
-    let laws = distributions
+    let laws = question
+        .described()
         .filter(|&d| !question.is_error_rate(d))
         .filter_map(|d| absolute_law(view, d, question.options).ok());
     found.absolute_laws.extend(laws);

@@ -47,7 +47,7 @@ pub(crate) fn between(
     baseline: usize,
     options: &Options,
 ) -> Result<ContrastLaw, FitError> {
-    let name = one.corpus.ladder.scores()[treatment].name();
+    let name = one.corpus.name_of(treatment);
     let label = format!("{name}: {} - {}", one.corpus.name, two.corpus.name);
     let budgets =
         |v: &CorpusView<'_>| -> Vec<f64> { v.plan.groups.iter().map(|g| g.budget).collect() };

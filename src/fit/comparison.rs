@@ -77,7 +77,7 @@ impl<'v, 'a> Comparison<'v, 'a> {
 
     /// Name of a distribution.
     pub(crate) fn name(&self, distribution: usize) -> &'a str {
-        self.corpus().ladder.scores()[distribution].name()
+        self.corpus().name_of(distribution)
     }
 
     /// Refuses numbers that a result, written as JSON, cannot hold.

@@ -15,7 +15,7 @@ use super::readings::{ReadingRegression, Readout};
 use super::stats::regression::LinearFit;
 use super::view::CorpusView;
 
-pub(crate) use self::influence::{Influence, shared, without_clusters};
+pub(crate) use self::influence::{Influence, without_clusters};
 
 /// One corpus' share of a contrast.
 #[derive(Debug, Clone)]
@@ -198,7 +198,8 @@ pub(crate) fn fit_parts(
     let mut silent = false;
     for part in parts {
         scalars.push((part.view, part.view.scalar(&part.terms)?));
-        for &(d, c) in part.terms.iter().filter(|t| t.1 != 0.0) {
+        let own = part.view.corpus.expanded(&part.terms);
+        for (d, c) in own.into_iter().filter(|t| t.1 != 0.0) {
             match part.view.influence(d) {
                 Some(i) => terms.push((i, c, part.view)),
                 None => silent = true,

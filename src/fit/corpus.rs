@@ -1,6 +1,7 @@
 //! One corpus of a ladder as columns of numbers: scales, sizes, errors and the aggregate loss.
 
 mod budgets;
+mod composite;
 mod losses;
 
 use crate::ladder::{Ladder, Scores};
@@ -10,6 +11,7 @@ use super::error::FitError;
 use super::options::{Axis, DesignChoice, Options};
 
 use self::budgets::common_labels;
+pub(crate) use self::composite::{Composite, merged};
 pub(crate) use self::losses::{Losses, complete_clusters, stratum_sizes};
 
 /// One corpus of a ladder.
@@ -27,7 +29,10 @@ pub(crate) struct Corpus<'a> {
     pub(crate) size: Vec<f64>,
     /// `ln(D/N)`.
     pub(crate) ratio: Vec<f64>,
-    /// Errors by index of the ladder's distributions; `None` where nothing is usable.
+    /// Linear combinations of distributions, numbered after those of the ladder.
+    composites: Vec<Composite>,
+    /// Errors by index of the ladder's distributions, then of `composites`; `None` where nothing is
+    /// usable.
     pub(crate) losses: Vec<Option<Losses>>,
     /// Log aggregate loss; NaN where missing.
     pub(crate) aggregate: Vec<f64>,
@@ -42,6 +47,7 @@ impl<'a> Corpus<'a> {
     pub(crate) fn new(
         ladder: &'a Ladder,
         name: &'a str,
+        composites: &[Composite],
         options: &Options,
     ) -> Result<Self, FitError> {
         let all = ladder.runs();
@@ -62,7 +68,7 @@ impl<'a> Corpus<'a> {
         let size = log(&|r| all[r].params);
         let tokens = log(&|r| all[r].tokens);
         let ratio: Vec<f64> = tokens.iter().zip(&size).map(|(d, n)| d - n).collect();
-        let losses: Vec<Option<Losses>> = ladder
+        let mut losses: Vec<Option<Losses>> = ladder
             .scores()
             .iter()
             .map(|s| {
@@ -71,6 +77,9 @@ impl<'a> Corpus<'a> {
             })
             .collect();
         let (aggregate, aggregate_members) = aggregate(ladder, name, &runs, &losses, options)?;
+        for composite in composites {
+            losses.push(composite.losses(&losses, runs.len()));
+        }
         let design = match options.design {
             DesignChoice::Auto => detect(ladder, &runs, &budget),
             DesignChoice::Isoflop => Design::Isoflop,
@@ -91,6 +100,7 @@ impl<'a> Corpus<'a> {
             log_scale,
             size,
             ratio,
+            composites: composites.to_vec(),
             losses,
             aggregate,
             // The optimum is then picked by the losses under test, whose noise favours the run it
@@ -105,6 +115,11 @@ impl<'a> Corpus<'a> {
     pub(crate) fn losses(&self, distribution: usize) -> Result<&Losses, FitError> {
         let found = self.losses.get(distribution).and_then(Option::as_ref);
         found.ok_or_else(|| {
+            // A composite lacks what one of its distributions lacks.
+            let missing = |&d: &usize| self.losses.get(d).is_none_or(Option::is_none);
+            let distribution = (self.parts(distribution).into_iter())
+                .find(missing)
+                .unwrap_or(distribution);
             let scores = self.ladder.scores().get(distribution);
             let name = scores.map_or("", Scores::name);
             let without_error = |r: &usize| {

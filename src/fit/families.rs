@@ -6,7 +6,7 @@ use super::estimate::Estimate;
 use super::logarithm::exp;
 use super::max_t::Family;
 use super::options::{FamilyScope, Options};
-use super::result::{Equivalence, GapEquivalence, MaxT, Multiplicity, RelativeLaw};
+use super::result::{Equivalence, GapEquivalence, MaxT, Multiplicity, NamedContrast, RelativeLaw};
 use super::stats::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
 use super::verdict::gap_p;
 
@@ -24,7 +24,7 @@ pub(crate) fn decide_laws(
     laws.sort_by(|a, b| (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment)));
     let together = |a: &RelativeLaw, b: &RelativeLaw| same_family(&a.corpus, &b.corpus, options);
     for family in laws.chunk_by_mut(together) {
-        adjust_laws(family, options)?;
+        adjust_laws(&mut family.iter_mut().collect::<Vec<_>>(), options)?;
     }
     for law in laws.iter_mut() {
         (law.verdict, law.sentence) = Claim::of(law).decide(options);
@@ -36,13 +36,37 @@ pub(crate) fn decide_laws(
     }
 }
 
+/// Adjusts the named contrasts for their number and decides.
+///
+/// They are a family of their own: comparisons named in advance, of which adding one changes no
+/// verdict against the main baseline.
+pub(crate) fn decide_contrasts(
+    contrasts: &mut [NamedContrast],
+    options: &Options,
+) -> Result<(), FitError> {
+    // Within a corpus they arrive grouped by runs and stay in the order of the options.
+    contrasts.sort_by(|a, b| a.law.corpus.cmp(&b.law.corpus));
+    let together =
+        |a: &NamedContrast, b: &NamedContrast| same_family(&a.law.corpus, &b.law.corpus, options);
+    for family in contrasts.chunk_by_mut(together) {
+        let mut laws: Vec<&mut RelativeLaw> = family.iter_mut().map(|c| &mut c.law).collect();
+        adjust_laws(&mut laws, options)?;
+    }
+    for contrast in contrasts {
+        let (verdict, sentence) = Claim::of(&contrast.law).decide(options);
+        (contrast.law.verdict, contrast.law.sentence) = (verdict, sentence);
+        contrast.sentence = contrast.words(options);
+    }
+    Ok(())
+}
+
 /// If true, laws of the two corpora are adjusted together.
 pub(crate) fn same_family(a: &str, b: &str, options: &Options) -> bool {
     options.family == FamilyScope::All || a == b
 }
 
 /// Adjusts p-values and intervals for the number of laws.
-fn adjust_laws(laws: &mut [RelativeLaw], options: &Options) -> Result<(), FitError> {
+fn adjust_laws(laws: &mut [&mut RelativeLaw], options: &Options) -> Result<(), FitError> {
     let p: Vec<f64> = laws.iter().map(|l| l.delta_beta.p_value).collect();
     let holm = adjust(&p, Correction::Holm)?;
     let hochberg = adjust(&p, Correction::Hochberg)?;

@@ -144,14 +144,21 @@ fn misses(backtest: &Backtest) -> bool {
 }
 
 /// Flags laws whose errors are still at chance, or already at their floor, and sorts all flags.
-pub(crate) fn flag_ranges(laws: &mut [RelativeLaw], absolute: &[AbsoluteLaw], options: &Options) {
+///
+/// A law is given with the names of the distributions that its sides are made of.
+pub(crate) fn flag_ranges<'l>(
+    laws: impl Iterator<Item = (&'l mut RelativeLaw, Vec<String>)>,
+    absolute: &[AbsoluteLaw],
+    options: &Options,
+) {
     let known: BTreeMap<(&str, &str), &AbsoluteLaw> = absolute
         .iter()
         .map(|t| ((t.corpus.as_str(), t.distribution.as_str()), t))
         .collect();
-    for law in laws {
-        let both = [&law.treatment, &law.baseline];
-        let of = both.map(|d| known.get(&(law.corpus.as_str(), d.as_str())));
+    for (law, distributions) in laws {
+        let of: Vec<_> = (distributions.iter())
+            .map(|d| known.get(&(law.corpus.as_str(), d.as_str())))
+            .collect();
         // Four readings are the fewest with which a line can be doubted.
         let needed = law.readings.len().min(4);
         let at_chance = |t: &&&AbsoluteLaw| t.readings_past_chance.is_some_and(|n| n < needed);

@@ -18,6 +18,15 @@ pub(crate) fn loss_to_loss(
     options: &Options,
 ) -> Result<LossToLoss, FitError> {
     let (treatment, baseline) = (comparison.treatment, comparison.baseline);
+    // A ratio of errors has no law by itself that another one could be measured by.
+    if [treatment, baseline]
+        .iter()
+        .any(|&d| comparison.corpus().is_ratio(d))
+    {
+        return Err(FitError::Unsupported {
+            reason: "loss-to-loss compares errors, not ratios of errors".into(),
+        });
+    }
     let fit = |terms: &[(usize, f64)]| contrast::fit(comparison.view, terms, options);
     let (t, b) = (fit(&[(treatment, 1.0)])?, fit(&[(baseline, 1.0)])?);
     let forms = [&t, &b, &comparison.unmoderated].map(|f| variance_forms(f, options));

@@ -28,8 +28,6 @@ struct Member {
 
 impl Family {
     pub(crate) fn add(&mut self, view: &CorpusView<'_>, treatment: usize, baseline: usize) {
-        let scores = view.corpus.ladder.scores();
-        let name = |d: usize| scores.get(d).map_or("", |s| s.name()).to_owned();
         // Laws of one plan come one after the other.
         let corpus = self.members.last().map(|m| m.corpus.as_str());
         if corpus != Some(view.corpus.name) || self.weights.last() != Some(&view.weights) {
@@ -38,7 +36,7 @@ impl Family {
         let terms = view.influences(&[(treatment, 1.0), (baseline, -1.0)]);
         self.members.push(Member {
             corpus: view.corpus.name.into(),
-            treatment: name(treatment),
+            treatment: view.corpus.name_of(treatment).to_owned(),
             plan: self.weights.len() - 1,
             items: view.pooled(&terms),
         });

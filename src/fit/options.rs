@@ -1,10 +1,15 @@
 //! Options of an analysis. The result stores every one of them.
 
+mod named;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::FitError;
+
+pub use self::named::{Contrast, Group, Pair};
+pub(crate) use self::named::{difference_label, pair_label};
 
 /// Design by which scales are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -143,6 +148,14 @@ pub struct Options {
     /// The distributions compared with it; empty for all others except the aggregate.
     #[serde(default)]
     pub treatments: Vec<String>,
+    /// Comparisons beside those with the main baseline. In each corpus they form a family of their own
+    /// for Holm's adjustment: adding one changes no other verdict.
+    #[serde(default)]
+    pub contrasts: Vec<Contrast>,
+    /// Groups of distributions by name (domains, risk clusters). A group has its own absolute law, is
+    /// compared with the main baseline among the contrasts, and may be a side of other contrasts.
+    #[serde(default)]
+    pub groups: BTreeMap<String, Group>,
     /// The distribution whose loss picks the compute-optimal size; `None` for the mean of the log
     /// errors of all distributions, which is flagged because it contains the tested ones.
     #[serde(default)]
@@ -270,6 +283,8 @@ impl Options {
         Self {
             baseline: baseline.into(),
             treatments: Vec::new(),
+            contrasts: Vec::new(),
+            groups: BTreeMap::new(),
             aggregate: None,
             design: DesignChoice::default(),
             axis: Axis::default(),
@@ -357,7 +372,7 @@ impl Options {
                 return domain("a covariate", value);
             }
         }
-        Ok(())
+        named::check(&self.contrasts, &self.groups)
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::ladder::Ladder;
 
-use super::corpus::{Corpus, position};
+use super::corpus::{Composite, Corpus, merged, position};
 use super::design::Design;
 use super::error::FitError;
-use super::options::Options;
+use super::options::{Contrast, Options, pair_label};
 
 /// Options and ladder with every name resolved.
 #[derive(Debug)]
@@ -19,8 +19,22 @@ pub(crate) struct Question<'a> {
     pub(crate) treatments: Vec<usize>,
     /// Treatments whose laws are fitted to counts: those of which one side is an error rate.
     pub(crate) counted: Vec<usize>,
+    /// Groups, and the pairs of differences; numbered after the distributions of the ladder.
+    pub(crate) composites: Vec<Composite>,
+    /// Number of composites that are groups, which come first.
+    groups: usize,
+    /// Comparisons beside those with the main baseline.
+    pub(crate) contrasts: Vec<NamedPair>,
     /// Ladder-wide cluster ids by distribution and cluster.
     pub(crate) cluster_ids: Vec<Vec<usize>>,
+}
+
+/// A comparison by name, with its sides as positions of distributions or composites.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedPair {
+    pub(crate) name: String,
+    pub(crate) treatment: usize,
+    pub(crate) baseline: usize,
 }
 
 impl<'a> Question<'a> {
@@ -54,17 +68,169 @@ impl<'a> Question<'a> {
             baseline,
             treatments: Vec::new(),
             counted: Vec::new(),
+            composites: Vec::new(),
+            groups: 0,
+            contrasts: Vec::new(),
             cluster_ids: cluster_ids(ladder),
         };
         // Either side a rate makes the pair one of counts: a zero on one side has no logarithm.
         (question.counted, question.treatments) = all
             .into_iter()
             .partition(|&t| question.is_error_rate(t) || question.is_error_rate(baseline));
+        question.add_groups()?;
+        for contrast in &options.contrasts {
+            question.add_contrast(contrast)?;
+        }
+        question.add_contrasts_of_groups();
         Ok(question)
     }
 
-    pub(crate) fn name(&self, distribution: usize) -> &'a str {
-        self.ladder.scores()[distribution].name()
+    fn add_groups(&mut self) -> Result<(), FitError> {
+        for (name, group) in &self.options.groups {
+            if position(self.ladder, name).is_ok() {
+                return Err(FitError::Unsupported {
+                    reason: format!("group {name:?} has the name of a distribution"),
+                });
+            }
+            let mut terms = Vec::new();
+            for (member, share) in group.shares() {
+                terms.push((position(self.ladder, member)?, share));
+            }
+            self.composites.push(Composite {
+                name: name.clone(),
+                terms: self.terms_of(&format!("group {name:?}"), terms)?,
+                ratio: false,
+            });
+        }
+        self.groups = self.composites.len();
+        Ok(())
+    }
+
+    fn add_contrast(&mut self, contrast: &Contrast) -> Result<(), FitError> {
+        let name = contrast.label();
+        let (t, b) = (&contrast.treatment, &contrast.baseline);
+        let sides = match &contrast.minus {
+            None => [self.side(t)?, self.side(b)?],
+            Some(p) => [self.pair(t, b)?, self.pair(&p.treatment, &p.baseline)?],
+        };
+        let [treatment, baseline] = sides;
+        let terms = [(treatment, 1.0), (baseline, -1.0)];
+        let terms = self.terms_of(&format!("contrast {name:?}"), terms.to_vec())?;
+        if terms.is_empty() {
+            return Err(FitError::Unsupported {
+                reason: format!("the sides of contrast {name:?} are the same: it is zero"),
+            });
+        }
+        self.contrasts.push(NamedPair {
+            name,
+            treatment,
+            baseline,
+        });
+        Ok(())
+    }
+
+    /// Every group against the main baseline, unless that comparison was asked for.
+    fn add_contrasts_of_groups(&mut self) {
+        // A rate has no logarithm, so that groups of losses have nothing in common with it.
+        if self.is_error_rate(self.baseline) {
+            return;
+        }
+        let first = self.ladder.scores().len();
+        for group in first..first + self.groups {
+            let asked = |c: &NamedPair| (c.treatment, c.baseline) == (group, self.baseline);
+            let itself = self.composites[group - first].terms == [(self.baseline, 1.0)];
+            if itself || self.contrasts.iter().any(asked) {
+                continue;
+            }
+            let name = pair_label(self.name(group), self.name(self.baseline));
+            self.contrasts.push(NamedPair {
+                name,
+                treatment: group,
+                baseline: self.baseline,
+            });
+        }
+    }
+
+    /// Position of a distribution or group.
+    fn side(&self, name: &str) -> Result<usize, FitError> {
+        let groups = &self.composites[..self.groups];
+        match groups.iter().position(|g| g.name == name) {
+            Some(k) => Ok(self.ladder.scores().len() + k),
+            None if groups.is_empty() => position(self.ladder, name),
+            None => position(self.ladder, name).map_err(|_| FitError::Unknown {
+                what: "distribution or group",
+                name: name.into(),
+                known: (self.ladder.distributions())
+                    .chain(groups.iter().map(|g| g.name.as_str()))
+                    .map(Into::into)
+                    .collect(),
+            }),
+        }
+    }
+
+    /// Position of the composite that is the ratio of two sides.
+    fn pair(&mut self, treatment: &str, baseline: &str) -> Result<usize, FitError> {
+        let name = pair_label(treatment, baseline);
+        let terms = vec![(self.side(treatment)?, 1.0), (self.side(baseline)?, -1.0)];
+        let terms = self.terms_of(&format!("pair {name:?}"), terms)?;
+        let found = (self.composites.iter()).position(|c| c.ratio && c.name == name);
+        let at = found.unwrap_or_else(|| {
+            let ratio = true;
+            self.composites.push(Composite { name, terms, ratio });
+            self.composites.len() - 1
+        });
+        Ok(self.ladder.scores().len() + at)
+    }
+
+    /// Terms over distributions, of which none may be an error rate.
+    fn terms_of(
+        &self,
+        what: &str,
+        terms: Vec<(usize, f64)>,
+    ) -> Result<Vec<(usize, f64)>, FitError> {
+        let own = self.ladder.scores().len();
+        let of = |(d, c): (usize, f64)| match d.checked_sub(own) {
+            Some(k) => (self.composites[k].terms.iter())
+                .map(|t| (t.0, c * t.1))
+                .collect(),
+            None => vec![(d, c)],
+        };
+        let terms = merged(terms.into_iter().flat_map(of));
+        match terms.iter().find(|t| self.is_error_rate(t.0)) {
+            None => Ok(terms),
+            Some(t) => Err(FitError::Unsupported {
+                reason: format!(
+                    "{what} contains the error rate {:?}, which is fitted to counts: contrasts and \
+                     groups are of losses",
+                    self.name(t.0)
+                ),
+            }),
+        }
+    }
+
+    /// Distributions of the ladder and groups: those that have an absolute law.
+    pub(crate) fn described(&self) -> std::ops::Range<usize> {
+        0..self.ladder.scores().len() + self.groups
+    }
+
+    /// Names of the distributions that a side of a law is made of.
+    pub(crate) fn names_of(&self, distribution: usize) -> Vec<&str> {
+        let own = self.ladder.scores().len();
+        match distribution.checked_sub(own) {
+            Some(k) => (self.composites[k].terms.iter())
+                .map(|t| self.name(t.0))
+                .collect(),
+            None => vec![self.name(distribution)],
+        }
+    }
+
+    /// Name of a distribution or composite.
+    pub(crate) fn name(&self, distribution: usize) -> &str {
+        let own = self.ladder.scores().len();
+        match distribution.checked_sub(own) {
+            Some(k) => &self.composites[k].name,
+            None => self.ladder.scores()[distribution].name(),
+        }
     }
 
     pub(crate) fn is_error_rate(&self, distribution: usize) -> bool {

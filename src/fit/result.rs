@@ -7,6 +7,7 @@ mod corpus;
 mod counts;
 mod diagnostics;
 mod family;
+mod named;
 mod relative;
 mod summary;
 
@@ -25,11 +26,12 @@ pub use self::diagnostics::{
     NextPower, Resampling, VarianceComponents,
 };
 pub use self::family::{ContrastLaw, CovariateSlope, Heterogeneity, MaxT};
+pub use self::named::{GapLevel, NamedContrast};
 pub use self::relative::{
     BandPoint, Equivalence, FittedLine, GapEquivalence, Multiplicity, Parity, Prediction, Reading,
     RelativeLaw,
 };
-pub use self::summary::{AbsoluteLawSummary, RelativeLawSummary, Summary};
+pub use self::summary::{AbsoluteLawSummary, NamedContrastSummary, RelativeLawSummary, Summary};
 pub use super::design::Design;
 pub use super::estimate::{Estimate, Interval};
 use super::options::Options;
@@ -61,7 +63,9 @@ pub struct Analysis {
     pub options: Options,
     /// Relative laws, one per corpus and treatment, in that order.
     pub laws: Vec<RelativeLaw>,
-    /// Absolute laws, one per corpus and distribution.
+    /// Contrasts that the options name, and groups against the main baseline, per corpus.
+    pub contrasts: Vec<NamedContrast>,
+    /// Absolute laws, one per corpus and distribution or group.
     pub absolute_laws: Vec<AbsoluteLaw>,
     /// Corpora, one entry each.
     pub corpora: Vec<CorpusReport>,

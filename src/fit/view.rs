@@ -36,8 +36,9 @@ impl<'a> CorpusView<'a> {
         // Once per view: the projection of every cluster's profile uses it.
         let basis = orthonormal(&plan.run_design);
         let mut influences = BTreeMap::new();
-        for (d, losses) in corpus.losses.iter().enumerate() {
-            let of = |l| Influence::new(l, &weights, &basis, &cluster_ids[d]);
+        // Composites have no clusters of their own: their items are those of their distributions.
+        for (d, (losses, ids)) in corpus.losses.iter().zip(cluster_ids).enumerate() {
+            let of = |l| Influence::new(l, &weights, &basis, ids);
             if let Some(i) = losses.as_ref().and_then(of) {
                 influences.insert(d, i);
             }
@@ -57,8 +58,9 @@ impl<'a> CorpusView<'a> {
 
     /// The influences of the distributions of a contrast that have one, with their coefficients.
     pub(crate) fn influences(&self, terms: &[(usize, f64)]) -> Vec<(&Influence, f64)> {
-        let of = |&(d, c): &(usize, f64)| Some((self.influence(d)?, c));
-        terms.iter().filter_map(of).collect()
+        let terms = self.corpus.expanded(terms);
+        let of = |(d, c): (usize, f64)| Some((self.influence(d)?, c));
+        terms.into_iter().filter_map(of).collect()
     }
 
     /// `Σ c_d ln E_dr` per run; NaN for runs that lack a distribution.
@@ -99,7 +101,7 @@ impl<'a> CorpusView<'a> {
         }
         // Cluster id: the change without it, and its sample.
         let mut changes: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
-        for &(d, c) in terms {
+        for (d, c) in self.corpus.expanded(terms) {
             let (Some(i), Some(Some(l))) = (self.influence(d), self.corpus.losses.get(d)) else {
                 continue;
             };

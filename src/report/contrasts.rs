@@ -3,7 +3,39 @@
 use std::fmt;
 
 use super::format::{Table, interval_of, p_value, signed};
-use crate::fit::Analysis;
+use super::laws;
+use crate::fit::{Analysis, CorpusReport, Flag, NamedContrast};
+
+/// The named contrasts of one corpus, with their sentences.
+pub(super) fn named(
+    f: &mut fmt::Formatter<'_>,
+    analysis: &Analysis,
+    corpus: &CorpusReport,
+    flags: &[Flag],
+) -> fmt::Result {
+    let found = analysis.contrasts.iter();
+    let contrasts: Vec<&NamedContrast> = found.filter(|c| c.law.corpus == corpus.corpus).collect();
+    let Some(first) = contrasts.first() else {
+        return Ok(());
+    };
+    let mut table = Table::new(&[&["contrast"], &laws::COLUMNS[1..]].concat());
+    for c in &contrasts {
+        let mut row = laws::law_row(&c.law, flags);
+        row[0].clone_from(&c.name);
+        table.row(row);
+    }
+    f.write_str(&table.render())?;
+    writeln!(
+        f,
+        "  In words, with the interval that decides (Holm, contrasts of {}: {}):",
+        laws::family_name(analysis.options.family),
+        first.law.multiplicity.family_size
+    )?;
+    for c in &contrasts {
+        writeln!(f, "    {}", c.sentence)?;
+    }
+    Ok(())
+}
 
 pub(super) fn tables(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Result {
     for (title, contrasts) in [

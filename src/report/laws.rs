@@ -5,6 +5,20 @@ use std::fmt::{self, Write};
 use super::format::{Table, interval_of, number, p_phrase, p_value, signed};
 use crate::fit::{Analysis, CorpusReport, FamilyScope, Flag, RelativeLaw};
 
+/// Columns of [`law_row`].
+pub(super) const COLUMNS: [&str; 10] = [
+    "treatment",
+    "Δβ",
+    "interval",
+    "%/decade",
+    "γ at F0",
+    "p",
+    "Holm p",
+    "BH q",
+    "verdict",
+    "flags",
+];
+
 /// Relative laws, misfits of their size profiles and the intervals asked for beside the first.
 pub(super) fn table(
     f: &mut fmt::Formatter<'_>,
@@ -17,18 +31,7 @@ pub(super) fn table(
         .iter()
         .filter(|l| l.corpus == corpus.corpus)
         .collect();
-    let mut table = Table::new(&[
-        "treatment",
-        "Δβ",
-        "interval",
-        "%/decade",
-        "γ at F0",
-        "p",
-        "Holm p",
-        "BH q",
-        "verdict",
-        "flags",
-    ]);
+    let mut table = Table::new(&COLUMNS);
     for law in &laws {
         table.row(law_row(law, flags));
     }
@@ -46,10 +49,7 @@ fn sentences(
     family: FamilyScope,
 ) -> fmt::Result {
     if let Some(first) = laws.first() {
-        let of = match family {
-            FamilyScope::All => "all corpora",
-            _ => "this corpus",
-        };
+        let of = family_name(family);
         writeln!(
             f,
             "  In words, with the interval that decides (Holm, laws of {of}: {}; the interval in the \
@@ -63,8 +63,16 @@ fn sentences(
     Ok(())
 }
 
+/// The laws that one adjustment covers.
+pub(super) fn family_name(family: FamilyScope) -> &'static str {
+    match family {
+        FamilyScope::All => "all corpora",
+        _ => "this corpus",
+    }
+}
+
 /// Flags are given by their number in the list below the tables.
-fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
+pub(super) fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
     let d = &law.delta_beta;
     let flags: Vec<String> = law
         .flags

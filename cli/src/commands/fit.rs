@@ -1,12 +1,14 @@
 //! `relscale fit`: relative scaling laws of a table of losses.
 
+mod named;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use relscale::fit::{self, Analysis, DesignChoice, FamilyScope, Options};
+use relscale::fit::{self, Analysis, Contrast, DesignChoice, FamilyScope, Group, Options};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
@@ -18,6 +20,8 @@ Examples:
   relscale fit --scores losses.csv --baseline web
   relscale fit --scores losses.csv --baseline web --treatment law --treatment code --plots out/
   relscale fit --scores losses.csv --baseline web --json laws.json --details
+  relscale fit --scores losses.csv --baseline web --group risky=fraud,weapons --contrast risky:news
+  relscale fit --scores losses.csv --baseline all --contrast tuning=client-after:all-after,client:all
 
 The table has one row per run, distribution and item cluster, with the columns
 corpus,run,budget,flops,params,tokens,distribution,loss and, optionally, cluster, weight, seed,
@@ -38,6 +42,12 @@ pub struct FitArguments {
     /// Distribution to compare with the baseline; repeatable [default: all others]
     #[arg(long, value_name = "NAME")]
     treatment: Vec<String>,
+    /// Comparison beside those with the baseline, or of two comparisons, T1:B1,T2:B2; repeatable
+    #[arg(long, value_name = "[NAME=]T:B", value_parser = named::contrast)]
+    contrast: Vec<Contrast>,
+    /// Group of distributions, with weights if given as A:2,B:1; may be a side of contrasts; repeatable
+    #[arg(long, value_name = "NAME=A,B", value_parser = named::group)]
+    group: Vec<(String, Group)>,
     /// Distribution whose loss picks the compute-optimal sizes [default: mean of all]
     #[arg(long, value_name = "NAME")]
     aggregate: Option<String>,
@@ -114,6 +124,13 @@ impl FitArguments {
         }
         let mut options = Options::new(name);
         options.treatments.clone_from(&self.treatment);
+        options.contrasts.clone_from(&self.contrast);
+        for (name, group) in &self.group {
+            if options.groups.insert(name.clone(), group.clone()).is_some() {
+                let message = format!("--group {name}: two groups have this name");
+                return Err(CommandError::Usage(message));
+            }
+        }
         options.aggregate.clone_from(&self.aggregate);
         options.design = match self.design {
             Design::Auto => DesignChoice::Auto,

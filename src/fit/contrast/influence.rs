@@ -283,7 +283,7 @@ fn noise(losses: &Losses, used: &[usize], basis: &[Vec<f64>], strata: &Strata<'_
 }
 
 /// Positions in two ascending lists of the ids that both have.
-pub(crate) fn shared(a: &[usize], b: &[usize]) -> Vec<(usize, usize)> {
+fn shared(a: &[usize], b: &[usize]) -> Vec<(usize, usize)> {
     let (mut i, mut j) = (0, 0);
     let mut pairs = Vec::new();
     while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {

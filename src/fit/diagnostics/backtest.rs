@@ -209,6 +209,11 @@ fn floors(
     targets: &[Target],
     options: &Options,
 ) -> Option<Vec<f64>> {
+    // A ratio of errors tends to the ratio of their floors, which is not a floor.
+    let both = [comparison.treatment, comparison.baseline];
+    if both.iter().any(|&d| comparison.corpus().is_ratio(d)) {
+        return None;
+    }
     let law = |log_errors: &[f64]| floor_law(comparison, log_errors, seen, targets, options);
     let t = law(&comparison.log_treatment)?;
     let b = law(&comparison.log_baseline)?;

@@ -3,34 +3,28 @@
 use std::collections::BTreeSet;
 
 use crate::fit::comparison::Comparison;
-use crate::fit::contrast::{shared, without_clusters};
-use crate::fit::corpus::{Losses, stratum_sizes};
+use crate::fit::contrast::without_clusters;
+use crate::fit::corpus::stratum_sizes;
 use crate::fit::estimate::Coefficient;
 use crate::fit::logarithm::range;
 use crate::fit::options::Options;
 use crate::fit::result::{ClusterRange, ItemReport};
+use crate::fit::view::CorpusView;
 
 pub(super) fn item_report(comparison: &Comparison<'_, '_>, options: &Options) -> ItemReport {
     let (view, fitted) = (comparison.view, &comparison.fitted);
-    let (treatment, baseline) = (comparison.treatment, comparison.baseline);
-    let of = |d: usize| -> Option<&Losses> { view.corpus.losses.get(d)?.as_ref() };
-    let count = |d: usize| of(d).map_or(0, |l| l.clusters.len());
-    let strata = |d: usize| of(d).map_or(0, |l| stratum_sizes(&l.strata).len());
-    let dropped = |d: usize| of(d).map_or(0, |l| l.dropped);
-    let shared_clusters = match (view.influence(treatment), view.influence(baseline)) {
-        (Some(t), Some(b)) => shared(t.ids(), b.ids()).len(),
-        _ => 0,
-    };
+    let [treatment, baseline] =
+        [comparison.treatment, comparison.baseline].map(|d| Side::new(view, d));
     // Of the variance that was used: with fixed items the share may exceed one.
     let total = fitted.variance(Coefficient::Slope, options.items).0;
     ItemReport {
-        treatment_clusters: count(treatment),
-        baseline_clusters: count(baseline),
-        treatment_strata: strata(treatment),
-        baseline_strata: strata(baseline),
-        dropped_clusters: dropped(treatment) + dropped(baseline),
+        treatment_clusters: treatment.clusters,
+        baseline_clusters: baseline.clusters,
+        treatment_strata: treatment.strata,
+        baseline_strata: baseline.strata,
+        dropped_clusters: treatment.dropped + baseline.dropped,
         dropped_runs: dropped_runs(comparison),
-        shared_clusters,
+        shared_clusters: treatment.ids.intersection(&baseline.ids).count(),
         effective_clusters: fitted.effective,
         share: if total > 0.0 {
             fitted.item.slope / total
@@ -38,6 +32,36 @@ pub(super) fn item_report(comparison: &Comparison<'_, '_>, options: &Options) ->
             0.0
         },
         leave_one_out: leave_one_out(comparison),
+    }
+}
+
+/// The items of one side: of one distribution, or of all that a composite is made of.
+#[derive(Debug, Default)]
+struct Side {
+    clusters: usize,
+    strata: usize,
+    dropped: usize,
+    /// Ladder-wide ids of the clusters that carry variance.
+    ids: BTreeSet<usize>,
+}
+
+impl Side {
+    fn new(view: &CorpusView<'_>, distribution: usize) -> Self {
+        let mut side = Self::default();
+        for d in view.corpus.parts(distribution) {
+            let Some(losses) = view.corpus.losses.get(d).and_then(Option::as_ref) else {
+                continue;
+            };
+            let ids = view.influence(d).map_or(&[][..], |i| i.ids());
+            let known = ids.iter().filter(|&id| !side.ids.insert(*id)).count();
+            side.dropped += losses.dropped;
+            side.clusters += losses.clusters.len() - known;
+            // Distributions over the same clusters are one sample, and its strata count once.
+            if known == 0 {
+                side.strata += stratum_sizes(&losses.strata).len();
+            }
+        }
+        side
     }
 }
 
@@ -61,6 +85,7 @@ fn leave_one_out(comparison: &Comparison<'_, '_>) -> Option<ClusterRange> {
         .max_by(|a, b| distance(a).total_cmp(&distance(b)))?;
     let [lower, upper] = range(&moved.iter().map(|m| m.1).collect::<Vec<_>>());
     let both = [comparison.treatment, comparison.baseline];
+    let both = both.map(|d| comparison.corpus().parts(d)).concat();
     Some(ClusterRange {
         lower,
         upper,

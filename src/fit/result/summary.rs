@@ -7,7 +7,8 @@ use crate::ladder::FlopConvention;
 
 use super::{
     AbsoluteLaw, Analysis, CountsLaw, Design, Equivalence, Estimate, Flag, GapEquivalence,
-    Interval, Multiplicity, Parity, Prediction, RateLaw, Refused, RelativeLaw, Verdict,
+    GapLevel, Interval, Multiplicity, NamedContrast, Parity, Prediction, RateLaw, Refused,
+    RelativeLaw, Verdict,
 };
 
 /// The part of an [`Analysis`] that one quotes: estimates, intervals, verdicts and flags, without
@@ -30,7 +31,9 @@ pub struct Summary<'a> {
     pub options: &'a Options,
     /// Relative laws, one per corpus and treatment.
     pub laws: Vec<RelativeLawSummary<'a>>,
-    /// Absolute laws, one per corpus and distribution.
+    /// Contrasts that the options name, and groups against the main baseline.
+    pub contrasts: Vec<NamedContrastSummary<'a>>,
+    /// Absolute laws, one per corpus and distribution or group.
     pub absolute_laws: Vec<AbsoluteLawSummary<'a>>,
     /// Laws between distributions of which one at least is an error rate.
     pub counts: &'a [CountsLaw],
@@ -76,6 +79,20 @@ pub struct RelativeLawSummary<'a> {
     pub predictions: &'a [Prediction],
     /// p-values and intervals adjusted for the number of laws.
     pub multiplicity: Multiplicity,
+}
+
+/// The part of a [`NamedContrast`] that one quotes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NamedContrastSummary<'a> {
+    /// Name of the contrast.
+    pub name: &'a str,
+    /// The law of the ratio of both sides.
+    pub law: RelativeLawSummary<'a>,
+    /// The gaps of both pairs of a difference at the bottom, in the middle and at the top.
+    pub levels: Option<&'a [GapLevel; 3]>,
+    /// The finding in words.
+    pub sentence: &'a str,
 }
 
 /// The part of an [`AbsoluteLaw`] that one quotes.
@@ -125,6 +142,7 @@ impl Analysis {
             flop_convention: self.flop_convention,
             options: &self.options,
             laws: self.laws.iter().map(RelativeLaw::summary).collect(),
+            contrasts: self.contrasts.iter().map(NamedContrast::summary).collect(),
             absolute_laws: self
                 .absolute_laws
                 .iter()
@@ -156,6 +174,17 @@ impl RelativeLaw {
             parity: self.parity,
             predictions: &self.predictions,
             multiplicity: self.multiplicity,
+        }
+    }
+}
+
+impl NamedContrast {
+    fn summary(&self) -> NamedContrastSummary<'_> {
+        NamedContrastSummary {
+            name: &self.name,
+            law: self.law.summary(),
+            levels: self.levels.as_ref(),
+            sentence: &self.sentence,
         }
     }
 }
