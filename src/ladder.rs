@@ -50,6 +50,9 @@ pub struct Scores {
     name: String,
     clusters: Vec<String>,
     cells: Vec<Cell>,
+    chance: Option<f64>,
+    /// A run with a row whose number of items is not known.
+    unweighted: Option<String>,
 }
 
 impl Scores {
@@ -63,6 +66,19 @@ impl Scores {
     #[must_use]
     pub fn clusters(&self) -> &[String] {
         &self.clusters
+    }
+
+    /// Loss of a model that knows nothing, if the ladder states it.
+    #[must_use]
+    pub fn chance(&self) -> Option<f64> {
+        self.chance
+    }
+
+    /// The first run with a row that had no weight in its table and is not of a single item (a loss
+    /// other than 0 and 1), if there is one. An error rate cannot be fitted to such rows.
+    #[must_use]
+    pub fn unweighted(&self) -> Option<&str> {
+        self.unweighted.as_deref()
     }
 
     /// The cells, sorted by run and then by cluster.

@@ -24,7 +24,10 @@ impl fmt::Display for Analysis {
         // Tables give a flag by its number in the list that `summary::flags` prints.
         let contrasts = self.contrasts.iter().map(|c| &c.law);
         let laws = self.laws.iter().chain(contrasts);
-        let mut flags: Vec<Flag> = laws.flat_map(|l| l.flags.clone()).collect();
+        let mut flags: Vec<Flag> = (laws.flat_map(|l| l.flags.clone()))
+            .chain(self.counts.iter().flat_map(|l| l.flags.clone()))
+            .chain(self.rates.iter().flat_map(|l| l.flags.clone()))
+            .collect();
         flags.sort_unstable();
         flags.dedup();
         summary::title(f, self)?;
@@ -39,7 +42,7 @@ impl fmt::Display for Analysis {
             corpus::covariate(f, self, corpus)?;
         }
         // After all corpora: rates and contrasts belong to families that span them.
-        rates::tables(f, self)?;
+        rates::tables(f, self, &flags)?;
         contrasts::tables(f, self)?;
         summary::largest_t(f, self)?;
         summary::flags(f, &flags)?;

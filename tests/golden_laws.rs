@@ -304,6 +304,14 @@ fn counts_are_those_of_statsmodels() {
         (Some(12), Some(0))
     );
     close("β", rate.beta.value, -wanted("treatment/slope"), 1e-9);
+    let bent: Value =
+        serde_json::from_str(include_str!("../src/fit/stats/golden/robust.json")).unwrap();
+    for (path, curvature) in [("treatment/", &rate.curvature), ("", &law.curvature)] {
+        let c = curvature.coefficient.unwrap();
+        let wanted = |key: &str| number(&bent, &format!("/bent_counts/{path}{key}"));
+        close("square", c.value, wanted("square"), 1e-7);
+        close("se square", c.standard_error, wanted("square_error"), 1e-7);
+    }
     let text = analysis.to_string();
     assert!(
         text.contains("1 of 12") && text.contains("counts"),

@@ -12,6 +12,7 @@ use super::result::{AbsoluteLaw, FloorReport};
 use super::stats::laws::compare_laws;
 use super::surface::surface;
 use super::view::CorpusView;
+use crate::ladder::Ladder;
 
 /// The power law of one distribution, with its floor and its surface where they can be fitted.
 pub(crate) fn absolute_law(
@@ -52,7 +53,7 @@ pub(crate) fn absolute_law(
         curvature: curvature(regression, &fitted.readings, options)?,
         errors: fitted.readings.iter().map(|f| exp(*f)).collect(),
         floor: floor(view, &fitted.readings, options),
-        readings_past_chance: readings_past_chance(&fitted, name, options),
+        readings_past_chance: readings_past_chance(&fitted, corpus.ladder, name, options),
         surface: surface(view, log_errors, options),
     })
 }
@@ -88,8 +89,13 @@ fn floor(view: &CorpusView<'_>, readings: &[f64], options: &Options) -> Option<F
 }
 
 /// Number of readings that have left the chance level by more than three standard errors of `ln E`.
-fn readings_past_chance(fitted: &FittedContrast, name: &str, options: &Options) -> Option<usize> {
-    let chance = libm::log(*options.chance.get(name)?);
+fn readings_past_chance(
+    fitted: &FittedContrast,
+    ladder: &Ladder,
+    name: &str,
+    options: &Options,
+) -> Option<usize> {
+    let chance = libm::log(options.chance_of(ladder, name)?);
     // The scatter of one reading and the sampling of items, not the error of the line, which is
     // smaller.
     let error = (fitted.sigma2 + fitted.item.level).sqrt();

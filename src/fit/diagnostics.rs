@@ -38,7 +38,13 @@ impl Diagnostics {
             local_exponents: local_exponents(plan, &fitted.readings),
             lack_of_fit: lack_of_fit(corpus, readout, &comparison.y),
             next_power: next_power(corpus, readout, &comparison.y),
-            leave_one_out: leave_one_out(comparison, options)?,
+            leave_one_out: leave_readings_out(
+                &readout.regression,
+                &fitted.readings,
+                &fitted.fit,
+                &plan.x,
+                options,
+            )?,
             resampling: resampling(comparison, options)?,
             items: item_report(comparison, options),
             backtest: backtest(comparison, options),
@@ -124,44 +130,53 @@ fn classical(fit: &LinearFit, options: &Options) -> Result<LineEstimates, FitErr
     })
 }
 
-/// The line without each reading.
-fn leave_one_out(
-    comparison: &Comparison<'_, '_>,
+/// The line through `readings`, whose fit is `fit`, without each of them.
+pub(crate) fn leave_readings_out(
+    regression: &ReadingRegression,
+    readings: &[f64],
+    fit: &LinearFit,
+    x: &[f64],
     options: &Options,
 ) -> Result<LeaveOneOut, FitError> {
-    let (x, fitted) = (&comparison.view.plan.x, &comparison.fitted);
-    let regression = &comparison.readout().regression;
     // By classical errors throughout, so that a verdict changes by the reading left out and not by
     // the form of the variance.
-    let whole = unadjusted(&classical(&fitted.fit, options)?, x, options);
-    let n = fitted.readings.len();
+    let whole = classical(fit, options)?;
+    let verdict = unadjusted(&whole, x, options);
+    let n = readings.len();
     let mut values = Vec::with_capacity(n);
     let mut same = 0;
     for j in 0..n {
         let rest: Vec<usize> = (0..n).filter(|&i| i != j).collect();
-        let fit = regression.fit_some(&rest, &fitted.readings);
+        let fit = regression.fit_some(&rest, readings);
         let Some(line) = fit.ok().and_then(|f| classical(&f, options).ok()) else {
             continue;
         };
-        same += usize::from(unadjusted(&line, x, options) == whole);
+        same += usize::from(unadjusted(&line, x, options) == verdict);
         values.push(line.slope.value);
     }
-    // A reading that a coefficient rests on cannot be left out; there may be no other.
-    let [lower, upper] = if values.is_empty() {
-        [fitted.slope; 2]
-    } else {
-        range(&values)
-    };
-    Ok(LeaveOneOut {
-        lower,
-        upper,
-        verdict_stability: if values.is_empty() {
-            1.0
+    Ok(LeaveOneOut::of(values, same, whole.slope.value))
+}
+
+impl LeaveOneOut {
+    /// The exponents `values`, of which `same` have the verdict of the whole, with exponent `whole`.
+    pub(crate) fn of(values: Vec<f64>, same: usize, whole: f64) -> Self {
+        // A reading that a coefficient rests on cannot be left out; there may be no other.
+        let [lower, upper] = if values.is_empty() {
+            [whole; 2]
         } else {
-            same as f64 / values.len() as f64
-        },
-        delta_beta: values,
-    })
+            range(&values)
+        };
+        Self {
+            lower,
+            upper,
+            verdict_stability: if values.is_empty() {
+                1.0
+            } else {
+                same as f64 / values.len() as f64
+            },
+            delta_beta: values,
+        }
+    }
 }
 
 /// Second opinions. The order and the signs of readings carry meaning only on one line, so that grids

@@ -7,11 +7,14 @@
 //! of the whole fit; since noise of items in runs is part of both variances, their sum errs on the
 //! wide side.
 
+mod checks;
+mod equation;
 mod line;
+mod readings;
 mod side;
 
 use self::line::ErrorLine;
-use self::side::Side;
+use self::side::{Data, Side};
 use super::claim::Claim;
 use super::corpus::Corpus;
 use super::design::Design;
@@ -22,9 +25,9 @@ use super::logarithm::{LARGEST_LOG, exp, range};
 use super::options::Options;
 use super::question::Question;
 use super::readings::ReadingPlan;
-use super::result::{CountsLaw, Equivalence, GapEquivalence, RateLaw};
+use super::result::{CountsLaw, Curvature, Equivalence, GapEquivalence, RateLaw};
 use super::stats::multiplicity::{Correction, adjust};
-use super::verdict::{LineEstimates, Verdict};
+use super::verdict::{Flag, LineEstimates, Verdict};
 
 /// The laws of all corpora so far.
 #[derive(Debug, Default)]
@@ -43,20 +46,24 @@ impl Rates {
         self.laws.sort_by(by_name);
         let together = |a: &CountsLaw, b: &CountsLaw| same_family(&a.corpus, &b.corpus, options);
         for family in self.laws.chunk_by_mut(together) {
-            decide_family(family, options)?;
+            decide_family(family, &self.rates, options)?;
         }
         Ok(())
     }
 
-    fn has(&self, corpus: &str, distribution: &str) -> bool {
+    fn get(&self, corpus: &str, distribution: &str) -> Option<&RateLaw> {
         self.rates
             .iter()
-            .any(|r| r.corpus == corpus && r.distribution == distribution)
+            .find(|r| r.corpus == corpus && r.distribution == distribution)
     }
 }
 
 /// Adjusts the laws of one family for their number and decides.
-fn decide_family(laws: &mut [CountsLaw], options: &Options) -> Result<(), FitError> {
+fn decide_family(
+    laws: &mut [CountsLaw],
+    known: &[RateLaw],
+    options: &Options,
+) -> Result<(), FitError> {
     let p: Vec<f64> = laws.iter().map(|l| l.delta_beta.p_value).collect();
     let holm = adjust(&p, Correction::Holm)?;
     let tests = laws.iter_mut();
@@ -64,7 +71,22 @@ fn decide_family(laws: &mut [CountsLaw], options: &Options) -> Result<(), FitErr
     let family_size = laws.len();
     for (law, &holm) in laws.iter_mut().zip(&holm) {
         (law.family_size, law.holm_p) = (family_size, holm);
-        (law.verdict, law.sentence) = Claim::of_counts(law).decide(options);
+        let rates = [&law.treatment, &law.baseline].into_iter().filter_map(|d| {
+            known
+                .iter()
+                .find(|r| r.corpus == law.corpus && r.distribution == *d)
+        });
+        // Of a guess no change can be shown, whatever the counts do.
+        (law.verdict, law.sentence) = match rates.into_iter().find_map(without_law) {
+            Some(reason) => (
+                Verdict::Inconclusive,
+                format!(
+                    "{} against {}: no finding, because {reason}.",
+                    law.treatment, law.baseline
+                ),
+            ),
+            None => Claim::of_counts(law).decide(options),
+        };
     }
     Ok(())
 }
@@ -83,7 +105,7 @@ pub(crate) fn fit(
     let (t, b) = (side(treatment)?, side(baseline)?);
     // The baseline's own law comes with its first pair.
     for (d, s) in [(treatment, &t), (baseline, &b)] {
-        if s.data.is_some() && !rates.has(corpus.name, question.name(d)) {
+        if s.data.is_some() && rates.get(corpus.name, question.name(d)).is_none() {
             let law = rate_law(corpus, &plan, question.name(d), s, options)?;
             rates.rates.push(law);
         }
@@ -99,6 +121,19 @@ pub(crate) fn fit(
         cross: None,
     };
     let ends = line.ends(range(&plan.x), options.alpha);
+    let curvature = checks::curvature(&plan, &t, Some(&b), options)?;
+    let leave_one_out = checks::leave_one_out(&plan, &t, &b, options)?;
+    let own = [treatment, baseline].map(|d| rates.get(corpus.name, question.name(d)));
+    let mut flags: Vec<Flag> = (own.into_iter().flatten())
+        .flat_map(|r| r.flags.iter().copied())
+        // A bend that both rates have is none of their ratio.
+        .filter(|f| *f != Flag::PowerLawQuestioned)
+        .chain(curvature.questioned.then_some(Flag::PowerLawQuestioned))
+        .chain((leave_one_out.verdict_stability < 1.0).then_some(Flag::InfluentialReading))
+        .collect();
+    flags.sort_unstable();
+    flags.dedup();
+    let readings = readings::of_ratio(corpus, &plan, &t, &b);
     rates.laws.push(CountsLaw {
         corpus: corpus.name.into(),
         treatment: question.name(treatment).into(),
@@ -117,8 +152,12 @@ pub(crate) fn fit(
             .filter_map(|s| s.data.as_ref())
             .any(|c| c.pre_onset),
         gap: GapEquivalence::of(&ends, options),
+        flags,
         verdict: Verdict::Inconclusive,
         sentence: String::new(),
+        readings,
+        curvature,
+        leave_one_out,
     });
     Ok(())
 }
@@ -153,7 +192,11 @@ fn rate_law(
     let slope = own.estimate(Coefficient::Slope, options);
     let level = own.estimate(Coefficient::Level, options);
     check_finite(&[slope, level], name)?;
+    let curvature = checks::curvature(plan, side, None, options)?;
     Ok(RateLaw {
+        flags: rate_flags(data, &slope.negated(), &curvature),
+        readings: readings::of_rate(corpus, plan, side),
+        curvature,
         corpus: corpus.name.into(),
         distribution: name.into(),
         beta: slope.negated(),
@@ -167,6 +210,44 @@ fn rate_law(
         above_ceiling: data.above_ceiling,
         pre_onset: data.pre_onset,
     })
+}
+
+/// The reservations of one rate with the exponent `beta`.
+fn rate_flags(data: &Data, beta: &Estimate, curvature: &Curvature) -> Vec<Flag> {
+    let mut flags: Vec<Flag> = [
+        (data.pre_onset, Flag::PreOnset),
+        (
+            data.ceiling.is_none() && beta.lower <= 0.0,
+            Flag::ChanceUnknown,
+        ),
+        (curvature.questioned, Flag::PowerLawQuestioned),
+        (data.overdispersed, Flag::Overdispersed),
+    ]
+    .into_iter()
+    .filter_map(|(raised, flag)| raised.then_some(flag))
+    .collect();
+    flags.sort_unstable();
+    flags
+}
+
+/// The reason why nothing can be said of a rate, if there is one: it is that of a guess, or may be.
+fn without_law(rate: &RateLaw) -> Option<String> {
+    let name = &rate.distribution;
+    if rate.flags.contains(&Flag::ChanceUnknown) {
+        return Some(format!(
+            "the error rate of {name} does not fall (β {:+.4} [{:+.4}, {:+.4}]) and its chance level \
+             is not given",
+            rate.beta.value, rate.beta.lower, rate.beta.upper
+        ));
+    }
+    let ceiling = rate
+        .ceiling
+        .filter(|_| rate.pre_onset && rate.beta.lower <= 0.0)?;
+    Some(format!(
+        "the error rate of {name} is at chance ({:.3} in the middle of the ladder, {ceiling:.3} by \
+         guessing)",
+        rate.alpha.value
+    ))
 }
 
 /// Refuses estimates that a result cannot hold.

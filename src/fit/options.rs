@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ladder::{Ladder, Scores};
+
 use super::error::FitError;
 
 pub use self::named::{Contrast, Group, Pair};
@@ -208,7 +210,8 @@ pub struct Options {
     /// Tokens per parameter at which grids are read; `None` for the geometric mean of the runs.
     #[serde(default)]
     pub tokens_per_param: Option<f64>,
-    /// Loss of a model that knows nothing, per distribution (`ln k` nats for a choice of `k`).
+    /// Loss of a model that knows nothing, per distribution (`ln k` nats for a choice of `k`); overrides
+    /// the chance level that the ladder states.
     #[serde(default)]
     pub chance: BTreeMap<String, f64>,
     /// Distributions whose chance level lies within the range of what models reach rather than at its
@@ -325,6 +328,12 @@ impl Options {
     #[must_use]
     pub fn gap_margin(&self) -> f64 {
         libm::log1p(self.gap_margin_percent / 100.0)
+    }
+
+    /// Chance level of a distribution, if it is known.
+    pub(crate) fn chance_of(&self, ladder: &Ladder, name: &str) -> Option<f64> {
+        let own = self.chance.get(name).copied();
+        own.or(ladder.distribution(name).and_then(Scores::chance))
     }
 
     pub(crate) fn check(&self) -> Result<(), FitError> {

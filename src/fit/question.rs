@@ -48,6 +48,7 @@ impl<'a> Question<'a> {
         for name in named.chain(&options.stratified).chain(&options.error_rates) {
             position(ladder, name)?;
         }
+        check_rates(ladder, options)?;
         let all = if options.treatments.is_empty() {
             (0..ladder.scores().len())
                 .filter(|&d| d != baseline && Some(d) != aggregate)
@@ -245,6 +246,30 @@ impl<'a> Question<'a> {
         }
         compared
     }
+}
+
+/// Refuses error rates whose numbers of items are not known, and chance levels that are no share.
+fn check_rates(ladder: &Ladder, options: &Options) -> Result<(), FitError> {
+    for name in &options.error_rates {
+        let scores = &ladder.scores()[position(ladder, name)?];
+        if let Some(run) = scores.unweighted() {
+            // Taken as one item, a rate of a thousand would weigh as little as a single answer.
+            return Err(FitError::Unsupported {
+                reason: format!(
+                    "the error rate {name:?} has rows without a weight (run {run:?}): the weight of a \
+                     rate is its number of items"
+                ),
+            });
+        }
+        // The options check their own; this is one of the ladder.
+        if let Some(value) = options.chance_of(ladder, name).filter(|c| *c > 1.0) {
+            return Err(FitError::Domain {
+                what: format!("the chance level of the error rate {name:?}"),
+                value,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn named_treatments(ladder: &Ladder, options: &Options) -> Result<Vec<usize>, FitError> {

@@ -20,7 +20,7 @@ pub use self::alternatives::{
     Alternatives, DifferenceLaw, LossToLoss, MixedReport, RuleResult, SemiLog,
 };
 pub use self::corpus::{CorpusReport, FrontierReport, ProfilePoint};
-pub use self::counts::{CountsLaw, RateLaw};
+pub use self::counts::{CountsLaw, CountsReading, RateLaw, RateReading};
 pub use self::diagnostics::{
     Backtest, ClusterRange, Curvature, Diagnostics, Holdout, ItemReport, LackOfFit, LeaveOneOut,
     NextPower, Resampling, VarianceComponents,
@@ -31,7 +31,10 @@ pub use self::relative::{
     BandPoint, Equivalence, FittedLine, GapEquivalence, Multiplicity, Parity, Prediction, Reading,
     RelativeLaw,
 };
-pub use self::summary::{AbsoluteLawSummary, NamedContrastSummary, RelativeLawSummary, Summary};
+pub use self::summary::{
+    AbsoluteLawSummary, CountsLawSummary, NamedContrastSummary, RateLawSummary, RelativeLawSummary,
+    Summary,
+};
 pub use super::design::Design;
 pub use super::estimate::{Estimate, Interval};
 use super::options::Options;

@@ -87,10 +87,14 @@ pub enum Flag {
     DroppedRuns,
     /// A loss has not left its chance level: a power law means nothing yet.
     PreOnset,
+    /// A rate of errors does not fall, and its chance level is not known: it may be that of a guess.
+    ChanceUnknown,
     /// A loss is mostly floor at the end of the ladder: convergence may be an approach to the floors.
     NearFloor,
     /// `ln G` is curved.
     PowerLawQuestioned,
+    /// The error rates of runs scatter about their law by more than twice what the items explain.
+    Overdispersed,
     /// Seed replicates show that the size profiles of `ln G` or of the aggregate are not the
     /// polynomials from which they are read.
     LackOfFit,
@@ -137,8 +141,12 @@ impl Flag {
             Self::DroppedClusters => "clusters not scored alike in all runs were left out",
             Self::DroppedRuns => "runs not scored on both distributions were left out",
             Self::PreOnset => "a loss has not left chance: a power law means nothing yet",
+            Self::ChanceUnknown => "an error rate does not fall, and its chance level is not known",
             Self::NearFloor => "a loss is mostly floor: gaps may only approach those of the floors",
             Self::PowerLawQuestioned => "ln G is curved in the log scale",
+            Self::Overdispersed => {
+                "error rates scatter by more than twice what the sampling of items explains"
+            }
             Self::LackOfFit => "size profiles differ from their polynomials by more than seeds do",
             Self::NextPower => "size profiles have a power of ln N beyond their polynomials",
             Self::Fragile => "the t test rejects and the permutation test does not",

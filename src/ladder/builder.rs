@@ -17,6 +17,8 @@ pub struct LadderBuilder {
     clusters: Vec<String>,
     cluster_index: HashMap<String, usize>,
     cells: HashMap<(usize, usize, usize), Accumulator>,
+    chance: BTreeMap<String, f64>,
+    unweighted: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -119,11 +121,38 @@ impl LadderBuilder {
         Ok(self)
     }
 
+    /// States the loss of a model that knows nothing about `distribution`: `1 − 1/k` for the error rate
+    /// of a choice of `k`, `ln k` nats for its log loss.
+    ///
+    /// Without it, a distribution that stays at chance cannot be told from one that stays elsewhere.
+    /// [`Options::chance`](crate::fit::Options::chance) overrides it.
+    ///
+    /// # Errors
+    ///
+    /// [`LadderError::Chance`] when it is not finite and positive.
+    pub fn chance(&mut self, distribution: &str, loss: f64) -> Result<&mut Self, LadderError> {
+        if !(loss.is_normal() && loss > 0.0) {
+            return Err(LadderError::Chance {
+                distribution: distribution.into(),
+                value: loss,
+            });
+        }
+        self.chance.insert(distribution.into(), loss);
+        Ok(self)
+    }
+
+    /// Notes that a row of `distribution` had no weight and is not of a single item.
+    pub(super) fn unweighted(&mut self, run: &str, distribution: &str) {
+        let first = self.unweighted.entry(distribution.into());
+        first.or_insert_with(|| run.into());
+    }
+
     /// Checks and sorts.
     ///
     /// # Errors
     ///
     /// - [`LadderError::Empty`] without runs or scores;
+    /// - [`LadderError::UnknownDistribution`] when a chance level is of a distribution without scores;
     /// - [`LadderError::Flops`] when the FLOPs of a run are below 0.1 or above 100 per parameter and
     ///   token, unless the convention is [`FlopConvention::Other`];
     /// - [`LadderError::NotPositive`] when the error of a run on a distribution is not finite. An
@@ -134,6 +163,12 @@ impl LadderBuilder {
         }
         if self.cells.is_empty() {
             return Err(LadderError::Empty { what: "scores" });
+        }
+        let known = |d: &&String| !self.distribution_index.contains_key(*d);
+        if let Some(distribution) = self.chance.keys().find(known) {
+            return Err(LadderError::UnknownDistribution {
+                distribution: distribution.clone(),
+            });
         }
         let order = self.order();
         let scores = self.sorted_scores(&order);
@@ -204,6 +239,8 @@ impl LadderBuilder {
                 rows: cell.rows,
             });
             Scores {
+                chance: self.chance.get(name).copied(),
+                unweighted: self.unweighted.get(name).cloned(),
                 name: name.into(),
                 cells: cells.collect(),
                 clusters,

@@ -1,10 +1,11 @@
 //! The long CSV form of a ladder.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
+use super::sum::Sum;
 use super::table::{Column, Row, malformed, open};
 use super::{FlopConvention, Ladder, LadderBuilder, LadderError, Run};
 
@@ -19,7 +20,7 @@ const REQUIRED: [Column; 8] = [
     Column::Distribution,
     Column::Loss,
 ];
-const OPTIONAL: [Column; 7] = [
+const OPTIONAL: [Column; 8] = [
     Column::Seed,
     Column::Cluster,
     Column::Item,
@@ -27,8 +28,9 @@ const OPTIONAL: [Column; 7] = [
     Column::Trajectory,
     Column::FlopConvention,
     Column::HeldOut,
+    Column::Chance,
 ];
-/// The columns that are written, in their order.
+/// The columns that are written, in their order; `chance` follows where it is known.
 const WRITTEN: [Column; 14] = [
     Column::Corpus,
     Column::Run,
@@ -56,7 +58,11 @@ impl Ladder {
     ///   each `item` is its own cluster, and without both the distribution is one aggregate;
     /// - `item`: name of the row within its (run, distribution); with it, rows of equal content are
     ///   told apart, and a name that comes twice is a duplicate;
-    /// - `weight`: the normaliser of the row (bytes, tokens, items), 1 if left out;
+    /// - `weight`: the normaliser of the row (bytes, tokens, items), 1 if left out (an error rate other
+    ///   than 0 or 1 needs it: it is the number of items);
+    /// - `chance`: the loss of a model that knows nothing (`1 − 1/k` for the error rate of a choice of
+    ///   `k`), in all rows of a distribution or in none; where it differs between items, the chance
+    ///   of the distribution is its mean by weight;
     /// - `trajectory`: the training run of which this run is a checkpoint;
     /// - `flop_convention`: one of the names of [`FlopConvention`], the same in every row;
     /// - `held_out`: `true` for runs that are predicted and never fitted.
@@ -97,7 +103,7 @@ impl Ladder {
                 record: &record,
             })?;
         }
-        rows.builder.build()
+        rows.finish()
     }
 
     /// [`from_csv`](Self::from_csv) of a file, which is named in errors.
@@ -124,13 +130,23 @@ impl Ladder {
     pub fn write_csv(&self, writer: impl Write) -> Result<(), LadderError> {
         let io = |message: String| LadderError::Io { message };
         let mut out = csv::Writer::from_writer(writer);
-        out.write_record(WRITTEN.map(Column::name))
+        // Only where it says something: a table of losses has no use for an empty column.
+        let with_chance = self.scores.iter().any(|s| s.chance.is_some());
+        let names = WRITTEN.map(Column::name).into_iter();
+        let extra = with_chance.then_some(Column::Chance.name());
+        out.write_record(names.chain(extra))
             .map_err(|e| io(e.to_string()))?;
         for (r, run) in self.runs.iter().enumerate() {
             for scores in &self.scores {
                 for cell in scores.run(r) {
                     let first = run.first_columns();
                     let last = run.last_columns(self.flop_convention);
+                    // A weight that was never given stays out, and is asked for where it matters.
+                    let weight = match scores.unweighted.is_some() && cell.weight == 1.0 {
+                        true => String::new(),
+                        false => cell.weight.to_string(),
+                    };
+                    let chance = scores.chance.map_or_else(String::new, |c| c.to_string());
                     out.write_record(
                         (first.iter().map(String::as_str))
                             .chain([
@@ -138,9 +154,10 @@ impl Ladder {
                                 &scores.clusters[cell.cluster],
                                 // The shortest decimals that read back to the same number.
                                 &format!("{}", cell.loss / cell.weight),
-                                &format!("{}", cell.weight),
+                                &weight,
                             ])
-                            .chain(last),
+                            .chain(last)
+                            .chain(with_chance.then_some(chance.as_str())),
                     )
                     .map_err(|e| io(e.to_string()))?;
                 }
@@ -162,6 +179,43 @@ struct Rows {
     /// The first description of each run, with its line.
     runs: HashMap<String, (Run, u64)>,
     lines: HashMap<RowKey, u64>,
+    /// Chance level by distribution; `None` where its first row has none.
+    chances: BTreeMap<String, Option<Chance>>,
+}
+
+/// Mean chance level of the rows of one distribution.
+struct Chance {
+    first: f64,
+    /// If true, all rows so far have the first one's level.
+    same: bool,
+    sum: Sum,
+    weight: Sum,
+}
+
+impl Chance {
+    fn new(first: f64) -> Self {
+        Self {
+            first,
+            same: true,
+            sum: Sum::default(),
+            weight: Sum::default(),
+        }
+    }
+
+    fn add(&mut self, chance: f64, weight: f64) {
+        self.same &= chance == self.first;
+        self.sum.add(chance * weight);
+        self.weight.add(weight);
+    }
+
+    fn mean(&self) -> f64 {
+        // A mean of equal numbers rounds, and the number is known.
+        if self.same {
+            self.first
+        } else {
+            self.sum.value() / self.weight.value()
+        }
+    }
 }
 
 impl Rows {
@@ -196,7 +250,48 @@ impl Rows {
         self.builder
             .score(run, distribution, cluster, loss, weight)
             .map_err(|e| row.within(e))?;
+        // One item is right or wrong. Any other share without a weight is of an unknown number of
+        // items, which only the fit can mind: of other losses it is a plain mean.
+        if row.text(Column::Weight).is_empty() && loss != 0.0 && loss != 1.0 {
+            self.builder.unweighted(run, distribution);
+        }
+        self.add_chance(row, weight)
+    }
+
+    /// Adds the chance level of a row, which all rows of a distribution must have, or none.
+    fn add_chance(&mut self, row: &Row<'_>, weight: f64) -> Result<(), LadderError> {
+        let distribution = row.text(Column::Distribution);
+        let chance = match row.text(Column::Chance) {
+            "" => None,
+            _ => Some(row.number(Column::Chance)?),
+        };
+        if chance.is_some_and(|c| !(c.is_normal() && c > 0.0)) {
+            return Err(row.unexpected(Column::Chance, "a number above 0"));
+        }
+        let known = (self.chances.entry(distribution.to_owned()))
+            .or_insert_with(|| chance.map(Chance::new));
+        match (known, chance) {
+            (Some(known), Some(chance)) => known.add(chance, weight),
+            (None, None) => {}
+            (Some(_), None) => {
+                let expected = "a number, as in the rows of its distribution before";
+                return Err(row.unexpected(Column::Chance, expected));
+            }
+            (None, Some(_)) => {
+                let expected = "nothing, as in the rows of its distribution before";
+                return Err(row.unexpected(Column::Chance, expected));
+            }
+        }
         Ok(())
+    }
+
+    fn finish(mut self) -> Result<Ladder, LadderError> {
+        for (distribution, chance) in &self.chances {
+            if let Some(chance) = chance {
+                self.builder.chance(distribution, chance.mean())?;
+            }
+        }
+        self.builder.build()
     }
 
     /// Adds the run of a row, or compares it with its first description.

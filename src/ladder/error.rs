@@ -129,6 +129,18 @@ pub enum LadderError {
         /// Its value.
         value: f64,
     },
+    /// A chance level of a distribution without scores.
+    UnknownDistribution {
+        /// The distribution.
+        distribution: String,
+    },
+    /// A chance level that is not finite and positive.
+    Chance {
+        /// The distribution.
+        distribution: String,
+        /// Its chance level.
+        value: f64,
+    },
     /// The error of a run on a distribution is too large or too small to be a number.
     NotPositive {
         /// The run.
@@ -238,6 +250,17 @@ impl LadderError {
             } => write!(
                 f,
                 "{what} of run {run:?} on {distribution:?} is {value}, outside its domain"
+            ),
+            Self::UnknownDistribution { distribution } => write!(
+                f,
+                "a chance level is stated for {distribution:?}, which has no scores"
+            ),
+            Self::Chance {
+                distribution,
+                value,
+            } => write!(
+                f,
+                "the chance level of {distribution:?} is {value}, and must be finite and above 0"
             ),
             Self::NotPositive {
                 run,

@@ -24,11 +24,12 @@ pub(super) enum Column {
     FlopConvention,
     HeldOut,
     Checkpoint,
+    Chance,
 }
 
 impl Column {
     /// All of them, in the order of the declaration, so that `column as usize` is the place.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Corpus,
         Self::Run,
         Self::Budget,
@@ -45,6 +46,7 @@ impl Column {
         Self::FlopConvention,
         Self::HeldOut,
         Self::Checkpoint,
+        Self::Chance,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -65,6 +67,7 @@ impl Column {
             Self::FlopConvention => "flop_convention",
             Self::HeldOut => "held_out",
             Self::Checkpoint => "checkpoint",
+            Self::Chance => "chance",
         }
     }
 }

@@ -13,6 +13,17 @@ pub(super) fn flag_name(flag: Flag) -> String {
     }
 }
 
+/// The numbers of the flags `own` in the list `all` below the tables.
+pub(super) fn numbers(own: &[Flag], all: &[Flag]) -> String {
+    let numbers: Vec<String> = own
+        .iter()
+        .filter_map(|flag| all.iter().position(|f| f == flag))
+        // By number: the names of five flags would be wider than the rest of the table.
+        .map(|k| (k + 1).to_string())
+        .collect();
+    numbers.join(" ")
+}
+
 /// A p-value to four decimals.
 pub(super) fn p_value(p: f64) -> String {
     if p < 1e-4 {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::format::{Table, interval_of, number, p_phrase, p_value, signed};
+use super::format::{Table, interval_of, number, numbers, p_phrase, p_value, signed};
 use crate::fit::{Analysis, CorpusReport, FamilyScope, Flag, RelativeLaw};
 
 /// Columns of [`law_row`].
@@ -74,13 +74,6 @@ pub(super) fn family_name(family: FamilyScope) -> &'static str {
 /// Flags are given by their number in the list below the tables.
 pub(super) fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
     let d = &law.delta_beta;
-    let flags: Vec<String> = law
-        .flags
-        .iter()
-        .filter_map(|flag| flags.iter().position(|f| f == flag))
-        // By number: the names of five flags would be wider than the rest of the table.
-        .map(|k| (k + 1).to_string())
-        .collect();
     vec![
         law.treatment.clone(),
         signed(d.value),
@@ -91,7 +84,7 @@ pub(super) fn law_row(law: &RelativeLaw, flags: &[Flag]) -> Vec<String> {
         p_value(law.multiplicity.holm_p),
         p_value(law.multiplicity.bh_q),
         law.verdict.as_str().to_owned(),
-        flags.join(" "),
+        numbers(&law.flags, flags),
     ]
 }
 

@@ -9,6 +9,7 @@
 //! # References
 //! M. Okabe, K. Ito (2008), *Color Universal Design*.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::fit::Analysis;
@@ -19,15 +20,17 @@ mod forest;
 mod frame;
 mod panels;
 mod profiles;
+mod rates;
 mod ratio;
 mod span;
 mod style;
 mod text;
 
 pub use covariate::covariate;
-pub use forest::{forest, rules};
+pub use forest::{forest, rates_forest, rules};
 pub use panels::ratios;
 pub use profiles::profiles;
+pub use rates::rates;
 pub use ratio::ratio;
 
 /// The reason why a drawing was not made.
@@ -60,7 +63,8 @@ impl std::error::Error for PlotError {}
 type Drawn = Result<(), PlotError>;
 
 /// Every drawing that `analysis` allows, as (file name, SVG text): `ratio-…` and `rules-…` per law,
-/// `ratios-…`, `profiles-…` and `forest-…` per corpus.
+/// `ratios-…`, `profiles-…` and `forest-…` per corpus, `rates-…` and `rates-forest-…` where there are
+/// error rates.
 ///
 /// # Errors
 /// [`PlotError::Backend`] when the drawing library fails.
@@ -86,6 +90,11 @@ pub fn all(analysis: &Analysis) -> Result<Vec<(String, String)>, PlotError> {
             &["ratios", &corpus.corpus],
             ratios(analysis, &corpus.corpus),
         )?;
+    }
+    let corpora: BTreeSet<&str> = analysis.rates.iter().map(|r| r.corpus.as_str()).collect();
+    for corpus in corpora {
+        add(&["rates", corpus], rates(analysis, corpus))?;
+        add(&["rates-forest", corpus], rates_forest(analysis, corpus))?;
     }
     for law in &analysis.laws {
         add(

@@ -2,29 +2,38 @@
 
 use std::fmt;
 
-use super::format::{Table, interval_of, number, p_value, signed};
-use crate::fit::Analysis;
+use super::format::{Table, interval_of, number, numbers, p_value, signed};
+use crate::fit::{Analysis, Flag};
 
 /// Laws of error rates and between them; nothing where none are declared.
-pub(super) fn tables(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Result {
+pub(super) fn tables(
+    f: &mut fmt::Formatter<'_>,
+    analysis: &Analysis,
+    flags: &[Flag],
+) -> fmt::Result {
     if analysis.counts.is_empty() {
         return Ok(());
     }
     write!(
         f,
         "\nError rates, fitted to counts\n{}{}",
-        own(analysis).render(),
-        relative(analysis).render()
-    )
+        own(analysis, flags).render(),
+        relative(analysis, flags).render()
+    )?;
+    for law in &analysis.counts {
+        writeln!(f, "    {}", law.sentence)?;
+    }
+    Ok(())
 }
 
-fn own(analysis: &Analysis) -> Table {
+fn own(analysis: &Analysis, flags: &[Flag]) -> Table {
     let mut table = Table::new(&[
         "error rate",
         "corpus",
         "β",
         "interval",
         "rate at F0",
+        "by guessing",
         "dispersion",
         "runs without errors",
         "flags",
@@ -36,15 +45,16 @@ fn own(analysis: &Analysis) -> Table {
             number(law.beta.value),
             interval_of(law.beta.lower, law.beta.upper),
             number(law.alpha.value),
+            law.ceiling.map_or_else(|| "?".to_owned(), number),
             format!("{:.2}", law.dispersion),
             format!("{} of {}", law.zeros, law.runs),
-            onset(law.pre_onset),
+            numbers(&law.flags, flags),
         ]);
     }
     table
 }
 
-fn relative(analysis: &Analysis) -> Table {
+fn relative(analysis: &Analysis, flags: &[Flag]) -> Table {
     let mut table = Table::new(&[
         "treatment",
         "corpus",
@@ -66,12 +76,8 @@ fn relative(analysis: &Analysis) -> Table {
             p_value(law.delta_beta.p_value),
             p_value(law.holm_p),
             law.verdict.as_str().to_owned(),
-            onset(law.pre_onset),
+            numbers(&law.flags, flags),
         ]);
     }
     table
-}
-
-fn onset(raised: bool) -> String {
-    if raised { "pre onset" } else { "" }.to_owned()
 }

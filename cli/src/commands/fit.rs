@@ -25,7 +25,7 @@ Examples:
 
 The table has one row per run, distribution and item cluster, with the columns
 corpus,run,budget,flops,params,tokens,distribution,loss and, optionally, cluster, weight, seed,
-trajectory, held_out and flop_convention.";
+trajectory, held_out, flop_convention and chance.";
 
 /// Fits the relative scaling laws of a table of losses.
 ///
@@ -70,6 +70,10 @@ pub struct FitArguments {
     /// repeatable
     #[arg(long, value_name = "NAME")]
     error_rate: Vec<String>,
+    /// Loss of a model that knows nothing, such as 0.75 for the error rate of a choice of four;
+    /// repeatable; overrides the column `chance`
+    #[arg(long, value_name = "NAME=LOSS", value_parser = chance)]
+    chance: Vec<(String, f64)>,
     /// Fit the surfaces L(N, D) with Huber's loss at this threshold, such as 1e-3 [default: least
     /// squares]
     #[arg(long, value_name = "X")]
@@ -146,12 +150,21 @@ impl FitArguments {
         };
         options.alpha = self.alpha;
         options.error_rates = self.error_rate.iter().cloned().collect::<BTreeSet<_>>();
+        options.chance = self.chance.iter().cloned().collect();
         options.surface_huber = self.surface_huber;
         options.stratified.clone_from(&self.stratified);
         options.crossed_bootstrap = self.crossed_bootstrap;
         options.max_t = self.max_t;
         Ok(options)
     }
+}
+
+/// A distribution and its chance level, `NAME=LOSS`.
+fn chance(text: &str) -> Result<(String, f64), String> {
+    // From the right: names may hold an equals sign, numbers do not.
+    let (name, loss) = text.rsplit_once('=').ok_or("NAME=LOSS, such as arc=0.75")?;
+    let loss = loss.parse().map_err(|e| format!("{loss:?}: {e}"))?;
+    Ok((name.to_owned(), loss))
 }
 
 pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {

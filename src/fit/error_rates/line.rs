@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use nalgebra::DMatrix;
-
 use crate::fit::contrast::{MOST_DF, fit_readings, frontier_variance};
 use crate::fit::error::FitError;
 use crate::fit::estimate::{Coefficient, Estimate, PerCoefficient};
 use crate::fit::options::{ItemSampling, Options};
 use crate::fit::readings::ReadingPlan;
 
-use super::side::{Equation, ProfileReadings, Shape, Side, columns};
+use super::equation::{Difference, Equation, clusters, columns};
+use super::side::{ProfileReadings, Shape, Side};
 
 /// One side or the ratio of two, with variances of level and slope.
 pub(super) struct ErrorLine {
@@ -81,7 +80,7 @@ impl ErrorLine {
 }
 
 /// Readings of the ratio of two sides.
-fn less(a: &ProfileReadings, b: Option<&ProfileReadings>) -> ProfileReadings {
+pub(super) fn less(a: &ProfileReadings, b: Option<&ProfileReadings>) -> ProfileReadings {
     match b {
         None => a.clone(),
         Some(b) => ProfileReadings {
@@ -144,83 +143,11 @@ fn items(t: &Side, b: Option<&Side>) -> (Option<PerCoefficient<f64>>, f64) {
     (known.then_some(variance), df)
 }
 
-/// A regression with the influence of a unit residual of each run on its coefficients.
-struct Influences<'e> {
-    equation: &'e Equation,
-    rows: DMatrix<f64>,
-}
-
-impl<'e> Influences<'e> {
-    fn new(equation: &'e Equation, x: &DMatrix<f64>) -> Self {
-        let mut rows = x * &equation.inverse;
-        for (r, w) in equation.root_weights.iter().enumerate() {
-            rows.row_mut(r).scale_mut(*w);
-        }
-        Self { equation, rows }
-    }
-}
-
-/// Variances of level and slope of one regression, or of the difference of two over the same runs,
-/// and their degrees of freedom.
+/// Variances of level and slope of one regression, or of the difference of two over the same runs.
 fn equations(plan: &ReadingPlan, t: &Equation, b: Option<&Equation>) -> RunVariance {
     let columns = columns(plan, &plan.runs());
-    let n = columns.first().map_or(0, Vec::len);
-    let x = DMatrix::from_fn(n, columns.len(), |r, k| columns[k][r]);
-    let left = (n - columns.len()) as f64;
-    let t = Influences::new(t, &x);
-    let b = b.map(|b| Influences::new(b, &x));
-    // Clusters are those of readings, which may be means over replicates.
-    let of_readings = plan.main().regression.clusters();
-    let clusters: Vec<usize> = (of_readings.iter().zip(&plan.groups))
-        .flat_map(|(c, g)| std::iter::repeat_n(*c, g.members.len()))
-        .collect();
-    if clusters.is_empty() {
-        (independent(&t, b.as_ref(), left), left)
-    } else {
-        clustered(&t, b.as_ref(), &clusters, left)
-    }
-}
-
-/// Variances with residuals that are independent between runs, of two sides in one run not.
-fn independent(t: &Influences<'_>, b: Option<&Influences<'_>>, left: f64) -> PerCoefficient<f64> {
-    let form = |one: &Influences<'_>, two: &Influences<'_>, k: usize| {
-        let residuals = one.equation.residuals.iter().zip(&two.equation.residuals);
-        let dispersion = residuals.map(|(a, b)| a * b).sum::<f64>() / left;
-        dispersion * one.rows.column(k).dot(&two.rows.column(k))
-    };
-    PerCoefficient::from_fn(|k| {
-        let k = k.column();
-        let own = form(t, t, k);
-        match b {
-            // Two distributions that are equal leave rounding.
-            Some(b) => (own + form(b, b, k) - 2.0 * form(t, b, k)).max(0.0),
-            None => own,
-        }
-    })
-}
-
-/// Variances with noise that the checkpoints of one training run share.
-fn clustered(
-    t: &Influences<'_>,
-    b: Option<&Influences<'_>>,
-    clusters: &[usize],
-    left: f64,
-) -> RunVariance {
-    let groups = clusters.iter().max().map_or(1, |m| m + 1);
-    let mut sums = vec![PerCoefficient::<f64>::default(); groups];
-    for (r, &cluster) in clusters.iter().enumerate() {
-        for k in [Coefficient::Level, Coefficient::Slope] {
-            let of = |i: &Influences<'_>| i.rows[(r, k.column())] * i.equation.residuals[r];
-            sums[cluster][k] += of(t);
-            if let Some(b) = b {
-                sums[cluster][k] -= of(b);
-            }
-        }
-    }
-    let (g, n) = (groups as f64, clusters.len() as f64);
-    // Not CR2: the two regressions have weights of their own and no common hat matrix.
-    let factor = g / (g - 1.0).max(1.0) * (n - 1.0) / left;
-    let variance =
-        PerCoefficient::from_fn(|k| factor * sums.iter().map(|s| s[k] * s[k]).sum::<f64>());
-    (variance, (g - 1.0).max(1.0))
+    let clusters = clusters(plan);
+    let pair = Difference::new(&columns, &clusters, t, b);
+    let variance = PerCoefficient::from_fn(|k: Coefficient| pair.variance(k.column()));
+    (variance, pair.df())
 }

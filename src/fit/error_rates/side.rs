@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use nalgebra::DMatrix;
-
 use crate::fit::corpus::{Corpus, complete_clusters};
 use crate::fit::design::Design;
 use crate::fit::error::FitError;
@@ -11,7 +9,9 @@ use crate::fit::estimate::{Coefficient, PerCoefficient};
 use crate::fit::options::{ItemSampling, Options};
 use crate::fit::readings::{ReadingPlan, Readout};
 use crate::fit::stats::counts::fit_counts;
-use crate::fit::stats::regression::LinearFit;
+
+use super::checks::overdispersed;
+use super::equation::{Equation, Values, columns};
 
 /// Item pulls on level and slope by ladder-wide cluster, scaled by √((G − 1)/G).
 pub(super) type Pulls = BTreeMap<usize, PerCoefficient<f64>>;
@@ -21,6 +21,8 @@ pub(super) struct Side {
     /// Level and slope of `ln E`.
     pub(super) line: PerCoefficient<f64>,
     pub(super) shape: Shape,
+    /// The errors of the runs of the plan.
+    pub(super) values: Values,
     /// `None` if the clusters carry no variance.
     pub(super) pulls: Option<Pulls>,
     /// `None` for a loss that is no error rate.
@@ -30,6 +32,7 @@ pub(super) struct Side {
 /// Description of an error rate beside its line.
 pub(super) struct Data {
     pub(super) dispersion: f64,
+    pub(super) overdispersed: bool,
     pub(super) runs: usize,
     pub(super) zeros: usize,
     pub(super) ceiling: Option<f64>,
@@ -47,14 +50,6 @@ pub(super) enum Shape {
         main: ProfileReadings,
         check: Option<ProfileReadings>,
     },
-}
-
-/// A regression over runs, of counts or of logarithms.
-pub(super) struct Equation {
-    pub(super) coefficients: Vec<f64>,
-    pub(super) inverse: DMatrix<f64>,
-    pub(super) root_weights: Vec<f64>,
-    pub(super) residuals: Vec<f64>,
 }
 
 /// Readings of the size profiles of all budgets, and their mean slope along `ln N`.
@@ -154,11 +149,27 @@ impl Side {
     ) -> Result<Self, FitError> {
         let name = corpus.ladder.scores()[distribution].name();
         if options.error_rates.contains(name) {
-            let ceiling = options.chance.get(name).copied();
+            let ceiling = options.chance_of(corpus.ladder, name);
             let sampled = options.items == ItemSampling::Population;
             Self::counts(corpus, plan, distribution, ids, ceiling, sampled)
         } else {
             Self::logarithms(corpus, plan, distribution, ids)
+        }
+    }
+
+    /// Readings of the size profiles; `None` where the runs are one regression.
+    pub(super) fn readings(&self) -> Option<&ProfileReadings> {
+        match &self.shape {
+            Shape::Profiles { main, .. } => Some(main),
+            Shape::Equation(_) => None,
+        }
+    }
+
+    /// Items of each run; `None` for a loss that is no error rate, and for readings of budgets.
+    pub(super) fn items(&self) -> Option<&[f64]> {
+        match (&self.shape, &self.values) {
+            (Shape::Equation(_), Values::Counts { items, .. }) => Some(items),
+            _ => None,
         }
     }
 
@@ -199,8 +210,10 @@ impl Side {
         Ok(Self {
             line: fit.shape.line(plan),
             pulls: moved.map(|m| pulls(&m, counts.clusters.iter().map(|&c| ids[c]))),
+            values: of_runs(&runs, &counts.total),
             data: Some(Data {
                 dispersion: fit.dispersion,
+                overdispersed: overdispersed(fit.dispersion, fit.df),
                 runs: runs.len(),
                 zeros: runs.iter().filter(|m| total(m).0 == 0.0).count(),
                 ceiling,
@@ -232,6 +245,7 @@ impl Side {
         Ok(Self {
             line: own.line(plan),
             shape: own,
+            values: Values::Logarithms(plan.runs().iter().map(|&m| losses.log_error[m]).collect()),
             pulls: moved.map(|m| pulls(&m, losses.clusters.iter().map(|&c| ids[c]))),
             data: None,
         })
@@ -249,14 +263,6 @@ fn pulls(moved: &[PerCoefficient<f64>], ids: impl Iterator<Item = usize>) -> Pul
         .collect()
 }
 
-/// Columns of the regression over runs, in the order of `runs`.
-pub(super) fn columns(plan: &ReadingPlan, runs: &[usize]) -> Vec<Vec<f64>> {
-    let width = runs.first().map_or(0, |&m| plan.run_design[m].len());
-    (0..width)
-        .map(|k| runs.iter().map(|&m| plan.run_design[m][k]).collect())
-        .collect()
-}
-
 /// The fit of the per-run logarithms `y`.
 fn log_shape(plan: &ReadingPlan, y: &[f64]) -> Result<Shape, FitError> {
     if plan.design == Design::Isoflop {
@@ -270,26 +276,16 @@ fn log_shape(plan: &ReadingPlan, y: &[f64]) -> Result<Shape, FitError> {
         });
     }
     let runs = plan.runs();
-    let columns = columns(plan, &runs);
-    let borrowed: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-    let values: Vec<f64> = runs.iter().map(|&m| y[m]).collect();
-    let fit = LinearFit::new(&borrowed, &values)?;
-    let x = DMatrix::from_fn(runs.len(), columns.len(), |r, k| columns[k][r]);
-    let inverse = (x.transpose() * x).try_inverse();
-    Ok(Shape::Equation(Equation {
-        coefficients: fit.coefficients().to_vec(),
-        inverse: inverse.ok_or_else(|| FitError::Singular {
-            what: "a line through the runs".into(),
-        })?,
-        root_weights: vec![1.0; runs.len()],
-        residuals: fit.residuals().to_vec(),
-    }))
+    let values = Values::Logarithms(runs.iter().map(|&m| y[m]).collect());
+    Ok(Shape::Equation(values.fit(&columns(plan, &runs))?))
 }
 
 /// The fit of counts with its dispersion and fitted rates.
 struct CountsShape {
     shape: Shape,
     dispersion: f64,
+    /// Degrees of freedom of the dispersion; 0 if every budget is read at its best run.
+    df: usize,
     rates: Vec<f64>,
 }
 
@@ -300,7 +296,7 @@ fn fit_shape(
     counts: &[Count],
 ) -> Result<CountsShape, FitError> {
     if plan.design == Design::Isoflop {
-        let (main, dispersion) = read_profiles(corpus, plan.main(), counts)?;
+        let (main, dispersion, df) = read_profiles(corpus, plan.main(), counts)?;
         let check = plan
             .check()
             .map(|c| read_profiles(corpus, c, counts).map(|f| f.0))
@@ -309,34 +305,35 @@ fn fit_shape(
             rates: main.readings.iter().map(|f| libm::exp(*f)).collect(),
             shape: Shape::Profiles { main, check },
             dispersion,
+            df,
         });
     }
-    let columns = columns(plan, runs);
-    let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-    let wrong: Vec<f64> = runs.iter().map(|&m| counts[m].0).collect();
-    let items: Vec<f64> = runs.iter().map(|&m| counts[m].1).collect();
-    let fit = fit_counts(&columns, &wrong, &items)?;
+    let fit = of_runs(runs, counts).fit(&columns(plan, runs))?;
     Ok(CountsShape {
-        shape: Shape::Equation(Equation {
-            coefficients: fit.coefficients,
-            inverse: fit.inverse,
-            root_weights: fit.root_weights,
-            residuals: fit.residuals,
-        }),
         dispersion: fit.dispersion,
-        rates: fit.rates,
+        df: fit.df,
+        rates: fit.fitted.clone(),
+        shape: Shape::Equation(fit),
     })
 }
 
+/// The counts of `runs`, of counts by run of the corpus.
+fn of_runs(runs: &[usize], counts: &[Count]) -> Values {
+    Values::Counts {
+        wrong: runs.iter().map(|&m| counts[m].0).collect(),
+        items: runs.iter().map(|&m| counts[m].1).collect(),
+    }
+}
+
 /// Readings of the size profiles of all budgets, and the pooled dispersion (1 if every budget is read
-/// at its best run).
+/// at its best run) with its degrees of freedom.
 fn read_profiles(
     corpus: &Corpus<'_>,
     readout: &Readout,
     counts: &[Count],
-) -> Result<(ProfileReadings, f64), FitError> {
+) -> Result<(ProfileReadings, f64, usize), FitError> {
     let mut readings = Vec::with_capacity(readout.profiles.len());
-    let (mut slope, mut chi2, mut df) = (0.0, 0.0, 0.0);
+    let (mut slope, mut chi2, mut df) = (0.0, 0.0, 0);
     for (profile, at) in readout.profiles.iter().zip(&readout.read_at) {
         let Some(poly) = &profile.poly else {
             // Too few sizes for a profile: the best run is read as it is.
@@ -367,8 +364,8 @@ fn read_profiles(
         readings.push(fit.coefficients[0]);
         slope += fit.coefficients[1] / scale / readout.profiles.len() as f64;
         chi2 += fit.dispersion * fit.df as f64;
-        df += fit.df as f64;
+        df += fit.df;
     }
-    let dispersion = if df > 0.0 { chi2 / df } else { 1.0 };
-    Ok((ProfileReadings { readings, slope }, dispersion))
+    let dispersion = if df > 0 { chi2 / df as f64 } else { 1.0 };
+    Ok((ProfileReadings { readings, slope }, dispersion, df))
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Design, Equivalence, Estimate, GapEquivalence, Interval, Verdict};
+use super::{
+    Curvature, Design, Equivalence, Estimate, Flag, GapEquivalence, Interval, LeaveOneOut, Verdict,
+};
 
 /// The power law of one error rate in one corpus, by quasi-binomial regression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,7 +26,7 @@ pub struct RateLaw {
     pub runs: usize,
     /// Number of runs without a single error.
     pub zeros: usize,
-    /// Error rate of a guess, if the options give one.
+    /// Error rate of a guess, if the options or the ladder give one.
     pub ceiling: Option<f64>,
     /// Number of runs whose rate lies below the ceiling by more than three standard errors.
     pub below_ceiling: Option<usize>,
@@ -32,6 +34,33 @@ pub struct RateLaw {
     pub above_ceiling: Option<usize>,
     /// If true, too few runs have left the ceiling for a power law to mean anything.
     pub pre_onset: bool,
+    /// Reservations to read before quoting the rate, in a fixed order.
+    pub flags: Vec<Flag>,
+    /// The quadratic term of the logarithm of the rate in the log scale.
+    pub curvature: Curvature,
+    /// The rates that were fitted, in ascending order of scale.
+    pub readings: Vec<RateReading>,
+}
+
+/// One error rate and its fit: of a run, or of a budget of an IsoFLOP ladder at its optimum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RateReading {
+    /// The run; `None` for a budget.
+    pub run: Option<String>,
+    /// Scale, in the unit of the axis.
+    pub scale: f64,
+    /// Model size.
+    pub params: f64,
+    /// Number of items; `None` for a budget.
+    pub items: Option<f64>,
+    /// Error rate; zero is possible.
+    pub rate: f64,
+    /// Rate by the law.
+    pub fitted: f64,
+    /// Pearson's residual of a run, `(wrong − items·μ)/√(items·μ(1 − μ))`; of a budget, the residual of
+    /// the logarithm.
+    pub residual: f64,
 }
 
 /// The relative law of one treatment where it, or the baseline, is an error rate.
@@ -67,8 +96,36 @@ pub struct CountsLaw {
     pub gap: GapEquivalence,
     /// If true, a rate is still at its ceiling.
     pub pre_onset: bool,
+    /// Reservations to read before quoting the law, in a fixed order.
+    pub flags: Vec<Flag>,
     /// The decision.
     pub verdict: Verdict,
     /// The decision as a sentence with its numbers, for quoting.
     pub sentence: String,
+    /// The ratios that were fitted, in ascending order of scale.
+    pub readings: Vec<CountsReading>,
+    /// The quadratic term of `ln G` in the log scale.
+    pub curvature: Curvature,
+    /// The law without each run, or without each budget of an IsoFLOP ladder.
+    pub leave_one_out: LeaveOneOut,
+}
+
+/// The errors of one run, or of a budget of an IsoFLOP ladder at its optimum, on both distributions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CountsReading {
+    /// The run; `None` for a budget.
+    pub run: Option<String>,
+    /// Scale, in the unit of the axis.
+    pub scale: f64,
+    /// Model size.
+    pub params: f64,
+    /// Error of the treatment.
+    pub treatment_error: f64,
+    /// Error of the baseline.
+    pub baseline_error: f64,
+    /// `ln G`; `None` where an error is zero.
+    pub log_ratio: Option<f64>,
+    /// `ln G` by the law.
+    pub fitted: f64,
 }

@@ -36,9 +36,9 @@ pub struct Summary<'a> {
     /// Absolute laws, one per corpus and distribution or group.
     pub absolute_laws: Vec<AbsoluteLawSummary<'a>>,
     /// Laws between distributions of which one at least is an error rate.
-    pub counts: &'a [CountsLaw],
+    pub counts: Vec<CountsLawSummary<'a>>,
     /// Power laws of the error rates themselves.
-    pub rates: &'a [RateLaw],
+    pub rates: Vec<RateLawSummary<'a>>,
     /// Comparisons and corpora that could not be analysed.
     pub refused: &'a [Refused],
 }
@@ -111,6 +111,68 @@ pub struct AbsoluteLawSummary<'a> {
     pub reference_flops: f64,
 }
 
+/// The part of a [`CountsLaw`] that one quotes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct CountsLawSummary<'a> {
+    /// The corpus.
+    pub corpus: &'a str,
+    /// The distribution in the numerator.
+    pub treatment: &'a str,
+    /// The distribution in the denominator.
+    pub baseline: &'a str,
+    /// The design by which scales were compared.
+    pub design: Design,
+    /// The reference scale.
+    pub reference_flops: f64,
+    /// `Δβ = β_b − β_t`.
+    pub delta_beta: Estimate,
+    /// `γ = G` at `reference_flops`.
+    pub gamma: Interval,
+    /// Number of laws of counts in the family.
+    pub family_size: usize,
+    /// Holm-adjusted p-value over that family.
+    pub holm_p: f64,
+    /// Test that the change is smaller than the margin.
+    pub equivalence: Equivalence,
+    /// Test that `G` lies within a margin of 1 at both ends of the ladder.
+    pub gap: GapEquivalence,
+    /// The decision.
+    pub verdict: Verdict,
+    /// The decision as a sentence with its numbers.
+    pub sentence: &'a str,
+    /// Reservations to read before quoting the law.
+    pub flags: &'a [Flag],
+    /// If true, a rate is still at its ceiling.
+    pub pre_onset: bool,
+}
+
+/// The part of a [`RateLaw`] that one quotes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RateLawSummary<'a> {
+    /// The corpus.
+    pub corpus: &'a str,
+    /// The distribution.
+    pub distribution: &'a str,
+    /// `β`, positive where errors become rarer.
+    pub beta: Estimate,
+    /// The error rate at the reference scale.
+    pub alpha: Interval,
+    /// The reference scale.
+    pub reference_flops: f64,
+    /// `φ`, the dispersion between runs; 1 is binomial noise.
+    pub dispersion: f64,
+    /// Number of runs.
+    pub runs: usize,
+    /// Number of runs without a single error.
+    pub zeros: usize,
+    /// Error rate of a guess, if it is known.
+    pub ceiling: Option<f64>,
+    /// Reservations to read before quoting the rate.
+    pub flags: &'a [Flag],
+}
+
 impl Analysis {
     /// The part that one quotes: a tenth of the size of the whole, or less.
     ///
@@ -148,8 +210,8 @@ impl Analysis {
                 .iter()
                 .map(AbsoluteLaw::summary)
                 .collect(),
-            counts: &self.counts,
-            rates: &self.rates,
+            counts: self.counts.iter().map(CountsLaw::summary).collect(),
+            rates: self.rates.iter().map(RateLaw::summary).collect(),
             refused: &self.refused,
         }
     }
@@ -185,6 +247,45 @@ impl NamedContrast {
             law: self.law.summary(),
             levels: self.levels.as_ref(),
             sentence: &self.sentence,
+        }
+    }
+}
+
+impl CountsLaw {
+    fn summary(&self) -> CountsLawSummary<'_> {
+        CountsLawSummary {
+            corpus: &self.corpus,
+            treatment: &self.treatment,
+            baseline: &self.baseline,
+            design: self.design,
+            reference_flops: self.reference_flops,
+            delta_beta: self.delta_beta,
+            gamma: self.gamma,
+            family_size: self.family_size,
+            holm_p: self.holm_p,
+            equivalence: self.equivalence,
+            gap: self.gap,
+            verdict: self.verdict,
+            sentence: &self.sentence,
+            flags: &self.flags,
+            pre_onset: self.pre_onset,
+        }
+    }
+}
+
+impl RateLaw {
+    fn summary(&self) -> RateLawSummary<'_> {
+        RateLawSummary {
+            corpus: &self.corpus,
+            distribution: &self.distribution,
+            beta: self.beta,
+            alpha: self.alpha,
+            reference_flops: self.reference_flops,
+            dispersion: self.dispersion,
+            runs: self.runs,
+            zeros: self.zeros,
+            ceiling: self.ceiling,
+            flags: &self.flags,
         }
     }
 }

