@@ -1,4 +1,4 @@
-//! What laws of counts were fitted to: rates and ratios of each run, or of each budget at its optimum.
+//! Rates and ratios behind laws of counts: of each run, or of each budget at its optimum.
 
 use crate::fit::corpus::Corpus;
 use crate::fit::estimate::Coefficient;

@@ -1,8 +1,9 @@
 """Reference numbers for error rates that bend, outlying runs, autocorrelated errors and known errors.
 
-    python robust.py laws.json > robust.json
+    python -P robust.py laws.json > robust.json
 
-Made with numpy, scipy and statsmodels; versions in the file. Nothing here shares code with the library.
+`-P` keeps the neighbour statsmodels.py out of the way. Made with numpy, scipy and statsmodels; versions
+in the file. Nothing here shares code with the library.
 Data are written with the numbers, rounded as the library reads them.
 """
 
