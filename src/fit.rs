@@ -63,6 +63,7 @@ mod max_t;
 mod mixed_model;
 mod named;
 mod options;
+mod path;
 pub mod power;
 mod question;
 mod readings;

@@ -27,12 +27,13 @@ impl fmt::Display for Analysis {
         let mut flags: Vec<Flag> = (laws.flat_map(|l| l.flags.clone()))
             .chain(self.counts.iter().flat_map(|l| l.flags.clone()))
             .chain(self.rates.iter().flat_map(|l| l.flags.clone()))
+            .chain(self.corpora.iter().flat_map(|c| c.flags.clone()))
             .collect();
         flags.sort_unstable();
         flags.dedup();
         summary::title(f, self)?;
         for corpus in &self.corpora {
-            corpus::heading(f, corpus)?;
+            corpus::heading(f, corpus, &flags)?;
             laws::table(f, self, corpus, &flags)?;
             contrasts::named(f, self, corpus, &flags)?;
             corpus::refused_budgets(f, corpus)?;

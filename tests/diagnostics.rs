@@ -363,9 +363,17 @@ fn six_sizes_are_checked_by_cubics() {
     let cubic = l.alternatives.rules.iter().find(|r| r.rule == "cubic");
     let off = cubic.unwrap().delta_beta.value - l.delta_beta.value;
     assert!((l.diagnostics.variance.specification / (off * off) - 1.0).abs() < 1e-9);
-    // Four sizes leave nothing to check with, and the flag says so.
+    // Four sizes far apart are checked by cubics through all four.
     s.shape = Shape::Isoflop {
         sizes: 4,
+        drift: 0.0,
+    };
+    let a = analyze(&s.ladder(0).unwrap(), &options()).unwrap();
+    assert!(law(&a).diagnostics.variance.specification > 0.0);
+    assert!(!law(&a).flags.contains(&Flag::NoSpecificationCheck));
+    // Three sizes leave nothing to check with, and the flag says so.
+    s.shape = Shape::Isoflop {
+        sizes: 3,
         drift: 0.0,
     };
     let a = analyze(&s.ladder(0).unwrap(), &options()).unwrap();

@@ -10,6 +10,7 @@ use super::logarithm::exp;
 use super::loss_to_loss::loss_to_loss;
 use super::mixed_model::mixed_model;
 use super::options::{ItemSampling, Options};
+use super::path::{LadderPath, ladder_path};
 use super::readings::{ReadingRegression, Readout, read_by};
 use super::result::{Alternatives, CrossedBootstrap, DifferenceLaw, RuleResult, SemiLog};
 use super::stats::regression::Line;
@@ -28,6 +29,7 @@ pub(crate) fn alternatives(
         rules: rules(comparison, options)?,
         difference: difference(comparison, options)?,
         semi_log: semi_log(regression, &fitted.readings, options)?,
+        per_log_params: per_log_params(comparison, options)?,
         loss_to_loss: loss_to_loss(comparison, options).ok(),
         mixed_model: mixed_model(comparison.view, &comparison.y, options),
         crossed_bootstrap: if options.crossed_bootstrap {
@@ -161,6 +163,30 @@ fn difference(
         discordant: (shrinks(value, slope_from_laws) && grows(ratio.0, ratio.1))
             || (grows(value, slope_from_laws) && shrinks(ratio.0, ratio.1)),
     })
+}
+
+/// `d ln G / d ln N` of rungs that differ in size alone; `None` for others.
+fn per_log_params(
+    comparison: &Comparison<'_, '_>,
+    options: &Options,
+) -> Result<Option<Estimate>, FitError> {
+    let view = comparison.view;
+    let (plan, main) = (&view.plan, view.plan.main());
+    let path = ladder_path(view.corpus, &view.members);
+    if plan.design != Design::Rungs || path != LadderPath::EqualTokens {
+        return Ok(None);
+    }
+    let mean = main.read_at.iter().sum::<f64>() / main.read_at.len() as f64;
+    let size: Vec<f64> = main.read_at.iter().map(|n| n - mean).collect();
+    // Compute per parameter: 1 in the convention 6ND, less where embeddings are counted apart.
+    let rate = Line::new(&size, &plan.x)?.slope().value;
+    let along = main.regression.of_line(&size, options)?;
+    let fitted = comparison.fitted.along(&along, rate)?;
+    Ok(Some(fitted.estimate(
+        Coefficient::Slope,
+        options.items,
+        options.alpha,
+    )))
 }
 
 /// A straight line of `exp(f)` in the log scale.

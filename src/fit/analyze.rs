@@ -79,7 +79,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         contrast_distributions(&view, &question, &mut found)?;
         widest.push(view);
     }
-    found.check_any()?;
+    found.check_any(question.is_alone())?;
     contrast_corpora(&widest, &question, &mut found)?;
     // After all absolute laws are known: a flag of a law rests on those of its two sides.
     found.flag_ranges(options);
@@ -162,10 +162,13 @@ impl Findings {
         Ok(contrasts)
     }
 
-    /// Fails with the first reason if no law was found.
-    fn check_any(&mut self) -> Result<(), FitError> {
-        let none = self.laws.is_empty() && self.contrasts.is_empty();
-        if !none || !self.rates.laws.is_empty() {
+    /// Fails with the first reason if no law was found: no relative one or, of a distribution that is
+    /// `alone`, none of its own.
+    fn check_any(&mut self, alone: bool) -> Result<(), FitError> {
+        let named = !self.laws.is_empty() || !self.contrasts.is_empty();
+        let relative = named || !self.rates.laws.is_empty();
+        let own = !self.absolute_laws.is_empty() || !self.rates.rates.is_empty();
+        if relative || (alone && own) {
             return Ok(());
         }
         Err(self.first_error.take().unwrap_or(FitError::TooFew {
@@ -191,6 +194,11 @@ fn detect_designs<'a>(question: &Question<'a>, found: &mut Findings) -> Vec<Corp
 
 /// Fits the laws in which an error rate takes part to counts.
 fn fit_error_rates(corpus: &Corpus<'_>, question: &Question<'_>, found: &mut Findings) {
+    if question.is_alone() && question.is_error_rate(question.baseline) {
+        if let Err(error) = error_rates::fit_alone(corpus, question, &mut found.rates) {
+            found.refuse(corpus.name, Some(question.name(question.baseline)), error);
+        }
+    }
     for &t in &question.counted {
         if let Err(error) = error_rates::fit(corpus, t, question, &mut found.rates) {
             found.refuse(corpus.name, Some(question.name(t)), error);
@@ -218,6 +226,15 @@ fn read_and_relate<'a>(
             Err(error) => found.refuse(corpus.name, Some(&pair.name), error),
         }
     }
+    if question.is_alone() && !question.is_error_rate(question.baseline) {
+        match members(corpus, [question.baseline; 2]) {
+            // Without treatments the view serves the laws of single distributions.
+            Ok(m) => {
+                groups.entry(m).or_default();
+            }
+            Err(error) => found.refuse(corpus.name, Some(question.name(question.baseline)), error),
+        }
+    }
     let mut views = Vec::new();
     for (members, (treatments, contrasts)) in groups {
         match CorpusView::new(corpus, members, &question.cluster_ids, question.options) {
@@ -229,6 +246,7 @@ fn read_and_relate<'a>(
                     views.push(view);
                 }
             }
+            Err(error) if question.is_alone() => found.refuse(corpus.name, None, error),
             Err(error) => {
                 let laws = treatments.iter().map(|&t| question.name(t));
                 let pairs = contrasts.iter().map(|&k| &*question.contrasts[k].name);
@@ -324,11 +342,16 @@ fn moderate(
 /// Reports on the corpus and fits the absolute law of every distribution that allows it.
 fn describe_distributions(view: &CorpusView<'_>, question: &Question<'_>, found: &mut Findings) {
     found.corpora.push(corpus_report(view, question.options));
-    let laws = question
-        .described()
-        .filter(|&d| !question.is_error_rate(d))
-        .filter_map(|d| absolute_law(view, d, question.options).ok());
-    found.absolute_laws.extend(laws);
+    for d in question.described().filter(|&d| !question.is_error_rate(d)) {
+        match absolute_law(view, d, question.options) {
+            Ok(law) => found.absolute_laws.push(law),
+            // Beside relative laws it is an addition; alone it is what was asked for.
+            Err(error) if question.is_alone() => {
+                found.refuse(view.corpus.name, Some(question.name(d)), error);
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 /// Compares the distributions of a corpus with their mean, with one another and with the covariate.

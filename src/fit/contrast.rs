@@ -84,6 +84,32 @@ impl FittedContrast {
         (total, df.clamp(1.0, MOST_DF))
     }
 
+    /// The same readings along another quantity, with its `regression`, of which a unit is worth `rate`
+    /// units of the scale. The sampling of items is carried over by that rate.
+    pub(crate) fn along(
+        &self,
+        regression: &ReadingRegression,
+        rate: f64,
+    ) -> Result<Self, FitError> {
+        let other = fit_readings(regression, self.readings.clone(), LineCovariance::default())?;
+        let carried = |c: LineCovariance| LineCovariance {
+            level: c.level,
+            cross: c.cross * rate,
+            slope: c.slope * rate * rate,
+        };
+        Ok(Self {
+            item: carried(self.item),
+            idiosyncratic: carried(self.idiosyncratic),
+            item_df: PerCoefficient {
+                level: self.item_df.level,
+                slope: self.item_df.slope * rate.powi(4),
+            },
+            effective: self.effective,
+            lacks_item_variance: self.lacks_item_variance,
+            ..other
+        })
+    }
+
     /// Replaces the residual variance by a moderated one with `df` degrees of freedom.
     pub(crate) fn moderate(&mut self, sigma2: f64, df: f64) {
         // An exact fit has no variance to scale.

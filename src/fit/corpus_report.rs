@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use crate::ladder::Run;
 
 use super::corpus::Corpus;
+use super::design::Design;
 use super::diagnostics::{lack_of_fit, next_power};
 use super::estimate::Estimate;
+use super::flags::design_flags;
 use super::logarithm::exp;
 use super::options::Options;
+use super::path::ladder_path;
 use super::result::{CorpusReport, FrontierReport, ProfilePoint, Refused};
 use super::surface::surface;
 use super::view::CorpusView;
@@ -34,6 +37,11 @@ pub(crate) fn corpus_report(view: &CorpusView<'_>, options: &Options) -> CorpusR
                 budget: Some(*budget),
                 reason: reason.clone(),
             })
+            .collect(),
+        path: (plan.design == Design::Rungs).then(|| ladder_path(corpus, &view.members)),
+        flags: design_flags(view)
+            .into_iter()
+            .filter_map(|(raised, flag)| raised.then_some(flag))
             .collect(),
         frontier: frontier(view, options),
         profiles: profiles(view),

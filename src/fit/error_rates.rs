@@ -162,6 +162,20 @@ pub(crate) fn fit(
     Ok(())
 }
 
+/// Adds the law of the baseline, an error rate without any other distribution beside it.
+pub(crate) fn fit_alone(
+    corpus: &Corpus<'_>,
+    question: &Question<'_>,
+    rates: &mut Rates,
+) -> Result<(), FitError> {
+    let (b, options) = (question.baseline, question.options);
+    let plan = ReadingPlan::new(corpus, &members(corpus, [b, b]), options)?;
+    let side = Side::new(corpus, &plan, b, &question.cluster_ids[b], options)?;
+    let law = rate_law(corpus, &plan, question.name(b), &side, options)?;
+    rates.rates.push(law);
+    Ok(())
+}
+
 /// Positions of the runs scored on both distributions, and with an aggregate if sizes are picked by it.
 fn members(corpus: &Corpus<'_>, distributions: [usize; 2]) -> Vec<usize> {
     let scores = corpus.ladder.scores();

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use super::comparison::Comparison;
 use super::design::Design;
 use super::options::Options;
+use super::path::{LadderPath, ladder_path, one_trajectory, unnamed_trajectory};
 use super::readings::{ProfileFit, spread_out};
 use super::result::{
     AbsoluteLaw, Alternatives, Backtest, Diagnostics, ItemReport, Prediction, RelativeLaw,
     RuleResult,
 };
 use super::verdict::Flag;
+use super::view::CorpusView;
 
 /// Level at which tests of assumptions raise a flag. It is a convention of reading and does not follow
 /// the level of the claims: a stricter claim is no reason to look less closely.
@@ -74,7 +76,8 @@ fn plan_flags(comparison: &Comparison<'_, '_>, options: &Options) -> Vec<(bool, 
     let main = plan.main();
     let unchecked =
         options.specification_term && plan.design != Design::Rungs && plan.check.is_none();
-    let mut flags = vec![
+    let mut flags = design_flags(comparison.view);
+    flags.extend([
         // Three degrees of freedom or fewer: a t interval is then half as wide again as a normal one.
         (plan.x.len() < 5, Flag::FewReadings),
         (!plan.refused.is_empty(), Flag::BudgetRefused),
@@ -83,7 +86,7 @@ fn plan_flags(comparison: &Comparison<'_, '_>, options: &Options) -> Vec<(bool, 
             Flag::BudgetSpread,
         ),
         (unchecked, Flag::NoSpecificationCheck),
-    ];
+    ]);
     if let Some(f) = &main.frontier {
         let best_run = main.profiles.iter().any(|p| p.fit == ProfileFit::BestRun);
         flags.extend([
@@ -92,10 +95,25 @@ fn plan_flags(comparison: &Comparison<'_, '_>, options: &Options) -> Vec<(bool, 
                 Flag::AggregateFromTested,
             ),
             (best_run, Flag::BestRunReading),
+            (main.profiles.iter().any(|p| p.widened), Flag::WideWindow),
             (f.inside.contains(&false), Flag::FrontierOutsideGrid),
         ]);
     }
     flags
+}
+
+/// Flags of the runs of a design, whatever is read from them.
+pub(crate) fn design_flags(view: &CorpusView<'_>) -> Vec<(bool, Flag)> {
+    let (corpus, members) = (view.corpus, &view.members);
+    let equal_tokens = ladder_path(corpus, members) == LadderPath::EqualTokens;
+    vec![
+        (unnamed_trajectory(corpus, members), Flag::UnnamedTrajectory),
+        (one_trajectory(corpus, members), Flag::OneTrajectory),
+        (
+            equal_tokens && view.plan.design == Design::Rungs,
+            Flag::EqualTokens,
+        ),
+    ]
 }
 
 fn item_flags(comparison: &Comparison<'_, '_>, items: &ItemReport) -> Vec<(bool, Flag)> {

@@ -56,13 +56,6 @@ impl<'a> Question<'a> {
         } else {
             named_treatments(ladder, options)?
         };
-        if all.is_empty() {
-            return Err(FitError::TooFew {
-                what: "distributions besides the baseline and the aggregate".into(),
-                found: 0,
-                needed: 1,
-            });
-        }
         let mut question = Self {
             ladder,
             options,
@@ -223,6 +216,11 @@ impl<'a> Question<'a> {
                 .collect(),
             None => vec![self.name(distribution)],
         }
+    }
+
+    /// If true, the baseline is the only distribution: it has its own laws, and no relative one.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.treatments.is_empty() && self.counted.is_empty() && self.contrasts.is_empty()
     }
 
     /// Name of a distribution or composite.

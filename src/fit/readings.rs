@@ -277,8 +277,9 @@ fn trajectories(corpus: &Corpus<'_>, groups: &[Group]) -> Vec<usize> {
         let next = ids.len();
         clusters.push(*ids.entry(name).or_insert(next));
     }
-    // CR2 by singletons would be HC2, which is not what the default asks for.
-    if ids.len() == clusters.len() {
+    // CR2 by singletons would be HC2, which is not what the default asks for. One cluster has no
+    // variance at all: its readings scatter about the line of that one training run, which is flagged.
+    if ids.len() == clusters.len() || ids.len() == 1 {
         clusters.clear();
     }
     clusters

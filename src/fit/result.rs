@@ -38,6 +38,7 @@ pub use self::summary::{
 pub use super::design::Design;
 pub use super::estimate::{Estimate, Interval};
 use super::options::Options;
+pub use super::path::LadderPath;
 pub use super::readings::ProfileFit;
 pub use super::stats::regression::ConfidenceSet;
 pub use super::stats::resample::{CrossedBootstrap, SimulatedQuantile};

@@ -55,6 +55,11 @@ pub struct Simulation {
     pub noise_ends: [f64; 2],
     /// Growth of the noise of runs per nat of `ln N` about the frontier.
     pub noise_by_size: f64,
+    /// Largest relative distance of the FLOPs of a run, which are its label, from its budget: FLOPs as
+    /// programs log them.
+    pub flops_jitter: f64,
+    /// Share of the runs that are missing.
+    pub missing: f64,
     /// Seed of everything.
     pub seed: u64,
 }
@@ -97,6 +102,8 @@ impl Default for Simulation {
             tails: None,
             noise_ends: [1.0, 1.0],
             noise_by_size: 0.0,
+            flops_jitter: 0.0,
+            missing: 0.0,
             seed: 7,
         }
     }
@@ -153,7 +160,8 @@ impl Simulation {
     }
 
     /// The exponent of `E_treatment / E_baseline` that a least-squares line finds along the noiseless
-    /// frontier; for grids and trajectories, over the scales of the runs at the mean of `ln(D/N)`.
+    /// frontier; along their own path for equal tokens and for one size; for grids and trajectories,
+    /// over the scales of the runs at the mean of `ln(D/N)`.
     ///
     /// # Errors
     ///
@@ -181,6 +189,17 @@ impl Simulation {
                 .iter()
                 .map(|c| self.log_error_in(treatment, c) - self.log_error_in(baseline, c))
                 .collect();
+            return Ok(Line::new(&x, &y)?.slope().value);
+        }
+        if matches!(
+            self.shape,
+            Shape::EqualTokens { .. } | Shape::OneSize { .. }
+        ) {
+            let along = |c: &Cell| {
+                let y = self.log_error_in(treatment, c) - self.log_error_in(baseline, c);
+                (c.x, y)
+            };
+            let (x, y): (Vec<f64>, Vec<f64>) = self.design().iter().map(along).unzip();
             return Ok(Line::new(&x, &y)?.slope().value);
         }
         let x = self.centred_scales();

@@ -69,6 +69,9 @@ pub enum Flag {
     AggregateFromTested,
     /// A budget had too few sizes for a polynomial and was read at its best run.
     BestRunReading,
+    /// A budget had fewer than four sizes within a factor of 8 of the best and was read through sizes
+    /// further away.
+    WideWindow,
     /// A budget had no interior minimum and was left out.
     BudgetRefused,
     /// Runs of one budget differ in scale by more than two percent.
@@ -85,6 +88,14 @@ pub enum Flag {
     DroppedClusters,
     /// Some runs were not scored on both distributions and were left out.
     DroppedRuns,
+    /// Runs look like checkpoints of one training run that no `trajectory` names, and were fitted as
+    /// runs of their own.
+    UnnamedTrajectory,
+    /// All readings are checkpoints of one training run.
+    OneTrajectory,
+    /// All sizes were trained on the same number of tokens: `Δβ` mixes the effect of size with that of
+    /// tokens per parameter.
+    EqualTokens,
     /// A loss has not left its chance level: a power law means nothing yet.
     PreOnset,
     /// A rate of errors does not fall, and its chance level is not known: it may be that of a guess.
@@ -128,6 +139,9 @@ impl Flag {
                 "the loss that picks the size contains the tested distributions"
             }
             Self::BestRunReading => "a budget had too few sizes and was read at its best run",
+            Self::WideWindow => {
+                "a budget was read through sizes beyond a factor of 8 from its best run"
+            }
             Self::BudgetRefused => "a budget without an interior minimum was left out",
             Self::BudgetSpread => "runs of one budget differ in scale by more than two percent",
             Self::FrontierOutsideGrid => "the frontier leaves the sizes trained at some budget",
@@ -140,6 +154,15 @@ impl Flag {
             Self::FewClusters => "fewer than eight clusters: their variance is a guess",
             Self::DroppedClusters => "clusters not scored alike in all runs were left out",
             Self::DroppedRuns => "runs not scored on both distributions were left out",
+            Self::UnnamedTrajectory => {
+                "runs look like checkpoints of one training run: name it in `trajectory`"
+            }
+            Self::OneTrajectory => {
+                "all readings come from one training run: the interval holds for that run only"
+            }
+            Self::EqualTokens => {
+                "all sizes saw equal tokens: the exponent mixes size with tokens per parameter"
+            }
             Self::PreOnset => "a loss has not left chance: a power law means nothing yet",
             Self::ChanceUnknown => "an error rate does not fall, and its chance level is not known",
             Self::NearFloor => "a loss is mostly floor: gaps may only approach those of the floors",

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
-use super::format::{interval_of, number, p_phrase, signed};
-use crate::fit::{Analysis, CorpusReport};
+use super::format::{interval_of, number, numbers, p_phrase, signed};
+use crate::fit::{Analysis, CorpusReport, Flag};
 
 /// Design, runs, scales and the frontier.
-pub(super) fn heading(f: &mut fmt::Formatter<'_>, corpus: &CorpusReport) -> fmt::Result {
+pub(super) fn heading(
+    f: &mut fmt::Formatter<'_>,
+    corpus: &CorpusReport,
+    flags: &[Flag],
+) -> fmt::Result {
     let (least, most) = ends(&corpus.scales);
     writeln!(f)?;
     write!(
@@ -31,6 +35,12 @@ pub(super) fn heading(f: &mut fmt::Formatter<'_>, corpus: &CorpusReport) -> fmt:
             ", N* ~ F^{:.3} (scatter {:.3} nats)",
             frontier.exponent.value, frontier.residual_sd
         )?;
+    }
+    if let Some(path) = corpus.path {
+        write!(f, ", {}", path.meaning())?;
+    }
+    if !corpus.flags.is_empty() {
+        write!(f, ", flags {}", numbers(&corpus.flags, flags))?;
     }
     writeln!(f)
 }

@@ -37,6 +37,7 @@ pub(super) fn table(
     }
     f.write_str(&table.render())?;
     f.write_str(&misfits(&laws, corpus))?;
+    f.write_str(&per_size(&laws))?;
     f.write_str(&second_intervals(&laws))?;
     sentences(f, &laws, analysis.options.family)
 }
@@ -123,6 +124,23 @@ fn misfits(laws: &[&RelativeLaw], corpus: &CorpusReport) -> String {
                 t.residual_df,
                 t.f,
                 p_phrase(t.p_value)
+            );
+        }
+    }
+    text
+}
+
+/// Slopes on size, of ladders whose sizes were trained on equal tokens.
+fn per_size(laws: &[&RelativeLaw]) -> String {
+    let mut text = String::new();
+    for law in laws {
+        if let Some(slope) = law.alternatives.per_log_params {
+            let _ = writeln!(
+                text,
+                "  {} at equal tokens: d ln G / d ln N = {} {}",
+                law.treatment,
+                signed(slope.value),
+                interval_of(slope.lower, slope.upper)
             );
         }
     }

@@ -11,7 +11,7 @@ pub(super) fn tables(
     analysis: &Analysis,
     flags: &[Flag],
 ) -> fmt::Result {
-    if analysis.counts.is_empty() {
+    if analysis.counts.is_empty() && analysis.rates.is_empty() {
         return Ok(());
     }
     write!(

@@ -8,9 +8,25 @@ use crate::fit::{Analysis, Backtest, Flag};
 /// The first two lines: ladder, baseline and the options that change the numbers.
 pub(super) fn title(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Result {
     let options = &analysis.options;
+    let relative = [
+        analysis.laws.len(),
+        analysis.counts.len(),
+        analysis.contrasts.len(),
+    ];
+    let alone = relative == [0; 3];
+    let laws = if alone {
+        "Scaling laws"
+    } else {
+        "Relative scaling laws"
+    };
     match analysis.ladder.as_str() {
-        "" => writeln!(f, "Relative scaling laws")?,
-        name => writeln!(f, "Relative scaling laws of {name}")?,
+        "" => writeln!(f, "{laws}")?,
+        name => writeln!(f, "{laws} of {name}")?,
+    }
+    if alone {
+        // No law has a baseline or a margin.
+        let level = 100.0 * (1.0 - options.alpha);
+        return writeln!(f, "{level:.0} % intervals; items {:?}", options.items);
     }
     writeln!(
         f,

@@ -29,7 +29,11 @@ struct Rule {
 const SMOOTHED: Rule = Rule {
     name: "smoothed",
     window: WIDE,
-    degrees: Degrees { five: 2, more: 3 },
+    degrees: Degrees {
+        four: 2,
+        five: 2,
+        more: 3,
+    },
     smooth: true,
     falls_back: false,
 };
@@ -37,7 +41,11 @@ const SMOOTHED: Rule = Rule {
 const CHECK: Rule = Rule {
     name: "narrow",
     window: NARROW,
-    degrees: Degrees { five: 2, more: 2 },
+    degrees: Degrees {
+        four: 2,
+        five: 2,
+        more: 2,
+    },
     smooth: true,
     falls_back: true,
 };
@@ -46,21 +54,46 @@ const CHECK: Rule = Rule {
 const CUBIC: Rule = Rule {
     name: "cubic",
     window: WIDE,
-    degrees: Degrees { five: 3, more: 3 },
+    degrees: Degrees {
+        four: 2,
+        five: 3,
+        more: 3,
+    },
+    smooth: true,
+    falls_back: true,
+};
+/// The check where windows were widened to hold four sizes: cubics through all four. So far from the
+/// best size profiles are lopsided, and nothing else shows what that does to a parabola.
+const INTERPOLATED: Rule = Rule {
+    name: "interpolated",
+    window: WIDE,
+    degrees: Degrees {
+        four: 3,
+        five: 3,
+        more: 3,
+    },
     smooth: true,
     falls_back: true,
 };
 const BEST: Rule = Rule {
     name: "best_run",
     window: 0.0,
-    degrees: Degrees { five: 0, more: 0 },
+    degrees: Degrees {
+        four: 0,
+        five: 0,
+        more: 0,
+    },
     smooth: false,
     falls_back: false,
 };
 const PARABOLA: Rule = Rule {
     name: "parabola",
     window: f64::INFINITY,
-    degrees: Degrees { five: 2, more: 2 },
+    degrees: Degrees {
+        four: 2,
+        five: 2,
+        more: 2,
+    },
     smooth: false,
     falls_back: false,
 };
@@ -95,7 +128,9 @@ pub(super) fn plan(
     let mut check = position(&readouts, CHECK.name);
     if check.is_some_and(|c| alike(&readouts[0], &readouts[c])) {
         // A check that reads the same weights agrees by construction and would shrink the interval.
-        let other = read(&CUBIC).ok().filter(|r| r.rows != readouts[0].rows);
+        let widened = readouts[0].profiles.iter().any(|p| p.widened);
+        let rule = if widened { &INTERPOLATED } else { &CUBIC };
+        let other = read(rule).ok().filter(|r| r.rows != readouts[0].rows);
         check = other.map(|r| {
             readouts.push(r);
             readouts.len() - 1

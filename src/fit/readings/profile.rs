@@ -20,10 +20,16 @@ pub(super) const WIDE: f64 = 2.079_441_541_679_835_7;
 /// Window of the quadratic that checks the cubic, `ln 4`: five sizes in steps of a factor of two.
 pub(super) const NARROW: f64 = 1.386_294_361_119_890_6;
 
-/// Degree of the polynomial through five sizes and through more. Four sizes make a quadratic, and
-/// fewer are read at the best run.
+/// Widest window, `ln 64`, for budgets that have fewer than four sizes within the other one: sizes in
+/// steps of a factor of 8. There the profiles of a public ladder are a quarter above their minimum, and
+/// their cubic terms more than half of their squares: no parabola describes them any further.
+const WIDEST: f64 = 2.0 * WIDE;
+
+/// Degree of the polynomial through four sizes, through five and through more. Fewer are read at the
+/// best run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Degrees {
+    pub(super) four: usize,
     pub(super) five: usize,
     /// 0 reads every profile at its best run.
     pub(super) more: usize,
@@ -55,6 +61,8 @@ pub(crate) struct SizeProfile {
     pub(crate) high: f64,
     /// `ln N` of the minimum; `None` if it is not bracketed.
     pub(crate) minimum: Option<f64>,
+    /// If true, sizes further than a factor of 8 from the best were needed to have four.
+    pub(crate) widened: bool,
 }
 
 impl SizeProfile {
@@ -75,6 +83,7 @@ impl SizeProfile {
             low,
             high,
             minimum: Some(size[best]),
+            widened: false,
         };
         if degrees.more == 0 {
             return Some(read_at_best([size[best]; 2]));
@@ -83,13 +92,20 @@ impl SizeProfile {
         let (degree, fit) = match distinct(&used, size) {
             // Three sizes fit a parabola exactly: its vertex is the noise of three runs.
             0..=3 => (0, ProfileFit::BestRun),
-            // A cubic through four sizes has no residual either.
-            4 => (2, ProfileFit::Quadratic),
-            n => match if n == 5 { degrees.five } else { degrees.more } {
-                3 => (3, ProfileFit::Cubic),
-                degree => (degree, ProfileFit::Quadratic),
-            },
+            n => {
+                let degree = match n {
+                    4 => degrees.four,
+                    5 => degrees.five,
+                    _ => degrees.more,
+                };
+                match degree {
+                    3 => (3, ProfileFit::Cubic),
+                    degree => (degree, ProfileFit::Quadratic),
+                }
+            }
         };
+        let reach = used.iter().map(|&m| (size[m] - size[best]).abs());
+        let widened = window <= WIDE && reach.fold(0.0, f64::max) > WIDE + EDGE;
         let u: Vec<f64> = used.iter().map(|&m| size[m]).collect();
         let y: Vec<f64> = used.iter().map(|&m| a[m]).collect();
         let [low, high] = range(&u);
@@ -110,6 +126,7 @@ impl SizeProfile {
             low,
             high,
             minimum,
+            widened,
         })
     }
 
@@ -142,29 +159,32 @@ pub(super) fn best_run(members: &[usize], a: &[f64]) -> Option<usize> {
         .min_by(|&i, &j| a[i].total_cmp(&a[j]))
 }
 
+/// Rounding of log sizes: sizes in steps of two lie on the edge of a window.
+const EDGE: f64 = 1e-9;
+
 /// Runs whose log size lies within `window` of `centre`.
 ///
-/// The narrow window of a coarse grid is widened until it holds four sizes, but not beyond [`WIDE`].
+/// The window of a coarse grid is widened to the nearest runs until it holds four sizes, but not beyond
+/// [`WIDEST`]: sizes a factor of 3.5 apart leave three within `ln 8`, too few for a parabola.
 fn in_window(members: &[usize], size: &[f64], centre: f64, window: f64) -> Vec<usize> {
     let distance = |m: usize| (size[m] - centre).abs();
     let near = |w: f64| -> Vec<usize> {
-        // Sizes in steps of two lie on the edge of the window up to rounding.
-        let inside = |&&m: &&usize| distance(m) <= w + 1e-9;
+        let inside = |&&m: &&usize| distance(m) <= w + EDGE;
         members.iter().filter(inside).copied().collect()
     };
-    let mut used = near(window);
-    // Sizes a factor of 3.5 apart leave three within ln 4, too few for a parabola.
-    if distinct(&used, size) < 4 && window < WIDE {
-        let mut reach: Vec<f64> = near(WIDE).iter().map(|&m| distance(m)).collect();
-        reach.sort_by(f64::total_cmp);
-        for w in reach {
-            used = near(w);
-            if distinct(&used, size) >= 4 {
-                break;
-            }
-        }
+    let used = near(window);
+    if distinct(&used, size) >= 4 {
+        return used;
     }
-    used
+    let mut reach: Vec<f64> = near(WIDEST).iter().map(|&m| distance(m)).collect();
+    reach.sort_by(f64::total_cmp);
+    let wider = reach.into_iter().filter(|&w| w > window).map(near);
+    let enough = |used: &Vec<usize>| distinct(used, size) >= 4;
+    wider
+        .into_iter()
+        .find(enough)
+        // Three sizes at most: the best run is read, and the window only tells where sizes lie.
+        .unwrap_or_else(|| near(window.max(WIDE)))
 }
 
 /// Number of distinct sizes; log sizes are one up to rounding.

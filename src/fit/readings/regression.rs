@@ -124,6 +124,17 @@ impl ReadingRegression {
         self.clusters.is_empty() && self.kind == CovarianceType::Ols && !self.sizes.is_empty()
     }
 
+    /// A line in another quantity, with the weights and clusters of this regression.
+    pub(crate) fn of_line(&self, x: &[f64], options: &Options) -> Result<Self, FitError> {
+        let columns = super::line_columns(x);
+        Self::new(
+            columns,
+            self.weights.clone(),
+            self.clusters.clone(),
+            options,
+        )
+    }
+
     /// The contrast of the terms that is one coefficient.
     fn unit(&self, coefficient: Coefficient) -> Vec<f64> {
         let mut unit = vec![0.0; self.columns.len()];

@@ -16,6 +16,10 @@ pub struct Alternatives {
     pub difference: DifferenceLaw,
     /// The form `G = c + s·log10(F/F0)`.
     pub semi_log: SemiLog,
+    /// `d ln G / d ln N` through the same readings, where sizes were trained on equal tokens
+    /// ([`LadderPath::EqualTokens`](super::LadderPath::EqualTokens)); `None` for other ladders.
+    #[serde(default)]
+    pub per_log_params: Option<Estimate>,
     /// `κ = β_t/β_b`; `None` where its variance is not defined.
     pub loss_to_loss: Option<LossToLoss>,
     /// A mixed model with a random effect of the budget, if

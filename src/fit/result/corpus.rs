@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Design, Estimate, LackOfFit, NextPower, ProfileFit, Refused, SurfaceFit};
+use super::{
+    Design, Estimate, Flag, LackOfFit, LadderPath, NextPower, ProfileFit, Refused, SurfaceFit,
+};
 
 /// One corpus.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,12 @@ pub struct CorpusReport {
     pub aggregate_from_tested: bool,
     /// Budgets that could not be read.
     pub refused_budgets: Vec<Refused>,
+    /// The quantity that grows from rung to rung; `None` for other designs.
+    #[serde(default)]
+    pub path: Option<LadderPath>,
+    /// Reservations about the runs of the design, which its laws share.
+    #[serde(default)]
+    pub flags: Vec<Flag>,
     /// The frontier of an IsoFLOP ladder.
     pub frontier: Option<FrontierReport>,
     /// Aggregate loss and size of every run, for plots.

@@ -19,6 +19,16 @@ pub enum Shape {
     },
     /// The compute-optimal size at every budget.
     Rungs,
+    /// One size per budget, all trained on the same tokens.
+    EqualTokens {
+        /// Training tokens.
+        tokens: f64,
+    },
+    /// One size, trained for longer at every budget. Nothing says if these are checkpoints of one run.
+    OneSize {
+        /// Size in parameters.
+        params: f64,
+    },
     /// Every size trained for every number of tokens per parameter.
     Grid {
         /// Sizes in parameters.
@@ -48,6 +58,8 @@ impl Simulation {
             Shape::Rungs => (self.budgets.iter().zip(&x))
                 .map(|(&c, &x)| Cell::at(c, libm::exp(optimum(x)), x, 0.0))
                 .collect(),
+            Shape::EqualTokens { tokens } => self.path(|c| c / (6.0 * tokens), optimum),
+            Shape::OneSize { params } => self.path(|_| *params, optimum),
             Shape::Grid {
                 params,
                 tokens_per_param,
@@ -78,6 +90,22 @@ impl Simulation {
             }
         }
         cells
+    }
+
+    /// One run per budget, of the size that `params` gives for it.
+    fn path(&self, params: impl Fn(f64) -> f64, optimum: impl Fn(f64) -> f64) -> Vec<Cell> {
+        let x = self.centred_scales();
+        let size = |c: f64| libm::log(params(c));
+        // ln(D/N) up to a constant, about its mean as in grids.
+        let ratio = |c: f64| libm::log(c) - 2.0 * size(c);
+        let mean = self.budgets.iter().map(|&c| ratio(c)).sum::<f64>() / x.len().max(1) as f64;
+        (self.budgets.iter().zip(&x))
+            .map(|(&c, &x)| {
+                let mut cell = Cell::at(c, params(c), x, size(c) - optimum(x));
+                cell.ratio = ratio(c) - mean;
+                cell
+            })
+            .collect()
     }
 
     fn grid(&self, params: &[f64], tokens_per_param: &[f64]) -> Vec<Cell> {

@@ -101,6 +101,7 @@ impl<'a> Replicate<'a> {
         let name = format!("corpus-{corpus}");
         let mut budget = f64::NAN;
         let mut by_budget = Vec::new();
+        let mut irregular = Irregular::new(self.simulation, corpus, self.number);
         for k in 0..self.cells.len() {
             let cell = self.cells[k];
             if cell.budget != budget {
@@ -108,7 +109,10 @@ impl<'a> Replicate<'a> {
                 by_budget = self.budget_shocks();
             }
             for seed in 0..self.simulation.seeds {
-                let run = self.run(&name, k, seed as u64);
+                let Some(jitter) = irregular.next(self.simulation) else {
+                    continue;
+                };
+                let run = self.run(&name, k, seed as u64, jitter);
                 let id = run.id.clone();
                 // The order of draws below is part of published coverage numbers: a new source of
                 // noise takes a stream of its own, as `size_shocks` does.
@@ -139,12 +143,13 @@ impl<'a> Replicate<'a> {
         Ok(())
     }
 
-    fn run(&self, corpus: &str, k: usize, seed: u64) -> Run {
+    fn run(&self, corpus: &str, k: usize, seed: u64, jitter: f64) -> Run {
         let cell = &self.cells[k];
+        let flops = cell.budget * jitter;
         let scale = Scale {
             params: cell.params,
-            tokens: cell.budget / (6.0 * cell.params),
-            flops: cell.budget,
+            tokens: flops / (6.0 * cell.params),
+            flops,
         };
         let run = Run::new(format!("{corpus}-{k:04}-{seed}"), scale)
             .corpus(corpus)
@@ -192,6 +197,29 @@ impl<'a> Replicate<'a> {
             false => 0.0,
         })
         .collect()
+    }
+}
+
+/// Departures of a ladder from its plan, from streams of their own.
+struct Irregular {
+    jitter: Stream,
+    missing: Stream,
+}
+
+impl Irregular {
+    fn new(simulation: &Simulation, corpus: usize, replicate: u64) -> Self {
+        let stream =
+            |what: &str| Stream::new(simulation.seed, &format!("{what} in {corpus}"), replicate);
+        Self {
+            jitter: stream("jitter of FLOPs"),
+            missing: stream("missing runs"),
+        }
+    }
+
+    /// The FLOPs of the next run relative to its budget; `None` for a run that is missing.
+    fn next(&mut self, simulation: &Simulation) -> Option<f64> {
+        let jitter = 1.0 + simulation.flops_jitter * (2.0 * self.jitter.uniform() - 1.0);
+        (self.missing.uniform() >= simulation.missing).then_some(jitter)
     }
 }
 
