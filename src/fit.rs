@@ -57,6 +57,8 @@ mod estimate;
 mod exponents;
 mod families;
 mod flags;
+mod floor_ratio;
+mod floored;
 mod logarithm;
 mod loss_to_loss;
 mod max_t;

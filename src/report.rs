@@ -10,6 +10,7 @@ use crate::fit::{Analysis, Flag};
 mod absolute;
 mod contrasts;
 mod corpus;
+mod floors;
 mod format;
 mod laws;
 #[cfg(feature = "plot")]
@@ -36,6 +37,7 @@ impl fmt::Display for Analysis {
             corpus::heading(f, corpus, &flags)?;
             laws::table(f, self, corpus, &flags)?;
             contrasts::named(f, self, corpus, &flags)?;
+            floors::table(f, self, corpus)?;
             corpus::refused_budgets(f, corpus)?;
             absolute::table(f, self, corpus)?;
             surfaces::table(f, self, corpus)?;

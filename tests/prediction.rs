@@ -1,12 +1,13 @@
 //! Predictions of scales that were not fitted.
 
 use relscale::fit::simulate::{Shape, Simulation, Truth};
-use relscale::fit::{Analysis, Options, analyze};
+use relscale::fit::{Analysis, FloorRatio, FlooredLaw, Interval, Options, RatioLimit, analyze};
 use relscale::ladder::{Ladder, Run, Scale};
 
 fn analysis(simulation: &Simulation, replicate: u64) -> Analysis {
     let mut options = Options::new("baseline");
     options.treatments = vec!["treatment".into()];
+    options.floor_draws = 0;
     analyze(&simulation.ladder(replicate).unwrap(), &options).unwrap()
 }
 
@@ -106,4 +107,152 @@ fn exponent_prediction_and_backtest_have_one_variance() {
     assert!((line.slope_variance.sqrt() / d.standard_error - 1.0).abs() < 1e-12);
     // Three degrees of freedom: five sizes, two parameters of a line.
     assert_eq!((d.df, line.df), (3.0, 3.0));
+}
+
+/// Nine budgets over four decades, one run each, with laws that approach floors.
+fn floored(floors: [f64; 2], noise: f64) -> Simulation {
+    let mut s = Simulation::default();
+    s.budgets = (0..9)
+        .map(|j| 1e18 * 10_f64.powf(0.5 * f64::from(j)))
+        .collect();
+    s.shape = Shape::Rungs;
+    let truth = |name: &str, level: f64, beta: f64, floor: f64| {
+        let mut t = Truth::new(name, level, beta);
+        (t.floor, t.noise) = (floor, noise);
+        t
+    };
+    s.distributions = vec![
+        truth("treatment", 0.7, 0.12, floors[0]),
+        truth("baseline", 0.5, 0.15, floors[1]),
+    ];
+    s
+}
+
+/// True `ln G` at a scale.
+fn ln_ratio(s: &Simulation, flops: f64) -> f64 {
+    let x = flops.ln() - s.budgets.iter().map(|c| c.ln()).sum::<f64>() / s.budgets.len() as f64;
+    s.log_error(0, x, 0.0) - s.log_error(1, x, 0.0)
+}
+
+fn predicted(simulation: &Simulation, replicate: u64, at: f64) -> FloorRatio {
+    let mut options = Options::new("baseline");
+    options.treatments = vec!["treatment".into()];
+    options.predict_at = vec![at];
+    let ladder = simulation.ladder(replicate).unwrap();
+    let analysis = analyze(&ladder, &options).unwrap();
+    analysis.laws[0].alternatives.floor_ratio.clone().unwrap()
+}
+
+fn holds(interval: Interval, truth: f64) -> f64 {
+    assert!(interval.lower <= interval.upper, "{interval:?}");
+    f64::from(u8::from(interval.lower <= truth && truth <= interval.upper))
+}
+
+#[test]
+fn the_ratio_of_floored_laws_covers_what_it_predicts() {
+    let s = floored([1.0, 0.8], 0.002);
+    let (at, n) = (1e23, 300);
+    let (mut top, mut far, mut limit, mut identified, mut wider) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for replicate in 0..n {
+        let r = predicted(&s, replicate, at);
+        top += holds(r.top, ln_ratio(&s, 1e22).exp());
+        far += holds(r.predictions[0].line, ln_ratio(&s, at).exp());
+        let width = |i: Interval| i.upper - i.lower;
+        wider += width(r.predictions[0].ratio) / width(r.predictions[0].line);
+        if let RatioLimit::Identified(i) = r.limit {
+            identified += 1.0;
+            limit += holds(i, 1.25);
+        }
+    }
+    let n = n as f64;
+    println!(
+        "coverage at the top {:.3}, a decade beyond {:.3}, of the limit {:.3} of {:.3} identified",
+        top / n,
+        far / n,
+        limit / identified,
+        identified / n
+    );
+    // The Monte Carlo error of a share near 0.95 is 0.013; percentiles of 199 draws lose another 0.01.
+    assert!(top / n > 0.91 && far / n > 0.91);
+    // A reading has its own noise beside that of the laws.
+    assert!(wider / n > 1.05, "{}", wider / n);
+    assert!(identified / n > 0.9 && limit / identified > 0.9);
+}
+
+#[test]
+fn without_floors_the_limit_is_not_identified() {
+    let s = floored([0.0, 0.0], 0.002);
+    let mut open = 0;
+    for replicate in 0..40 {
+        let r = predicted(&s, replicate, 1e23);
+        if let RatioLimit::NotIdentified { floors } = &r.limit {
+            open += 1;
+            assert!(!floors.is_empty());
+            assert!(r.sentence.contains("no identified limit"), "{}", r.sentence);
+        }
+    }
+    // A floor that is not there differs from zero at 2.5 % on either side by chance.
+    assert!(open >= 36, "{open} of 40");
+}
+
+#[test]
+fn a_swapped_pair_is_the_reciprocal_and_units_cancel() {
+    let s = floored([1.0, 0.8], 0.002);
+    let ladder = s.ladder(1).unwrap();
+    let of = |baseline: &str, ladder: &Ladder| {
+        let mut options = Options::new(baseline);
+        options.predict_at = vec![1e23];
+        let a = analyze(ladder, &options).unwrap();
+        a.laws[0].alternatives.floor_ratio.clone().unwrap()
+    };
+    let (one, two) = (of("baseline", &ladder), of("treatment", &ladder));
+    assert!((one.top.value * two.top.value - 1.0).abs() < 1e-9);
+    assert!((one.top_exponent.value + two.top_exponent.value).abs() < 1e-9);
+    // The draws give the two sides other numbers, so the ends agree to their error only.
+    let width = (one.top.upper / one.top.lower).ln();
+    assert!(
+        (one.top.lower * two.top.upper).ln().abs() < 0.3 * width,
+        "{one:?} {two:?}"
+    );
+    // The same draws again, bit by bit.
+    assert_eq!(of("baseline", &ladder), one);
+    let mut scaled = Ladder::builder();
+    for (i, r) in analyze(&ladder, &Options::new("baseline")).unwrap().laws[0]
+        .readings
+        .iter()
+        .enumerate()
+    {
+        let id = format!("run-{i}");
+        let scale = Scale {
+            params: r.params,
+            tokens: r.scale / (6.0 * r.params),
+            flops: r.scale,
+        };
+        scaled.run(Run::new(&id, scale)).unwrap();
+        scaled
+            .score(&id, "treatment", "", 3.0 * r.treatment_error, 1.0)
+            .unwrap();
+        scaled
+            .score(&id, "baseline", "", 7.0 * r.baseline_error, 1.0)
+            .unwrap();
+    }
+    let other = of("baseline", &scaled.build().unwrap());
+    let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-5;
+    for (a, b) in [
+        (one.top, other.top),
+        (one.predictions[0].ratio, other.predictions[0].ratio),
+    ] {
+        for (a, b) in [(a.value, b.value), (a.lower, b.lower), (a.upper, b.upper)] {
+            assert!(close(a * 3.0 / 7.0, b), "{one:?} {other:?}");
+        }
+    }
+}
+
+#[test]
+fn on_a_grid_the_pair_is_of_surfaces() {
+    let r = predicted(&grid(0.001), 0, 1e23);
+    assert!(matches!(r.treatment, FlooredLaw::Surface { .. }));
+    let p = &r.predictions[0];
+    assert!(p.ratio.lower < p.ratio.value && p.ratio.value < p.ratio.upper);
+    assert!(r.top.lower < r.top.value && r.top.value < r.top.upper);
 }

@@ -6,6 +6,7 @@ use super::corpus::mean_log;
 use super::design::Design;
 use super::error::FitError;
 use super::estimate::{Coefficient, Estimate, LineCovariance};
+use super::floor_ratio::floor_ratio;
 use super::logarithm::exp;
 use super::loss_to_loss::loss_to_loss;
 use super::mixed_model::mixed_model;
@@ -30,6 +31,7 @@ pub(crate) fn alternatives(
         difference: difference(comparison, options)?,
         semi_log: semi_log(regression, &fitted.readings, options)?,
         per_log_params: per_log_params(comparison, options)?,
+        floor_ratio: floor_ratio(comparison, options),
         loss_to_loss: loss_to_loss(comparison, options).ok(),
         mixed_model: mixed_model(comparison.view, &comparison.y, options),
         crossed_bootstrap: if options.crossed_bootstrap {

@@ -75,6 +75,13 @@ impl<'v, 'a> Comparison<'v, 'a> {
         [(self.treatment, 1.0), (self.baseline, -1.0)]
     }
 
+    /// If true, both sides are errors: a ratio of errors tends to the ratio of their floors, which is not
+    /// a floor.
+    pub(crate) fn may_have_floors(&self) -> bool {
+        let both = [self.treatment, self.baseline];
+        !both.iter().any(|&d| self.corpus().is_ratio(d))
+    }
+
     /// Name of a distribution.
     pub(crate) fn name(&self, distribution: usize) -> &'a str {
         self.corpus().name_of(distribution)

@@ -138,6 +138,12 @@ impl FittedContrast {
         }
     }
 
+    /// Covariance of level and slope that does not come from the scatter of the readings: frontier,
+    /// specification and items.
+    pub(crate) fn beside_run(&self, items: ItemSampling) -> LineCovariance {
+        self.covariance(items).plus(self.run.scaled(-1.0))
+    }
+
     /// Level or slope with its interval.
     pub(crate) fn estimate(&self, k: Coefficient, items: ItemSampling, alpha: f64) -> Estimate {
         let (variance, df) = self.variance(k, items);

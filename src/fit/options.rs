@@ -247,7 +247,12 @@ pub struct Options {
     /// largest |t| (9,999 draws), never wider than Šidák's but for the error of the draws.
     #[serde(default)]
     pub max_t: bool,
-    /// Seed of random draws: of both options above, and wherever an enumeration is too long.
+    /// Number of redrawn pairs behind the intervals of the ratio of two laws with floors
+    /// ([`FloorRatio`](super::FloorRatio)), an odd hundred less one for round percentiles; 0 leaves the
+    /// ratio out.
+    #[serde(default = "default_floor_draws")]
+    pub floor_draws: u32,
+    /// Seed of random draws: of the options above, and wherever an enumeration is too long.
     #[serde(default = "default_seed")]
     pub seed: u64,
 }
@@ -267,6 +272,12 @@ fn default_margin_percent() -> f64 {
 // Two decades, the span of a usual ladder, of changes that `margin_percent` calls too small to matter.
 fn default_gap_margin_percent() -> f64 {
     1.0
+}
+
+// 200·α/2 is a whole number at the usual levels, so that no percentile is interpolated. The error of an
+// end is a tenth of the half-width, for a third of the time of an analysis.
+fn default_floor_draws() -> u32 {
+    199
 }
 
 fn default_alpha() -> f64 {
@@ -313,6 +324,7 @@ impl Options {
             predict_at: Vec::new(),
             crossed_bootstrap: false,
             max_t: false,
+            floor_draws: default_floor_draws(),
             seed: default_seed(),
         }
     }
@@ -357,6 +369,12 @@ impl Options {
             if !(value.is_normal() && value > 0.0) {
                 return domain("predict_at or tokens_per_param (more than 0)", value);
             }
+        }
+        // Fewer draws than 2/α − 1 have no percentile that far out.
+        let fewest = 2.0 / self.alpha - 1.0;
+        let draws = f64::from(self.floor_draws);
+        if draws != 0.0 && !(fewest - 1e-9..=1e5).contains(&draws) {
+            return domain("floor_draws (0, or 2/alpha - 1 to 100,000)", draws);
         }
         if let Some(value) = self.surface_huber
             && !(value.is_normal() && value > 0.0)

@@ -7,6 +7,7 @@ mod corpus;
 mod counts;
 mod diagnostics;
 mod family;
+mod floor_ratio;
 mod named;
 mod relative;
 mod summary;
@@ -26,6 +27,7 @@ pub use self::diagnostics::{
     NextPower, Resampling, VarianceComponents,
 };
 pub use self::family::{ContrastLaw, CovariateSlope, Heterogeneity, MaxT};
+pub use self::floor_ratio::{FloorRatio, FlooredLaw, RatioLimit};
 pub use self::named::{GapLevel, NamedContrast};
 pub use self::relative::{
     BandPoint, Equivalence, FittedLine, GapEquivalence, Multiplicity, Parity, Prediction, Reading,

@@ -4,14 +4,13 @@ use crate::fit::comparison::Comparison;
 use crate::fit::design::Design;
 use crate::fit::error::FitError;
 use crate::fit::estimate::Estimate;
+use crate::fit::floored::{Floored, Place};
 use crate::fit::logarithm::exp;
 use crate::fit::options::Options;
 use crate::fit::readings::{ReadingPlan, ReadingRegression, Scatter};
 use crate::fit::result::{Backtest, Holdout};
-use crate::fit::stats::laws::{fit_floor_law, fit_surface};
 use crate::fit::stats::regression::LinearFit;
 use crate::fit::stats::sums::dot;
-use crate::fit::view::CorpusView;
 
 /// Largest number of levels of scale held out: three, as far as a ladder of six budgets can be asked
 /// and still leave a line to fit.
@@ -22,51 +21,29 @@ const MOST_LEVELS: usize = 3;
 struct Target {
     /// The run, if it is held out by name.
     run: Option<String>,
-    /// Centred log scale.
-    x: f64,
-    params: f64,
-    tokens: f64,
+    place: Place,
     /// `ln G` read there.
     actual: f64,
 }
 
 impl Target {
-    /// A target at `x` with the size and length of the run at position `run`.
-    fn new(view: &CorpusView<'_>, run: Option<usize>, x: f64, actual: f64) -> Self {
-        let runs = view.corpus.ladder.runs();
-        let run = run
-            .and_then(|r| view.corpus.runs.get(r))
-            .and_then(|&r| runs.get(r));
-        let (params, tokens) = run.map_or((f64::NAN, f64::NAN), |r| (r.params, r.tokens));
-        Self {
-            run: None,
-            x,
-            params,
-            tokens,
-            actual,
-        }
-    }
-
     /// Reading `i` of the comparison.
     fn reading(comparison: &Comparison<'_, '_>, i: usize) -> Self {
-        let plan = &comparison.view.plan;
-        let run = plan.groups[i].members.first().copied();
-        Self::new(
-            comparison.view,
-            run,
-            plan.x[i],
-            comparison.fitted.readings[i],
-        )
+        Self {
+            run: None,
+            place: Place::reading(comparison.view, i),
+            actual: comparison.fitted.readings[i],
+        }
     }
 
     /// Row of the terms of the main rule.
     fn terms(&self, plan: &ReadingPlan) -> Vec<f64> {
         match plan.ratio {
             Some(reference) => {
-                let ratio = libm::log(self.tokens / self.params) - reference;
-                vec![1.0, self.x, ratio]
+                let ratio = libm::log(self.place.tokens / self.place.params) - reference;
+                vec![1.0, self.place.x, ratio]
             }
-            None => vec![1.0, self.x],
+            None => vec![1.0, self.place.x],
         }
     }
 }
@@ -138,12 +115,12 @@ fn held_out(comparison: &Comparison<'_, '_>) -> Vec<Target> {
         .filter(|&r| corpus.held_out(r) && y[r].is_finite())
         .map(|r| Target {
             run: Some(corpus.run_name(r).to_owned()),
-            ..Target::new(
+            place: Place::run(
                 comparison.view,
                 Some(r),
                 corpus.log_scale[r] - comparison.view.plan.origin,
-                y[r],
-            )
+            ),
+            actual: y[r],
         })
         .collect()
 }
@@ -165,7 +142,7 @@ fn predict(
     };
     let mean = seen.iter().map(|&i| readings[i]).sum::<f64>() / seen.len() as f64;
     let last = seen.last().map_or(mean, |&i| readings[i]);
-    let with_floors = floors(comparison, seen, &targets, options);
+    let with_floors = floors(comparison, seen, &targets);
     let mut all = Vec::with_capacity(targets.len());
     for (n, target) in targets.into_iter().enumerate() {
         let row = target.terms(plan);
@@ -176,7 +153,7 @@ fn predict(
         all.push(Holdout {
             run: target.run,
             fitted: seen.len(),
-            scale: exp(plan.origin + target.x),
+            scale: exp(plan.origin + target.place.x),
             predicted: new.interval(),
             actual,
             error: actual - new.value,
@@ -203,44 +180,15 @@ fn fit_seen(
 }
 
 /// Log ratios at `targets` by two laws with floors fitted to the readings `seen`, if both can be.
-fn floors(
-    comparison: &Comparison<'_, '_>,
-    seen: &[usize],
-    targets: &[Target],
-    options: &Options,
-) -> Option<Vec<f64>> {
-    // A ratio of errors tends to the ratio of their floors, which is not a floor.
-    let both = [comparison.treatment, comparison.baseline];
-    if both.iter().any(|&d| comparison.corpus().is_ratio(d)) {
+fn floors(comparison: &Comparison<'_, '_>, seen: &[usize], targets: &[Target]) -> Option<Vec<f64>> {
+    if !comparison.may_have_floors() {
         return None;
     }
-    let law = |log_errors: &[f64]| floor_law(comparison, log_errors, seen, targets, options);
-    let t = law(&comparison.log_treatment)?;
-    let b = law(&comparison.log_baseline)?;
-    Some(t.iter().zip(&b).map(|(t, b)| t - b).collect())
-}
-
-/// Log errors at `targets` by a law with a floor fitted to the readings `seen`: in the scale, or in
-/// sizes and tokens on a grid.
-fn floor_law(
-    comparison: &Comparison<'_, '_>,
-    log_errors: &[f64],
-    seen: &[usize],
-    targets: &[Target],
-    options: &Options,
-) -> Option<Vec<f64>> {
-    let plan = &comparison.view.plan;
-    let errors: Vec<f64> = seen.iter().map(|&i| exp(log_errors[i])).collect();
-    if plan.design == Design::Grid {
-        let at = |&i: &usize| Target::reading(comparison, i);
-        let n: Vec<f64> = seen.iter().map(|i| at(i).params).collect();
-        let d: Vec<f64> = seen.iter().map(|i| at(i).tokens).collect();
-        // Without Huber's loss: it competes with a least-squares line.
-        let surface = fit_surface(&n, &d, &errors, None).ok()?;
-        let of = |t: &Target| surface.ln_loss(t.params, t.tokens);
-        return Some(targets.iter().map(of).collect());
-    }
-    let x: Vec<f64> = seen.iter().map(|&i| plan.x[i]).collect();
-    let law = fit_floor_law(&x, &errors, 1.0 - options.alpha).ok()?;
-    Some(targets.iter().map(|t| law.ln_error(t.x)).collect())
+    let law = |log_errors: &[f64]| Floored::fit(comparison.view, log_errors, seen);
+    let (t, b) = (
+        law(&comparison.log_treatment)?,
+        law(&comparison.log_baseline)?,
+    );
+    let ln_ratio = |target: &Target| t.ln_error(&target.place) - b.ln_error(&target.place);
+    Some(targets.iter().map(ln_ratio).collect())
 }

@@ -216,15 +216,25 @@ impl ReadingRegression {
         })
     }
 
-    /// Effects that readings share by size on a grid, by training run elsewhere; `None` without groups
-    /// or where they cannot be told apart.
-    fn group_effects(&self, fit: &LinearFit) -> Option<GroupEffects> {
+    /// Effects that readings share in `series`, of one value per reading, once the terms are taken out.
+    pub(crate) fn effects_in(&self, series: &[f64]) -> Option<GroupEffects> {
+        self.group_effects(&self.fit(series).ok()?)
+    }
+
+    /// Groups of readings that share an effect, numbered from 0; empty if there are none.
+    pub(crate) fn groups(&self) -> &[usize] {
         // By size also where runs are clusters: what is predicted is a size not yet trained.
-        let groups = if self.sizes.is_empty() {
+        if self.sizes.is_empty() {
             &self.clusters
         } else {
             &self.sizes
-        };
+        }
+    }
+
+    /// Effects that readings share by size on a grid, by training run elsewhere; `None` without groups
+    /// or where they cannot be told apart.
+    fn group_effects(&self, fit: &LinearFit) -> Option<GroupEffects> {
+        let groups = self.groups();
         if groups.is_empty() {
             return None;
         }

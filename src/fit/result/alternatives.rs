@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfidenceSet, CrossedBootstrap, Estimate, Verdict};
+use super::{ConfidenceSet, CrossedBootstrap, Estimate, FloorRatio, Verdict};
 
 /// The comparison of a relative law by other estimators and in other forms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,10 @@ pub struct Alternatives {
     /// ([`LadderPath::EqualTokens`](super::LadderPath::EqualTokens)); `None` for other ladders.
     #[serde(default)]
     pub per_log_params: Option<Estimate>,
+    /// The ratio of two laws with floors; `None` where one cannot be fitted, or without
+    /// [`Options::floor_draws`](crate::fit::Options::floor_draws).
+    #[serde(default)]
+    pub floor_ratio: Option<FloorRatio>,
     /// `κ = β_t/β_b`; `None` where its variance is not defined.
     pub loss_to_loss: Option<LossToLoss>,
     /// A mixed model with a random effect of the budget, if

@@ -240,7 +240,6 @@ impl FittedLine {
     pub fn predict(&self, scale: f64) -> Prediction {
         let v = self.variances();
         let t = t_critical(self.confidence, self.df);
-        let [low, high] = self.range;
         let at = libm::log(scale) - self.log_reference;
         let m = self.level + self.slope * at;
         let around = |variance: f64| Interval {
@@ -248,16 +247,9 @@ impl FittedLine {
             lower: exp(m - t * variance.sqrt()),
             upper: exp(m + t * variance.sqrt()),
         };
-        let beyond = (at - high).max(low - at).max(0.0);
-        Prediction {
-            scale,
-            // A new reading scatters about the line as the old ones do.
-            ratio: around(v.at(at) + self.residual_variance),
-            line: around(v.at(at)),
-            decades_beyond: beyond / std::f64::consts::LN_10,
-            // Relative to the ladder: a decade beyond two decades is bolder than beyond six.
-            beyond_one_ladder: beyond > high - low,
-        }
+        // A new reading scatters about the line as the old ones do.
+        let new = around(v.at(at) + self.residual_variance);
+        Prediction::new(scale, at, self.range, new, around(v.at(at)))
     }
 }
 
@@ -287,13 +279,34 @@ pub struct Prediction {
     pub scale: f64,
     /// `G` with the interval of a new reading.
     pub ratio: Interval,
-    /// `G` with the interval of the line.
+    /// `G` with the interval of the fitted law.
     pub line: Interval,
     /// Decades beyond the ladder; 0 inside.
     pub decades_beyond: f64,
     /// If true, the scale lies further out than the ladder is long: the interval holds only if the
     /// law does.
     pub beyond_one_ladder: bool,
+}
+
+impl Prediction {
+    /// The prediction at `scale`, at the centred log scale `at` of a ladder over `range`.
+    pub(crate) fn new(
+        scale: f64,
+        at: f64,
+        [low, high]: [f64; 2],
+        ratio: Interval,
+        line: Interval,
+    ) -> Self {
+        let beyond = (at - high).max(low - at).max(0.0);
+        Self {
+            scale,
+            ratio,
+            line,
+            decades_beyond: beyond / std::f64::consts::LN_10,
+            // Relative to the ladder: a decade beyond two decades is bolder than beyond six.
+            beyond_one_ladder: beyond > high - low,
+        }
+    }
 }
 
 /// The scales at which `G = 1` cannot be excluded (Fieller).

@@ -10,17 +10,25 @@ mod design;
 mod floor;
 mod intervals;
 mod nonlinear;
+mod pair;
 mod points;
+mod refit;
 #[cfg(test)]
 mod simulated;
 mod surface;
+mod surface_refit;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use design::check_surface_design;
-pub(crate) use floor::{compare_laws, fit_floor_law};
+#[cfg(test)]
+pub(crate) use floor::fit_floor_law;
+pub(crate) use floor::{FloorCurve, compare_laws, fit_floor_curve};
 pub(crate) use intervals::{Allocation, SurfaceIntervals};
-pub(crate) use surface::fit_surface;
+pub(crate) use pair::{PairCovariance, PairDraw, PairNoise};
+pub(crate) use refit::FloorRefit;
+pub(crate) use surface::{SurfaceCurve, fit_surface};
+pub(crate) use surface_refit::SurfaceRefit;
 
 /// ln(e^a + e^b).
 fn ln_add_exp(a: f64, b: f64) -> f64 {

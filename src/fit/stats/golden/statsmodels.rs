@@ -331,7 +331,7 @@ fn floor_law(golden: &mut Golden) {
         let cost: f64 = x
             .iter()
             .zip(errors)
-            .map(|(x, e)| 0.5 * (e.ln() - law.ln_error(*x)).powi(2))
+            .map(|(x, e)| 0.5 * (e.ln() - law.curve().ln_error(*x)).powi(2))
             .sum();
         if key == "noiseless" {
             // The cost of an exact fit is rounding: both must be nothing.

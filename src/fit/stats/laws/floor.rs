@@ -18,7 +18,7 @@ use crate::fit::stats::regression::Line;
 /// Exponents tried for the floor law.
 const FLOOR_GRID: usize = 200;
 /// Range of b·range(x): below it the law is a straight line in x, above it one step.
-const FLOOR_RANGE: [f64; 2] = [1e-3, 50.0];
+pub(super) const FLOOR_RANGE: [f64; 2] = [1e-3, 50.0];
 
 /// E(x) = ε + A·e^{−b·x}: a power law in compute down to a floor. x = ln(F/F₀).
 ///
@@ -40,14 +40,36 @@ pub(crate) struct FloorLaw {
 }
 
 impl FloorLaw {
+    /// φ(x) = ε/E(x), the share of the error that scale does not remove.
+    pub(crate) fn floor_share(&self, x: f64) -> f64 {
+        (self.floor.ln() - self.curve().ln_error(x)).exp()
+    }
+
+    /// The law without its intervals.
+    pub(crate) fn curve(&self) -> FloorCurve {
+        FloorCurve {
+            floor: self.floor,
+            amplitude: self.amplitude,
+            exponent: self.exponent,
+        }
+    }
+}
+
+/// The parameters of E(x) = ε + A·e^{−b·x}.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct FloorCurve {
+    /// ε ≥ 0.
+    pub(crate) floor: f64,
+    /// A ≥ 0.
+    pub(crate) amplitude: f64,
+    /// b > 0.
+    pub(crate) exponent: f64,
+}
+
+impl FloorCurve {
     /// ln E at x, without overflow for any finite x.
     pub(crate) fn ln_error(&self, x: f64) -> f64 {
         ln_add_exp(self.floor.ln(), self.amplitude.ln() - self.exponent * x)
-    }
-
-    /// φ(x) = ε/E(x), the share of the error that scale does not remove.
-    pub(crate) fn floor_share(&self, x: f64) -> f64 {
-        (self.floor.ln() - self.ln_error(x)).exp()
     }
 }
 
@@ -70,46 +92,91 @@ pub(crate) fn fit_floor_law(
     level: f64,
 ) -> Result<FloorLaw, FitError> {
     check_probability("confidence level", level)?;
-    let points = Points::new(ln_flops, errors, 4)?;
-    // At ln F near 45, the squares of e^{−b·x} would underflow for the larger exponents of the
-    // grid.
-    let centre = points.x_mean;
-    let problem = FloorProblem {
-        x: points.x.iter().map(|x| x - centre).collect(),
-        ln_e: points.ln_e.clone(),
-    };
-    let with_floor = problem.search(points.range);
-    // Without a floor the law is a straight line in logarithms.
-    let power = polish(
-        &problem,
-        [f64::NEG_INFINITY, points.ln_e_mean, points.slope_guess()],
-        [false, true, true],
-        None,
-    );
-    let reached = with_floor.as_ref().map_or(f64::INFINITY, |f| f.cost);
-    // Without a floor ln ε runs to −∞; a tie is decided for the law with fewer parameters.
-    let no_floor = power.cost.is_finite() && power.cost <= reached * (1.0 + 1e-12);
-    let fit = match (no_floor, with_floor) {
-        (true, _) => power,
-        (false, Some(fit)) => fit,
-        (false, None) => {
-            return Err(FitError::NoConvergence {
-                what: "the floor law".to_owned(),
-            });
-        }
-    };
+    let fitted = Fitted::new(ln_flops, errors)?;
     let (exponent_interval, floor_interval) =
-        problem.intervals(&fit, power.cost, points.range, level);
-    let [ln_floor, ln_amplitude, ln_b] = fit.parameters;
-    let b = ln_b.exp();
+        (fitted.problem).intervals(&fitted.fit, fitted.power_cost, fitted.range, level);
+    let FloorCurve {
+        floor,
+        amplitude,
+        exponent,
+    } = fitted.curve();
     Ok(FloorLaw {
-        floor: ln_floor.exp(),
-        amplitude: (ln_amplitude + b * centre).exp(),
-        exponent: b,
-        rss: problem.rss(&fit.parameters),
+        floor,
+        amplitude,
+        exponent,
+        rss: fitted.problem.rss(&fitted.fit.parameters),
         exponent_interval,
         floor_interval,
     })
+}
+
+/// The law of [`fit_floor_law`] without the search for its intervals, which takes most of the time.
+///
+/// # Errors
+/// As [`fit_floor_law`].
+pub(crate) fn fit_floor_curve(ln_flops: &[f64], errors: &[f64]) -> Result<FloorCurve, FitError> {
+    Ok(Fitted::new(ln_flops, errors)?.curve())
+}
+
+/// A fit, and what its intervals need.
+struct Fitted {
+    problem: FloorProblem,
+    fit: Polished<3>,
+    /// Cost of the law without a floor.
+    power_cost: f64,
+    /// Range of x, and its mean, which the problem is centred at.
+    range: f64,
+    centre: f64,
+}
+
+impl Fitted {
+    fn new(ln_flops: &[f64], errors: &[f64]) -> Result<Self, FitError> {
+        let points = Points::new(ln_flops, errors, 4)?;
+        // At ln F near 45, the squares of e^{−b·x} would underflow for the larger exponents of the
+        // grid.
+        let centre = points.x_mean;
+        let problem = FloorProblem {
+            x: points.x.iter().map(|x| x - centre).collect(),
+            ln_e: points.ln_e.clone(),
+        };
+        let with_floor = problem.search(points.range);
+        // Without a floor the law is a straight line in logarithms.
+        let power = polish(
+            &problem,
+            [f64::NEG_INFINITY, points.ln_e_mean, points.slope_guess()],
+            [false, true, true],
+            None,
+        );
+        let reached = with_floor.as_ref().map_or(f64::INFINITY, |f| f.cost);
+        // Without a floor ln ε runs to −∞; a tie is decided for the law with fewer parameters.
+        let no_floor = power.cost.is_finite() && power.cost <= reached * (1.0 + 1e-12);
+        let fit = match (no_floor, with_floor) {
+            (true, _) => power,
+            (false, Some(fit)) => fit,
+            (false, None) => {
+                return Err(FitError::NoConvergence {
+                    what: "the floor law".to_owned(),
+                });
+            }
+        };
+        Ok(Self {
+            problem,
+            fit,
+            power_cost: power.cost,
+            range: points.range,
+            centre,
+        })
+    }
+
+    fn curve(&self) -> FloorCurve {
+        let [ln_floor, ln_amplitude, ln_b] = self.fit.parameters;
+        let b = ln_b.exp();
+        FloorCurve {
+            floor: ln_floor.exp(),
+            amplitude: (ln_amplitude + b * self.centre).exp(),
+            exponent: b,
+        }
+    }
 }
 
 /// The floor law beside the power law without a floor.

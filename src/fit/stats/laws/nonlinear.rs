@@ -113,6 +113,19 @@ pub(super) fn polish<const P: usize>(
     free: [bool; P],
     huber: Option<f64>,
 ) -> Polished<P> {
+    // The limit ends walks along a floor that runs to zero; its exact value does not matter.
+    polish_until(problem, start, free, huber, (500, 0.0))
+}
+
+/// [`polish`] with at most `steps` steps, and no more after one that gains less than the share `gain`
+/// of the cost: for redrawn errors, whose fits need two digits and not ten.
+pub(super) fn polish_until<const P: usize>(
+    problem: &impl Problem<P>,
+    start: [f64; P],
+    free: [bool; P],
+    huber: Option<f64>,
+    (steps, least_gain): (usize, f64),
+) -> Polished<P> {
     let threshold = huber.unwrap_or(f64::INFINITY);
     let mut parameters = start;
     let mut cost = huber_cost(problem, &parameters, threshold);
@@ -122,8 +135,7 @@ pub(super) fn polish<const P: usize>(
     let mut state = linearise(problem, &parameters, free, threshold);
     // Twelve steps that gain nothing: the cost is flat to rounding, and more damping cannot help.
     let mut still = 0;
-    // The limit ends walks along a floor that runs to zero; its exact value does not matter.
-    for _ in 0..500 {
+    for _ in 0..steps {
         if !cost.is_finite() || cost == 0.0 {
             break;
         }
@@ -149,6 +161,9 @@ pub(super) fn polish<const P: usize>(
             damping = (damping * 0.2).max(1e-15);
             state = linearise(problem, &parameters, free, threshold);
             still = if gain < 1e-14 { still + 1 } else { 0 };
+            if gain < least_gain {
+                break;
+            }
         } else {
             damping *= 4.0;
             still += 1;

@@ -59,12 +59,67 @@ pub(crate) struct LossSurface {
     pub(crate) certificate: Certificate,
 }
 
-impl LossSurface {
+/// The parameters of L(N, D) = E + A/N^α + B/D^β.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SurfaceCurve {
+    /// E ≥ 0.
+    pub(crate) floor: f64,
+    /// A ≥ 0.
+    pub(crate) a: f64,
+    /// B ≥ 0.
+    pub(crate) b: f64,
+    /// α > 0.
+    pub(crate) alpha: f64,
+    /// β > 0.
+    pub(crate) beta: f64,
+}
+
+impl SurfaceCurve {
+    /// From ln E, ln A and ln B at the `centres` of ln N and ln D, α and β.
+    pub(super) fn of([ln_e, ln_a, ln_b, alpha, beta]: [f64; 5], centres: [f64; 2]) -> Self {
+        Self {
+            floor: ln_e.exp(),
+            a: (ln_a + alpha * centres[0]).exp(),
+            b: (ln_b + beta * centres[1]).exp(),
+            alpha,
+            beta,
+        }
+    }
+
+    /// The reverse of [`SurfaceCurve::of`].
+    pub(super) fn centred(&self, centres: [f64; 2]) -> [f64; 5] {
+        [
+            self.floor.ln(),
+            self.a.ln() - self.alpha * centres[0],
+            self.b.ln() - self.beta * centres[1],
+            self.alpha,
+            self.beta,
+        ]
+    }
+
     /// ln L at N parameters and D tokens, both positive.
     pub(crate) fn ln_loss(&self, params: f64, tokens: f64) -> f64 {
         let by_params = self.a.ln() - self.alpha * params.ln();
         let by_tokens = self.b.ln() - self.beta * tokens.ln();
         ln_add_exp(self.floor.ln(), ln_add_exp(by_params, by_tokens))
+    }
+}
+
+impl LossSurface {
+    /// The parameters.
+    pub(crate) fn curve(&self) -> SurfaceCurve {
+        SurfaceCurve {
+            floor: self.floor,
+            a: self.a,
+            b: self.b,
+            alpha: self.alpha,
+            beta: self.beta,
+        }
+    }
+
+    /// ln L at N parameters and D tokens, both positive.
+    pub(crate) fn ln_loss(&self, params: f64, tokens: f64) -> f64 {
+        self.curve().ln_loss(params, tokens)
     }
 
     /// The (N*, D*) that minimise L under C = k·N·D: N* = (αA/βB)^{1/(α+β)}·(C/k)^{β/(α+β)}
@@ -180,6 +235,7 @@ pub(super) fn check_huber(huber: Option<f64>) -> Result<(), FitError> {
 }
 
 /// Centred logarithms of sizes, training lengths and losses.
+#[derive(Debug, Clone)]
 pub(super) struct SurfaceProblem {
     pub(super) n: Vec<f64>,
     pub(super) d: Vec<f64>,
@@ -294,12 +350,19 @@ impl Problem<5> for SurfaceProblem {
     fn residual(&self, i: usize, &[ln_e, ln_a, ln_b, alpha, beta]: &[f64; 5]) -> (f64, [f64; 5]) {
         let by_n = ln_a - alpha * self.n[i];
         let by_d = ln_b - beta * self.d[i];
-        let total = ln_add_exp(ln_e, ln_add_exp(by_n, by_d));
-        let (share_n, share_d) = ((by_n - total).exp(), (by_d - total).exp());
+        let terms = [ln_e, by_n, by_d].map(f64::exp);
+        let sum = terms[0] + terms[1] + terms[2];
+        // Four transcendental functions instead of seven; the logarithmic form where terms overflow.
+        let (total, [share_e, share_n, share_d]) = if sum.is_normal() {
+            (sum.ln(), terms.map(|t| t / sum))
+        } else {
+            let total = ln_add_exp(ln_e, ln_add_exp(by_n, by_d));
+            (total, [ln_e, by_n, by_d].map(|t| (t - total).exp()))
+        };
         (
             self.ln_l[i] - total,
             [
-                (ln_e - total).exp(),
+                share_e,
                 share_n,
                 share_d,
                 -share_n * self.n[i],
