@@ -65,6 +65,7 @@ mod max_t;
 mod mixed_model;
 mod named;
 mod options;
+mod partial_pooling;
 mod path;
 pub mod power;
 mod question;
@@ -80,13 +81,14 @@ mod surface;
 mod tests;
 mod verdict;
 mod view;
+mod worst_group;
 
 pub use analyze::analyze;
 pub use error::FitError;
 pub use exponents::{MetaRegression, meta_regression};
 pub use options::{
     Averaging, Axis, Contrast, CovarianceType, DesignChoice, FamilyScope, Group, ItemSampling,
-    OptimumRule, Options, Pair, Weighting,
+    OptimumRule, Options, Pair, Weighting, WorstOf,
 };
 pub use result::*;
 #[cfg(feature = "plot")]

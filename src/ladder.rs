@@ -117,6 +117,7 @@ impl Scores {
 pub struct Ladder {
     name: String,
     flop_convention: FlopConvention,
+    scale_name: Option<String>,
     runs: Vec<Run>,
     scores: Vec<Scores>,
 }
@@ -138,6 +139,13 @@ impl Ladder {
     #[must_use]
     pub fn flop_convention(&self) -> FlopConvention {
         self.flop_convention
+    }
+
+    /// Name of the scale in words, where it is not training compute: `"test-time tokens"`, `"share of
+    /// data kept"`. The `flops` of the runs then hold that quantity.
+    #[must_use]
+    pub fn scale_name(&self) -> Option<&str> {
+        self.scale_name.as_deref()
     }
 
     /// The runs, sorted by corpus, budget, size and name.

@@ -34,14 +34,16 @@ impl fmt::Display for Analysis {
         flags.dedup();
         summary::title(f, self)?;
         for corpus in &self.corpora {
-            corpus::heading(f, corpus, &flags)?;
+            corpus::heading(f, self, corpus, &flags)?;
             laws::table(f, self, corpus, &flags)?;
             contrasts::named(f, self, corpus, &flags)?;
+            contrasts::worst(f, self, corpus)?;
             floors::table(f, self, corpus)?;
             corpus::refused_budgets(f, corpus)?;
             absolute::table(f, self, corpus)?;
             surfaces::table(f, self, corpus)?;
             corpus::heterogeneity(f, self, corpus)?;
+            corpus::partial_pooling(f, self, corpus)?;
             corpus::covariate(f, self, corpus)?;
         }
         // After all corpora: rates and contrasts belong to families that span them.

@@ -88,7 +88,7 @@ fn the_options_of_every_command_are_these() {
     for (command, options) in [
         (
             &["fit"][..],
-            "scores baseline treatment contrast group aggregate design margin-percent alpha error-rate \
+            "scores scale baseline treatment contrast group worst partial-pooling aggregate design margin-percent alpha error-rate \
              surface-huber stratified crossed-bootstrap max-t json details plots",
         ),
         (

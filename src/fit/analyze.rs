@@ -18,14 +18,16 @@ use super::flags::flag_ranges;
 use super::max_t::Family;
 use super::named::named_contrast;
 use super::options::Options;
+use super::partial_pooling::partial_pooling;
 use super::question::{NamedPair, Question, members};
 use super::relative_law::relative_law;
 use super::result::{
     AbsoluteLaw, Analysis, ContrastLaw, CorpusReport, CovariateSlope, Heterogeneity, NamedContrast,
-    Refused, RelativeLaw, SCHEMA,
+    PartialPooling, Refused, RelativeLaw, SCHEMA, WorstGroup,
 };
 use super::stats::meta::moderate_variances;
 use super::view::CorpusView;
+use super::worst_group::worst_group;
 
 /// Measures how the gap between the baseline and every treatment evolves along a ladder.
 ///
@@ -84,24 +86,28 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     // After all absolute laws are known: a flag of a law rests on those of its two sides.
     found.flag_ranges(options);
     // Last, because Holm's adjustment needs the p-values of every corpus.
-    let max_t = decide_laws(&mut found.laws, &found.family, options)?;
-    let contrasts = found.decided_contrasts(options)?;
+    let scale = options.axis.in_words(ladder.scale_name());
+    let max_t = decide_laws(&mut found.laws, &found.family, options, scale)?;
+    let contrasts = found.decided_contrasts(options, scale)?;
     // A family of its own: laws of counts rest on another model, and must not dilute those of
     // losses.
-    found.rates.decide(options)?;
+    found.rates.decide(options, scale)?;
     Ok(Analysis {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").into(),
         ladder: ladder.name().into(),
         flop_convention: ladder.flop_convention(),
+        scale_name: ladder.scale_name().map(str::to_owned),
         options: options.clone(),
         laws: found.laws,
         contrasts,
+        worst: found.worst,
         absolute_laws: found.absolute_laws,
         corpora: found.corpora,
         centred: found.centred,
         cross_corpus: found.cross_corpus,
         heterogeneity: found.heterogeneity,
+        partial_pooling: found.partial_pooling,
         covariate: found.covariate,
         max_t,
         counts: found.rates.laws,
@@ -116,11 +122,13 @@ struct Findings {
     laws: Vec<RelativeLaw>,
     /// Named contrasts with their place in the options and the distributions they are made of.
     contrasts: Vec<(usize, NamedContrast, Vec<String>)>,
+    worst: Vec<WorstGroup>,
     absolute_laws: Vec<AbsoluteLaw>,
     corpora: Vec<CorpusReport>,
     centred: Vec<ContrastLaw>,
     cross_corpus: Vec<ContrastLaw>,
     heterogeneity: Vec<Heterogeneity>,
+    partial_pooling: Vec<PartialPooling>,
     covariate: Vec<CovariateSlope>,
     rates: Rates,
     /// The errors that the laws have in common, if the options ask for intervals by the largest |t|.
@@ -155,10 +163,14 @@ impl Findings {
     }
 
     /// The named contrasts in the order of the options, with their verdicts.
-    fn decided_contrasts(&mut self, options: &Options) -> Result<Vec<NamedContrast>, FitError> {
+    fn decided_contrasts(
+        &mut self,
+        options: &Options,
+        scale: &str,
+    ) -> Result<Vec<NamedContrast>, FitError> {
         self.contrasts.sort_by_key(|c| c.0);
         let mut contrasts: Vec<_> = self.contrasts.drain(..).map(|c| c.1).collect();
-        decide_contrasts(&mut contrasts, options)?;
+        decide_contrasts(&mut contrasts, options, scale)?;
         Ok(contrasts)
     }
 
@@ -367,6 +379,18 @@ fn contrast_distributions(
         found.centred.extend(laws);
         let spread = exponents::heterogeneity(view, &fits, options).ok();
         found.heterogeneity.extend(spread);
+    }
+    if let Some(of) = options.worst {
+        match worst_group(view, question, of) {
+            Ok(worst) => found.worst.push(worst),
+            Err(error) => found.refuse(view.corpus.name, None, error),
+        }
+    }
+    if options.partial_pooling {
+        match partial_pooling(view, question) {
+            Ok(pooled) => found.partial_pooling.push(pooled),
+            Err(error) => found.refuse(view.corpus.name, None, error),
+        }
     }
     if !options.covariate.is_empty() {
         match exponents::covariate(view, &fits, options) {

@@ -2,7 +2,7 @@
 
 use super::estimate::{Estimate, Interval};
 use super::families::DecisionLevel;
-use super::options::{Axis, Options};
+use super::options::Options;
 use super::relative_law::percent_per_decade;
 use super::result::{CountsLaw, Equivalence, GapEquivalence, RelativeLaw, Verdict};
 use super::verdict::{Evidence, decide};
@@ -46,8 +46,8 @@ impl<'l> Claim<'l> {
         }
     }
 
-    /// The verdict, and the sentence for it.
-    pub(crate) fn decide(&self, options: &Options) -> (Verdict, String) {
+    /// The verdict, and the sentence for it with the scale in words.
+    pub(crate) fn decide(&self, options: &Options, scale: &str) -> (Verdict, String) {
         let verdict = decide(&Evidence {
             level: self.gamma.map(libm::log),
             ends: self.gap.ends.map(|g| g.map(libm::log)),
@@ -56,16 +56,12 @@ impl<'l> Claim<'l> {
             equivalent: self.equivalence.holm_p <= options.alpha,
             no_gap: self.gap.holm_p <= options.alpha,
         });
-        (verdict, self.sentence(verdict, options))
+        (verdict, self.sentence(verdict, options, scale))
     }
 
-    fn sentence(&self, verdict: Verdict, options: &Options) -> String {
+    fn sentence(&self, verdict: Verdict, options: &Options, scale: &str) -> String {
         let ratio = format!("ratio of {} to {}", self.treatment, self.baseline);
-        let per = match options.axis {
-            Axis::Flops => "per decade of compute",
-            Axis::Params => "per decade of parameters",
-            Axis::Tokens => "per decade of training tokens",
-        };
+        let per = format!("per decade of {scale}");
         let percent = percent_per_decade(self.delta_beta.value);
         let interval = self.interval(1.0, self.delta_beta.p_value, self.holm_p, options);
         let verb = if percent < 0.0 { "falls" } else { "rises" };

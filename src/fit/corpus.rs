@@ -81,6 +81,9 @@ impl<'a> Corpus<'a> {
             losses.push(composite.losses(&losses, runs.len()));
         }
         let design = match options.design {
+            // Sizes are compared at equal compute only; at equal values of another scale the largest is
+            // best.
+            DesignChoice::Auto if ladder.scale_name().is_some() => Design::Rungs,
             DesignChoice::Auto => detect(ladder, &runs, &budget),
             DesignChoice::Isoflop => Design::Isoflop,
             DesignChoice::Rungs => Design::Rungs,

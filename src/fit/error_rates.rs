@@ -38,7 +38,7 @@ pub(crate) struct Rates {
 
 impl Rates {
     /// Sorts the laws, adjusts them for their number and decides.
-    pub(crate) fn decide(&mut self, options: &Options) -> Result<(), FitError> {
+    pub(crate) fn decide(&mut self, options: &Options, scale: &str) -> Result<(), FitError> {
         let by_name = |a: &CountsLaw, b: &CountsLaw| {
             (&a.corpus, &a.treatment).cmp(&(&b.corpus, &b.treatment))
         };
@@ -46,7 +46,7 @@ impl Rates {
         self.laws.sort_by(by_name);
         let together = |a: &CountsLaw, b: &CountsLaw| same_family(&a.corpus, &b.corpus, options);
         for family in self.laws.chunk_by_mut(together) {
-            decide_family(family, &self.rates, options)?;
+            decide_family(family, &self.rates, options, scale)?;
         }
         Ok(())
     }
@@ -63,6 +63,7 @@ fn decide_family(
     laws: &mut [CountsLaw],
     known: &[RateLaw],
     options: &Options,
+    scale: &str,
 ) -> Result<(), FitError> {
     let p: Vec<f64> = laws.iter().map(|l| l.delta_beta.p_value).collect();
     let holm = adjust(&p, Correction::Holm)?;
@@ -85,7 +86,7 @@ fn decide_family(
                     law.treatment, law.baseline
                 ),
             ),
-            None => Claim::of_counts(law).decide(options),
+            None => Claim::of_counts(law).decide(options, scale),
         };
     }
     Ok(())

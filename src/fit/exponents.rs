@@ -15,7 +15,7 @@ use super::stats::sums::dot;
 use super::view::CorpusView;
 
 /// The distributions of a view that all of its runs have.
-fn complete(view: &CorpusView<'_>, distributions: &[usize]) -> Vec<usize> {
+pub(crate) fn complete(view: &CorpusView<'_>, distributions: &[usize]) -> Vec<usize> {
     let everywhere = |d: &usize| {
         let losses = view.corpus.losses.get(*d).and_then(Option::as_ref);
         losses.is_some_and(|l| view.members.iter().all(|&r| l.log_error[r].is_finite()))

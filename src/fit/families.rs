@@ -15,6 +15,7 @@ pub(crate) fn decide_laws(
     laws: &mut [RelativeLaw],
     family: &Family,
     options: &Options,
+    scale: &str,
 ) -> Result<Option<MaxT>, FitError> {
     if laws.is_empty() {
         return Ok(None);
@@ -27,7 +28,7 @@ pub(crate) fn decide_laws(
         adjust_laws(&mut family.iter_mut().collect::<Vec<_>>(), options)?;
     }
     for law in laws.iter_mut() {
-        (law.verdict, law.sentence) = Claim::of(law).decide(options);
+        (law.verdict, law.sentence) = Claim::of(law).decide(options, scale);
     }
     if options.max_t {
         family.intervals(laws, options)
@@ -43,6 +44,7 @@ pub(crate) fn decide_laws(
 pub(crate) fn decide_contrasts(
     contrasts: &mut [NamedContrast],
     options: &Options,
+    scale: &str,
 ) -> Result<(), FitError> {
     // Within a corpus they arrive grouped by runs and stay in the order of the options.
     contrasts.sort_by(|a, b| a.law.corpus.cmp(&b.law.corpus));
@@ -53,7 +55,7 @@ pub(crate) fn decide_contrasts(
         adjust_laws(&mut laws, options)?;
     }
     for contrast in contrasts {
-        let (verdict, sentence) = Claim::of(&contrast.law).decide(options);
+        let (verdict, sentence) = Claim::of(&contrast.law).decide(options, scale);
         (contrast.law.verdict, contrast.law.sentence) = (verdict, sentence);
         contrast.sentence = contrast.words(options);
     }

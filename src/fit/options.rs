@@ -10,7 +10,7 @@ use crate::ladder::{Ladder, Scores};
 
 use super::error::FitError;
 
-pub use self::named::{Contrast, Group, Pair};
+pub use self::named::{Contrast, Group, Pair, WorstOf};
 pub(crate) use self::named::{difference_label, pair_label};
 
 /// Design by which scales are compared.
@@ -54,6 +54,17 @@ pub enum Axis {
     Params,
     /// Training tokens.
     Tokens,
+}
+
+impl Axis {
+    /// The scale in words; `name` is that of a ladder whose `flops` are another quantity.
+    pub(crate) fn in_words(self, name: Option<&str>) -> &str {
+        match self {
+            Self::Flops => name.unwrap_or("compute"),
+            Self::Params => "parameters",
+            Self::Tokens => "training tokens",
+        }
+    }
 }
 
 /// Average of the clusters of a distribution. The two are different estimands.
@@ -158,6 +169,10 @@ pub struct Options {
     /// compared with the main baseline among the contrasts, and may be a side of other contrasts.
     #[serde(default)]
     pub groups: BTreeMap<String, Group>,
+    /// The distributions among which the largest ratio to the baseline is followed along the ladder,
+    /// corrected for being the largest of many; `None` for no such result.
+    #[serde(default)]
+    pub worst: Option<WorstOf>,
     /// The distribution whose loss picks the compute-optimal size; `None` for the mean of the log
     /// errors of all distributions, which is flagged because it contains the tested ones.
     #[serde(default)]
@@ -236,6 +251,10 @@ pub struct Options {
     /// et al. 2022); `None` for least squares.
     #[serde(default)]
     pub surface_huber: Option<f64>,
+    /// If true, the exponents of four or more treatments of a corpus are drawn towards their mean, to
+    /// rank and display them; no verdict rests on it.
+    #[serde(default)]
+    pub partial_pooling: bool,
     /// Scales at which the ratio is predicted.
     #[serde(default)]
     pub predict_at: Vec<f64>,
@@ -299,6 +318,7 @@ impl Options {
             treatments: Vec::new(),
             contrasts: Vec::new(),
             groups: BTreeMap::new(),
+            worst: None,
             aggregate: None,
             design: DesignChoice::default(),
             axis: Axis::default(),
@@ -321,6 +341,7 @@ impl Options {
             mixed_model: false,
             covariate: BTreeMap::new(),
             surface_huber: None,
+            partial_pooling: false,
             predict_at: Vec::new(),
             crossed_bootstrap: false,
             max_t: false,

@@ -130,7 +130,7 @@ impl<'a> Question<'a> {
             return;
         }
         let first = self.ladder.scores().len();
-        for group in first..first + self.groups {
+        for group in self.group_positions() {
             let asked = |c: &NamedPair| (c.treatment, c.baseline) == (group, self.baseline);
             let itself = self.composites[group - first].terms == [(self.baseline, 1.0)];
             if itself || self.contrasts.iter().any(asked) {
@@ -205,6 +205,12 @@ impl<'a> Question<'a> {
     /// Distributions of the ladder and groups: those that have an absolute law.
     pub(crate) fn described(&self) -> std::ops::Range<usize> {
         0..self.ladder.scores().len() + self.groups
+    }
+
+    /// Groups, as positions of composites.
+    pub(crate) fn group_positions(&self) -> std::ops::Range<usize> {
+        let first = self.ladder.scores().len();
+        first..first + self.groups
     }
 
     /// Names of the distributions that a side of a law is made of.

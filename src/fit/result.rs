@@ -26,9 +26,11 @@ pub use self::diagnostics::{
     Backtest, ClusterRange, Curvature, Diagnostics, Holdout, ItemReport, LackOfFit, LeaveOneOut,
     NextPower, Resampling, VarianceComponents,
 };
-pub use self::family::{ContrastLaw, CovariateSlope, Heterogeneity, MaxT};
+pub use self::family::{
+    ContrastLaw, CovariateSlope, Heterogeneity, MaxT, PartialPooling, ShrunkExponent,
+};
 pub use self::floor_ratio::{FloorRatio, FlooredLaw, RatioLimit};
-pub use self::named::{GapLevel, NamedContrast};
+pub use self::named::{GapLevel, NamedContrast, WorstAt, WorstGroup, WorstReading};
 pub use self::relative::{
     BandPoint, Equivalence, FittedLine, GapEquivalence, Multiplicity, Parity, Prediction, Reading,
     RelativeLaw,
@@ -65,12 +67,16 @@ pub struct Analysis {
     pub ladder: String,
     /// Convention by which the ladder counts FLOPs.
     pub flop_convention: FlopConvention,
+    /// Name of the scale of the ladder, where it is not training compute.
+    pub scale_name: Option<String>,
     /// Options of the analysis.
     pub options: Options,
     /// Relative laws, one per corpus and treatment, in that order.
     pub laws: Vec<RelativeLaw>,
     /// Contrasts that the options name, and groups against the main baseline, per corpus.
     pub contrasts: Vec<NamedContrast>,
+    /// The worst of all treatments or groups, per corpus, if the options ask for it.
+    pub worst: Vec<WorstGroup>,
     /// Absolute laws, one per corpus and distribution or group.
     pub absolute_laws: Vec<AbsoluteLaw>,
     /// Corpora, one entry each.
@@ -81,6 +87,8 @@ pub struct Analysis {
     pub cross_corpus: Vec<ContrastLaw>,
     /// Spread of the distributions of each corpus.
     pub heterogeneity: Vec<Heterogeneity>,
+    /// Exponents drawn towards their mean, per corpus, if the options ask for them.
+    pub partial_pooling: Vec<PartialPooling>,
     /// Slope of the exponents on the covariate, per corpus.
     pub covariate: Vec<CovariateSlope>,
     /// Critical value behind the intervals [`Multiplicity::max_t`], if the options ask for them.
@@ -91,6 +99,15 @@ pub struct Analysis {
     pub rates: Vec<RateLaw>,
     /// Comparisons and corpora that could not be analysed.
     pub refused: Vec<Refused>,
+}
+
+impl Analysis {
+    /// The scale in words, for axes and sentences: `"compute"`, `"parameters"`, `"training tokens"` or
+    /// the name that the ladder gives it.
+    #[must_use]
+    pub fn scale_in_words(&self) -> &str {
+        self.options.axis.in_words(self.scale_name.as_deref())
+    }
 }
 
 /// Reads the version of a layout and refuses any but this one.

@@ -10,6 +10,7 @@ use super::{Cell, FlopConvention, Ladder, LadderError, Run, Scores, mean};
 pub struct LadderBuilder {
     name: String,
     flop_convention: FlopConvention,
+    scale_name: Option<String>,
     runs: Vec<Run>,
     run_index: HashMap<String, usize>,
     distributions: Vec<String>,
@@ -38,6 +39,19 @@ impl LadderBuilder {
     /// States the meaning of the FLOPs.
     pub fn flop_convention(&mut self, convention: FlopConvention) -> &mut Self {
         self.flop_convention = convention;
+        self
+    }
+
+    /// Names a scale that is not training compute, such as `"test-time tokens"`: the `flops` and the
+    /// budgets of the runs hold that quantity, the convention is [`FlopConvention::Other`], and
+    /// sentences, tables and drawings say its name.
+    ///
+    /// The bottom of the ladder is its smallest value and the top its largest, to which predictions
+    /// and backtests look. Where progress runs the other way (the share of data that is *removed*),
+    /// give the inverse or the complement.
+    pub fn scale_name(&mut self, name: impl Into<String>) -> &mut Self {
+        self.scale_name = Some(name.into());
+        self.flop_convention = FlopConvention::Other;
         self
     }
 
@@ -151,7 +165,8 @@ impl LadderBuilder {
     ///
     /// # Errors
     ///
-    /// - [`LadderError::Empty`] without runs or scores;
+    /// - [`LadderError::Empty`] without runs or scores, [`LadderError::EmptyName`] for a scale
+    ///   without a name;
     /// - [`LadderError::UnknownDistribution`] when a chance level is of a distribution without scores;
     /// - [`LadderError::Flops`] when the FLOPs of a run are below 0.1 or above 100 per parameter and
     ///   token, unless the convention is [`FlopConvention::Other`];
@@ -163,6 +178,9 @@ impl LadderBuilder {
         }
         if self.cells.is_empty() {
             return Err(LadderError::Empty { what: "scores" });
+        }
+        if self.scale_name.as_ref().is_some_and(String::is_empty) {
+            return Err(LadderError::EmptyName { what: "scale" });
         }
         let known = |d: &&String| !self.distribution_index.contains_key(*d);
         if let Some(distribution) = self.chance.keys().find(known) {
@@ -194,6 +212,7 @@ impl LadderBuilder {
         Ok(Ladder {
             name: self.name,
             flop_convention: self.flop_convention,
+            scale_name: self.scale_name,
             runs,
             scores,
         })

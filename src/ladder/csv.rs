@@ -20,7 +20,14 @@ const REQUIRED: [Column; 8] = [
     Column::Distribution,
     Column::Loss,
 ];
-const OPTIONAL: [Column; 8] = [
+/// The columns that a table along a scale of its own must have besides that scale.
+const REQUIRED_ALONG: [Column; 4] = [
+    Column::Corpus,
+    Column::Run,
+    Column::Distribution,
+    Column::Loss,
+];
+const OPTIONAL: [Column; 9] = [
     Column::Seed,
     Column::Cluster,
     Column::Item,
@@ -29,8 +36,9 @@ const OPTIONAL: [Column; 8] = [
     Column::FlopConvention,
     Column::HeldOut,
     Column::Chance,
+    Column::ScaleName,
 ];
-/// The columns that are written, in their order; `chance` follows where it is known.
+/// The columns that are written, in their order; `chance` and `scale_name` follow where they are known.
 const WRITTEN: [Column; 14] = [
     Column::Corpus,
     Column::Run,
@@ -65,7 +73,9 @@ impl Ladder {
     ///   of the distribution is its mean by weight;
     /// - `trajectory`: the training run of which this run is a checkpoint;
     /// - `flop_convention`: one of the names of [`FlopConvention`], the same in every row;
-    /// - `held_out`: `true` for runs that are predicted and never fitted.
+    /// - `held_out`: `true` for runs that are predicted and never fitted;
+    /// - `scale_name`: name of the scale in words where it is not training compute, the same in every
+    ///   row; `flops` and `budget` then hold that quantity ([`LadderBuilder::scale_name`]).
     ///
     /// Other columns are ignored, so that a table may keep what else is known of its runs, except
     /// one whose name is nearly that of an optional column (`weights`, `heldout`): read past, it
@@ -89,9 +99,48 @@ impl Ladder {
     /// # Ok::<(), relscale::ladder::LadderError>(())
     /// ```
     pub fn from_csv(reader: impl Read, name: &str) -> Result<Self, LadderError> {
-        let (mut input, places) = open(reader, name, &REQUIRED, &OPTIONAL)?;
+        Self::read(reader, name, None)
+    }
+
+    /// Reads the long CSV form along the column `scale`, a positive quantity other than training
+    /// compute: test-time tokens, the share of data kept, the number of shots.
+    ///
+    /// As [`from_csv`](Self::from_csv), with that column in place of `budget` and `flops`, which are
+    /// not read. `params` and `tokens` may be left out for runs of one model; several models are
+    /// corpora. The name of the column is that of the scale ([`Ladder::scale_name`]), with spaces for
+    /// underscores. The largest value is the top of the ladder, whatever progress means.
+    ///
+    /// # Errors
+    ///
+    /// As there, a column that is missing or named twice, and values that are not above zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let text = "corpus,run,share_kept,distribution,loss\n\
+    ///             web,small,0.25,news,3.5\n";
+    /// let ladder = relscale::ladder::Ladder::from_csv_along(text.as_bytes(), "inline", "share_kept")?;
+    /// assert_eq!(ladder.scale_name(), Some("share kept"));
+    /// assert_eq!(ladder.runs()[0].flops, 0.25);
+    /// # Ok::<(), relscale::ladder::LadderError>(())
+    /// ```
+    pub fn from_csv_along(reader: impl Read, name: &str, scale: &str) -> Result<Self, LadderError> {
+        Self::read(reader, name, Some(scale))
+    }
+
+    fn read(reader: impl Read, name: &str, scale: Option<&str>) -> Result<Self, LadderError> {
+        let required: &[Column] = match scale {
+            Some(_) => &REQUIRED_ALONG,
+            None => &REQUIRED,
+        };
+        let (mut input, mut places) = open(reader, name, required, &OPTIONAL)?;
         let mut rows = Rows::default();
         rows.builder.name(name);
+        if let Some(scale) = scale {
+            let header = input.headers().map_err(|e| malformed(name, &e))?;
+            places = places.along(scale, header, name)?;
+            rows.scale = Some((scale.replace('_', " "), 1));
+        }
         let mut record = csv::StringRecord::new();
         while input
             .read_record(&mut record)
@@ -112,12 +161,18 @@ impl Ladder {
     ///
     /// As there, and a file that cannot be read.
     pub fn load_csv(path: impl AsRef<Path>) -> Result<Self, LadderError> {
-        let path = path.as_ref();
-        let name = path.display().to_string();
-        let file = File::open(path).map_err(|e| LadderError::Io {
-            message: format!("{name}: {e}"),
-        })?;
+        let (file, name) = opened(path.as_ref())?;
         Self::from_csv(file, &name)
+    }
+
+    /// [`from_csv_along`](Self::from_csv_along) of a file, which is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// As there, and a file that cannot be read.
+    pub fn load_csv_along(path: impl AsRef<Path>, scale: &str) -> Result<Self, LadderError> {
+        let (file, name) = opened(path.as_ref())?;
+        Self::from_csv_along(file, &name, scale)
     }
 
     /// Writes the long CSV form, one row per (run, distribution, cluster).
@@ -130,10 +185,14 @@ impl Ladder {
     pub fn write_csv(&self, writer: impl Write) -> Result<(), LadderError> {
         let io = |message: String| LadderError::Io { message };
         let mut out = csv::Writer::from_writer(writer);
-        // Only where it says something: a table of losses has no use for an empty column.
+        // Only where they say something: a table of losses along compute has no use for empty columns.
         let with_chance = self.scores.iter().any(|s| s.chance.is_some());
+        let named = self.scale_name.as_deref();
         let names = WRITTEN.map(Column::name).into_iter();
         let extra = with_chance.then_some(Column::Chance.name());
+        let extra = extra
+            .into_iter()
+            .chain(named.map(|_| Column::ScaleName.name()));
         out.write_record(names.chain(extra))
             .map_err(|e| io(e.to_string()))?;
         for (r, run) in self.runs.iter().enumerate() {
@@ -157,13 +216,25 @@ impl Ladder {
                                 &weight,
                             ])
                             .chain(last)
-                            .chain(with_chance.then_some(chance.as_str())),
+                            .chain(with_chance.then_some(chance.as_str()))
+                            .chain(named),
                     )
                     .map_err(|e| io(e.to_string()))?;
                 }
             }
         }
         out.flush().map_err(|e| io(e.to_string()))
+    }
+}
+
+/// The file and its name for errors.
+fn opened(path: &Path) -> Result<(File, String), LadderError> {
+    let name = path.display().to_string();
+    match File::open(path) {
+        Ok(file) => Ok((file, name)),
+        Err(e) => Err(LadderError::Io {
+            message: format!("{name}: {e}"),
+        }),
     }
 }
 
@@ -176,6 +247,8 @@ struct Rows {
     builder: LadderBuilder,
     /// The convention and the line that stated it first.
     convention: Option<(FlopConvention, u64)>,
+    /// The name of the scale, empty for compute, and the line that stated it first.
+    scale: Option<(String, u64)>,
     /// The first description of each run, with its line.
     runs: HashMap<String, (Run, u64)>,
     lines: HashMap<RowKey, u64>,
@@ -220,8 +293,12 @@ impl Chance {
 
 impl Rows {
     fn add(&mut self, row: &Row<'_>) -> Result<(), LadderError> {
-        let convention = row.convention_as(&mut self.convention)?;
+        let mut convention = row.convention_as(&mut self.convention)?;
         self.builder.flop_convention(convention);
+        if let Some(name) = self.scale_of(row)? {
+            convention = FlopConvention::Other;
+            self.builder.scale_name(name);
+        }
         self.add_run(row, convention)?;
 
         let loss = row.number(Column::Loss)?;
@@ -292,6 +369,24 @@ impl Rows {
             }
         }
         self.builder.build()
+    }
+
+    /// Name of the scale, which must be that of the first row.
+    fn scale_of(&mut self, row: &Row<'_>) -> Result<Option<String>, LadderError> {
+        let stated = row.text(Column::ScaleName);
+        let (name, first) = match &self.scale {
+            Some((name, first)) => (name, *first),
+            None => {
+                self.scale = Some((stated.into(), row.line()));
+                return Ok(Some(stated.into()).filter(|s: &String| !s.is_empty()));
+            }
+        };
+        // A table read along a column of its own need not say its name again.
+        let silent = stated.is_empty() && row.places.is_along();
+        if !silent && stated != name {
+            return Err(row.conflict(first, row.text(Column::Run), Column::ScaleName));
+        }
+        Ok(Some(name.clone()).filter(|s| !s.is_empty()))
     }
 
     /// Adds the run of a row, or compares it with its first description.

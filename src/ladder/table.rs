@@ -23,13 +23,14 @@ pub(super) enum Column {
     Trajectory,
     FlopConvention,
     HeldOut,
+    ScaleName,
     Checkpoint,
     Chance,
 }
 
 impl Column {
     /// All of them, in the order of the declaration, so that `column as usize` is the place.
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Corpus,
         Self::Run,
         Self::Budget,
@@ -45,6 +46,7 @@ impl Column {
         Self::Trajectory,
         Self::FlopConvention,
         Self::HeldOut,
+        Self::ScaleName,
         Self::Checkpoint,
         Self::Chance,
     ];
@@ -66,6 +68,7 @@ impl Column {
             Self::Trajectory => "trajectory",
             Self::FlopConvention => "flop_convention",
             Self::HeldOut => "held_out",
+            Self::ScaleName => "scale_name",
             Self::Checkpoint => "checkpoint",
             Self::Chance => "chance",
         }
@@ -73,11 +76,47 @@ impl Column {
 }
 
 /// Indices of the columns in one table, by [`Column`]; `None` for those the table leaves out.
-pub(super) struct Places([Option<usize>; Column::ALL.len()]);
+pub(super) struct Places {
+    at: [Option<usize>; Column::ALL.len()],
+    /// Name of the column that stands for FLOPs and budgets.
+    scale: Option<String>,
+}
 
 impl Places {
     pub(super) fn has(&self, column: Column) -> bool {
-        self.0[column as usize].is_some()
+        self.at[column as usize].is_some()
+    }
+
+    /// If true, a column that the caller named stands for FLOPs and budgets.
+    pub(super) fn is_along(&self) -> bool {
+        self.scale.is_some()
+    }
+
+    /// Takes the column `scale` for FLOPs and budgets.
+    pub(super) fn along(
+        mut self,
+        scale: &str,
+        header: &csv::StringRecord,
+        table: &str,
+    ) -> Result<Self, LadderError> {
+        let found = header.iter().filter(|h| *h == scale).count();
+        if found != 1 {
+            let columns: Vec<&str> = header.iter().collect();
+            return Err(LadderError::Malformed {
+                table: table.into(),
+                line: Some(1),
+                message: format!(
+                    "{found} columns are named {scale:?}, the scale; the first line has {}",
+                    columns.join(", ")
+                ),
+            });
+        }
+        let at = header.iter().position(|h| h == scale);
+        for column in [Column::Flops, Column::Budget] {
+            self.at[column as usize] = at;
+        }
+        self.scale = Some(scale.into());
+        Ok(self)
     }
 }
 
@@ -94,7 +133,10 @@ pub(super) fn open<R: Read>(
         .trim(csv::Trim::All)
         .from_reader(UnixNewlines::new(reader));
     let header = input.headers().map_err(|e| malformed(table, &e))?.clone();
-    let places = Places(Column::ALL.map(|column| header.iter().position(|h| h == column.name())));
+    let places = Places {
+        at: Column::ALL.map(|column| header.iter().position(|h| h == column.name())),
+        scale: None,
+    };
     if let Some(column) = required.iter().find(|column| !places.has(**column)) {
         return Err(LadderError::MissingColumn {
             table: table.into(),
@@ -188,7 +230,7 @@ impl Row<'_> {
 
     /// The field, `""` where there is none.
     pub(super) fn text(&self, column: Column) -> &str {
-        let found = self.places.0[column as usize].and_then(|i| self.record.get(i));
+        let found = self.places.at[column as usize].and_then(|i| self.record.get(i));
         found.unwrap_or("")
     }
 
@@ -250,13 +292,35 @@ impl Row<'_> {
         }
     }
 
+    /// The quantity of a scale that the caller named, which must be positive.
+    fn scale(&self, name: &str) -> Result<f64, LadderError> {
+        let text = self.text(Column::Flops);
+        match text.parse::<f64>() {
+            Ok(value) if value.is_normal() && value > 0.0 => Ok(value),
+            _ => Err(LadderError::Malformed {
+                table: self.table.into(),
+                line: Some(self.line()),
+                message: format!(
+                    "{name} is {text:?}, expected a number above 0: a scale has a logarithm"
+                ),
+            }),
+        }
+    }
+
     /// The run of this row. The builder of the ladder checks its numbers.
     pub(super) fn run(&self) -> Result<Run, LadderError> {
-        let budget = self.number(Column::Budget)?;
-        let flops = self.number(Column::Flops)?;
+        let (budget, flops) = match &self.places.scale {
+            Some(name) => (self.scale(name)?, self.scale(name)?),
+            None => (self.number(Column::Budget)?, self.number(Column::Flops)?),
+        };
+        // Along another scale, a table without sizes is one of a single model.
+        let size = |column| match &self.places.scale {
+            Some(_) if !self.places.has(column) => Ok(1.0),
+            _ => self.number(column),
+        };
         let scale = Scale {
-            params: self.number(Column::Params)?,
-            tokens: self.number(Column::Tokens)?,
+            params: size(Column::Params)?,
+            tokens: size(Column::Tokens)?,
             flops,
         };
         let mut run = Run::new(self.text(Column::Run), scale)

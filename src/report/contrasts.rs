@@ -37,6 +37,19 @@ pub(super) fn named(
     Ok(())
 }
 
+/// The worst of the treatments or groups of one corpus, in words.
+pub(super) fn worst(
+    f: &mut fmt::Formatter<'_>,
+    analysis: &Analysis,
+    corpus: &CorpusReport,
+) -> fmt::Result {
+    let found = analysis.worst.iter();
+    for worst in found.filter(|w| w.corpus == corpus.corpus) {
+        writeln!(f, "  worst: {}", worst.sentence)?;
+    }
+    Ok(())
+}
+
 pub(super) fn tables(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Result {
     for (title, contrasts) in [
         (

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use super::format::{interval_of, number, numbers, p_phrase, signed};
+use super::format::{Table, interval_of, number, numbers, p_phrase, signed};
 use crate::fit::{Analysis, CorpusReport, Flag};
 
 /// Design, runs, scales and the frontier.
 pub(super) fn heading(
     f: &mut fmt::Formatter<'_>,
+    analysis: &Analysis,
     corpus: &CorpusReport,
     flags: &[Flag],
 ) -> fmt::Result {
@@ -22,6 +23,9 @@ pub(super) fn heading(
         corpus.scales.len(),
         corpus.reference_flops,
     )?;
+    if let Some(name) = &analysis.scale_name {
+        write!(f, ", scale: {name}")?;
+    }
     if corpus.budgets != corpus.budget_labels {
         write!(
             f,
@@ -71,6 +75,47 @@ pub(super) fn heterogeneity(
             100.0 * h.i_squared,
             if h.approximate { " (approximate)" } else { "" },
         )?;
+    }
+    Ok(())
+}
+
+/// Exponents drawn towards their mean, beside the raw ones.
+pub(super) fn partial_pooling(
+    f: &mut fmt::Formatter<'_>,
+    analysis: &Analysis,
+    corpus: &CorpusReport,
+) -> fmt::Result {
+    let found = analysis.partial_pooling.iter();
+    for pooled in found.filter(|p| p.corpus == corpus.corpus) {
+        let mean = &pooled.mean;
+        writeln!(
+            f,
+            "  partial pooling: mean Δβ {} {}, τ = {}, shared error {}",
+            signed(mean.value),
+            interval_of(mean.lower, mean.upper),
+            number(pooled.tau),
+            number(pooled.shared_error),
+        )?;
+        let columns = [
+            "treatment",
+            "raw Δβ",
+            "interval",
+            "pooled Δβ",
+            "interval",
+            "drawn",
+        ];
+        let mut table = Table::new(&columns);
+        for t in &pooled.treatments {
+            table.row(vec![
+                t.treatment.clone(),
+                signed(t.raw.value),
+                interval_of(t.raw.lower, t.raw.upper),
+                signed(t.delta_beta.value),
+                interval_of(t.delta_beta.lower, t.delta_beta.upper),
+                format!("{:.0} %", 100.0 * t.share),
+            ]);
+        }
+        f.write_str(&table.render())?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use relscale::fit::{self, Analysis, Contrast, DesignChoice, FamilyScope, Group, Options};
+use relscale::fit::{self, Analysis, Contrast, DesignChoice, FamilyScope, Group, Options, WorstOf};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
@@ -25,7 +25,8 @@ Examples:
 
 The table has one row per run, distribution and item cluster, with the columns
 corpus,run,budget,flops,params,tokens,distribution,loss and, optionally, cluster, weight, seed,
-trajectory, held_out, flop_convention and chance.";
+trajectory, held_out, flop_convention, chance and scale_name. Along --scale COLUMN the columns budget
+and flops are not read, and params and tokens may be left out.";
 
 /// Fits the relative scaling laws of a table of losses.
 ///
@@ -36,6 +37,9 @@ pub struct FitArguments {
     /// Table of losses (CSV)
     #[arg(long, value_name = "FILE.csv")]
     scores: PathBuf,
+    /// Column of the table that is the scale instead of training compute, such as test_time_tokens
+    #[arg(long, value_name = "COLUMN")]
+    scale: Option<String>,
     /// Distribution that the others are compared with
     #[arg(long, value_name = "NAME")]
     baseline: String,
@@ -48,6 +52,12 @@ pub struct FitArguments {
     /// Group of distributions, with weights if given as A:2,B:1; may be a side of contrasts; repeatable
     #[arg(long, value_name = "NAME=A,B", value_parser = named::group)]
     group: Vec<(String, Group)>,
+    /// Follow the largest ratio among the treatments or the groups, corrected for being the largest
+    #[arg(long, value_enum)]
+    worst: Option<Worst>,
+    /// Add exponents drawn towards their mean (four treatments or more)
+    #[arg(long)]
+    partial_pooling: bool,
     /// Distribution whose loss picks the compute-optimal sizes [default: mean of all]
     #[arg(long, value_name = "NAME")]
     aggregate: Option<String>,
@@ -99,6 +109,14 @@ pub struct FitArguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum Worst {
+    /// All treatments
+    Treatments,
+    /// All groups
+    Groups,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Family {
     /// The laws of one corpus
     Corpus,
@@ -135,6 +153,11 @@ impl FitArguments {
                 return Err(CommandError::Usage(message));
             }
         }
+        options.worst = self.worst.map(|worst| match worst {
+            Worst::Treatments => WorstOf::Treatments,
+            Worst::Groups => WorstOf::Groups,
+        });
+        options.partial_pooling = self.partial_pooling;
         options.aggregate.clone_from(&self.aggregate);
         options.design = match self.design {
             Design::Auto => DesignChoice::Auto,
@@ -169,7 +192,10 @@ fn chance(text: &str) -> Result<(String, f64), String> {
 
 pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {
     let options = arguments.options()?;
-    let ladder = Ladder::load_csv(&arguments.scores)?;
+    let ladder = match &arguments.scale {
+        Some(column) => Ladder::load_csv_along(&arguments.scores, column)?,
+        None => Ladder::load_csv(&arguments.scores)?,
+    };
     let analysis = fit::analyze(&ladder, &options)?;
     print(&analysis.to_string())?;
     if let Some(path) = &arguments.json {

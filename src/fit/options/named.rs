@@ -214,6 +214,17 @@ impl Group {
     }
 }
 
+/// The distributions among which the worst is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WorstOf {
+    /// All treatments.
+    Treatments,
+    /// All groups of [`Options::groups`](crate::fit::Options::groups).
+    Groups,
+}
+
 /// Refuses contrasts and groups that mean nothing, whatever the ladder.
 pub(super) fn check(
     contrasts: &[Contrast],

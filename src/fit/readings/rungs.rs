@@ -75,10 +75,16 @@ fn check_sizes(corpus: &Corpus<'_>, groups: &[Group]) -> Result<(), FitError> {
         let first = g.members.first().map_or(0.0, |&m| corpus.size[m]);
         let differs = |&&m: &&usize| (corpus.size[m] - first).abs() > SPREAD;
         if let Some(&m) = g.members.iter().find(differs) {
+            let way_out = match corpus.ladder.scale_name() {
+                None => {
+                    "rungs have one size per budget, IsoFLOP three sizes or more in each of three \
+                     budgets"
+                }
+                Some(_) => "give each model a corpus of its own",
+            };
             return Err(FitError::Unsupported {
                 reason: format!(
-                    "budget {:e} of corpus {:?} holds runs of several sizes (run {:?}): rungs have \
-                     one size per budget, IsoFLOP three sizes or more in each of three budgets",
+                    "budget {:e} of corpus {:?} holds runs of several sizes (run {:?}): {way_out}",
                     g.budget,
                     corpus.name,
                     corpus.run_name(m)

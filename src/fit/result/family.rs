@@ -41,6 +41,48 @@ pub struct Heterogeneity {
     pub approximate: bool,
 }
 
+/// Exponents of the treatments of one corpus, drawn towards their mean (empirical Bayes).
+///
+/// `θ̃ = B·μ̂ + (1 − B)·Δβ` with `B = w/(w + τ²)`, `w` the variance of an exponent without the error that
+/// all share. Intervals add the error of `μ̂`, that of `τ²` and the shared one; they cover on average
+/// over the treatments, not each for itself.
+///
+/// **Assumptions**: the treatments are a sample of one kind, with normal exponents; the errors of two
+/// treatments are correlated by one common part only (the baseline and shared runs).
+///
+/// # References
+///
+/// C. N. Morris (1983), *JASA* 78:47; N. G. N. Prasad, J. N. K. Rao (1990), *JASA* 85:163; G. S. Datta,
+/// P. Lahiri (2000), *Statistica Sinica* 10:613.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PartialPooling {
+    /// The corpus.
+    pub corpus: String,
+    /// Mean exponent against the baseline.
+    pub mean: Estimate,
+    /// `τ`, the standard deviation between treatments (REML).
+    pub tau: f64,
+    /// Standard error that all treatments share, such as that of the baseline.
+    pub shared_error: f64,
+    /// Treatments that every run has.
+    pub treatments: Vec<ShrunkExponent>,
+}
+
+/// One exponent drawn towards the mean of all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ShrunkExponent {
+    /// The treatment.
+    pub treatment: String,
+    /// `Δβ` by itself, as its law has it.
+    pub raw: Estimate,
+    /// `Δβ` drawn towards the mean.
+    pub delta_beta: Estimate,
+    /// Share of the way to the mean, `B`.
+    pub share: f64,
+}
+
 /// Slope of the exponents on a covariate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

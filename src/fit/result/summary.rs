@@ -7,8 +7,8 @@ use crate::ladder::FlopConvention;
 
 use super::{
     AbsoluteLaw, Analysis, CountsLaw, Design, Equivalence, Estimate, Flag, GapEquivalence,
-    GapLevel, Interval, Multiplicity, NamedContrast, Parity, Prediction, RateLaw, Refused,
-    RelativeLaw, Verdict,
+    GapLevel, Interval, Multiplicity, NamedContrast, Parity, PartialPooling, Prediction, RateLaw,
+    Refused, RelativeLaw, Verdict, WorstGroup,
 };
 
 /// The part of an [`Analysis`] that one quotes: estimates, intervals, verdicts and flags, without
@@ -27,14 +27,20 @@ pub struct Summary<'a> {
     pub ladder: &'a str,
     /// Convention by which the ladder counts FLOPs.
     pub flop_convention: FlopConvention,
+    /// Name of the scale of the ladder, where it is not training compute.
+    pub scale_name: Option<&'a str>,
     /// Options of the analysis.
     pub options: &'a Options,
     /// Relative laws, one per corpus and treatment.
     pub laws: Vec<RelativeLawSummary<'a>>,
     /// Contrasts that the options name, and groups against the main baseline.
     pub contrasts: Vec<NamedContrastSummary<'a>>,
+    /// The worst of all treatments or groups, if the options ask for it.
+    pub worst: &'a [WorstGroup],
     /// Absolute laws, one per corpus and distribution or group.
     pub absolute_laws: Vec<AbsoluteLawSummary<'a>>,
+    /// Exponents drawn towards their mean, if the options ask for them.
+    pub partial_pooling: &'a [PartialPooling],
     /// Laws between distributions of which one at least is an error rate.
     pub counts: Vec<CountsLawSummary<'a>>,
     /// Power laws of the error rates themselves.
@@ -202,14 +208,17 @@ impl Analysis {
             version: &self.version,
             ladder: &self.ladder,
             flop_convention: self.flop_convention,
+            scale_name: self.scale_name.as_deref(),
             options: &self.options,
             laws: self.laws.iter().map(RelativeLaw::summary).collect(),
             contrasts: self.contrasts.iter().map(NamedContrast::summary).collect(),
+            worst: &self.worst,
             absolute_laws: self
                 .absolute_laws
                 .iter()
                 .map(AbsoluteLaw::summary)
                 .collect(),
+            partial_pooling: &self.partial_pooling,
             counts: self.counts.iter().map(CountsLaw::summary).collect(),
             rates: self.rates.iter().map(RateLaw::summary).collect(),
             refused: &self.refused,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+mod blup;
 mod laws;
 mod r;
 mod statsmodels;

@@ -15,11 +15,13 @@
 mod equality;
 mod moderation;
 mod reml;
+mod shrinkage;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use equality::{EqualityTest, equality_test, welch_james};
 pub(crate) use moderation::moderate_variances;
+pub(crate) use shrinkage::shrink;
 
 use super::regression::{Errors, TEstimate};
 use super::resample::{ResamplingTest, permutation};

@@ -6,6 +6,7 @@
 //! times from seeded streams, p = (b + 1)/(B + 1), and bootstraps 9,999 times.
 
 mod crossed;
+mod joint;
 mod max_t;
 mod pairs;
 mod permutation;
@@ -16,6 +17,7 @@ mod wild;
 
 pub use crossed::CrossedBootstrap;
 pub(crate) use crossed::crossed_bootstrap;
+pub(crate) use joint::{Combination, JointErrors};
 pub(crate) use max_t::max_t_critical;
 pub(crate) use pairs::pairs_bootstrap;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::canvas::Canvas;
 use super::span::Span;
 use super::style::FRAME_GREY;
 use super::text::{digits_for, power_of_ten};
-use crate::fit::Axis;
+use crate::fit::{Analysis, Axis};
 
 /// The plotting area in pixels and in data.
 pub(super) struct Frame {
@@ -202,10 +202,10 @@ impl Frame {
     }
 }
 
-pub(super) fn axis_label(axis: Axis) -> &'static str {
-    match axis {
-        Axis::Flops => "compute F (FLOPs)",
-        Axis::Params => "parameters",
-        Axis::Tokens => "training tokens",
+/// The scale as the label of an axis.
+pub(super) fn axis_label(analysis: &Analysis) -> &str {
+    match (analysis.options.axis, &analysis.scale_name) {
+        (Axis::Flops, None) => "compute F (FLOPs)",
+        _ => analysis.scale_in_words(),
     }
 }

@@ -47,7 +47,7 @@ pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
         "G = E / E of {} against {}; line: G = γ·F^Δβ, shaded: its {:.0} % interval; every panel \
          spans the same factor of G; dotted: G = 1",
         shorten(&first.baseline, 30),
-        axis_label(analysis.options.axis),
+        axis_label(analysis),
         100.0 * (1.0 - analysis.options.alpha)
     );
     // Letters of a note are up to 14 pixels wide.

@@ -40,7 +40,7 @@ pub fn rates(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
     let notes = format!(
         "share of wrong answers against {}; points: runs or budgets, rings: no error; grey: fitted; \
          dotted: by guessing",
-        axis_label(analysis.options.axis)
+        axis_label(analysis)
     );
     // Letters of a note are up to 14 pixels wide.
     let notes = wrap(&notes, ((width - 80) / 14) as usize);

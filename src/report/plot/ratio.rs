@@ -44,7 +44,7 @@ pub fn ratio(analysis: &Analysis, law: &RelativeLaw) -> Result<String, PlotError
     };
     drawing(1500, frame.bottom + 170, |c| {
         c.header(&title, &notes)?;
-        frame.log_x_axis(c, axis_label(analysis.options.axis))?;
+        frame.log_x_axis(c, axis_label(analysis))?;
         frame.ratio_y_axis(
             c,
             &format!(

@@ -3,7 +3,7 @@
 //! # References
 //! F. Bretz, T. Hothorn, P. Westfall (2010), *Multiple Comparisons Using R*, §2.1.
 
-use nalgebra::{DMatrix, SymmetricEigen};
+use nalgebra::{DMatrix, Dyn, SymmetricEigen};
 
 use super::BOOTSTRAP_DRAWS;
 use super::simulated::{SimulatedQuantile, sample_quantile};
@@ -54,6 +54,33 @@ pub(crate) fn max_t_critical(
 
 /// A with AA' = `correlation`, by rows.
 fn root(correlation: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, FitError> {
+    let eigen = decomposed(correlation)?;
+    let n = correlation.len();
+    let entry =
+        |i: usize, k: usize| eigen.eigenvectors[(i, k)] * eigen.eigenvalues[k].max(0.0).sqrt();
+    Ok((0..n)
+        .map(|i| (0..n).map(|k| entry(i, k)).collect())
+        .collect())
+}
+
+/// The symmetric A with AA = `correlation`, by rows. Unlike [`root`] it moves little where the matrix
+/// does: eigenvectors of near eigenvalues, of which rounding picks the signs and turns, cancel.
+pub(super) fn symmetric_root(correlation: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, FitError> {
+    let eigen = decomposed(correlation)?;
+    let n = correlation.len();
+    let entry = |i: usize, j: usize| {
+        let of = |k: usize| {
+            let scale = eigen.eigenvalues[k].max(0.0).sqrt();
+            eigen.eigenvectors[(i, k)] * scale * eigen.eigenvectors[(j, k)]
+        };
+        (0..n).map(of).sum()
+    };
+    Ok((0..n)
+        .map(|i| (0..n).map(|j| entry(i, j)).collect())
+        .collect())
+}
+
+fn decomposed(correlation: &[Vec<f64>]) -> Result<SymmetricEigen<f64, Dyn>, FitError> {
     let n = correlation.len();
     check_count("statistics", n, 1)?;
     for row in correlation {
@@ -66,13 +93,7 @@ fn root(correlation: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, FitError> {
     }
     let matrix = DMatrix::from_fn(n, n, |i, j| correlation[i.max(j)][i.min(j)]);
     // Eigenvalues instead of Cholesky: with more laws than readings the matrix is singular.
-    let eigen =
-        SymmetricEigen::try_new(matrix, f64::EPSILON, 100_000).ok_or(FitError::NoConvergence {
-            what: "the eigenvalues of the correlation matrix".to_owned(),
-        })?;
-    let entry =
-        |i: usize, k: usize| eigen.eigenvectors[(i, k)] * eigen.eigenvalues[k].max(0.0).sqrt();
-    Ok((0..n)
-        .map(|i| (0..n).map(|k| entry(i, k)).collect())
-        .collect())
+    SymmetricEigen::try_new(matrix, f64::EPSILON, 100_000).ok_or(FitError::NoConvergence {
+        what: "the eigenvalues of the correlation matrix".to_owned(),
+    })
 }
