@@ -117,12 +117,10 @@ mod tests {
             (30, 3.0, 0.0),
         ] {
             let (covered, width) = coverage(k, tau, common);
-            // On average over effects, in 2,000 replicates of six or more.
-            assert!(
-                covered > 0.935 && covered < 0.995,
-                "{k} {tau} {common}: {covered}"
-            );
-            assert!(width < 1.05, "{k} {tau} {common}: {width}");
+            // On average over effects, in 2,000 replicates of six or more. Above 95 % where τ is near
+            // zero: its error is counted twice, and is truncated.
+            assert!(covered > 0.935, "{k} {tau} {common}: {covered}");
+            assert!(width < 1.02, "{k} {tau} {common}: {width}");
         }
         // Thirty effects without spread are one effect.
         assert!(coverage(30, 0.0, 0.0).1 < 0.5);

@@ -7,7 +7,7 @@ use super::BOOTSTRAP_DRAWS;
 use super::max_t::symmetric_root;
 use super::simulated::sample_quantile;
 use crate::fit::error::FitError;
-use crate::fit::stats::checks::{check_domain, check_probability};
+use crate::fit::stats::checks::{check_domain, check_length, check_probability};
 use crate::fit::stats::random::Stream;
 
 /// A linear combination of estimates: positions and coefficients.
@@ -29,9 +29,11 @@ impl JointErrors {
     /// When the matrix is empty or not square, a number is not finite, or `df` is not positive.
     pub(crate) fn new(covariance: &[Vec<f64>], df: f64, seed: u64) -> Result<Self, FitError> {
         check_domain("degrees of freedom", df, df > 0.0)?;
-        let scale: Vec<f64> = (0..covariance.len())
-            .map(|i| covariance[i].get(i).map_or(f64::NAN, |v| v.sqrt()))
-            .collect();
+        let n = covariance.len();
+        for row in covariance {
+            check_length("a row of the covariance matrix", row.len(), n)?;
+        }
+        let scale: Vec<f64> = (0..n).map(|i| covariance[i][i].sqrt()).collect();
         let correlation: Vec<Vec<f64>> = covariance
             .iter()
             .enumerate()
