@@ -39,7 +39,7 @@ pub(crate) fn loss_to_loss(
                 .variance(Coefficient::Slope, options.items)
                 .1
         }
-        None => t.run_df.slope,
+        None => t.run_variance(Coefficient::Slope).1,
     };
     let critical = t_critical(1.0 - options.alpha, df);
     Ok(LossToLoss {

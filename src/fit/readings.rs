@@ -73,6 +73,18 @@ impl ReadingPlan {
         self.x.iter().map(|x| libm::exp(self.origin + x)).collect()
     }
 
+    /// Mean number of distinct sizes per budget; infinite where readings are not made from size
+    /// profiles. `size` holds `ln N` per run of the corpus.
+    pub(crate) fn sizes_per_reading(&self, size: &[f64]) -> f64 {
+        match self.design {
+            Design::Isoflop => {
+                let sizes = (self.groups.iter()).map(|g| profile::distinct(&g.members, size));
+                sizes.sum::<usize>() as f64 / self.groups.len().max(1) as f64
+            }
+            Design::Rungs | Design::Grid => f64::INFINITY,
+        }
+    }
+
     /// Positions of the runs read, group by group.
     pub(crate) fn runs(&self) -> Vec<usize> {
         self.groups.iter().flat_map(|g| g.members.clone()).collect()

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::fit::contrast::{MOST_DF, fit_readings, frontier_variance};
+use crate::fit::contrast::{
+    MOST_DF, fit_readings, frontier_variance, specification_variance,
+};
 use crate::fit::error::FitError;
 use crate::fit::estimate::{Coefficient, Estimate, PerCoefficient};
 use crate::fit::options::{ItemSampling, Options};
@@ -104,18 +106,19 @@ fn profiles(
 ) -> Result<RunVariance, FitError> {
     let readout = plan.main();
     let frontier = frontier_variance(readout, main.slope);
-    let fitted = fit_readings(&readout.regression, main.readings, frontier)?;
+    let mut fitted = fit_readings(&readout.regression, main.readings, frontier)?;
     let check = plan
         .check()
         .zip(check)
         .filter(|_| options.specification_term);
-    let run = PerCoefficient::from_fn(|k| {
-        let run = fitted.run.variance(k) + fitted.frontier.variance(k);
-        check.map_or(run, |(readout, c)| {
-            run + (readout.coefficient(k, &c.readings) - fitted.value(k)).powi(2)
-        })
-    });
-    Ok((run, fitted.run_df.slope))
+    if let Some((readout, c)) = check {
+        let gap = PerCoefficient::from_fn(|k| {
+            readout.coefficient(k, &c.readings) - fitted.value(k)
+        });
+        fitted.specification = specification_variance(plan.design, gap);
+    }
+    let run = PerCoefficient::from_fn(|k| fitted.run_variance(k).0);
+    Ok((run, fitted.run_variance(Coefficient::Slope).1))
 }
 
 /// Variances of level and slope by the sampling of items, and their degrees of freedom.

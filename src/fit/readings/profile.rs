@@ -188,7 +188,7 @@ fn in_window(members: &[usize], size: &[f64], centre: f64, window: f64) -> Vec<u
 }
 
 /// Number of distinct sizes; log sizes are one up to rounding.
-fn distinct(members: &[usize], size: &[f64]) -> usize {
+pub(super) fn distinct(members: &[usize], size: &[f64]) -> usize {
     let mut s: Vec<f64> = members.iter().map(|&m| size[m]).collect();
     s.sort_by(f64::total_cmp);
     s.dedup_by(|a, b| (*a - *b).abs() < 1e-9);

@@ -40,7 +40,7 @@ pub struct VarianceComponents {
     pub run: f64,
     /// Error of the frontier.
     pub frontier: f64,
-    /// Squared difference to the specification check.
+    /// Share of the squared difference to the specification check: a quarter on IsoFLOP ladders.
     pub specification: f64,
     /// Sampling of item clusters.
     pub item: f64,
