@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::fit::contrast::{
-    MOST_DF, fit_readings, frontier_variance, specification_variance,
-};
+use crate::fit::contrast::{MOST_DF, fit_readings, frontier_variance, specification_variance};
 use crate::fit::error::FitError;
 use crate::fit::estimate::{Coefficient, Estimate, PerCoefficient};
 use crate::fit::options::{ItemSampling, Options};
@@ -112,9 +110,8 @@ fn profiles(
         .zip(check)
         .filter(|_| options.specification_term);
     if let Some((readout, c)) = check {
-        let gap = PerCoefficient::from_fn(|k| {
-            readout.coefficient(k, &c.readings) - fitted.value(k)
-        });
+        let gap =
+            PerCoefficient::from_fn(|k| readout.coefficient(k, &c.readings) - fitted.value(k));
         fitted.specification = specification_variance(plan.design, gap);
     }
     let run = PerCoefficient::from_fn(|k| fitted.run_variance(k).0);
