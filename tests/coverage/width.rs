@@ -153,6 +153,51 @@ fn p_values_are_uniform_where_nothing_changes() {
     for level in [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] {
         println!("| {level} | {:.1} |", w.rejects(level));
     }
+    if let Ok(path) = std::env::var("RELSCALE_P_VALUES_SVG") {
+        std::fs::write(path, picture(&w.p)).unwrap();
+    }
     let five = w.rejects(0.05);
     assert!((2.0..=6.5).contains(&five), "{five}");
+}
+
+/// The share of p-values below each p, beside the diagonal that exact tests have.
+fn picture(p: &[f64]) -> String {
+    const SIDE: f64 = 320.0;
+    const EDGE: f64 = 44.0;
+    let x = |v: f64| EDGE + SIDE * v;
+    let y = |v: f64| 12.0 + SIDE * (1.0 - v);
+    let n = p.len() as f64;
+    let mut line = String::new();
+    // Two hundred points draw the curve as smoothly as all of them.
+    for i in (0..p.len()).step_by((p.len() / 200).max(1)) {
+        line += &format!("{:.1},{:.1} ", x(p[i]), y((i + 1) as f64 / n));
+    }
+    let mut ticks = String::new();
+    for v in [0.0, 0.25, 0.5, 0.75, 1.0] {
+        ticks += &format!(
+            "<text x='{:.1}' y='{:.1}' text-anchor='middle'>{v}</text>\n\
+             <text x='{:.1}' y='{:.1}' text-anchor='end'>{v}</text>\n",
+            x(v),
+            y(0.0) + 16.0,
+            EDGE - 6.0,
+            y(v) + 4.0
+        );
+    }
+    format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 400 384' font-family='sans-serif' \
+         font-size='11' role='img'>\n<title>p-values where nothing changes</title>\n\
+         <rect width='400' height='384' fill='white'/>\n{ticks}\
+         <rect x='{EDGE}' y='12' width='{SIDE}' height='{SIDE}' fill='none' stroke='#999'/>\n\
+         <line x1='{:.1}' y1='{:.1}' x2='{:.1}' y2='{:.1}' stroke='#999' stroke-dasharray='4 3'/>\n\
+         <polyline fill='none' stroke='#0072b2' stroke-width='2' points='{line}'/>\n\
+         <text x='{:.1}' y='374' text-anchor='middle'>p-value</text>\n\
+         <text transform='translate(12 {:.1}) rotate(-90)' text-anchor='middle'>share of ladders below</text>\n\
+         </svg>\n",
+        x(0.0),
+        y(0.0),
+        x(1.0),
+        y(1.0),
+        x(0.5),
+        y(0.5)
+    )
 }
