@@ -362,7 +362,7 @@ fn six_sizes_are_checked_by_cubics() {
     assert!(!l.flags.contains(&Flag::NoSpecificationCheck));
     let cubic = l.alternatives.rules.iter().find(|r| r.rule == "cubic");
     let off = cubic.unwrap().delta_beta.value - l.delta_beta.value;
-    assert!((l.diagnostics.variance.specification / (off * off) - 1.0).abs() < 1e-9);
+    assert!((l.diagnostics.variance.specification / (0.25 * off * off) - 1.0).abs() < 1e-9);
     // Four sizes far apart are checked by cubics through all four.
     s.shape = Shape::Isoflop {
         sizes: 4,
