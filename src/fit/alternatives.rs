@@ -12,8 +12,10 @@ use super::loss_to_loss::loss_to_loss;
 use super::mixed_model::mixed_model;
 use super::options::{ItemSampling, Options};
 use super::path::{LadderPath, ladder_path};
-use super::readings::{ReadingRegression, Readout, read_by};
-use super::result::{Alternatives, CrossedBootstrap, DifferenceLaw, RuleResult, SemiLog};
+use super::readings::{FEWEST_SERIAL, ReadingRegression, Readout, read_by};
+use super::result::{
+    Alternatives, CrossedBootstrap, DifferenceLaw, RuleResult, SemiLog, SerialReport,
+};
 use super::stats::regression::Line;
 use super::stats::resample::crossed_bootstrap;
 use super::verdict::{LineEstimates, Verdict, unadjusted};
@@ -33,6 +35,7 @@ pub(crate) fn alternatives(
         per_log_params: per_log_params(comparison, options)?,
         floor_ratio: floor_ratio(comparison, options),
         loss_to_loss: loss_to_loss(comparison, options).ok(),
+        autocorrelated: autocorrelated(comparison, options),
         mixed_model: mixed_model(comparison.view, &comparison.y, options),
         crossed_bootstrap: if options.crossed_bootstrap {
             crossed(comparison, options)
@@ -40,6 +43,20 @@ pub(crate) fn alternatives(
             None
         },
     })
+}
+
+/// `Δβ` with errors that are correlated along the scale; `None` where they have no order, or are few.
+fn autocorrelated(comparison: &Comparison<'_, '_>, options: &Options) -> Option<SerialReport> {
+    let plan = &comparison.view.plan;
+    if !plan.has_order() || plan.x.len() < FEWEST_SERIAL {
+        return None;
+    }
+    let mut fitted = comparison.unmoderated.clone();
+    let (scatter, rho) = plan.main().regression.serial(&fitted.fit).ok()?;
+    (fitted.run, fitted.run_df) = (scatter.line, scatter.df);
+    let delta_beta = fitted.estimate(Coefficient::Slope, options.items, options.alpha);
+    let numbers = [delta_beta.lower, delta_beta.upper, rho];
+    (numbers.iter().all(|v| v.is_finite())).then_some(SerialReport { rho, delta_beta })
 }
 
 /// `Δβ` by the rules of the plan, and by those that need another loss.

@@ -280,7 +280,9 @@ fn name_contrasts(
 ) {
     for &k in contrasts {
         let pair: &NamedPair = &question.contrasts[k];
-        match named_contrast(view, pair, question.options) {
+        let contrast = weighted(view, pair.treatment, pair.baseline, question)
+            .and_then(|own| named_contrast(own.as_ref().unwrap_or(view), pair, question.options));
+        match contrast {
             Ok(contrast) => {
                 let both = [pair.treatment, pair.baseline].map(|d| question.names_of(d));
                 let names = both.concat().into_iter().map(str::to_owned).collect();
@@ -301,8 +303,11 @@ fn relate(
     let (baseline, options) = (question.baseline, question.options);
     let moderated = moderate(view, treatments, baseline, options);
     for &t in treatments {
-        let law = Comparison::new(view, t, baseline, moderated.get(&t), options)
-            .and_then(|comparison| relative_law(&comparison, options));
+        let law = weighted(view, t, baseline, question).and_then(|own| {
+            let view = own.as_ref().unwrap_or(view);
+            let comparison = Comparison::new(view, t, baseline, moderated.get(&t), options)?;
+            relative_law(&comparison, options)
+        });
         match law {
             Ok(law) => {
                 if options.max_t {
@@ -313,6 +318,21 @@ fn relate(
             Err(error) => found.refuse(view.corpus.name, Some(question.name(t)), error),
         }
     }
+}
+
+/// The view by robust readings of the ratio of `treatment` to `baseline`, if the options ask for them.
+fn weighted<'a>(
+    view: &CorpusView<'a>,
+    treatment: usize,
+    baseline: usize,
+    question: &Question<'_>,
+) -> Result<Option<CorpusView<'a>>, FitError> {
+    if !question.options.robust {
+        return Ok(None);
+    }
+    let y = view.scalar(&[(treatment, 1.0), (baseline, -1.0)])?;
+    let view = view.robust(&y, &question.cluster_ids, question.options)?;
+    Ok(Some(view))
 }
 
 /// Residual variances of the treatments of one view drawn towards a common one, with their degrees of

@@ -2,10 +2,12 @@
 
 mod backtest;
 mod items;
+mod outliers;
 mod profiles;
 
 use self::backtest::backtest;
 use self::items::item_report;
+use self::outliers::outlying_runs;
 pub(crate) use self::profiles::{lack_of_fit, next_power};
 use super::comparison::Comparison;
 use super::design::Design;
@@ -45,6 +47,7 @@ impl Diagnostics {
                 &plan.x,
                 options,
             )?,
+            outlying_runs: outlying_runs(comparison, options),
             resampling: resampling(comparison, options)?,
             items: item_report(comparison, options),
             backtest: backtest(comparison, options),

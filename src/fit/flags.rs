@@ -35,9 +35,15 @@ pub(crate) fn flags(
     // Only where t rejects: a permutation test of seven readings has little power of its own.
     let fragile = comparison.delta_beta.p_value <= options.alpha
         && resampling.permutation_p.is_some_and(|p| p > options.alpha);
-    let autocorrelated = resampling
-        .autocorrelation_p
-        .is_some_and(|p| p <= QUESTIONED);
+    // The lag-one test of eight to twelve residuals sees an autocorrelation of 0.6 in one ladder of
+    // ten, so that a claim on rungs must also stand where errors may be correlated.
+    let claims_too_much = comparison.view.plan.design == Design::Rungs
+        && comparison.delta_beta.p_value <= options.alpha
+        && (alternatives.autocorrelated).is_some_and(|s| s.delta_beta.p_value > options.alpha);
+    let autocorrelated = claims_too_much
+        || resampling
+            .autocorrelation_p
+            .is_some_and(|p| p <= QUESTIONED);
     let own = [
         (diagnostics.curvature.questioned, Flag::PowerLawQuestioned),
         (fragile, Flag::Fragile),
@@ -50,6 +56,7 @@ pub(crate) fn flags(
             diagnostics.leave_one_out.verdict_stability < 1.0,
             Flag::InfluentialReading,
         ),
+        (!diagnostics.outlying_runs.is_empty(), Flag::OutlyingRun),
         (
             alternatives.difference.discordant,
             Flag::DifferenceDiscordant,

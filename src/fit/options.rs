@@ -104,10 +104,15 @@ pub enum CovarianceType {
     #[default]
     Ols,
     /// HC2 with Satterthwaite degrees of freedom. Readings from one training run always form a cluster
-    /// (CR2), whatever type is chosen here.
+    /// (CR2), whatever type is chosen here but [`Ar1`](Self::Ar1).
     Hc2,
     /// HC3, t with `J − p` degrees of freedom.
     Hc3,
+    /// Errors of neighbouring scales are correlated, `ρ^|i−j|`, in the order of the scales or of the
+    /// checkpoints of each training run. The variance is averaged over `ρ`, uniform on (−1, 1) and
+    /// weighted by its restricted likelihood; t with `J − p` degrees of freedom. Eight readings or
+    /// more on one line, or checkpoints of training runs.
+    Ar1,
 }
 
 /// Population that the items of a benchmark stand for.
@@ -206,6 +211,10 @@ pub struct Options {
     /// If true, the squared difference between two rules of reading enters the variance.
     #[serde(default = "default_specification_term")]
     pub specification_term: bool,
+    /// If true, the runs of an IsoFLOP ladder that lie far from their size profile count less in the
+    /// relative laws (Huber's weights, with the noise of all budgets). Other designs are refused.
+    #[serde(default)]
+    pub robust: bool,
     /// If true, the variances of eight or more treatments are moderated towards a common one
     /// (Smyth 2004); only with [`CovarianceType::Ols`], not on grids, and not where the budgets of an
     /// IsoFLOP ladder hold fewer than seven sizes.
@@ -335,6 +344,7 @@ impl Options {
             items: ItemSampling::default(),
             stratified: Vec::new(),
             specification_term: default_specification_term(),
+            robust: false,
             moderation: default_moderation(),
             margin_percent: default_margin_percent(),
             gap_margin_percent: default_gap_margin_percent(),

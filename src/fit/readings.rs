@@ -8,6 +8,7 @@ mod grid;
 mod isoflop;
 mod profile;
 mod regression;
+mod robust;
 mod rungs;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use super::corpus::Corpus;
 use super::design::Design;
 use super::error::FitError;
 use super::estimate::{Coefficient, PerCoefficient};
-use super::options::{Options, Weighting};
+use super::options::{CovarianceType, Options, Weighting};
 use super::stats::regression::Line;
 
 pub(crate) use self::isoflop::read_by;
@@ -54,11 +55,42 @@ impl ReadingPlan {
         members: &[usize],
         options: &Options,
     ) -> Result<Self, FitError> {
-        match corpus.design {
+        let plan = match corpus.design {
             Design::Isoflop => isoflop::plan(corpus, members, options),
             Design::Rungs => rungs::plan(corpus, members, options),
             Design::Grid => grid::plan(corpus, members, options),
+        }?;
+        if options.covariance == CovarianceType::Ar1 {
+            plan.check_order(corpus)?;
         }
+        Ok(plan)
+    }
+
+    /// Refuses readings of which none has a neighbour, or too few to say how neighbours are correlated.
+    fn check_order(&self, corpus: &Corpus<'_>) -> Result<(), FitError> {
+        if !self.has_order() {
+            return Err(FitError::Unsupported {
+                reason: format!(
+                    "the runs of corpus {:?} form a grid and have no order for the covariance ar1: \
+                     name the training runs of checkpoints in the column trajectory",
+                    corpus.name
+                ),
+            });
+        }
+        match self.x.len() {
+            n if n < FEWEST_SERIAL => Err(too_few(
+                corpus,
+                "readings for the covariance ar1",
+                n,
+                FEWEST_SERIAL,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// If true, neighbours among the readings are neighbours along the scale or in one training run.
+    pub(crate) fn has_order(&self) -> bool {
+        self.design != Design::Grid || !self.main().regression.clusters().is_empty()
     }
 
     pub(crate) fn main(&self) -> &Readout {
@@ -90,6 +122,10 @@ impl ReadingPlan {
         self.groups.iter().flat_map(|g| g.members.clone()).collect()
     }
 }
+
+/// Fewest readings for an autocorrelation: with seven, its likelihood is nearly flat and intervals are
+/// half as wide again whatever it is.
+pub(crate) const FEWEST_SERIAL: usize = 8;
 
 /// Runs that are read together.
 #[derive(Debug, Clone)]

@@ -18,13 +18,13 @@ use crate::ladder::FlopConvention;
 
 pub use self::absolute::{AbsoluteLaw, FloorReport, SurfaceAllocation, SurfaceFit, SurfaceReport};
 pub use self::alternatives::{
-    Alternatives, DifferenceLaw, LossToLoss, MixedReport, RuleResult, SemiLog,
+    Alternatives, DifferenceLaw, LossToLoss, MixedReport, RuleResult, SemiLog, SerialReport,
 };
 pub use self::corpus::{CorpusReport, FrontierReport, ProfilePoint};
 pub use self::counts::{CountsLaw, CountsReading, RateLaw, RateReading};
 pub use self::diagnostics::{
     Backtest, ClusterRange, Curvature, Diagnostics, Holdout, ItemReport, LackOfFit, LeaveOneOut,
-    NextPower, Resampling, VarianceComponents,
+    NextPower, OutlyingRun, Resampling, VarianceComponents,
 };
 pub use self::family::{
     ContrastLaw, CovariateSlope, Heterogeneity, MaxT, PartialPooling, ShrunkExponent,

@@ -10,6 +10,7 @@ pub(super) mod correlation;
 pub(super) mod counts;
 #[cfg(test)]
 mod golden;
+pub(super) mod huber;
 pub(super) mod laws;
 pub(super) mod meta;
 pub(super) mod mixed;

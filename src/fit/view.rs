@@ -32,6 +32,28 @@ impl<'a> CorpusView<'a> {
         options: &Options,
     ) -> Result<Self, FitError> {
         let plan = ReadingPlan::new(corpus, &members, options)?;
+        Ok(Self::with_plan(corpus, members, plan, cluster_ids))
+    }
+
+    /// The same corpus and runs with the runs far from their size profiles weighted down, by the
+    /// per-run scalar `y`.
+    pub(crate) fn robust(
+        &self,
+        y: &[f64],
+        cluster_ids: &[Vec<usize>],
+        options: &Options,
+    ) -> Result<Self, FitError> {
+        let plan = self.plan.robust(self.corpus, y, options)?;
+        let members = self.members.clone();
+        Ok(Self::with_plan(self.corpus, members, plan, cluster_ids))
+    }
+
+    fn with_plan(
+        corpus: &'a Corpus<'a>,
+        members: Vec<usize>,
+        plan: ReadingPlan,
+        cluster_ids: &[Vec<usize>],
+    ) -> Self {
         let weights = plan.main().run_weights(corpus.runs.len());
         // Once per view: the projection of every cluster's profile uses it.
         let basis = orthonormal(&plan.run_design);
@@ -43,13 +65,13 @@ impl<'a> CorpusView<'a> {
                 influences.insert(d, i);
             }
         }
-        Ok(Self {
+        Self {
             corpus,
             plan,
             members,
             influences,
             weights,
-        })
+        }
     }
 
     pub(crate) fn influence(&self, distribution: usize) -> Option<&Influence> {

@@ -38,6 +38,7 @@ pub(super) fn table(
     f.write_str(&table.render())?;
     f.write_str(&misfits(&laws, corpus))?;
     f.write_str(&per_size(&laws))?;
+    f.write_str(&outlying(&laws))?;
     f.write_str(&second_intervals(&laws))?;
     sentences(f, &laws, analysis.options.family)
 }
@@ -142,6 +143,38 @@ fn per_size(laws: &[&RelativeLaw]) -> String {
                 signed(slope.value),
                 interval_of(slope.lower, slope.upper)
             );
+        }
+    }
+    text
+}
+
+/// Runs that differ from their neighbours, one line per law and run.
+fn outlying(laws: &[&RelativeLaw]) -> String {
+    let mut text = String::new();
+    for law in laws {
+        for o in &law.diagnostics.outlying_runs {
+            let of = if o.in_aggregate {
+                " in the aggregate"
+            } else {
+                ""
+            };
+            let _ = write!(
+                text,
+                "  outlying run of {}{of}: {}, studentised residual {:.1}, {} (Bonferroni)",
+                law.treatment,
+                o.run,
+                o.studentised,
+                p_phrase(o.p_value)
+            );
+            let _ = match &o.delta_beta {
+                Some(d) => writeln!(
+                    text,
+                    "; without it Δβ is {} {} by runs alone",
+                    signed(d.value),
+                    interval_of(d.lower, d.upper)
+                ),
+                None => writeln!(text),
+            };
         }
     }
     text

@@ -30,11 +30,16 @@ pub(super) fn title(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Res
     }
     writeln!(
         f,
-        "baseline {}; {:.0} % intervals; margin {} % per decade; items {:?}",
+        "baseline {}; {:.0} % intervals; margin {} % per decade; items {:?}{}",
         options.baseline,
         100.0 * (1.0 - options.alpha),
         options.margin_percent,
         options.items,
+        if options.robust {
+            "; robust profiles"
+        } else {
+            ""
+        },
     )
 }
 

@@ -8,7 +8,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use relscale::fit::{self, Analysis, Contrast, DesignChoice, FamilyScope, Group, Options, WorstOf};
+use relscale::fit::{
+    self, Analysis, Contrast, CovarianceType, DesignChoice, FamilyScope, Group, Options, WorstOf,
+};
 use relscale::ladder::Ladder;
 use relscale::report::plot;
 
@@ -84,6 +86,12 @@ pub struct FitArguments {
     /// repeatable; overrides the column `chance`
     #[arg(long, value_name = "NAME=LOSS", value_parser = chance)]
     chance: Vec<(String, f64)>,
+    /// Covariance of the line through the readings
+    #[arg(long, value_enum, default_value_t = Covariance::Ols)]
+    covariance: Covariance,
+    /// Weight down runs that lie far from their size profile (IsoFLOP ladders)
+    #[arg(long)]
+    robust: bool,
     /// Fit the surfaces L(N, D) with Huber's loss at this threshold, such as 1e-3 [default: least
     /// squares]
     #[arg(long, value_name = "X")]
@@ -114,6 +122,18 @@ enum Worst {
     Treatments,
     /// All groups
     Groups,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Covariance {
+    /// Equal variances
+    Ols,
+    /// Unequal variances, HC2 with Satterthwaite degrees of freedom
+    Hc2,
+    /// Unequal variances, HC3
+    Hc3,
+    /// Neighbouring scales are correlated (eight readings or more)
+    Ar1,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -174,6 +194,13 @@ impl FitArguments {
         options.alpha = self.alpha;
         options.error_rates = self.error_rate.iter().cloned().collect::<BTreeSet<_>>();
         options.chance = self.chance.iter().cloned().collect();
+        options.covariance = match self.covariance {
+            Covariance::Ols => CovarianceType::Ols,
+            Covariance::Hc2 => CovarianceType::Hc2,
+            Covariance::Hc3 => CovarianceType::Hc3,
+            Covariance::Ar1 => CovarianceType::Ar1,
+        };
+        options.robust = self.robust;
         options.surface_huber = self.surface_huber;
         options.stratified.clone_from(&self.stratified);
         options.crossed_bootstrap = self.crossed_bootstrap;

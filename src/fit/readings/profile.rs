@@ -206,6 +206,11 @@ pub(crate) struct Poly {
 impl Poly {
     /// Fits `y` over `u`; `None` if `u` has fewer than `degree + 1` distinct values.
     pub(crate) fn new(u: &[f64], y: &[f64], degree: usize) -> Option<Self> {
+        Self::weighted(u, y, &vec![1.0; y.len()], degree)
+    }
+
+    /// [`new`](Self::new) with positive `weights` of the ordinates.
+    pub(crate) fn weighted(u: &[f64], y: &[f64], weights: &[f64], degree: usize) -> Option<Self> {
         // Powers of ln N near 20 are nearly collinear; centred and scaled they span [−1, 1].
         let centre = u.iter().sum::<f64>() / u.len() as f64;
         let scale = u.iter().fold(0.0, |m: f64, v| m.max((v - centre).abs()));
@@ -223,7 +228,7 @@ impl Poly {
         Some(Self {
             centre,
             scale,
-            fit: LinearFit::new(&columns, y).ok()?,
+            fit: LinearFit::weighted(&columns, y, weights).ok()?,
         })
     }
 
@@ -231,6 +236,14 @@ impl Poly {
     pub(crate) fn residuals(&self, u: &[f64], y: &[f64]) -> Option<Vec<f64>> {
         let other = Self::new(u, y, self.terms() - 1)?;
         Some(other.fit.residuals().to_vec())
+    }
+
+    /// Powers of other abscissae as this polynomial has them, by columns.
+    pub(crate) fn powers(&self, u: &[f64]) -> Vec<Vec<f64>> {
+        let t: Vec<f64> = u.iter().map(|x| (x - self.centre) / self.scale).collect();
+        (0..self.terms() as i32)
+            .map(|k| t.iter().map(|t| t.powi(k)).collect())
+            .collect()
     }
 
     /// Number of coefficients.

@@ -3,7 +3,7 @@
 use crate::fit::error::FitError;
 use crate::fit::estimate::{Coefficient, LineCovariance, PerCoefficient};
 use crate::fit::options::{CovarianceType, Options};
-use crate::fit::stats::regression::{Errors, GroupEffects, LinearFit};
+use crate::fit::stats::regression::{Errors, GroupEffects, LinearFit, SerialCovariance};
 use crate::fit::stats::sums::dot;
 
 /// The scatter of readings about their line: what it leaves uncertain of the terms, and how far a new
@@ -21,6 +21,20 @@ pub(crate) struct Scatter {
 }
 
 impl Scatter {
+    fn new(terms: Vec<Vec<f64>>, reading: f64, df: PerCoefficient<f64>) -> Self {
+        let [l, s] = [Coefficient::Level, Coefficient::Slope].map(Coefficient::column);
+        Self {
+            line: LineCovariance {
+                level: terms[l][l],
+                cross: terms[l][s],
+                slope: terms[s][s],
+            },
+            terms,
+            reading,
+            df,
+        }
+    }
+
     /// Variance of the distance of a new reading with the terms `row` from its prediction.
     pub(crate) fn of_new(&self, row: &[f64]) -> f64 {
         let of = |r: &Vec<f64>| dot(r, row);
@@ -144,6 +158,8 @@ impl ReadingRegression {
 
     fn errors(&self) -> Errors<'_> {
         match self.kind {
+            // For degrees of freedom and for fits of some of the readings only.
+            CovarianceType::Ar1 => Errors::Classical,
             _ if !self.clusters.is_empty() => Errors::Cr2(&self.clusters),
             CovarianceType::Ols => Errors::Classical,
             CovarianceType::Hc2 => Errors::Hc2,
@@ -158,7 +174,9 @@ impl ReadingRegression {
 
     /// If true, the variance is that of readings with equal variances that stand by themselves.
     pub(crate) fn classical(&self) -> bool {
-        self.sizes.is_empty() && self.errors() == Errors::Classical
+        self.sizes.is_empty()
+            && self.kind != CovarianceType::Ar1
+            && self.errors() == Errors::Classical
     }
 
     pub(crate) fn clusters(&self) -> &[usize] {
@@ -194,6 +212,9 @@ impl ReadingRegression {
 
     /// Scatter of the readings behind `fit`, by the chosen type of covariance.
     pub(crate) fn scatter(&self, fit: &LinearFit) -> Result<Scatter, FitError> {
+        if self.kind == CovarianceType::Ar1 {
+            return Ok(self.serial(fit)?.0);
+        }
         let effects = self.group_effects(fit);
         let terms = match effects {
             // A plane: of more terms, some are determined between sizes as the line is.
@@ -203,17 +224,26 @@ impl ReadingRegression {
             _ if self.has_size_effects() => self.larger_covariance(fit)?,
             _ => fit.covariance(self.errors())?,
         };
-        let [l, s] = [Coefficient::Level, Coefficient::Slope].map(Coefficient::column);
-        Ok(Scatter {
-            line: LineCovariance {
-                level: terms[l][l],
-                cross: terms[l][s],
-                slope: terms[s][s],
-            },
-            terms,
-            reading: effects.map_or(fit.variance(), GroupEffects::total),
-            df: self.df,
-        })
+        let reading = effects.map_or(fit.variance(), GroupEffects::total);
+        Ok(Scatter::new(terms, reading, self.df))
+    }
+
+    /// Scatter of readings whose errors are correlated along the scale (within training runs, where
+    /// readings are their checkpoints), and the mean autocorrelation.
+    pub(crate) fn serial(&self, fit: &LinearFit) -> Result<(Scatter, f64), FitError> {
+        let mut order: Vec<usize> = (0..self.readings()).collect();
+        let x = &self.columns[Coefficient::Slope.column()];
+        // Ties by position, so that the order does not depend on the sort.
+        order.sort_by(|&a, &b| x[a].total_cmp(&x[b]).then(a.cmp(&b)));
+        let cluster = |i: usize| self.clusters.get(i).copied().unwrap_or(0);
+        let groups = self.clusters.iter().max().map_or(1, |m| m + 1);
+        let mut blocks = vec![Vec::new(); groups];
+        for i in order {
+            blocks[cluster(i)].push(i);
+        }
+        let s: SerialCovariance = fit.serial(&blocks)?;
+        let df = PerCoefficient::from_fn(|_| fit.df() as f64);
+        Ok((Scatter::new(s.covariance, s.variance, df), s.rho))
     }
 
     /// Effects that readings share in `series`, of one value per reading, once the terms are taken out.

@@ -26,6 +26,9 @@ pub struct Alternatives {
     pub floor_ratio: Option<FloorRatio>,
     /// `κ = β_t/β_b`; `None` where its variance is not defined.
     pub loss_to_loss: Option<LossToLoss>,
+    /// `Δβ` with errors that are correlated from scale to scale; `None` with fewer than eight readings
+    /// and on grids without training runs.
+    pub autocorrelated: Option<SerialReport>,
     /// A mixed model with a random effect of the budget, if
     /// [`Options::mixed_model`](crate::fit::Options::mixed_model) asks for it and the ladder allows it.
     pub mixed_model: Option<MixedReport>,
@@ -33,6 +36,17 @@ pub struct Alternatives {
     /// [`Options::crossed_bootstrap`](crate::fit::Options::crossed_bootstrap) asks for it; `None` for
     /// grids, for several checkpoints of one training run and for weighted readings.
     pub crossed_bootstrap: Option<CrossedBootstrap>,
+}
+
+/// `Δβ` with the interval of errors that are correlated from one scale (or checkpoint) to the next:
+/// that of [`CovarianceType::Ar1`](crate::fit::CovarianceType::Ar1).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SerialReport {
+    /// Mean autocorrelation of neighbours by its restricted likelihood.
+    pub rho: f64,
+    /// `Δβ`.
+    pub delta_beta: Estimate,
 }
 
 /// One rule of reading.

@@ -22,6 +22,8 @@ pub struct Diagnostics {
     pub next_power: Option<NextPower>,
     /// The law without each reading in turn.
     pub leave_one_out: LeaveOneOut,
+    /// Runs that their size profile, or the line, does not expect; the largest first.
+    pub outlying_runs: Vec<OutlyingRun>,
     /// Enumerations and resampling, as second opinions.
     pub resampling: Resampling,
     /// Contribution of the items.
@@ -120,6 +122,24 @@ pub struct LeaveOneOut {
     pub upper: f64,
     /// Share of these fits with the same unadjusted verdict, by run variance only, as the whole.
     pub verdict_stability: f64,
+}
+
+/// A run that differs from what the other runs of its size profile predict (on rungs and grids: from
+/// what the law predicts) by more than their noise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OutlyingRun {
+    /// The run.
+    pub run: String,
+    /// If true, its aggregate loss is unusual, which moves the optimum; otherwise its ratio is.
+    pub in_aggregate: bool,
+    /// Residual over its standard error by all other runs.
+    pub studentised: f64,
+    /// p-value, times the number of runs tested.
+    pub p_value: f64,
+    /// `Δβ` without the run, with the variance of runs and frontier only; `None` where nothing can be
+    /// fitted without it.
+    pub delta_beta: Option<Estimate>,
 }
 
 /// Second opinions that need no t distribution.

@@ -9,6 +9,7 @@ use serde_json::Value;
 mod blup;
 mod laws;
 mod r;
+mod robust;
 mod statsmodels;
 
 /// Relative error allowed wherever the reference itself is exact to rounding.

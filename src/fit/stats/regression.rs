@@ -7,7 +7,9 @@ mod groups;
 mod influence;
 mod line;
 mod linear;
+mod outlier;
 mod rank_trend;
+mod serial;
 #[cfg(test)]
 mod tests;
 
@@ -18,4 +20,6 @@ pub(crate) use fieller::fieller;
 pub(crate) use groups::GroupEffects;
 pub(crate) use line::Line;
 pub(crate) use linear::LinearFit;
+pub(crate) use outlier::{Block, outliers};
 pub(crate) use rank_trend::rank_trend;
+pub(crate) use serial::SerialCovariance;
