@@ -56,7 +56,10 @@ pub(crate) fn flags(
             diagnostics.leave_one_out.verdict_stability < 1.0,
             Flag::InfluentialReading,
         ),
-        (!diagnostics.outlying_runs.is_empty(), Flag::OutlyingRun),
+        (
+            diagnostics.outlying_runs.iter().any(|o| o.spoils),
+            Flag::OutlyingRun,
+        ),
         (
             alternatives.difference.discordant,
             Flag::DifferenceDiscordant,

@@ -127,7 +127,7 @@ pub enum Flag {
     BacktestMisses,
     /// A prediction lies further out than the ladder is long.
     Extrapolated,
-    /// A run is unusual among the runs of its budget; the result names it.
+    /// A run is unusual among the runs of its budget and spoils the law; the result names it.
     OutlyingRun,
 }
 
@@ -177,7 +177,7 @@ impl Flag {
             Self::Fragile => "the t test rejects and the permutation test does not",
             Self::OptimumRuleFlips => "another rule of reading gives another sign or verdict",
             Self::InfluentialReading => "leaving one reading out changes the verdict",
-            Self::OutlyingRun => "a run differs from its neighbours by more than their noise",
+            Self::OutlyingRun => "a run far from its neighbours moves or widens the law",
             Self::DifferenceDiscordant => {
                 "the ratio and the difference move in opposite directions"
             }

@@ -152,7 +152,7 @@ fn per_size(laws: &[&RelativeLaw]) -> String {
 fn outlying(laws: &[&RelativeLaw]) -> String {
     let mut text = String::new();
     for law in laws {
-        for o in &law.diagnostics.outlying_runs {
+        for o in law.diagnostics.outlying_runs.iter().filter(|o| o.spoils) {
             let of = if o.in_aggregate {
                 " in the aggregate"
             } else {

@@ -25,15 +25,18 @@ pub(super) fn outlying_runs(
     if !plan.main().regression.clusters().is_empty() {
         return Vec::new();
     }
+    let whole = (comparison.unmoderated).plain_estimate(Coefficient::Slope, options.alpha);
     let mut found = Vec::new();
     let mut add = |y: &[f64], in_aggregate: bool| {
         for o in outliers(blocks(corpus, plan, y), OUTLYING) {
+            let delta_beta = without(comparison, o.label, options);
             found.push(OutlyingRun {
+                spoils: delta_beta.is_none_or(|d| spoils(&whole, &d)),
                 run: corpus.run_name(o.label).to_owned(),
                 in_aggregate,
                 studentised: o.studentised,
                 p_value: o.p_value,
-                delta_beta: without(comparison, o.label, options),
+                delta_beta,
             });
         }
     };
@@ -42,6 +45,15 @@ pub(super) fn outlying_runs(
         add(&corpus.aggregate, true);
     }
     found
+}
+
+/// If true, the law says something else, or says it less clearly, because of the run left out of `rest`.
+///
+/// Heavy tails and noise that grows with size make unusual runs in half of all ladders, of which few
+/// matter to the law.
+fn spoils(whole: &Estimate, rest: &Estimate) -> bool {
+    rest.standard_error < 0.8 * whole.standard_error
+        || (rest.value - whole.value).abs() > rest.standard_error
 }
 
 /// The size profiles of `y`, or its regression on the terms of the runs.

@@ -140,6 +140,9 @@ pub struct OutlyingRun {
     /// `Δβ` without the run, with the variance of runs and frontier only; `None` where nothing can be
     /// fitted without it.
     pub delta_beta: Option<Estimate>,
+    /// If true, the law without the run has a standard error of less than four fifths of that with it,
+    /// or `Δβ` moves by more than one standard error. Both are by runs and frontier only.
+    pub spoils: bool,
 }
 
 /// Second opinions that need no t distribution.
