@@ -8,7 +8,7 @@ use relscale::fit::{CovarianceType, DesignChoice, Flag, Options, RelativeLaw, an
 use relscale::ladder::{Ladder, Run, Scale};
 
 /// Rungs without a change of the ratio, and errors of autocorrelation `rho` in its logarithm.
-fn rungs(n: usize, rho: f64, trajectory: bool, replicate: u64) -> Ladder {
+fn rungs(n: usize, rho: f64, replicate: u64) -> Ladder {
     let mut stream = Stream::new(3, "autocorrelation", replicate);
     let mut builder = Ladder::builder();
     let mut error = stream.normal();
@@ -17,11 +17,7 @@ fn rungs(n: usize, rho: f64, trajectory: bool, replicate: u64) -> Ladder {
             error = rho * error + (1.0 - rho * rho).sqrt() * stream.normal();
         }
         let flops = 1e18 * 3_f64.powi(j as i32);
-        let params = if trajectory {
-            1e8
-        } else {
-            (flops / 120.0).sqrt()
-        };
+        let params = (flops / 120.0).sqrt();
         let tokens = flops / 6.0 / params;
         let scale = Scale {
             params,
@@ -30,10 +26,6 @@ fn rungs(n: usize, rho: f64, trajectory: bool, replicate: u64) -> Ladder {
         };
         let id = format!("r{j:02}");
         let run = Run::new(&id, scale).corpus("c");
-        let run = match trajectory {
-            true => run.trajectory("one"),
-            false => run,
-        };
         builder.run(run).unwrap();
         builder.score(&id, "baseline", "", 2.0, 1.0).unwrap();
         let loss = 2.2 * (0.01 * error).exp();
@@ -58,7 +50,7 @@ fn law(ladder: &Ladder, covariance: CovarianceType) -> RelativeLaw {
 
 #[test]
 fn the_option_makes_the_alternative_the_law() {
-    let ladder = rungs(12, 0.6, false, 1);
+    let ladder = rungs(12, 0.6, 1);
     let (plain, serial) = (
         law(&ladder, CovarianceType::Ols),
         law(&ladder, CovarianceType::Ar1),
@@ -81,10 +73,10 @@ fn too_few_readings_and_grids_are_refused() {
         options.design = DesignChoice::Auto;
         analyze(ladder, &options).unwrap_err().to_string()
     };
-    let error = refused(&rungs(7, 0.0, false, 1));
+    let error = refused(&rungs(7, 0.0, 1));
     assert!(error.contains("7 found, 8 needed"), "{error}");
     assert!(
-        law(&rungs(7, 0.0, false, 1), CovarianceType::Ols)
+        law(&rungs(7, 0.0, 1), CovarianceType::Ols)
             .alternatives
             .autocorrelated
             .is_none()
@@ -113,7 +105,7 @@ fn too_few_readings_and_grids_are_refused() {
 fn a_claim_that_autocorrelation_undoes_is_flagged() {
     let (mut claims, mut flagged) = (0, 0);
     for replicate in 0..150 {
-        let law = law(&rungs(12, 0.7, false, replicate), CovarianceType::Ols);
+        let law = law(&rungs(12, 0.7, replicate), CovarianceType::Ols);
         if law.delta_beta.p_value <= 0.05 {
             claims += 1;
             flagged += u32::from(law.flags.contains(&Flag::Autocorrelated));
@@ -124,66 +116,4 @@ fn a_claim_that_autocorrelation_undoes_is_flagged() {
         claims > 30 && flagged * 3 > 2 * claims,
         "{flagged} of {claims}"
     );
-}
-
-/// Coverage and mean half-width under correlated errors, and the share of false claims without a flag.
-#[test]
-#[ignore = "minutes of simulation: cargo test --release --test autocorrelation -- --ignored --nocapture"]
-fn intervals_of_correlated_rungs_cover() {
-    const REPLICATES: u64 = 1000;
-    println!(
-        "| readings | ρ | ols coverage % | half-width x1e3 | ar1 coverage % | half-width x1e3 | \
-         false claims % | without a flag % |\n|---|---:|---:|---:|---:|---:|---:|---:|"
-    );
-    for (n, trajectory) in [
-        (8, false),
-        (10, false),
-        (14, false),
-        (20, false),
-        (20, true),
-    ] {
-        for rho in [0.0, 0.3, 0.6, 0.8] {
-            let (mut inside, mut half) = ([0.0; 2], [0.0; 2]);
-            let (mut claims, mut unflagged) = (0.0, 0.0);
-            for replicate in 0..REPLICATES {
-                let ladder = rungs(n, rho, trajectory, replicate);
-                // Checkpoints of one run are one cluster, whose robust variance needs several.
-                let plain = match trajectory {
-                    true => law(&rungs(n, rho, false, replicate), CovarianceType::Ols),
-                    false => law(&ladder, CovarianceType::Ols),
-                };
-                let serial = law(&ladder, CovarianceType::Ar1);
-                for (k, d) in [plain.delta_beta, serial.delta_beta]
-                    .into_iter()
-                    .enumerate()
-                {
-                    inside[k] += f64::from(u8::from(d.lower <= 0.0 && 0.0 <= d.upper));
-                    half[k] += 0.5 * (d.upper - d.lower);
-                }
-                let claim = plain.delta_beta.p_value <= 0.05;
-                claims += f64::from(u8::from(claim));
-                let silent = claim && !plain.flags.contains(&Flag::Autocorrelated);
-                unflagged += f64::from(u8::from(silent));
-            }
-            let r = REPLICATES as f64;
-            let percent = |v: f64| 100.0 * v / r;
-            println!(
-                "| {n}{} | {rho} | {:.1} | {:.2} | {:.1} | {:.2} | {:.1} | {:.1} |",
-                if trajectory { ", one training run" } else { "" },
-                percent(inside[0]),
-                1e3 * half[0] / r,
-                percent(inside[1]),
-                1e3 * half[1] / r,
-                percent(claims),
-                percent(unflagged)
-            );
-            // With eight readings an autocorrelation of 0.8 is a trend to every method.
-            let least = if rho < 0.7 { 90.0 } else { 82.0 };
-            assert!(
-                percent(inside[1]) >= least,
-                "{n} {rho}: {}",
-                percent(inside[1])
-            );
-        }
-    }
 }

@@ -33,7 +33,7 @@ struct Projection {
     /// e^{−bx}/Ê, normalised, and its length.
     reducible: Vec<f64>,
     length: f64,
-    /// What 1/Ê adds, normalised, and its length.
+    /// Direction that 1/Ê adds, normalised, and its length.
     floor: Vec<f64>,
     floor_length: f64,
     /// Product of 1/Ê with `reducible`.
