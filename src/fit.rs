@@ -56,6 +56,7 @@ mod error_rates;
 mod estimate;
 mod exponents;
 mod families;
+mod findings;
 mod flags;
 mod floor_ratio;
 mod floored;

@@ -132,6 +132,10 @@ fn scales_that_are_missing_or_not_positive_are_refused_by_name() {
             format!("t.csv, line 2: test_time_tokens is {bad:?}, expected a number above 0");
         assert!(error.contains(&expected), "{error}");
     }
+    let moved = good.replacen(",100,hard", ",200,hard", 1);
+    let error = read(&moved, "test_time_tokens");
+    let expected = "t.csv, line 3: test_time_tokens of run \"r0\" differs from line 2";
+    assert!(error.contains(expected), "{error}");
     let twice = good.replacen("corpus,", "test_time_tokens,", 1);
     let error = read(&twice, "test_time_tokens");
     assert!(error.contains("no column named \"corpus\""), "{error}");

@@ -11,20 +11,16 @@ use super::contrast::{FittedContrast, fit_readout};
 use super::corpus::Corpus;
 use super::corpus_report::corpus_report;
 use super::error::FitError;
-use super::error_rates::{self, Rates};
+use super::error_rates;
 use super::exponents;
-use super::families::{decide_contrasts, decide_laws};
-use super::flags::flag_ranges;
-use super::max_t::Family;
+use super::families::decide_laws;
+use super::findings::Findings;
 use super::named::named_contrast;
 use super::options::Options;
 use super::partial_pooling::partial_pooling;
 use super::question::{NamedPair, Question, members};
 use super::relative_law::relative_law;
-use super::result::{
-    AbsoluteLaw, Analysis, ContrastLaw, CorpusReport, CovariateSlope, Heterogeneity, NamedContrast,
-    PartialPooling, Refused, RelativeLaw, SCHEMA, WorstGroup,
-};
+use super::result::{Analysis, SCHEMA};
 use super::stats::meta::moderate_variances;
 use super::view::CorpusView;
 use super::worst_group::worst_group;
@@ -114,81 +110,6 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         rates: found.rates.rates,
         refused: found.refused,
     })
-}
-
-/// Results as the steps find them.
-#[derive(Debug, Default)]
-struct Findings {
-    laws: Vec<RelativeLaw>,
-    /// Named contrasts with their place in the options and the distributions they are made of.
-    contrasts: Vec<(usize, NamedContrast, Vec<String>)>,
-    worst: Vec<WorstGroup>,
-    absolute_laws: Vec<AbsoluteLaw>,
-    corpora: Vec<CorpusReport>,
-    centred: Vec<ContrastLaw>,
-    cross_corpus: Vec<ContrastLaw>,
-    heterogeneity: Vec<Heterogeneity>,
-    partial_pooling: Vec<PartialPooling>,
-    covariate: Vec<CovariateSlope>,
-    rates: Rates,
-    /// The errors that the laws have in common, if the options ask for intervals by the largest |t|.
-    family: Family,
-    refused: Vec<Refused>,
-    /// Reason of the first refusal.
-    first_error: Option<FitError>,
-}
-
-impl Findings {
-    fn refuse(&mut self, corpus: &str, distribution: Option<&str>, error: FitError) {
-        self.refused.push(Refused {
-            corpus: corpus.into(),
-            distribution: distribution.map(str::to_owned),
-            budget: None,
-            reason: error.to_string(),
-        });
-        // Of many refusals the first is raised when nothing is left; later ones often follow from
-        // it.
-        self.first_error.get_or_insert(error);
-    }
-
-    /// Flags laws and contrasts by the absolute laws of their sides.
-    fn flag_ranges(&mut self, options: &Options) {
-        let laws = self.laws.iter_mut().map(|l| {
-            let both = vec![l.treatment.clone(), l.baseline.clone()];
-            (l, both)
-        });
-        let contrasts = self.contrasts.iter_mut();
-        let contrasts = contrasts.map(|(_, c, names)| (&mut c.law, names.clone()));
-        flag_ranges(laws.chain(contrasts), &self.absolute_laws, options);
-    }
-
-    /// The named contrasts in the order of the options, with their verdicts.
-    fn decided_contrasts(
-        &mut self,
-        options: &Options,
-        scale: &str,
-    ) -> Result<Vec<NamedContrast>, FitError> {
-        self.contrasts.sort_by_key(|c| c.0);
-        let mut contrasts: Vec<_> = self.contrasts.drain(..).map(|c| c.1).collect();
-        decide_contrasts(&mut contrasts, options, scale)?;
-        Ok(contrasts)
-    }
-
-    /// Fails with the first reason if no law was found: no relative one or, of a distribution that is
-    /// `alone`, none of its own.
-    fn check_any(&mut self, alone: bool) -> Result<(), FitError> {
-        let named = !self.laws.is_empty() || !self.contrasts.is_empty();
-        let relative = named || !self.rates.laws.is_empty();
-        let own = !self.absolute_laws.is_empty() || !self.rates.rates.is_empty();
-        if relative || (alone && own) {
-            return Ok(());
-        }
-        Err(self.first_error.take().unwrap_or(FitError::TooFew {
-            what: "corpora".into(),
-            found: 0,
-            needed: 1,
-        }))
-    }
 }
 
 /// Gathers the runs of each corpus and detects its design.

@@ -307,6 +307,16 @@ impl Row<'_> {
         }
     }
 
+    /// The error of a run that line `first` puts at another value of the scale that the caller named.
+    pub(super) fn other_scale(&self, first: u64, run: &str) -> LadderError {
+        let scale = self.places.scale.as_deref().unwrap_or_default();
+        LadderError::Malformed {
+            table: self.table.into(),
+            line: Some(self.line()),
+            message: format!("{scale} of run {run:?} differs from line {first}"),
+        }
+    }
+
     /// The run of this row. The builder of the ladder checks its numbers.
     pub(super) fn run(&self) -> Result<Run, LadderError> {
         let (budget, flops) = match &self.places.scale {

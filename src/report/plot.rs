@@ -27,7 +27,7 @@ mod style;
 mod text;
 
 pub use covariate::covariate;
-pub use forest::{forest, rates_forest, rules};
+pub use forest::{contrasts, forest, rates_forest, rules};
 pub use panels::ratios;
 pub use profiles::profiles;
 pub use rates::rates;
@@ -63,7 +63,8 @@ impl std::error::Error for PlotError {}
 type Drawn = Result<(), PlotError>;
 
 /// Every drawing that `analysis` allows, as (file name, SVG text): `ratio-…` and `rules-…` per law,
-/// `ratios-…`, `profiles-…` and `forest-…` per corpus, `rates-…` and `rates-forest-…` where there are
+/// `ratios-…`, `profiles-…` and `forest-…` per corpus, `contrasts-…` and `contrast-…` where contrasts
+/// are named, `rates-…` and `rates-forest-…` where there are
 /// error rates.
 ///
 /// # Errors
@@ -90,6 +91,10 @@ pub fn all(analysis: &Analysis) -> Result<Vec<(String, String)>, PlotError> {
             &["ratios", &corpus.corpus],
             ratios(analysis, &corpus.corpus),
         )?;
+        add(
+            &["contrasts", &corpus.corpus],
+            contrasts(analysis, &corpus.corpus),
+        )?;
     }
     let corpora: BTreeSet<&str> = analysis.rates.iter().map(|r| r.corpus.as_str()).collect();
     for corpus in corpora {
@@ -105,6 +110,10 @@ pub fn all(analysis: &Analysis) -> Result<Vec<(String, String)>, PlotError> {
             &["rules", &law.corpus, &law.treatment],
             rules(analysis, law),
         )?;
+    }
+    for c in &analysis.contrasts {
+        let parts = ["contrast", &c.law.corpus, &c.name];
+        add(&parts, ratio(analysis, &c.law))?;
     }
     // Names that differ only in what a file name cannot hold must not overwrite each other.
     for k in 1..files.len() {

@@ -27,10 +27,45 @@ pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
             what: format!("laws of corpus {corpus}"),
         });
     };
-    let rows: Vec<Row> = laws
-        .iter()
-        .map(|law| Row {
-            label: law.treatment.clone(),
+    let rows: Vec<Row> = laws.iter().map(|l| Row::of(&l.treatment, l)).collect();
+    row_plot(
+        &format!("{corpus}: relative exponents against {}", first.baseline),
+        &NOTES.map(str::to_owned),
+        &rows,
+        first.equivalence.margin,
+    )
+}
+
+/// Δβ of every named contrast of `corpus` with its interval, over the margin of equivalence.
+///
+/// # Errors
+/// [`PlotError::Nothing`] when the corpus has no contrasts.
+pub fn contrasts(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+    let of_corpus = analysis.contrasts.iter().filter(|c| c.law.corpus == corpus);
+    let rows: Vec<Row> = of_corpus.map(|c| Row::of(&c.name, &c.law)).collect();
+    if rows.is_empty() {
+        return Err(PlotError::Nothing {
+            what: format!("contrasts of corpus {corpus}"),
+        });
+    }
+    row_plot(
+        &format!("{corpus}: exponents of the contrasts"),
+        &NOTES.map(str::to_owned),
+        &rows,
+        analysis.options.margin(),
+    )
+}
+
+/// The lines under the title of a forest of relative laws.
+const NOTES: [&str; 2] = [
+    "Δβ > 0: the ratio grows with scale; verdicts are about the gap |ln G|",
+    "thin: interval over items and runs; thick: these items; shaded: margin; p by Holm",
+];
+
+impl Row {
+    fn of(label: &str, law: &RelativeLaw) -> Self {
+        Self {
+            label: label.to_owned(),
             estimate: law.delta_beta,
             inner: Some(law.alternatives.fixed_items),
             verdict: shown(law),
@@ -39,18 +74,8 @@ pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
                 false => format!("{} · {}", said(law), p_phrase(law.multiplicity.holm_p)),
             },
             strong: false,
-        })
-        .collect();
-    row_plot(
-        &format!("{corpus}: relative exponents against {}", first.baseline),
-        &[
-            "Δβ > 0: the ratio grows with scale; verdicts are about the gap |ln G|".to_owned(),
-            "thin: interval over items and runs; thick: these items; shaded: margin; p by Holm"
-                .to_owned(),
-        ],
-        &rows,
-        first.equivalence.margin,
-    )
+        }
+    }
 }
 
 /// Δβ of every law of error rates of `corpus` with its interval, over the margin of equivalence.
