@@ -43,6 +43,7 @@
 mod absolute_law;
 mod alternatives;
 mod analyze;
+mod arms;
 mod between;
 mod claim;
 mod comparison;
@@ -71,6 +72,7 @@ mod path;
 pub mod power;
 mod question;
 mod readings;
+mod refusals;
 mod relative_law;
 mod result;
 pub mod simulate;
@@ -91,6 +93,7 @@ pub use options::{
     Averaging, Axis, Contrast, CovarianceType, DesignChoice, FamilyScope, Group, ItemSampling,
     OptimumRule, Options, Pair, Weighting, WorstOf,
 };
+pub use refusals::RefusedGroup;
 pub use result::*;
 #[cfg(feature = "plot")]
 pub(crate) use stats::regression::LinearFit;

@@ -28,6 +28,7 @@ impl fmt::Display for Analysis {
         let mut flags: Vec<Flag> = (laws.flat_map(|l| l.flags.clone()))
             .chain(self.counts.iter().flat_map(|l| l.flags.clone()))
             .chain(self.rates.iter().flat_map(|l| l.flags.clone()))
+            .chain(self.arms.iter().flat_map(|l| l.flags.clone()))
             .chain(self.corpora.iter().flat_map(|c| c.flags.clone()))
             .collect();
         flags.sort_unstable();
@@ -49,6 +50,7 @@ impl fmt::Display for Analysis {
         // After all corpora: rates and contrasts belong to families that span them.
         rates::tables(f, self, &flags)?;
         contrasts::tables(f, self)?;
+        contrasts::arms(f, self, &flags)?;
         summary::largest_t(f, self)?;
         summary::flags(f, &flags)?;
         summary::backtest(f, self)?;

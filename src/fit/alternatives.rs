@@ -192,7 +192,7 @@ fn per_log_params(
     let view = comparison.view;
     let (plan, main) = (&view.plan, view.plan.main());
     let path = ladder_path(view.corpus, &view.members);
-    if plan.design != Design::Rungs || path != LadderPath::EqualTokens {
+    if plan.design != Design::Rungs || path != Some(LadderPath::EqualTokens) {
         return Ok(None);
     }
     let mean = main.read_at.iter().sum::<f64>() / main.read_at.len() as f64;

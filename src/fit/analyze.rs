@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use crate::ladder::Ladder;
 
 use super::absolute_law::absolute_law;
-use super::between;
 use super::comparison::Comparison;
 use super::contrast::{FittedContrast, fit_readout};
 use super::corpus::Corpus;
@@ -78,7 +77,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         widest.push(view);
     }
     found.check_any(question.is_alone())?;
-    contrast_corpora(&widest, &question, &mut found)?;
+    found.compare_corpora(&widest, &question)?;
     // After all absolute laws are known: a flag of a law rests on those of its two sides.
     found.flag_ranges(options);
     // Last, because Holm's adjustment needs the p-values of every corpus.
@@ -102,6 +101,7 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
         corpora: found.corpora,
         centred: found.centred,
         cross_corpus: found.cross_corpus,
+        arms: found.arms,
         heterogeneity: found.heterogeneity,
         partial_pooling: found.partial_pooling,
         covariate: found.covariate,
@@ -347,26 +347,4 @@ fn contrast_distributions(
         }
     }
     Ok(())
-}
-
-/// Compares the exponents of each treatment between pairs of corpora.
-fn contrast_corpora(
-    views: &[CorpusView<'_>],
-    question: &Question<'_>,
-    found: &mut Findings,
-) -> Result<(), FitError> {
-    let (baseline, options) = (question.baseline, question.options);
-    for (i, one) in views.iter().enumerate() {
-        for two in &views[i + 1..] {
-            for &t in &question.treatments {
-                match between::between(one, two, t, baseline, options) {
-                    Ok(law) => found.cross_corpus.push(law),
-                    Err(error) => {
-                        found.refuse(one.corpus.name, Some(question.name(t)), error);
-                    }
-                }
-            }
-        }
-    }
-    between::adjust_family(&mut found.cross_corpus)
 }

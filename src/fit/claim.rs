@@ -4,7 +4,7 @@ use super::estimate::{Estimate, Interval};
 use super::families::DecisionLevel;
 use super::options::Options;
 use super::relative_law::percent_per_decade;
-use super::result::{CountsLaw, Equivalence, GapEquivalence, RelativeLaw, Verdict};
+use super::result::{ArmLaw, CountsLaw, Equivalence, GapEquivalence, RelativeLaw, Verdict};
 use super::verdict::{Evidence, decide};
 
 /// Facts behind a verdict and its sentence, for a law of either kind.
@@ -30,6 +30,20 @@ impl<'l> Claim<'l> {
             gap: &law.gap,
             holm_p: law.multiplicity.holm_p,
             family: law.multiplicity.family_size,
+        }
+    }
+
+    /// The claim of a law between corpora, whose `sides` name the distribution with its corpus.
+    pub(crate) fn of_arm(law: &'l ArmLaw, sides: &'l [String; 2]) -> Self {
+        Self {
+            treatment: &sides[0],
+            baseline: &sides[1],
+            delta_beta: &law.delta_beta,
+            gamma: law.gamma,
+            equivalence: &law.equivalence,
+            gap: &law.gap,
+            holm_p: law.holm_p,
+            family: law.family_size,
         }
     }
 

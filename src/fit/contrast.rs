@@ -7,6 +7,7 @@
 
 mod influence;
 
+use super::between::Pairing;
 use super::design::Design;
 use super::error::FitError;
 use super::estimate::{Coefficient, Estimate, LineCovariance, PerCoefficient};
@@ -266,11 +267,10 @@ pub(crate) fn fit(
     fit_parts(&[Part { view, terms }], None, options)
 }
 
-/// Fits a contrast over one or several corpora. With several, readings are matched one to one and
-/// `regression` is that of their sum.
+/// Fits a contrast over one corpus, or over the two of `pairing` that match their readings one to one.
 pub(crate) fn fit_parts(
     parts: &[Part<'_, '_>],
-    regression: Option<&ReadingRegression>,
+    pairing: Option<&Pairing>,
     options: &Options,
 ) -> Result<FittedContrast, FitError> {
     let mut scalars = Vec::with_capacity(parts.len());
@@ -286,7 +286,7 @@ pub(crate) fn fit_parts(
             }
         }
     }
-    fit_scalars(&scalars, &terms, silent, regression, options)
+    fit_scalars(&scalars, &terms, silent, pairing, options)
 }
 
 /// Fits a per-run scalar of one corpus with the item influences of its terms.
@@ -306,7 +306,7 @@ fn fit_scalars(
     scalars: &[(&CorpusView<'_>, Vec<f64>)],
     terms: &[(&Influence, f64, &CorpusView<'_>)],
     lacks_item_variance: bool,
-    regression: Option<&ReadingRegression>,
+    pairing: Option<&Pairing>,
     options: &Options,
 ) -> Result<FittedContrast, FitError> {
     let Some((first, _)) = scalars.first() else {
@@ -316,11 +316,12 @@ fn fit_scalars(
             needed: 1,
         });
     };
-    let regression = regression.unwrap_or(&first.plan.main().regression);
+    let own = &first.plan.main().regression;
+    let regression = pairing.map_or(own, |p| &p.regression);
     let mut readings = vec![0.0; regression.readings()];
     let mut frontier = LineCovariance::default();
     let mut gap = PerCoefficient::default();
-    for (view, y) in scalars {
+    for (k, (view, y)) in scalars.iter().enumerate() {
         let main = view.plan.main();
         let f = main.readings(y);
         if f.len() != readings.len() {
@@ -330,7 +331,10 @@ fn fit_scalars(
                 needed: readings.len(),
             });
         }
-        readings.iter_mut().zip(&f).for_each(|(r, f)| *r += f);
+        let order = pairing.filter(|_| k > 0).map(|p| &p.order);
+        for (i, reading) in readings.iter_mut().enumerate() {
+            *reading += f[order.map_or(i, |o| o[i])];
+        }
         frontier = frontier.plus(frontier_variance(main, main.mean_slope(y)));
         if let Some(check) = view.plan.check() {
             let other = check.readings(y);

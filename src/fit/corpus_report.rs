@@ -11,7 +11,7 @@ use super::estimate::Estimate;
 use super::flags::design_flags;
 use super::logarithm::exp;
 use super::options::Options;
-use super::path::ladder_path;
+use super::path::{epochs, ladder_path};
 use super::result::{CorpusReport, FrontierReport, ProfilePoint, Refused};
 use super::surface::surface;
 use super::view::CorpusView;
@@ -38,7 +38,11 @@ pub(crate) fn corpus_report(view: &CorpusView<'_>, options: &Options) -> CorpusR
                 reason: reason.clone(),
             })
             .collect(),
-        path: (plan.design == Design::Rungs).then(|| ladder_path(corpus, &view.members)),
+        path: match plan.design {
+            Design::Rungs => ladder_path(corpus, &view.members),
+            _ => None,
+        },
+        epochs: epochs(corpus, &view.members),
         flags: design_flags(view)
             .into_iter()
             .filter_map(|(raised, flag)| raised.then_some(flag))

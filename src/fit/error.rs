@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::refusals::RefusedGroup;
+
 /// The reason for which an analysis was refused.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -50,6 +52,13 @@ pub enum FitError {
         /// Names in the ladder.
         known: Vec<String>,
     },
+    /// Nothing that was asked for can be analysed, for several reasons or in several comparisons.
+    NothingLeft {
+        /// The first reason.
+        first: Box<FitError>,
+        /// Every reason, with the number of refusals and a few names.
+        reasons: Vec<RefusedGroup>,
+    },
     /// The ladder cannot answer the question asked of it.
     Unsupported {
         /// The reason, in one sentence.
@@ -79,6 +88,14 @@ impl fmt::Display for FitError {
                     [] => Ok(()),
                     known => write!(f, ", which has {}", known.join(", ")),
                 }
+            }
+            Self::NothingLeft { reasons, .. } => {
+                f.write_str("nothing can be analysed: ")?;
+                for (k, reason) in reasons.iter().enumerate() {
+                    let separator = if k == 0 { "" } else { "; " };
+                    write!(f, "{separator}{reason}")?;
+                }
+                Ok(())
             }
             Self::Unsupported { reason } => f.write_str(reason),
         }

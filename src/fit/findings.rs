@@ -1,15 +1,20 @@
 //! The results of an analysis while its steps find them.
 
+use super::arms;
+use super::between;
 use super::error::FitError;
 use super::error_rates::Rates;
 use super::families::decide_contrasts;
 use super::flags::flag_ranges;
 use super::max_t::Family;
 use super::options::Options;
+use super::question::Question;
+use super::refusals::grouped;
 use super::result::{
-    AbsoluteLaw, ContrastLaw, CorpusReport, CovariateSlope, Heterogeneity, NamedContrast,
+    AbsoluteLaw, ArmLaw, ContrastLaw, CorpusReport, CovariateSlope, Heterogeneity, NamedContrast,
     PartialPooling, Refused, RelativeLaw, WorstGroup,
 };
+use super::view::CorpusView;
 
 /// Results as the steps find them.
 #[derive(Debug, Default)]
@@ -22,6 +27,7 @@ pub(crate) struct Findings {
     pub(crate) corpora: Vec<CorpusReport>,
     pub(crate) centred: Vec<ContrastLaw>,
     pub(crate) cross_corpus: Vec<ContrastLaw>,
+    pub(crate) arms: Vec<ArmLaw>,
     pub(crate) heterogeneity: Vec<Heterogeneity>,
     pub(crate) partial_pooling: Vec<PartialPooling>,
     pub(crate) covariate: Vec<CovariateSlope>,
@@ -44,6 +50,30 @@ impl Findings {
         // Of many refusals the first is raised when nothing is left; later ones often follow from
         // it.
         self.first_error.get_or_insert(error);
+    }
+
+    /// Compares exponents between pairs of corpora, and distributions with the baseline corpus.
+    pub(crate) fn compare_corpora(
+        &mut self,
+        views: &[CorpusView<'_>],
+        question: &Question<'_>,
+    ) -> Result<(), FitError> {
+        for (corpus, distribution, law) in between::laws(views, question) {
+            match law {
+                Ok(law) => self.cross_corpus.push(law),
+                Err(error) => self.refuse(corpus, Some(distribution), error),
+            }
+        }
+        between::adjust_family(&mut self.cross_corpus)?;
+        for (corpus, distribution, law) in arms::laws(views, question) {
+            match law {
+                Ok(law) => self.arms.push(law),
+                Err(error) => self.refuse(corpus, distribution, error),
+            }
+        }
+        let options = question.options;
+        let scale = options.axis.in_words(question.ladder.scale_name());
+        arms::decide(&mut self.arms, options, scale)
     }
 
     /// Flags laws and contrasts by the absolute laws of their sides.
@@ -78,10 +108,18 @@ impl Findings {
         if relative || (alone && own) {
             return Ok(());
         }
-        Err(self.first_error.take().unwrap_or(FitError::TooFew {
+        let first = self.first_error.take().unwrap_or(FitError::TooFew {
             what: "corpora".into(),
             found: 0,
             needed: 1,
-        }))
+        });
+        // One refusal says it all; of many, each reason once.
+        if self.refused.len() < 2 {
+            return Err(first);
+        }
+        Err(FitError::NothingLeft {
+            first: Box::new(first),
+            reasons: grouped(&self.refused),
+        })
     }
 }

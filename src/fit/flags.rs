@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::comparison::Comparison;
 use super::design::Design;
 use super::options::Options;
-use super::path::{LadderPath, ladder_path, one_trajectory, unnamed_trajectory};
+use super::path::{LadderPath, epochs, ladder_path, one_trajectory, unnamed_trajectory};
 use super::readings::{ProfileFit, spread_out};
 use super::result::{
     AbsoluteLaw, Alternatives, Backtest, Diagnostics, ItemReport, Prediction, RelativeLaw,
@@ -70,7 +70,7 @@ pub(crate) fn flags(
             Flag::Extrapolated,
         ),
     ];
-    plan_flags(comparison, options)
+    plan_flags(comparison.view, options)
         .into_iter()
         .chain(item_flags(comparison, &diagnostics.items))
         .chain(profile_flags(comparison, diagnostics))
@@ -81,29 +81,23 @@ pub(crate) fn flags(
 }
 
 /// Flags of the way in which the corpus was read.
-fn plan_flags(comparison: &Comparison<'_, '_>, options: &Options) -> Vec<(bool, Flag)> {
-    let plan = &comparison.view.plan;
+pub(crate) fn plan_flags(view: &CorpusView<'_>, options: &Options) -> Vec<(bool, Flag)> {
+    let plan = &view.plan;
     let main = plan.main();
     let unchecked =
         options.specification_term && plan.design != Design::Rungs && plan.check.is_none();
-    let mut flags = design_flags(comparison.view);
+    let mut flags = design_flags(view);
     flags.extend([
         // Three degrees of freedom or fewer: a t interval is then half as wide again as a normal one.
         (plan.x.len() < 5, Flag::FewReadings),
         (!plan.refused.is_empty(), Flag::BudgetRefused),
-        (
-            spread_out(comparison.corpus(), &plan.groups),
-            Flag::BudgetSpread,
-        ),
+        (spread_out(view.corpus, &plan.groups), Flag::BudgetSpread),
         (unchecked, Flag::NoSpecificationCheck),
     ]);
     if let Some(f) = &main.frontier {
         let best_run = main.profiles.iter().any(|p| p.fit == ProfileFit::BestRun);
         flags.extend([
-            (
-                comparison.corpus().aggregate_from_tested,
-                Flag::AggregateFromTested,
-            ),
+            (view.corpus.aggregate_from_tested, Flag::AggregateFromTested),
             (best_run, Flag::BestRunReading),
             (main.profiles.iter().any(|p| p.widened), Flag::WideWindow),
             (f.inside.contains(&false), Flag::FrontierOutsideGrid),
@@ -112,13 +106,20 @@ fn plan_flags(comparison: &Comparison<'_, '_>, options: &Options) -> Vec<(bool, 
     flags
 }
 
+/// Most epochs in which no token counts as repeated: logged epochs end within a step of one.
+const ONE_EPOCH: f64 = 1.01;
+
 /// Flags of the runs of a design, whatever is read from them.
 pub(crate) fn design_flags(view: &CorpusView<'_>) -> Vec<(bool, Flag)> {
     let (corpus, members) = (view.corpus, &view.members);
-    let equal_tokens = ladder_path(corpus, members) == LadderPath::EqualTokens;
+    let equal_tokens = ladder_path(corpus, members) == Some(LadderPath::EqualTokens);
     vec![
         (unnamed_trajectory(corpus, members), Flag::UnnamedTrajectory),
         (one_trajectory(corpus, members), Flag::OneTrajectory),
+        (
+            epochs(corpus, members).is_some_and(|[_, most]| most > ONE_EPOCH),
+            Flag::RepeatedData,
+        ),
         (
             equal_tokens && view.plan.design == Design::Rungs,
             Flag::EqualTokens,

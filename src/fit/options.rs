@@ -177,6 +177,10 @@ pub struct Options {
     /// corrected for being the largest of many; `None` for no such result.
     #[serde(default)]
     pub worst: Option<WorstOf>,
+    /// The training corpus with which the others are compared: every distribution gets a law between it
+    /// and each other corpus ([`Analysis::arms`](super::Analysis::arms)). `None` for no such laws.
+    #[serde(default)]
+    pub corpus_baseline: Option<String>,
     /// The distribution whose loss picks the compute-optimal size; `None` for the mean of the log
     /// errors of all distributions, which is flagged because it contains the tested ones.
     #[serde(default)]
@@ -333,6 +337,7 @@ impl Options {
             contrasts: Vec::new(),
             groups: BTreeMap::new(),
             worst: None,
+            corpus_baseline: None,
             aggregate: None,
             design: DesignChoice::default(),
             axis: Axis::default(),

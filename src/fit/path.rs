@@ -40,8 +40,9 @@ impl LadderPath {
 /// quoted in millions carry up to five percent of rounding.
 const ONE_RATIO: f64 = 0.1;
 
-/// The path of the runs at `members` (positions).
-pub(crate) fn ladder_path(corpus: &Corpus<'_>, members: &[usize]) -> LadderPath {
+/// The path of the runs at `members` (positions); `None` where all are one size trained for one length,
+/// so that another quantity grows.
+pub(crate) fn ladder_path(corpus: &Corpus<'_>, members: &[usize]) -> Option<LadderPath> {
     let span = |f: &dyn Fn(usize) -> f64| {
         let values: Vec<f64> = members.iter().map(|&m| f(m)).collect();
         let [low, high] = range(&values);
@@ -49,12 +50,14 @@ pub(crate) fn ladder_path(corpus: &Corpus<'_>, members: &[usize]) -> LadderPath 
     };
     let sizes = span(&|m| corpus.size[m]);
     let tokens = span(&|m| corpus.size[m] + corpus.ratio[m]);
-    match (sizes <= SPREAD, tokens <= SPREAD) {
+    let path = match (sizes <= SPREAD, tokens <= SPREAD) {
+        (true, true) => return None,
         (false, true) => LadderPath::EqualTokens,
         (true, false) => LadderPath::EqualSize,
         _ if span(&|m| corpus.ratio[m]) <= ONE_RATIO => LadderPath::EqualRatio,
         _ => LadderPath::Mixed,
-    }
+    };
+    Some(path)
 }
 
 /// Fewest training lengths of one size and seed that look like checkpoints: two may be a short run and
@@ -75,7 +78,7 @@ pub(crate) fn unnamed_trajectory(corpus: &Corpus<'_>, members: &[usize]) -> bool
             same.entry(key).or_default().push(m);
         }
     }
-    let one_size = ladder_path(corpus, members) == LadderPath::EqualSize;
+    let one_size = ladder_path(corpus, members) == Some(LadderPath::EqualSize);
     same.values().any(|group| {
         let mut lengths: Vec<f64> = group.iter().map(|&m| corpus.ratio[m]).collect();
         lengths.sort_by(f64::total_cmp);
@@ -86,6 +89,16 @@ pub(crate) fn unnamed_trajectory(corpus: &Corpus<'_>, members: &[usize]) -> bool
         });
         lengths.len() >= FEWEST_CHECKPOINTS && (one_size || counted_by_tokens(names))
     })
+}
+
+/// Least and most epochs of the runs at `members`; `None` where no table says them.
+pub(crate) fn epochs(corpus: &Corpus<'_>, members: &[usize]) -> Option<[f64; 2]> {
+    let runs = corpus.ladder.runs();
+    let known: Vec<f64> = members
+        .iter()
+        .filter_map(|&m| runs[corpus.runs[m]].epochs)
+        .collect();
+    (!known.is_empty()).then(|| range(&known))
 }
 
 /// If true, all runs at `members` are checkpoints of one training run, by name.

@@ -49,6 +49,7 @@ impl<'a> Question<'a> {
             position(ladder, name)?;
         }
         check_rates(ladder, options)?;
+        check_arms(ladder, options)?;
         let all = if options.treatments.is_empty() {
             (0..ladder.scores().len())
                 .filter(|&d| d != baseline && Some(d) != aggregate)
@@ -272,6 +273,29 @@ fn check_rates(ladder: &Ladder, options: &Options) -> Result<(), FitError> {
                 value,
             });
         }
+    }
+    Ok(())
+}
+
+/// Refuses a baseline corpus that the ladder lacks, or that has no other to compare with.
+fn check_arms(ladder: &Ladder, options: &Options) -> Result<(), FitError> {
+    let Some(name) = &options.corpus_baseline else {
+        return Ok(());
+    };
+    let corpora = ladder.corpora();
+    if !corpora.contains(&name.as_str()) {
+        return Err(FitError::Unknown {
+            what: "corpus",
+            name: name.clone(),
+            known: corpora.into_iter().map(Into::into).collect(),
+        });
+    }
+    if corpora.len() < 2 {
+        return Err(FitError::TooFew {
+            what: format!("corpora besides the baseline corpus {name:?}"),
+            found: 0,
+            needed: 1,
+        });
     }
     Ok(())
 }

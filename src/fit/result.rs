@@ -3,6 +3,7 @@
 
 mod absolute;
 mod alternatives;
+mod arms;
 mod corpus;
 mod counts;
 mod diagnostics;
@@ -20,6 +21,7 @@ pub use self::absolute::{AbsoluteLaw, FloorReport, SurfaceAllocation, SurfaceFit
 pub use self::alternatives::{
     Alternatives, DifferenceLaw, LossToLoss, MixedReport, RuleResult, SemiLog, SerialReport,
 };
+pub use self::arms::{ArmLaw, ArmReading};
 pub use self::corpus::{CorpusReport, FrontierReport, ProfilePoint};
 pub use self::counts::{CountsLaw, CountsReading, RateLaw, RateReading};
 pub use self::diagnostics::{
@@ -85,6 +87,10 @@ pub struct Analysis {
     pub centred: Vec<ContrastLaw>,
     /// Differences of `delta_beta` between corpora, per pair and treatment.
     pub cross_corpus: Vec<ContrastLaw>,
+    /// Laws of each distribution between the baseline corpus and every other one, if
+    /// [`Options::corpus_baseline`] names it.
+    #[serde(default)]
+    pub arms: Vec<ArmLaw>,
     /// Spread of the distributions of each corpus.
     pub heterogeneity: Vec<Heterogeneity>,
     /// Exponents drawn towards their mean, per corpus, if the options ask for them.

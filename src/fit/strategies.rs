@@ -41,7 +41,12 @@ fn shapes(design: Design) -> BoxedStrategy<Shape> {
         Design::Isoflop => (6_usize..12, -0.5..0.5)
             .prop_map(|(sizes, drift)| Shape::Isoflop { sizes, drift })
             .boxed(),
-        Design::Rungs => Just(Shape::Rungs).boxed(),
+        Design::Rungs => prop_oneof![
+            Just(Shape::Rungs),
+            (1e9..1e12).prop_map(|tokens| Shape::EqualTokens { tokens }),
+            (1e7..1e9).prop_map(|params| Shape::OneSize { params }),
+        ]
+        .boxed(),
         Design::Grid => (3_usize..6, 3_usize..5, proptest::option::of(0.0..0.9))
             .prop_map(move |(n, m, correlation)| match correlation {
                 None => Shape::Grid {
@@ -98,6 +103,26 @@ pub fn simulations(design: Design) -> impl Strategy<Value = Simulation> {
                 s
             },
         )
+}
+
+/// Simulations of one design as programs log their ladders: several seeds, coarse sizes, budgets that
+/// are FLOPs off by up to 0.8 %, and up to a tenth of the runs missing.
+pub fn irregular_simulations(design: Design) -> impl Strategy<Value = Simulation> {
+    let departures = (4_usize..12, 1_usize..4, 0.0..0.008, 0.0..0.1);
+    (simulations(design), departures).prop_map(|(mut s, (coarse, seeds, jitter, missing))| {
+        if let Shape::Isoflop { sizes, .. } = &mut s.shape {
+            *sizes = coarse;
+        }
+        (s.seeds, s.flops_jitter, s.missing) = (seeds, jitter, missing);
+        s
+    })
+}
+
+/// Ladders drawn from [`irregular_simulations`].
+pub fn irregular_ladders(design: Design) -> impl Strategy<Value = (Simulation, Ladder)> {
+    irregular_simulations(design).prop_filter_map("every simulation makes a ladder", |s| {
+        s.ladder(0).ok().map(|l| (s, l))
+    })
 }
 
 /// Ladders of one design, each with the simulation that it was drawn from.

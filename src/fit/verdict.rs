@@ -93,6 +93,8 @@ pub enum Flag {
     UnnamedTrajectory,
     /// All readings are checkpoints of one training run.
     OneTrajectory,
+    /// Some runs saw their training data more than once.
+    RepeatedData,
     /// All sizes were trained on the same number of tokens: `Δβ` mixes the effect of size with that of
     /// tokens per parameter.
     EqualTokens,
@@ -161,6 +163,9 @@ impl Flag {
             }
             Self::OneTrajectory => {
                 "all readings come from one training run: the interval holds for that run only"
+            }
+            Self::RepeatedData => {
+                "some runs saw their data more than once: repeated tokens count as new ones"
             }
             Self::EqualTokens => {
                 "all sizes saw equal tokens: the exponent mixes size with tokens per parameter"

@@ -28,7 +28,7 @@ const REQUIRED_ALONG: [Column; 4] = [
     Column::Distribution,
     Column::Loss,
 ];
-const OPTIONAL: [Column; 9] = [
+const OPTIONAL: [Column; 10] = [
     Column::Seed,
     Column::Cluster,
     Column::Item,
@@ -38,6 +38,7 @@ const OPTIONAL: [Column; 9] = [
     Column::HeldOut,
     Column::Chance,
     Column::ScaleName,
+    Column::Epochs,
 ];
 /// The columns that are written, in their order; `chance` and `scale_name` follow where they are known.
 const WRITTEN: [Column; 14] = [
@@ -74,6 +75,7 @@ impl Ladder {
     ///   of the distribution is its mean by weight;
     /// - `trajectory`: the training run of which this run is a checkpoint;
     /// - `flop_convention`: one of the names of [`FlopConvention`], the same in every row;
+    /// - `epochs`: passes over the training data, above 1 where tokens were seen more than once;
     /// - `held_out`: `true` for runs that are predicted and never fitted;
     /// - `scale_name`: name of the scale in words where it is not training compute, the same in every
     ///   row; `flops` and `budget` then hold that quantity ([`LadderBuilder::scale_name`]).
@@ -189,11 +191,13 @@ impl Ladder {
         // Only where they say something: a table of losses along compute has no use for empty columns.
         let with_chance = self.scores.iter().any(|s| s.chance.is_some());
         let named = self.scale_name.as_deref();
+        let with_epochs = self.runs.iter().any(|r| r.epochs.is_some());
         let names = WRITTEN.map(Column::name).into_iter();
         let extra = with_chance.then_some(Column::Chance.name());
         let extra = extra
             .into_iter()
-            .chain(named.map(|_| Column::ScaleName.name()));
+            .chain(named.map(|_| Column::ScaleName.name()))
+            .chain(with_epochs.then_some(Column::Epochs.name()));
         out.write_record(names.chain(extra))
             .map_err(|e| io(e.to_string()))?;
         for (r, run) in self.runs.iter().enumerate() {
@@ -218,7 +222,8 @@ impl Ladder {
                             ])
                             .chain(last)
                             .chain(with_chance.then_some(chance.as_str()))
-                            .chain(named),
+                            .chain(named)
+                            .chain(with_epochs.then_some(run.epochs_column().as_str())),
                     )
                     .map_err(|e| io(e.to_string()))?;
                 }

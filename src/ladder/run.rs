@@ -56,6 +56,10 @@ pub struct Run {
     pub params: f64,
     /// Training tokens.
     pub tokens: f64,
+    /// Passes over the training data, if known: `tokens` are as many tokens that differ, times this.
+    /// Finite and positive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
     /// Seed, if known. Runs that differ in nothing else are replicates.
     pub seed: Option<u64>,
     /// Training run that this checkpoint belongs to; `None` where the run stands by itself.
@@ -77,6 +81,7 @@ impl Run {
             flops: scale.flops,
             params: scale.params,
             tokens: scale.tokens,
+            epochs: None,
             seed: None,
             trajectory: None,
             held_out: false,
@@ -95,6 +100,13 @@ impl Run {
     #[must_use]
     pub fn budget(mut self, budget: f64) -> Self {
         self.budget = budget;
+        self
+    }
+
+    /// Sets the number of passes over the training data: above 1 the run saw tokens more than once.
+    #[must_use]
+    pub fn epochs(mut self, epochs: f64) -> Self {
+        self.epochs = Some(epochs);
         self
     }
 
@@ -131,6 +143,7 @@ impl Run {
             ("flops", self.flops),
             ("params", self.params),
             ("tokens", self.tokens),
+            ("epochs", self.epochs.unwrap_or(1.0)),
         ] {
             if !(value.is_normal() && value > 0.0) {
                 return Err(LadderError::RunField {
@@ -172,6 +185,11 @@ impl Run {
             self.tokens.to_string(),
             self.seed.map_or_else(String::new, |s| s.to_string()),
         ]
+    }
+
+    /// The column of epochs, empty where they are not known.
+    pub(crate) fn epochs_column(&self) -> String {
+        self.epochs.map_or_else(String::new, |e| e.to_string())
     }
 
     /// Trajectory, FLOP convention and `held_out`: the last columns of every table.

@@ -17,7 +17,8 @@ const REQUIRED: [Column; 7] = [
     Column::Tokens,
     Column::Checkpoint,
 ];
-const OPTIONAL: [Column; 4] = [
+const OPTIONAL: [Column; 5] = [
+    Column::Epochs,
     Column::Seed,
     Column::Trajectory,
     Column::FlopConvention,
@@ -109,7 +110,9 @@ impl RunTable {
     pub fn write_csv(&self, writer: impl Write) -> Result<(), LadderError> {
         let io = |message: String| LadderError::Io { message };
         let mut out = csv::Writer::from_writer(writer);
-        out.write_record(WRITTEN.map(Column::name))
+        let with_epochs = self.runs.iter().any(|r| r.run.epochs.is_some());
+        let extra = with_epochs.then_some(Column::Epochs.name());
+        out.write_record(WRITTEN.map(Column::name).into_iter().chain(extra))
             .map_err(|e| io(e.to_string()))?;
         for TrainedRun { run, checkpoint } in &self.runs {
             // Absolute, because a relative path is read from the folder of the table, which may be
@@ -123,7 +126,8 @@ impl RunTable {
             out.write_record(
                 (first.iter().map(String::as_str))
                     .chain(last)
-                    .chain([checkpoint]),
+                    .chain([checkpoint])
+                    .chain(with_epochs.then_some(run.epochs_column().as_str())),
             )
             .map_err(|e| io(e.to_string()))?;
         }
@@ -131,7 +135,7 @@ impl RunTable {
     }
 
     /// Reads the columns `run,corpus,budget,flops,params,tokens,checkpoint` and, where they are
-    /// there, `seed`, `trajectory`, `held_out` and `flop_convention`, with the meanings of
+    /// there, `seed`, `trajectory`, `epochs`, `held_out` and `flop_convention`, with the meanings of
     /// [`Ladder::from_csv`]; as there, other columns are ignored unless they are misspelt. A
     /// relative `checkpoint` is relative to the folder of the table.
     ///

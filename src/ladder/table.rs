@@ -26,11 +26,12 @@ pub(super) enum Column {
     ScaleName,
     Checkpoint,
     Chance,
+    Epochs,
 }
 
 impl Column {
     /// All of them, in the order of the declaration, so that `column as usize` is the place.
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Corpus,
         Self::Run,
         Self::Budget,
@@ -49,6 +50,7 @@ impl Column {
         Self::ScaleName,
         Self::Checkpoint,
         Self::Chance,
+        Self::Epochs,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -71,6 +73,7 @@ impl Column {
             Self::ScaleName => "scale_name",
             Self::Checkpoint => "checkpoint",
             Self::Chance => "chance",
+            Self::Epochs => "epochs",
         }
     }
 }
@@ -157,7 +160,9 @@ pub(super) fn open<R: Read>(
     }
     // Required columns that are misspelt are missing, which is said above; an optional one would be
     // ignored without a word.
-    for meant in optional.iter().filter(|column| !places.has(**column)) {
+    // `epoch` is often the place of a checkpoint in its training run, which is no misspelling.
+    let spelt = |column: &&Column| !places.has(**column) && **column != Column::Epochs;
+    for meant in optional.iter().filter(spelt) {
         let other = |h: &&str| read().all(|column| column.name() != *h);
         if let Some(column) = header.iter().filter(other).find(|h| alike(h, meant.name())) {
             return Err(LadderError::MisspeltColumn {
@@ -345,6 +350,9 @@ impl Row<'_> {
             let seed = whole.unwrap_or(self.text(Column::Seed)).parse();
             let seed = seed.map_err(|_| self.unexpected(Column::Seed, "a non-negative integer"))?;
             run = run.seed(seed);
+        }
+        if !self.text(Column::Epochs).is_empty() {
+            run = run.epochs(self.number(Column::Epochs)?);
         }
         if !self.text(Column::Trajectory).is_empty() {
             run = run.trajectory(self.text(Column::Trajectory));

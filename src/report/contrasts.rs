@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::format::{Table, interval_of, p_value, signed};
+use super::format::{Table, interval_of, numbers, p_value, signed};
 use super::laws;
 use crate::fit::{Analysis, CorpusReport, Flag, NamedContrast};
 
@@ -73,6 +73,47 @@ pub(super) fn tables(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Re
             ]);
         }
         f.write_str(&table.render())?;
+    }
+    Ok(())
+}
+
+/// Laws between corpora, with their sentences.
+pub(super) fn arms(f: &mut fmt::Formatter<'_>, analysis: &Analysis, flags: &[Flag]) -> fmt::Result {
+    let Some(first) = analysis.arms.first() else {
+        return Ok(());
+    };
+    writeln!(f, "\nCorpora against {}", first.baseline_corpus)?;
+    let mut table = Table::new(&[
+        "corpus",
+        "distribution",
+        "Δβ",
+        "interval",
+        "%/decade",
+        "γ at F0",
+        "p",
+        "Holm p",
+        "verdict",
+        "flags",
+    ]);
+    for law in &analysis.arms {
+        let d = &law.delta_beta;
+        table.row(vec![
+            law.corpus.clone(),
+            law.distribution.clone(),
+            signed(d.value),
+            interval_of(d.lower, d.upper),
+            format!("{:+.2}", law.percent_per_decade.value),
+            format!("{:.4}", law.gamma.value),
+            p_value(d.p_value),
+            p_value(law.holm_p),
+            law.verdict.as_str().to_owned(),
+            numbers(&law.flags, flags),
+        ]);
+    }
+    f.write_str(&table.render())?;
+    writeln!(f, "  In words, with the interval that decides:")?;
+    for law in &analysis.arms {
+        writeln!(f, "    {}", law.sentence)?;
     }
     Ok(())
 }

@@ -43,6 +43,11 @@ pub(super) fn heading(
     if let Some(path) = corpus.path {
         write!(f, ", {}", path.meaning())?;
     }
+    match corpus.epochs {
+        Some([least, most]) if least < most => write!(f, ", {least} to {most} epochs")?,
+        Some([_, most]) => write!(f, ", {most} epochs")?,
+        None => {}
+    }
     if !corpus.flags.is_empty() {
         write!(f, ", flags {}", numbers(&corpus.flags, flags))?;
     }

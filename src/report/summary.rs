@@ -75,15 +75,14 @@ pub(super) fn backtest(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::
     }
 }
 
-/// Distributions and corpora without a law, with the reason.
+/// Distributions and corpora without a law, one line per reason.
 pub(super) fn refused(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Result {
     if analysis.refused.is_empty() {
         return Ok(());
     }
     writeln!(f, "\nNot analysed")?;
-    for r in &analysis.refused {
-        let what = r.distribution.as_deref().unwrap_or("-");
-        writeln!(f, "  {} {what}: {}", r.corpus, r.reason)?;
+    for group in analysis.refusals() {
+        writeln!(f, "  {group}")?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ Examples:
 
 The table has one row per run, distribution and item cluster, with the columns
 corpus,run,budget,flops,params,tokens,distribution,loss and, optionally, cluster, weight, seed,
-trajectory, held_out, flop_convention, chance and scale_name. Along --scale COLUMN the columns budget
+trajectory, epochs, held_out, flop_convention, chance and scale_name. Along --scale COLUMN the columns budget
 and flops are not read, and params and tokens may be left out.";
 
 /// Fits the relative scaling laws of a table of losses.
@@ -60,6 +60,9 @@ pub struct FitArguments {
     /// Add exponents drawn towards their mean (four treatments or more)
     #[arg(long)]
     partial_pooling: bool,
+    /// Training corpus that the others are compared with, distribution by distribution
+    #[arg(long, value_name = "NAME")]
+    corpus_baseline: Option<String>,
     /// Distribution whose loss picks the compute-optimal sizes [default: mean of all]
     #[arg(long, value_name = "NAME")]
     aggregate: Option<String>,
@@ -178,6 +181,7 @@ impl FitArguments {
             Worst::Groups => WorstOf::Groups,
         });
         options.partial_pooling = self.partial_pooling;
+        options.corpus_baseline.clone_from(&self.corpus_baseline);
         options.aggregate.clone_from(&self.aggregate);
         options.design = match self.design {
             Design::Auto => DesignChoice::Auto,

@@ -138,6 +138,42 @@ impl ReadingRegression {
         self.clusters.is_empty() && self.kind == CovarianceType::Ols && !self.sizes.is_empty()
     }
 
+    /// Terms of the differences between these readings and those of `other` that `order` names: the means
+    /// of both.
+    pub(crate) fn mean_columns(&self, other: &Self, order: &[usize]) -> Vec<Vec<f64>> {
+        let mean = |(a, b): (&Vec<f64>, &Vec<f64>)| {
+            let pairs = a.iter().zip(order);
+            pairs.map(|(a, &j)| 0.5 * (a + b[j])).collect()
+        };
+        self.columns.iter().zip(&other.columns).map(mean).collect()
+    }
+
+    /// The regression of those differences, in which the readings of a training run, and those of a
+    /// size, stay together.
+    pub(crate) fn paired(
+        &self,
+        other: &Self,
+        order: &[usize],
+        options: &Options,
+    ) -> Result<Self, FitError> {
+        let theirs = match other.clusters.is_empty() {
+            true => Vec::new(),
+            false => order.iter().map(|&j| other.clusters[j]).collect(),
+        };
+        if !same_partition(&self.clusters, &theirs) {
+            return Err(FitError::Unsupported {
+                reason:
+                    "corpora are compared reading by reading, and these differ in which runs are \
+                         checkpoints of one training run"
+                        .into(),
+            });
+        }
+        let columns = self.mean_columns(other, order);
+        let clusters = self.clusters.clone();
+        let paired = Self::new(columns, self.weights.clone(), clusters, options)?;
+        Ok(paired.by_size(self.sizes.clone()))
+    }
+
     /// A line in another quantity, with the weights and clusters of this regression.
     pub(crate) fn of_line(&self, x: &[f64], options: &Options) -> Result<Self, FitError> {
         let columns = super::line_columns(x);
@@ -301,4 +337,10 @@ fn pick_labels(labels: &[usize], readings: &[usize]) -> Vec<usize> {
     (picked.iter())
         .map(|l| names.partition_point(|n| n < l))
         .collect()
+}
+
+/// If true, two labellings of the same things put the same ones together.
+fn same_partition(a: &[usize], b: &[usize]) -> bool {
+    let first = |labels: &[usize], i: usize| labels.iter().position(|l| *l == labels[i]);
+    a.len() == b.len() && (0..a.len()).all(|i| first(a, i) == first(b, i))
 }

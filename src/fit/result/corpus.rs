@@ -28,9 +28,13 @@ pub struct CorpusReport {
     pub aggregate_from_tested: bool,
     /// Budgets that could not be read.
     pub refused_budgets: Vec<Refused>,
-    /// The quantity that grows from rung to rung; `None` for other designs.
+    /// The quantity that grows from rung to rung; `None` for other designs, and where neither size nor training
+    /// length does.
     #[serde(default)]
     pub path: Option<LadderPath>,
+    /// Least and most passes over the training data; `None` where the table does not say them.
+    #[serde(default)]
+    pub epochs: Option<[f64; 2]>,
     /// Reservations about the runs of the design, which its laws share.
     #[serde(default)]
     pub flags: Vec<Flag>,

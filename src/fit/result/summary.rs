@@ -6,7 +6,7 @@ use crate::fit::options::Options;
 use crate::ladder::FlopConvention;
 
 use super::{
-    AbsoluteLaw, Analysis, CountsLaw, Design, Equivalence, Estimate, Flag, GapEquivalence,
+    AbsoluteLaw, Analysis, ArmLaw, CountsLaw, Design, Equivalence, Estimate, Flag, GapEquivalence,
     GapLevel, Interval, Multiplicity, NamedContrast, Parity, PartialPooling, Prediction, RateLaw,
     Refused, RelativeLaw, Verdict, WorstGroup,
 };
@@ -41,6 +41,8 @@ pub struct Summary<'a> {
     pub absolute_laws: Vec<AbsoluteLawSummary<'a>>,
     /// Exponents drawn towards their mean, if the options ask for them.
     pub partial_pooling: &'a [PartialPooling],
+    /// Laws of each distribution between corpora.
+    pub arms: &'a [ArmLaw],
     /// Laws between distributions of which one at least is an error rate.
     pub counts: Vec<CountsLawSummary<'a>>,
     /// Power laws of the error rates themselves.
@@ -219,6 +221,7 @@ impl Analysis {
                 .map(AbsoluteLaw::summary)
                 .collect(),
             partial_pooling: &self.partial_pooling,
+            arms: &self.arms,
             counts: self.counts.iter().map(CountsLaw::summary).collect(),
             rates: self.rates.iter().map(RateLaw::summary).collect(),
             refused: &self.refused,

@@ -176,6 +176,7 @@ impl Rows {
             (Column::Seed, known.seed != run.seed),
             (Column::Trajectory, known.trajectory != run.trajectory),
             (Column::HeldOut, known.held_out != run.held_out),
+            (Column::Epochs, known.epochs != run.epochs),
         ];
         // A run is repeated on each of its rows; two versions of it mean that two runs have one
         // name.
