@@ -120,6 +120,7 @@ fn attention(cuda: &Cuda, once: bool) -> Result<(), Error> {
             scale: 1.0 / (dim as f64).sqrt(),
             window: None,
             soft_cap: None,
+            slopes: None,
         };
         let time = seconds(cuda, once, || {
             let [q, k, v] =

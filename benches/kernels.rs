@@ -97,6 +97,7 @@ impl Bench {
                 scale: 0.125,
                 window: None,
                 soft_cap,
+                slopes: None,
             };
             let [q, k, v] = [&q, &k, &v].map(|x| Columns::all(x, rows, width));
             let capped = if soft_cap.is_some() { "/capped" } else { "" };

@@ -14,13 +14,18 @@ use crate::error::Error;
 mod check;
 mod ops;
 pub(crate) mod reference;
+mod route;
 mod tensor;
 
-pub use check::{ShapeError, check_attention, check_len, check_segments, check_targets};
+pub use check::{
+    ShapeError, check_attention, check_len, check_rows, check_segments, check_targets,
+};
 pub use ops::{
-    Activation, Attention, Embed, Linear, LogProb, Norm, NormKind, Rope, Segment, Target,
+    Activation, Attention, Choice, Embed, Linear, LogProb, Norm, NormKind, Pointwise, Rope, Route,
+    Routing, Segment, Target,
 };
 pub use reference::Reference;
+pub use route::choose_experts;
 pub use tensor::{Columns, HostTensor, Precision, Role, Tensor, Values};
 
 /// The buffers of a device and the kernels on them.
@@ -35,6 +40,8 @@ pub use tensor::{Columns, HostTensor, Precision, Role, Tensor, Values};
 /// that do not fit each other, the device's own error where the device fails. A backend without
 /// memory for a tensor or a result returns [`Error::OutOfMemory`], so that a caller can try again
 /// with a smaller batch.
+/// One that does not compute what only some architectures need (an activation, linear biases,
+/// [`pointwise`](Self::pointwise), experts) returns [`Error::Unsupported`], never another result.
 pub trait Backend: Send + Sync {
     /// Values on the device, in the backend's own layout.
     type Buffer: Send + Sync;
@@ -208,6 +215,55 @@ pub trait Backend: Send + Sync {
         }
         .map_err(|e| fail(self, e))?;
         dense(self, &out, gate.rows)
+    }
+
+    /// A function of every element of the block.
+    ///
+    /// **Shapes**: `[rows, width]` → the same.
+    ///
+    /// # Errors
+    /// Lengths that do not fit.
+    fn pointwise(
+        &self,
+        x: Columns<'_, Self::Buffer>,
+        function: Pointwise,
+    ) -> Result<Self::Buffer, Error> {
+        let host = self.read(x.buffer)?;
+        let out = reference::pointwise(x.of(&host), function).map_err(|e| fail(self, e))?;
+        dense(self, &out, x.rows)
+    }
+
+    /// The experts of each row, by the logits of a router.
+    ///
+    /// A row is routed to the `top_k` largest logits; of equal ones to that of the lowest number. The
+    /// weights are computed in `f64` and come by falling logit ([`choose_experts`] defines them), so
+    /// that the choice depends on the logits of the row alone.
+    ///
+    /// **Shapes**: `[rows, experts]` → `rows × top_k` choices.
+    ///
+    /// # Errors
+    /// Lengths that do not fit, or more experts per row than there are.
+    fn route(&self, logits: Columns<'_, Self::Buffer>, op: &Route) -> Result<Vec<Choice>, Error> {
+        let host = self.read(logits.buffer)?;
+        choose_experts(logits.of(&host), op).map_err(|e| fail(self, e))
+    }
+
+    /// Adds `weights[i]·y[i]` to row `rows[i]` of `x`. Takes `x` so that its memory can be reused.
+    ///
+    /// **Shapes**: `[n, y.width]` and `[rows.len(), y.width]` → `[n, y.width]`, `rows` rising.
+    ///
+    /// # Errors
+    /// Lengths that do not fit, or rows that do not rise or are outside `x`.
+    fn add_rows(
+        &self,
+        x: Self::Buffer,
+        y: Columns<'_, Self::Buffer>,
+        rows: &[usize],
+        weights: &[f64],
+    ) -> Result<Self::Buffer, Error> {
+        let (mut hx, hy) = (self.read(&x)?, self.read(y.buffer)?);
+        reference::add_rows(&mut hx, y.of(&hy), rows, weights).map_err(|e| fail(self, e))?;
+        dense(self, &hx, 1)
     }
 
     /// `x + y`, element by element. Takes `x` so that its memory can be reused.

@@ -275,6 +275,11 @@ impl Weights {
         self.unread.remove(name);
     }
 
+    /// Marks all tensors whose names begin so as known and not needed.
+    pub(crate) fn ignore_below(&mut self, prefix: &str) {
+        self.unread.retain(|name| !name.starts_with(prefix));
+    }
+
     /// Marks a tensor as known and not needed if its shape is that of a causal mask, `[1, 1, n, n]`,
     /// or of its fill value. Under the same name another checkpoint may have a bias.
     pub(crate) fn ignore_mask(&mut self, name: &str) {

@@ -46,6 +46,7 @@ mod activate;
 mod attention;
 mod bounds;
 mod empty;
+mod experts;
 pub mod inputs;
 mod kit;
 mod linear;
@@ -96,6 +97,7 @@ macro_rules! conformance_tests {
     (@checks [$($callback:tt)+] $($arguments:tt)*) => {
         $($callback)+! { $($arguments)*
             upload_rows embed norm linear rope attention activate add gather concat log_prob
+            attention_slopes pointwise route add_rows
             rows_alone attention_causality attention_sharing attention_prefix normalisation
             empty wrong_input
             model model_causality model_packing model_sharing model_prefix model_repeatability

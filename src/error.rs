@@ -95,6 +95,13 @@ pub enum Error {
         /// The cause.
         source: Source,
     },
+    /// A backend does not compute an operation, which only some architectures need.
+    Unsupported {
+        /// Name of the backend.
+        backend: String,
+        /// The operation.
+        operation: &'static str,
+    },
     /// A checkpoint needs more memory than its limit.
     MemoryLimit {
         /// The checkpoint.
@@ -212,6 +219,11 @@ impl fmt::Display for Error {
             | Self::OutOfMemory {
                 backend, source, ..
             } => write!(f, "backend `{backend}`: {source}"),
+            Self::Unsupported { backend, operation } => write!(
+                f,
+                "backend `{backend}`: {operation} is not computed there; use another backend for \
+                 this checkpoint, such as `cpu`"
+            ),
             Self::MemoryLimit {
                 path,
                 estimate,

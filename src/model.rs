@@ -18,7 +18,8 @@ mod transformer;
 pub use architecture::Architecture;
 pub use batch::Batch;
 pub use config::{
-    Config, NormPlacement, Positions, QkNorm, RopeConfig, RopeScaling, SlidingLayers,
+    Config, Experts, NormParameters, NormPlacement, Positions, QkNorm, RopeConfig, RopeScaling,
+    SlidingLayers,
 };
 pub use memory::MemoryEstimate;
 pub use transformer::Transformer;

@@ -68,7 +68,7 @@ fn the_configuration_is_that_of_the_folder() {
         assert_eq!(windows(&file), windows(&folder), "{name}");
         file.sliding_layers = folder.sliding_layers.clone();
         if name.starts_with("llama3") {
-            file.positions = folder.positions;
+            file.positions = folder.positions.clone();
         }
         assert_eq!(file, folder, "{name}");
     }

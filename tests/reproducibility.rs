@@ -16,7 +16,7 @@ use relscale::evaluate::Evaluation;
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cpu::Cpu;
 
-const CHECKPOINTS: [&str; 8] = [
+const CHECKPOINTS: [&str; 14] = [
     "checkpoints/llama-gqa-tied-bf16",
     "checkpoints/llama3-rope-sharded",
     "checkpoints/qwen3-gqa",
@@ -27,6 +27,14 @@ const CHECKPOINTS: [&str; 8] = [
     "architectures/gpt-neox-parallel",
     // Learned positions.
     "architectures/gpt2",
+    // Linear biases; experts, with a shared one and without; clipped heads; factors on sublayers; rotated
+    // and other layers.
+    "architectures/bloom",
+    "architectures/qwen2-moe",
+    "architectures/mixtral",
+    "architectures/olmo-clip",
+    "architectures/granite",
+    "architectures/smollm3",
 ];
 
 /// One checkpoint on the default backend and on others that must agree with it.

@@ -127,8 +127,28 @@ pub fn check_attention<B>(
             q.rows, q.width, k.rows, k.width, v.rows, v.width, op.heads, op.kv_heads, op.head_dim
         )));
     }
+    if let Some(slopes) = op.slopes {
+        check_len("slopes", slopes.len(), op.heads)?;
+    }
     if op.window == Some(0) {
         return Err(ShapeError::new("a window of 0 positions sees nothing"));
+    }
+    Ok(())
+}
+
+/// Checks the rows of [`Backend::add_rows`](super::Backend::add_rows): they rise and are below `count`.
+///
+/// # Errors
+/// The first row that does not.
+pub fn check_rows(rows: &[usize], count: usize) -> Result<(), ShapeError> {
+    let mut next = 0;
+    for &row in rows {
+        // Rising rows let threads share the work without two of them at one row.
+        if row < next || row >= count {
+            let message = format!("row {row} of {count} after row {next} less one");
+            return Err(ShapeError::new(message));
+        }
+        next = row + 1;
     }
     Ok(())
 }

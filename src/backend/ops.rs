@@ -146,6 +146,9 @@ pub struct Attention<'a> {
     pub window: Option<usize>,
     /// c in `c·tanh(s/c)`, which replaces each scaled product s; `None` leaves them unchanged.
     pub soft_cap: Option<f64>,
+    /// Slope m of each query head in `−m·d`, which is added to the score of a key d positions before
+    /// the query (Press, Smith and Lewis 2022, arXiv 2108.12409); `None` adds nothing.
+    pub slopes: Option<&'a [f64]>,
 }
 
 /// An activation function.
@@ -161,6 +164,59 @@ pub enum Activation {
     GeluTanh,
     /// `x·Φ(x)` by the error function.
     GeluErf,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+/// A function of every element ([`Backend::pointwise`]).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "a new kind must break implementations"
+)]
+pub enum Pointwise {
+    /// `f·x` for this factor f.
+    Scale(f64),
+    /// `min(max(x, −b), b)` for this bound b ≥ 0.
+    Clip(f64),
+}
+
+/// The function that turns the logits of a router into weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "a new kind must break implementations"
+)]
+pub enum Routing {
+    /// Softmax over all experts.
+    Softmax,
+    /// `1 / (1 + e^−l)` of each logit l.
+    Sigmoid,
+}
+
+/// Parameters of [`Backend::route`].
+#[derive(Debug, Clone, Copy)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a new semantic field must break implementations"
+)]
+pub struct Route {
+    /// Number of experts per row, at least 1 and at most the number of logits.
+    pub top_k: usize,
+    /// The function of the logits.
+    pub function: Routing,
+    /// If true, the weights of a row are divided by their sum.
+    pub normalise: bool,
+}
+
+/// An expert that a row was routed to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(clippy::exhaustive_structs, reason = "the two parts of a choice")]
+pub struct Choice {
+    /// Number of the expert.
+    pub expert: usize,
+    /// Factor on its result.
+    pub weight: f64,
 }
 
 /// Parameters of [`Backend::log_prob`].

@@ -8,8 +8,8 @@ use std::ops::Range;
 use num_traits::Float;
 
 use crate::backend::{
-    Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, Precision,
-    Role, Rope, ShapeError, Tensor,
+    Activation, Attention, Backend, Choice, Columns, Embed, HostTensor, Linear, LogProb, Norm,
+    Pointwise, Precision, Role, Rope, Route, ShapeError, Tensor, choose_experts,
 };
 use crate::error::Error;
 
@@ -19,7 +19,8 @@ use kernels::cast;
 #[cfg(feature = "conformance")]
 pub(crate) use kernels::visible;
 pub(crate) use kernels::{
-    activate, add, attention, concat, embed, gather, linear, log_prob, norm, rope,
+    activate, add, add_rows, attention, concat, embed, gather, linear, log_prob, norm, pointwise,
+    rope,
 };
 
 /// A backend of plain loops that computes in `T`.
@@ -134,6 +135,25 @@ impl<T: Float + Send + Sync> Backend for Reference<T> {
         function: Activation,
     ) -> Result<Vec<T>, Error> {
         activate(gate, up, function).map_err(|e| Error::backend(self.name(), e))
+    }
+
+    fn pointwise(&self, x: Columns<'_, Vec<T>>, function: Pointwise) -> Result<Vec<T>, Error> {
+        pointwise(x, function).map_err(|e| Error::backend(self.name(), e))
+    }
+
+    fn route(&self, logits: Columns<'_, Vec<T>>, op: &Route) -> Result<Vec<Choice>, Error> {
+        choose_experts(logits, op).map_err(|e| Error::backend(self.name(), e))
+    }
+
+    fn add_rows(
+        &self,
+        mut x: Vec<T>,
+        y: Columns<'_, Vec<T>>,
+        rows: &[usize],
+        weights: &[f64],
+    ) -> Result<Vec<T>, Error> {
+        add_rows(&mut x, y, rows, weights).map_err(|e| Error::backend(self.name(), e))?;
+        Ok(x)
     }
 
     fn add(&self, mut x: Vec<T>, y: &Vec<T>) -> Result<Vec<T>, Error> {

@@ -26,23 +26,40 @@ impl HostTensor {
         )
     }
 
-    /// Reorders rows of `cols` elements, in which the two halves of each head of `dim` rows
-    /// alternate, to one half after the other.
-    pub(crate) fn halves_first(self, dim: usize, cols: usize) -> Self {
+    /// Reorders rows of `cols` elements, in which the two halves of the first `rotated` of the `dim`
+    /// rows of each head alternate, to one half after the other.
+    pub(crate) fn halves_first(self, dim: usize, rotated: usize, cols: usize) -> Self {
         let heads = (self.values().len() / cols.max(1))
             .checked_div(dim)
             .unwrap_or(0);
-        let half = dim / 2;
+        let half = (rotated / 2).max(1);
+        let place = |r: usize| {
+            if r < rotated {
+                2 * (r % half) + r / half
+            } else {
+                r
+            }
+        };
         let order = (0..heads).flat_map(|head| (0..dim).map(move |r| (head, r)));
-        let order = order.map(|(head, r)| head * dim + 2 * (r % half) + r / half);
+        let order = order.map(|(head, r)| head * dim + place(r));
         self.picked(cols, order)
     }
 
-    /// Reorders `groups` of `parts` blocks each to all first blocks, then all second blocks, and so
-    /// on.
-    pub(crate) fn parts_first(self, groups: usize, parts: usize, block: usize) -> Self {
-        let order = (0..parts).flat_map(|p| (0..groups).map(move |g| g * parts + p));
+    /// Reorders `groups` of `queries` blocks, a key and a value each to all queries, then all keys,
+    /// then all values.
+    pub(crate) fn queries_first(self, groups: usize, queries: usize, block: usize) -> Self {
+        let all = queries + 2;
+        let parts = [0..queries, queries..queries + 1, queries + 1..all];
+        let order = parts.into_iter().flat_map(move |part| {
+            (0..groups).flat_map(move |g| part.clone().map(move |p| g * all + p))
+        });
         self.picked(block, order)
+    }
+
+    /// The second half of the elements, then the first.
+    pub(crate) fn halves_swapped(self) -> Self {
+        let half = self.values().len() / 2;
+        self.picked(half, [1, 0].into_iter())
     }
 
     /// The blocks of `block` elements in another order.

@@ -1,6 +1,7 @@
 //! Attention: its values, and their independence of rows that a query must not see.
 
 use super::bounds::{UNDERFLOW, close, oracle};
+use super::experts::computed;
 use super::inputs::{Block, SplitMix64, forest, to_f64};
 use super::kit::{Failure, Kit};
 use crate::backend::{Attention, Backend, Segment, reference};
@@ -71,6 +72,7 @@ pub(super) fn plain(
         scale,
         window: None,
         soft_cap: None,
+        slopes: None,
     }
 }
 
@@ -167,6 +169,38 @@ impl<B: Backend> Kit<B> {
         Ok(())
     }
 
+    /// Attention with linear biases, whose slopes differ between the heads of a group.
+    ///
+    /// Bound: that of [`Kit::attention`], with the bias as one more product of a score.
+    pub fn attention_slopes(&self) -> Result<(), Failure> {
+        let (backend, mut random) = (self.backend(), SplitMix64::new(18));
+        for (case, segments) in forests().into_iter().enumerate() {
+            for (heads, kv_heads, dim) in [(1, 1, 1), (4, 2, 6), (3, 1, 16)] {
+                for (window, soft_cap) in [(None, None), (Some(70), None), (None, Some(1.5))] {
+                    let slopes: Vec<f64> = (0..heads).map(|h| 0.7 / (1 << h) as f64).collect();
+                    let op = Attention {
+                        window,
+                        soft_cap,
+                        slopes: Some(&slopes),
+                        ..plain(&segments, heads, kv_heads, dim, 0.5)
+                    };
+                    let input = Qkv::new(&mut random, &op, 3.0);
+                    let Some(got) = computed(input.run(&backend, &op))? else {
+                        return Ok(());
+                    };
+                    let want = input.run(&oracle(), &op)?;
+                    let what = format!(
+                        "attention with slopes, forest {case}, {heads}/{kv_heads} heads of {dim}, \
+                         window {window:?}, cap {soft_cap:?}"
+                    );
+                    let bound = self.attention_bound(&input, &op)?;
+                    close(what, &backend.read(&got)?, &want, &bound)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The bound of [`Kit::attention`] on every result.
     fn attention_bound(&self, input: &Qkv, op: &Attention<'_>) -> Result<Vec<f64>, Error> {
         let (queries, keys) = (input.q.content(), input.k.content());
@@ -188,7 +222,9 @@ impl<B: Backend> Kit<B> {
                     let seen = visible
                         .iter()
                         .map(|j| &keys[(j * op.kv_heads + head / group) * dim..][..dim]);
-                    let factor = self.attention_factor(&queries[at..at + dim], seen, op);
+                    let slope = op.slopes.map_or(0.0, |slopes| slopes[head]);
+                    let query = &queries[at..at + dim];
+                    let factor = self.attention_factor(query, seen, op, slope);
                     let underflow = visible.len() as f64 * UNDERFLOW * largest;
                     for b in &mut bound[at..at + dim] {
                         *b = factor * *b + underflow;
@@ -205,14 +241,16 @@ impl<B: Backend> Kit<B> {
         query: &[f64],
         keys: impl ExactSizeIterator<Item = &'k [f64]>,
         op: &Attention<'_>,
+        slope: f64,
     ) -> f64 {
         let n = keys.len();
         let (mut size, mut low, mut high) = (0.0f64, f64::INFINITY, f64::NEG_INFINITY);
-        for key in keys {
+        for (place, key) in keys.enumerate() {
+            let bias = slope * (n - 1 - place) as f64;
             let products = || query.iter().zip(key).map(|(a, b)| a * b * op.scale);
             let score: f64 = products().sum();
-            let score = op.soft_cap.map_or(score, |c| c * (score / c).tanh());
-            size = size.max(products().map(f64::abs).sum());
+            let score = op.soft_cap.map_or(score, |c| c * (score / c).tanh()) - bias;
+            size = size.max(products().map(f64::abs).sum::<f64>() + bias);
             (low, high) = (low.min(score), high.max(score));
         }
         let cap = op.soft_cap.map_or(0.0, |c| self.gamma(6) * c);

@@ -5,7 +5,7 @@ use super::inputs::{forest, upload, vector};
 use super::kit::{Failure, Kit};
 use crate::backend::{
     Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, NormKind,
-    Role, Rope, Segment, Target, Tensor, Values,
+    Role, Rope, Route, Routing, Segment, Target, Tensor, Values,
 };
 use crate::error::Error;
 
@@ -374,12 +374,17 @@ fn keys_and_values<B: Backend>(o: &Operands<B>, accepted: &mut Accepted) {
         window: Some(0),
         ..op
     };
+    let sloped = Attention {
+        slopes: Some(&[0.5, 0.25]),
+        ..op
+    };
     for (call, q, k, v, op) in [
         ("keys of 1 row", x, one, x, op),
         ("values of 1 row", x, x, one, op),
         ("narrow values", x, x, narrow, op),
         ("2 queries of 1 row", x, one, one, fewer),
         ("a window of 0", x, x, x, blind),
+        ("2 slopes of 1 head", x, x, x, sloped),
     ] {
         accepted.refused(call, o.backend.attention(q, k, v, &op));
     }
@@ -397,6 +402,22 @@ fn rows<B: Backend>(o: &Operands<B>, accepted: &mut Accepted) -> Result<(), Erro
     accepted.refused("7 + 6", backend.add(ones(7)?, &o.six));
     accepted.refused("gather row 2 of 2", backend.gather(x, &[0, 2]));
     accepted.refused("gather the last row", backend.gather(x, &[usize::MAX]));
+    for top_k in [0, 7] {
+        let op = Route {
+            top_k,
+            function: Routing::Softmax,
+            normalise: true,
+        };
+        accepted.refused(format!("{top_k} of 6 experts"), backend.route(x, &op));
+    }
+    for (call, rows, weights) in [
+        ("rows that fall", [1, 0], &[1.0; 2][..]),
+        ("a row twice", [1, 1], &[1.0; 2]),
+        ("row 2 of 2", [0, 2], &[1.0; 2]),
+        ("1 weight for 2 rows", [0, 1], &[1.0]),
+    ] {
+        accepted.refused(call, backend.add_rows(ones(12)?, x, &rows, weights));
+    }
     Ok(())
 }
 

@@ -159,6 +159,10 @@ fn named(error: Error, number: usize) -> Error {
             requested,
             source,
         } => Error::out_of_memory(name(backend), requested, source),
+        Error::Unsupported { backend, operation } => Error::Unsupported {
+            backend: name(backend),
+            operation,
+        },
         other => other,
     }
 }

@@ -39,8 +39,10 @@ pub struct Config {
     pub head_dim: usize,
     /// Longest sequence, in tokens.
     pub max_position_embeddings: usize,
-    /// Kind of all norms. A LayerNorm has a bias.
+    /// Kind of all norms.
     pub norm: NormKind,
+    /// Learned parameters of all norms.
+    pub norm_parameters: NormParameters,
     /// ε of all norms.
     pub norm_eps: f64,
     /// Placement of the norms of a layer.
@@ -52,25 +54,39 @@ pub struct Config {
     pub parallel_residual: bool,
     /// Encoding of positions.
     pub positions: Positions,
+    /// Layers whose queries and keys are rotated, one entry per layer; all layers if `None`.
+    pub rotary_layers: Option<Vec<bool>>,
     /// Number of positions that a query sees, its own included, in the layers of
     /// [`sliding_layers`](Self::sliding_layers).
     pub sliding_window: Option<usize>,
     /// Layers with the sliding window.
     pub sliding_layers: SlidingLayers,
+    /// Bound of the magnitude of queries, keys and values before their rotation.
+    pub clip_qkv: Option<f64>,
     /// Factor on the products of queries and keys.
     pub attention_scale: f64,
     /// Soft cap on attention scores.
     pub attn_logit_softcapping: Option<f64>,
+    /// Factor on what attention and MLP add to the residual stream.
+    pub residual_scale: f64,
+    /// Factor on logits, before their soft cap.
+    pub logit_scale: f64,
     /// Soft cap on logits.
     pub final_logit_softcapping: Option<f64>,
     /// Factor on token embeddings.
     pub embedding_scale: f64,
+    /// If true, token embeddings pass a norm.
+    pub embedding_norm: bool,
+    /// The experts that some layers have in place of one MLP.
+    pub experts: Option<Experts>,
     /// If true, the MLP multiplies an activated gate with a second projection.
     pub gated_mlp: bool,
     /// Activation of the MLP.
     pub activation: Activation,
     /// If true, the LM head is the embedding table.
     pub tie_word_embeddings: bool,
+    /// If true, the LM head has a bias.
+    pub head_bias: bool,
     /// If true, the projections to queries, keys and values have biases.
     pub qkv_bias: bool,
     /// If true, the output projection of attention has a bias.
@@ -91,6 +107,31 @@ pub enum NormPlacement {
     After,
     /// Before and after.
     Both,
+    /// One norm for both sublayers, on the residual stream that they read side by side.
+    Shared,
+}
+
+/// Learned parameters of a norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NormParameters {
+    /// No parameters.
+    None,
+    /// A factor for each element.
+    Weight,
+    /// A factor and a summand for each element.
+    WeightAndBias,
+}
+
+impl NormPlacement {
+    /// Number of norms of a layer.
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::Shared => 1,
+            Self::Before | Self::After => 2,
+            Self::Both => 4,
+        }
+    }
 }
 
 /// Norms of queries and keys before the rotary embedding.
@@ -106,7 +147,7 @@ pub enum QkNorm {
 }
 
 /// Encoding of positions.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Positions {
     /// Rotary embedding of queries and keys.
@@ -116,15 +157,39 @@ pub enum Positions {
         /// In layers with a sliding window.
         sliding: RopeConfig,
     },
-    /// A learned table of `max_position_embeddings` rows, added to the token embeddings.
-    Learned,
+    /// A learned table, added to the token embeddings. Its last `max_position_embeddings` rows are
+    /// read.
+    Learned {
+        /// Number of rows before that of position 0.
+        offset: usize,
+    },
+    /// Linear biases on attention scores (ALiBi), with the slopes 2^(−8i/n) of n heads.
+    LinearBiases,
+}
+
+/// A mixture of experts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Experts {
+    /// Number of experts.
+    pub count: usize,
+    /// Number of experts per token.
+    pub top_k: usize,
+    /// Width of the MLP of an expert.
+    pub intermediate_size: usize,
+    /// Width of the MLP of the expert that every token visits.
+    pub shared_intermediate_size: Option<usize>,
+    /// If true, the weights of the experts of a token add up to one.
+    pub normalise: bool,
+    /// Layers with experts, one entry per layer; the others have one MLP.
+    pub layers: Vec<bool>,
 }
 
 impl Positions {
     /// The same rotary embedding in all layers.
     pub(super) fn everywhere(rope: RopeConfig) -> Self {
         Self::Rotary {
-            full: rope,
+            full: rope.clone(),
             sliding: rope,
         }
     }
@@ -206,32 +271,40 @@ impl Config {
         let q = wide(self.num_attention_heads) * wide(self.head_dim);
         let kv = wide(self.num_key_value_heads) * wide(self.head_dim);
         let bias = |there: bool, n: u128| if there { n } else { 0 };
-        let norm = |width: u128| match self.norm {
-            NormKind::Rms => width,
-            NormKind::Layer => 2 * width,
+        let norm = |width: u128| match self.norm_parameters {
+            NormParameters::None => 0,
+            NormParameters::Weight => width,
+            NormParameters::WeightAndBias => 2 * width,
         };
-        let norms = match self.norm_placement {
-            NormPlacement::Both => 4,
-            NormPlacement::Before | NormPlacement::After => 2,
-        };
+        let norms = self.norm_placement.count() as u128;
         let qk_norms = match self.qk_norm {
             QkNorm::None => 0,
             QkNorm::Head => 2 * norm(wide(self.head_dim)),
             QkNorm::Width => norm(q) + norm(kv),
         };
-        let up = if self.gated_mlp { 2 * mlp } else { mlp };
         let attention = (q + 2 * kv) * hidden + q * hidden;
-        let biases = bias(self.qkv_bias, q + 2 * kv)
-            + bias(self.output_bias, hidden)
-            + bias(self.mlp_bias, up + hidden);
-        let layer = attention + (up + mlp) * hidden + biases + norms * norm(hidden) + qk_norms;
+        let biases = bias(self.qkv_bias, q + 2 * kv) + bias(self.output_bias, hidden);
+        let ups = if self.gated_mlp { 2 } else { 1 };
+        let block = |mlp: u128| (ups + 1) * mlp * hidden + bias(self.mlp_bias, ups * mlp + hidden);
+        let layer = attention + biases + norms * norm(hidden) + qk_norms;
+        let layers = wide(self.num_hidden_layers);
+        let sparse = wide(self.sparse_layers());
+        let mixture = self.experts.as_ref().map_or(0, |experts| {
+            let shared = experts.shared_intermediate_size;
+            wide(experts.count) * (hidden + block(wide(experts.intermediate_size)))
+                + shared.map_or(0, |width| hidden + block(wide(width)))
+        });
         let tables = if self.tie_word_embeddings { 1 } else { 2 };
         let positions = match self.positions {
-            Positions::Rotary { .. } => 0,
-            Positions::Learned => wide(self.max_position_embeddings),
+            Positions::Rotary { .. } | Positions::LinearBiases => 0,
+            Positions::Learned { offset } => wide(self.max_position_embeddings) + wide(offset),
         };
-        let all = wide(self.num_hidden_layers) * layer
+        let all = layers * layer
+            + (layers - sparse) * block(mlp)
+            + sparse * mixture
+            + bias(self.embedding_norm, norm(hidden))
             + (tables * wide(self.vocab_size) + positions) * hidden
+            + bias(self.head_bias, wide(self.vocab_size))
             + norm(hidden);
         u64::try_from(all).unwrap_or(u64::MAX)
     }
@@ -244,6 +317,51 @@ impl Config {
                 SlidingLayers::AllButEvery(n) => !(layer + 1).is_multiple_of(*n),
                 SlidingLayers::Listed(list) => list.get(layer).copied().unwrap_or(false),
             }
+    }
+
+    /// True if the layer has experts in place of one MLP.
+    pub fn is_sparse(&self, layer: usize) -> bool {
+        let experts = self.experts.as_ref();
+        experts.is_some_and(|experts| experts.layers.get(layer).copied().unwrap_or(false))
+    }
+
+    /// Number of layers with experts.
+    pub(super) fn sparse_layers(&self) -> usize {
+        (0..self.num_hidden_layers)
+            .filter(|&layer| self.is_sparse(layer))
+            .count()
+    }
+
+    /// Slope of each query head, if attention has linear biases.
+    ///
+    /// Of n heads, the first p = 2^⌊log₂ n⌋ have the slopes 2^(−8i/p) for i = 1, 2, …; the others those
+    /// of 2p heads for odd i.
+    pub(super) fn slopes(&self) -> Option<Vec<f64>> {
+        if self.positions != Positions::LinearBiases {
+            return None;
+        }
+        let heads = self.num_attention_heads;
+        let power = 1usize << heads.ilog2();
+        let slope = |i: usize, of: usize| libm::exp2(-8.0 * i as f64 / of as f64);
+        let first = (1..=power).map(|i| slope(i, power));
+        let others = (1..).step_by(2).map(|i| slope(i, 2 * power));
+        Some(first.chain(others).take(heads).collect())
+    }
+
+    /// True if the context ends where the rotary embedding would change with the length of a text.
+    pub(super) fn cuts_context(&self) -> bool {
+        let longrope = |rope: &RopeConfig| matches!(rope.scaling, RopeScaling::LongRope { .. });
+        match &self.positions {
+            Positions::Rotary { full, sliding } => longrope(full) || longrope(sliding),
+            Positions::Learned { .. } | Positions::LinearBiases => false,
+        }
+    }
+
+    /// True if queries and keys of the layer are rotated.
+    pub fn is_rotary(&self, layer: usize) -> bool {
+        let listed = self.rotary_layers.as_ref();
+        matches!(self.positions, Positions::Rotary { .. })
+            && listed.is_none_or(|list| list.get(layer).copied().unwrap_or(true))
     }
 
     /// A Llama of these sizes, from which every architecture's description starts.
@@ -264,20 +382,28 @@ impl Config {
             head_dim: sizes.head_dim,
             max_position_embeddings: sizes.max_position_embeddings,
             norm: NormKind::Rms,
+            norm_parameters: NormParameters::Weight,
             norm_eps,
             norm_placement: NormPlacement::Before,
             qk_norm: QkNorm::None,
             parallel_residual: false,
             positions: Positions::everywhere(rope),
+            rotary_layers: None,
             sliding_window: None,
+            clip_qkv: None,
             sliding_layers: SlidingLayers::From(0),
             attention_scale: 1.0 / (sizes.head_dim as f64).sqrt(),
             attn_logit_softcapping: None,
+            residual_scale: 1.0,
+            logit_scale: 1.0,
             final_logit_softcapping: None,
             embedding_scale: 1.0,
+            embedding_norm: false,
+            experts: None,
             gated_mlp: true,
             activation: Activation::Silu,
             tie_word_embeddings: false,
+            head_bias: false,
             qkv_bias: false,
             output_bias: false,
             mlp_bias: false,
@@ -288,6 +414,7 @@ impl Config {
     /// Turns all norms into LayerNorms with biases, and the MLP into one without a gate.
     pub(super) fn with_layer_norm(&mut self) {
         self.norm = NormKind::Layer;
+        self.norm_parameters = NormParameters::WeightAndBias;
         self.gated_mlp = false;
         self.mlp_bias = true;
     }

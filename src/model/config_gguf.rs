@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use crate::backend::NormKind;
 use crate::checkpoint::gguf::{Gguf, Value};
 use crate::error::Error;
-use crate::model::architecture::{Architecture, GgufFamily, Names};
+use crate::model::architecture::{Architecture, ExpertNames, GgufFamily, Names};
 use crate::model::config::{Config, MAX_DIMENSION, Positions, RopeConfig, RopeScaling, Sizes};
 
 /// Tensor of divisors of the rotary frequencies.
@@ -22,6 +22,7 @@ pub(super) const ROPE_DIVISORS: &str = "rope_freqs.weight";
 pub(super) const TENSORS: Names = Names {
     prefixes: &[""],
     embedding: "token_embd",
+    embedding_norm: "",
     positions: "position_embd",
     layer: "blk",
     norm: "output_norm",
@@ -35,10 +36,14 @@ pub(super) const TENSORS: Names = Names {
     output: "attn_output",
     gate_up: &["ffn_gate", "ffn_up"],
     down: "ffn_down",
+    experts: ExpertNames::NONE,
     transposed: false,
     head_by_head: false,
+    up_first: false,
     halves_alternate: false,
     norms_less_one: false,
+    side_by_side: &[],
+    other_parts: &[],
     derived: &[],
     masks: &[],
 };
@@ -194,16 +199,11 @@ fn rotary(config: &mut Config, keys: &Keys<'_>, partial: bool) -> Result<(), Err
     if theta <= 1.0 {
         return Err(keys.error(BASE, format!("{theta} is not above 1")));
     }
-    let mut rope = RopeConfig {
+    config.positions = Positions::everywhere(RopeConfig {
         theta,
-        partial_rotary_factor: rotated as f64 / head as f64,
+        partial_rotary_factor: RopeConfig::fraction(rotated, head),
         scaling: scaling(keys)?,
-    };
-    if rope.rotary_dim(head) != rotated {
-        // The quotient was rounded down, and its product with the head truncated.
-        rope.partial_rotary_factor = rope.partial_rotary_factor.next_up();
-    }
-    config.positions = Positions::everywhere(rope);
+    });
     Ok(())
 }
 

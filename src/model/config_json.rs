@@ -11,7 +11,7 @@ use crate::backend::Activation;
 use crate::checkpoint::read_text;
 use crate::error::Error;
 use crate::model::architecture::Architecture;
-use crate::model::config::{Config, Positions, Sizes, SlidingLayers};
+use crate::model::config::{Config, Positions, RopeScaling, Sizes, SlidingLayers};
 
 mod fields;
 pub(super) mod rope;
@@ -42,8 +42,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, Error> {
     // Quantised tensors have other names and scales beside them. Named here, or the error would be
     // about a missing tensor.
     refuse_quantised(&fields)?;
-    let config = (architecture.family().config_json)(&fields)?;
+    let mut config = (architecture.family().config_json)(&fields)?;
     check_rotary(&config, &fields)?;
+    cut_context(&mut config, &fields)?;
     Ok(config)
 }
 
@@ -72,9 +73,50 @@ fn architecture(fields: &Fields<'_>) -> Result<Architecture, Error> {
         _ => None,
     };
     listed.ok_or_else(|| {
-        let message = format!("{value} is not supported; supported: {names}");
+        let reason = match value.as_array().map(Vec::as_slice) {
+            Some([Value::String(name)]) => reason_against(name),
+            _ => "",
+        };
+        let message = format!("{value} is not supported{reason}; supported: {names}");
         fields.error(FIELD, message)
     })
+}
+
+/// The reason why a known class is not supported, in continuation of a sentence.
+fn reason_against(class: &str) -> &'static str {
+    // Prefixes of the names of classes in `transformers`.
+    const STATE_SPACE: &[&str] = &[
+        "Bamba",
+        "FalconH1",
+        "FalconMamba",
+        "GraniteMoeHybrid",
+        "Jamba",
+        "Lfm2",
+        "Mamba",
+        "NemotronH",
+        "Plamo2",
+        "Qwen3Next",
+        "RecurrentGemma",
+        "Rwkv",
+        "Zamba",
+    ];
+    const LATENT: &[&str] = &[
+        "DeepseekV2",
+        "DeepseekV3",
+        "Glm4MoeLite",
+        "KimiK2",
+        "LongcatFlash",
+        "MiniCPM3",
+    ];
+    let among = |prefixes: &[&str]| prefixes.iter().any(|prefix| class.starts_with(prefix));
+    if among(STATE_SPACE) {
+        ": it keeps a recurrent state (state-space model or recurrent network), and only attention is \
+         computed here"
+    } else if among(LATENT) {
+        ": its keys and values are compressed (multi-head latent attention), which is not computed here"
+    } else {
+        ""
+    }
 }
 
 /// Refuses quantised weights, and says where to get others.
@@ -94,14 +136,45 @@ fn refuse_quantised(fields: &Fields<'_>) -> Result<(), Error> {
 
 /// Refuses heads of an odd number of elements: rotated elements come in pairs.
 fn check_rotary(config: &Config, fields: &Fields<'_>) -> Result<(), Error> {
-    let Positions::Rotary { full, sliding } = config.positions else {
+    let Positions::Rotary { full, sliding } = &config.positions else {
         return Ok(());
     };
     // A partial rotation was checked where its fraction was read.
-    let whole = [full, sliding].map(|rope| rope.partial_rotary_factor) == [1.0; 2];
+    let whole = [full, sliding]
+        .iter()
+        .all(|rope| rope.partial_rotary_factor == 1.0);
     if whole && !config.head_dim.is_multiple_of(2) {
         return Err(fields.error("head_dim", format!("{} is odd", config.head_dim)));
     }
+    Ok(())
+}
+
+/// Cuts the context at the longest text that the divisors of LongRoPE are for.
+///
+/// Beyond, the frequencies depend on the length of the whole text, and a token's score on what
+/// follows it.
+fn cut_context(config: &mut Config, fields: &Fields<'_>) -> Result<(), Error> {
+    let Positions::Rotary { full, sliding } = &config.positions else {
+        return Ok(());
+    };
+    let mut limit = config.max_position_embeddings;
+    for rope in [full, sliding] {
+        let RopeScaling::LongRope {
+            short_factor,
+            original_max_position_embeddings: original,
+            ..
+        } = &rope.scaling
+        else {
+            continue;
+        };
+        let (n, pairs) = (short_factor.len(), rope.rotary_dim(config.head_dim) / 2);
+        if n != pairs {
+            let message = format!("{n} values of short_factor for {pairs} rotated pairs");
+            return Err(fields.error("rope_scaling", message));
+        }
+        limit = limit.min(*original as usize);
+    }
+    config.max_position_embeddings = limit;
     Ok(())
 }
 
@@ -254,10 +327,20 @@ pub(super) fn derived_heads(
     fields: &Fields<'_>,
     names: &FieldNames,
 ) -> Result<(), Error> {
+    derived_head_dim(config, fields, names)?;
+    fields.must_be("num_key_value_heads", config.num_attention_heads as f64)
+}
+
+/// Refuses a width of heads other than the hidden size divided by their number, in classes that ignore
+/// the field for it.
+pub(super) fn derived_head_dim(
+    config: &Config,
+    fields: &Fields<'_>,
+    names: &FieldNames,
+) -> Result<(), Error> {
     let heads = config.num_attention_heads;
     let dim = width_of_head(fields, names, config.hidden_size, heads)?;
-    fields.must_be("head_dim", dim as f64)?;
-    fields.must_be("num_key_value_heads", heads as f64)
+    fields.must_be("head_dim", dim as f64)
 }
 
 /// Sets the window of the layers `sliding`, or of those that `layer_types` lists.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::backend::{Backend, NormKind, Precision, Role};
+use crate::backend::{Backend, Precision, Role};
 use crate::checkpoint::Weights;
 use crate::error::Error;
-use crate::model::config::{Config, NormPlacement, Positions, QkNorm};
+use crate::model::config::{Config, NormParameters, Positions, QkNorm};
 use crate::model::transformer::{Transformer, names, untie};
 
 /// Estimated memory of a checkpoint on a backend, in bytes.
@@ -114,17 +114,20 @@ impl<B: Backend> Sizes<'_, B> {
 
     fn weights(&self) -> u64 {
         let (config, (names, prefix)) = (self.config, names(self.weights, self.config));
-        let (hidden, mlp, (q, kv)) = (config.hidden_size, config.intermediate_size, widths(config));
+        let (hidden, (q, kv)) = (config.hidden_size, widths(config));
         let table = |name: String, rows| self.matrix(&[name], [rows, hidden]);
         let mut outside = table(format!("{prefix}{}", names.embedding), config.vocab_size);
-        if config.positions == Positions::Learned {
-            let rows = config.max_position_embeddings;
+        if let Positions::Learned { offset } = config.positions {
+            let rows = config.max_position_embeddings + offset;
             outside = outside.saturating_add(table(format!("{prefix}{}", names.positions), rows));
         }
         if !config.tie_word_embeddings {
             let there = |name: &&&str| self.weights.contains(&format!("{name}.weight"));
             let name = names.heads.iter().find(there).unwrap_or(&names.heads[0]);
             outside = outside.saturating_add(table((*name).to_owned(), config.vocab_size));
+        }
+        if config.head_bias {
+            outside = outside.saturating_add(self.dense(config.vocab_size));
         }
         // Every layer is like the first but for precision, which files do not mix in practice.
         let at = |name: &&str| format!("{prefix}{}.0.{name}", names.layer);
@@ -133,21 +136,16 @@ impl<B: Backend> Sizes<'_, B> {
             let bias = if bias { self.dense(outputs) } else { 0 };
             self.matrix(&names, [outputs, inputs]).saturating_add(bias)
         };
-        let gate_up = if config.gated_mlp { 2 * mlp } else { mlp };
-        let norms = if config.norm_placement == NormPlacement::Both {
-            4
-        } else {
-            2
-        };
-        let norm = |width| match config.norm {
-            NormKind::Rms => self.dense(width),
-            NormKind::Layer => 2 * self.dense(width),
+        let ups = if config.gated_mlp { 2 } else { 1 };
+        let norms = config.norm_placement.count() as u64;
+        let norm = |width| match config.norm_parameters {
+            // Without weights of its own a norm is computed with ones.
+            NormParameters::None | NormParameters::Weight => self.dense(width),
+            NormParameters::WeightAndBias => 2 * self.dense(width),
         };
         let layer = [
             projection(names.qkv, q + 2 * kv, hidden, config.qkv_bias),
             projection(&[names.output], hidden, q, config.output_bias),
-            projection(names.gate_up, gate_up, hidden, config.mlp_bias),
-            projection(&[names.down], hidden, mlp, config.mlp_bias),
             norms * norm(hidden),
             match config.qk_norm {
                 QkNorm::None => 0,
@@ -156,19 +154,70 @@ impl<B: Backend> Sizes<'_, B> {
             },
         ];
         let layer = layer.into_iter().fold(0, u64::saturating_add);
+        if config.embedding_norm {
+            outside = outside.saturating_add(norm(hidden));
+        }
         (layer.saturating_mul(config.num_hidden_layers as u64))
+            .saturating_add(self.mlps(&format!("{prefix}{}", names.layer), ups))
             .saturating_add(outside)
             .saturating_add(norm(hidden))
+    }
+
+    /// Bytes of the MLPs of all layers, whose names begin with `layers`.
+    fn mlps(&self, layers: &str, ups: usize) -> u64 {
+        let (config, (names, _)) = (self.config, names(self.weights, self.config));
+        let hidden = config.hidden_size;
+        let block = |at: &str, gate_up: &[&str], down: &str, width: usize| {
+            let whole = |names: &[&str], outputs, inputs| {
+                let names: Vec<String> = names.iter().map(|name| format!("{at}{name}")).collect();
+                let bias = if config.mlp_bias {
+                    self.dense(outputs)
+                } else {
+                    0
+                };
+                self.matrix(&names, [outputs, inputs]).saturating_add(bias)
+            };
+            whole(gate_up, ups * width, hidden).saturating_add(whole(&[down], hidden, width))
+        };
+        let sparse = (0..config.num_hidden_layers).find(|&layer| config.is_sparse(layer));
+        let dense = (0..config.num_hidden_layers).find(|&layer| !config.is_sparse(layer));
+        let count = config.sparse_layers();
+        let mut all = 0u64;
+        if let Some(layer) = dense {
+            let at = format!("{layers}.{layer}.");
+            let one = block(&at, names.gate_up, names.down, config.intermediate_size);
+            let layers = config.num_hidden_layers - count;
+            all = one.saturating_mul(layers as u64);
+        }
+        if let (Some(layer), Some(experts)) = (sparse, &config.experts) {
+            let (at, names) = (format!("{layers}.{layer}."), &names.experts);
+            let matrix = |name, outputs| self.matrix(&[format!("{at}{name}")], [outputs, hidden]);
+            let part = |at: String, width| block(&at, names.gate_up, names.down, width);
+            let expert = part(
+                format!("{at}{}.0.", names.expert),
+                experts.intermediate_size,
+            );
+            let mut one = expert
+                .saturating_mul(experts.count as u64)
+                .saturating_add(matrix(names.router, experts.count));
+            if let Some(width) = experts.shared_intermediate_size {
+                one = one
+                    .saturating_add(matrix(names.shared_gate, 1))
+                    .saturating_add(part(format!("{at}{}.", names.shared), width));
+            }
+            all = all.saturating_add(one.saturating_mul(count as u64));
+        }
+        all
     }
 
     fn activations(&self, tokens: usize) -> u64 {
         // The table of rotations reaches to the furthest position, which no sequence of a batch
         // exceeds.
         let positions = tokens.min(self.config.max_position_embeddings);
-        let tables = if self.config.positions == Positions::Learned {
-            0
-        } else {
+        let tables = if matches!(self.config.positions, Positions::Rotary { .. }) {
             self.dense(self.config.head_dim)
+        } else {
+            0
         };
         (activations_of_a_token(self.backend, self.config).saturating_mul(tokens as u64))
             .saturating_add(tables.saturating_mul(positions as u64))
@@ -192,16 +241,27 @@ fn dense<B: Backend>(backend: &B, len: usize) -> u64 {
 /// Only one of the two is computed at a time, but a backend keeps the memory of the other for the
 /// next layer.
 fn activations_of_a_token<B: Backend>(backend: &B, config: &Config) -> u64 {
-    let (hidden, mlp, (q, kv)) = (config.hidden_size, config.intermediate_size, widths(config));
+    let (hidden, (q, kv)) = (config.hidden_size, widths(config));
+    // In the worst case all tokens visit the same experts.
+    let any_dense = config.sparse_layers() < config.num_hidden_layers;
+    let experts = config.experts.as_ref();
+    let widths = [
+        any_dense.then_some(config.intermediate_size),
+        experts.map(|experts| experts.intermediate_size),
+        experts.and_then(|experts| experts.shared_intermediate_size),
+    ];
+    let mlp = widths.into_iter().flatten().max().unwrap_or(0);
+    // Their inputs, and the sum of their results.
+    let mixture = if experts.is_some() { 2 * hidden } else { 0 };
     let gate_up = if config.gated_mlp { 2 * mlp } else { mlp };
-    let rotary = config.positions != Positions::Learned;
+    let rotary = matches!(config.positions, Positions::Rotary { .. });
     // The residual stream, its norm, and the norm again in the layout of a product.
     let stream = 3 * hidden;
     let turned = usize::from(rotary) + usize::from(config.qk_norm != QkNorm::None);
     // Keys and values a second time in the layout of attention, and the result.
     let attention = q + 2 * kv + turned * (q + kv) + 2 * kv + q;
     // The activated block, and again in the layout of a product.
-    let mlp = gate_up + 2 * mlp;
+    let mlp = gate_up + 2 * mlp + mixture;
     // The largest logit and a sum for each tile of the vocabulary.
     // 256 is the tile of the CPU backend. Another tile changes a fraction of a per cent of the
     // estimate.

@@ -8,10 +8,12 @@ use crate::checkpoint::Weights;
 use crate::error::Error;
 use crate::model::{Batch, Config, Model, memory};
 
+mod experts;
 mod forward;
 mod load;
 mod prefix;
 
+use experts::Mixture;
 use forward::Pass;
 pub(super) use load::{names, untie};
 use prefix::AfterPrefix;
@@ -35,18 +37,31 @@ use prefix::AfterPrefix;
 pub struct Transformer<B: Backend> {
     backend: B,
     config: Config,
-    /// Rotary frequencies of layers with full attention and of those with a window; `None` if
-    /// positions are learned.
-    frequencies: Option<[Vec<f64>; 2]>,
+    /// Rotations of layers with full attention and of those with a window; `None` if nothing is
+    /// rotated.
+    rotations: Option<[Rotation; 2]>,
     embedding: B::Buffer,
+    embedding_norm: Option<NormWeights<B::Buffer>>,
+    /// Slope of the linear bias of each query head.
+    slopes: Option<Vec<f64>>,
     /// Table of learned positions.
     positions: Option<B::Buffer>,
     layers: Vec<Layer<B::Buffer>>,
     norm: NormWeights<B::Buffer>,
     /// The LM head; `None` if it is the embedding table.
     head: Option<B::Buffer>,
+    head_bias: Option<B::Buffer>,
     /// Non-fatal findings at load.
     warnings: Vec<String>,
+}
+
+/// A rotary embedding as it is computed.
+#[derive(Debug)]
+struct Rotation {
+    /// Angular frequency of each rotated pair.
+    frequencies: Vec<f64>,
+    /// Factor on cosine and sine.
+    scale: f64,
 }
 
 /// Weights of one layer.
@@ -60,10 +75,23 @@ struct Layer<T> {
     output: Projection<T>,
     after_attention: Option<NormWeights<T>>,
     before_mlp: Option<NormWeights<T>>,
+    mlp: Mlp<T>,
+    after_mlp: Option<NormWeights<T>>,
+}
+
+/// Weights of what follows attention in a layer.
+#[derive(Debug)]
+enum Mlp<T> {
+    Dense(Block<T>),
+    Experts(Mixture<T>),
+}
+
+/// Weights of one MLP.
+#[derive(Debug)]
+struct Block<T> {
     /// Gate and up projection in one matrix; up alone without a gate.
     gate_up: Projection<T>,
     down: Projection<T>,
-    after_mlp: Option<NormWeights<T>>,
 }
 
 /// Weights of a norm.

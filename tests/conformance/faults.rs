@@ -3,7 +3,8 @@
 use relscale::Error;
 use relscale::backend::Reference;
 use relscale::backend::{
-    Activation, Attention, Backend, Columns, Linear, LogProb, Norm, NormKind, Rope, Segment, Tensor,
+    Activation, Attention, Backend, Choice, Columns, Linear, LogProb, Norm, NormKind, Pointwise,
+    Rope, Route, Segment, Tensor,
 };
 use relscale::conformance::{Determinism, Kit, UNIT_ROUNDOFF_F32};
 
@@ -31,11 +32,15 @@ enum Fault {
     RoundsByBatchSize,
     QueriesOfTheFirstRows,
     PrefixBelow,
+    SlopesIgnored,
+    ClipsAbove,
+    TiesToTheLast,
+    WeightsForgotten,
     Nothing,
 }
 
 /// The checks that must notice each fault. All other checks in [`KERNELS`] must pass.
-const FAULTS: [(Fault, &[&str]); 21] = [
+const FAULTS: [(Fault, &[&str]); 25] = [
     (RopeInterleaved, &["rope", "model"]),
     (RopeRowAsPosition, &["rope", "model_sharing"]),
     (WindowIgnored, &["attention"]),
@@ -68,10 +73,14 @@ const FAULTS: [(Fault, &[&str]); 21] = [
     (RoundsByBatchSize, &["rows_alone", "model_packing"]),
     (QueriesOfTheFirstRows, &["attention_prefix", "model_prefix"]),
     (PrefixBelow, &["concat", "model_prefix"]),
+    (SlopesIgnored, &["attention_slopes"]),
+    (ClipsAbove, &["pointwise"]),
+    (TiesToTheLast, &["route"]),
+    (WeightsForgotten, &["add_rows"]),
     (Nothing, &[]),
 ];
 
-const KERNELS: [&str; 11] = [
+const KERNELS: [&str; 14] = [
     "embed",
     "norm",
     "linear",
@@ -81,6 +90,9 @@ const KERNELS: [&str; 11] = [
     "add",
     "gather",
     "concat",
+    "pointwise",
+    "route",
+    "add_rows",
     "log_prob",
     "wrong_input",
 ];
@@ -314,6 +326,7 @@ impl Backend for Faulty {
             position: 0,
         }];
         match self.0 {
+            SlopesIgnored => op.slopes = None,
             WindowIgnored => op.window = None,
             WindowOneTooWide => op.window = op.window.map(|w| w + 1),
             SiblingsSeeEachOther if k.rows > 0 => op.segments = &chain,
@@ -355,6 +368,45 @@ impl Backend for Faulty {
             _ => rows.to_vec(),
         };
         rows_of(x, &moved)
+    }
+
+    fn pointwise(&self, x: Columns<'_, Buffer>, function: Pointwise) -> Result<Buffer, Error> {
+        let out = right().pointwise(x, function)?;
+        match function {
+            Pointwise::Clip(bound) if self.0 == ClipsAbove => {
+                let x = rows_of(x, &(0..x.rows).collect::<Vec<_>>())?;
+                Ok(x.into_iter().map(|x| x.min(bound as f32)).collect())
+            }
+            _ => Ok(out),
+        }
+    }
+
+    fn route(&self, logits: Columns<'_, Buffer>, op: &Route) -> Result<Vec<Choice>, Error> {
+        let mut choices = right().route(logits, op)?;
+        if self.0 == TiesToTheLast {
+            let rows = rows_of(logits, &(0..logits.rows).collect::<Vec<_>>())?;
+            for (choices, row) in choices.chunks_mut(op.top_k).zip(rows.chunks(logits.width)) {
+                for choice in choices {
+                    let same = |&i: &usize| row[i] == row[choice.expert];
+                    choice.expert = (0..row.len()).rev().find(same).unwrap();
+                }
+            }
+        }
+        Ok(choices)
+    }
+
+    fn add_rows(
+        &self,
+        x: Buffer,
+        y: Columns<'_, Buffer>,
+        rows: &[usize],
+        weights: &[f64],
+    ) -> Result<Buffer, Error> {
+        let right_sum = right().add_rows(x.clone(), y, rows, weights)?;
+        match self.0 {
+            WeightsForgotten => right().add_rows(x, y, rows, &vec![1.0; weights.len()]),
+            _ => Ok(right_sum),
+        }
     }
 
     fn concat(&self, x: Columns<'_, Buffer>, y: Columns<'_, Buffer>) -> Result<Buffer, Error> {

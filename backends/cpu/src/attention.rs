@@ -265,6 +265,7 @@ impl Kernel for Task<'_> {
                 let query = segment.start + i - self.first;
                 Query {
                     position: segment.position + i,
+                    head,
                     values: self.q.head(query, head, dim),
                     out: (query * op.heads + head) * dim,
                 }
@@ -317,6 +318,7 @@ impl Kernel for Task<'_> {
                     simd,
                     &mut rows[i],
                     query.visible(block, op.window),
+                    query.bias(block, &scaling),
                     &scaling,
                     &mut state[i],
                     &mut sums[i * wide..][..wide],
@@ -346,12 +348,32 @@ impl Kernel for Task<'_> {
 /// A row and head of the queries.
 struct Query<'a> {
     position: usize,
+    head: usize,
     values: &'a [f32],
     /// Offset of the result in the output.
     out: usize,
 }
 
+/// The bias of the keys of a block: a slope times the position of a key less that of the query.
+#[derive(Clone, Copy)]
+struct Bias {
+    slope: f32,
+    /// Position of the first place of the block less that of the query.
+    first: f32,
+}
+
 impl Query<'_> {
+    /// The bias of the keys of a block, if there is one.
+    #[inline(always)]
+    fn bias<V>(&self, block: usize, scaling: &Scaling<V>) -> Option<Bias> {
+        let slopes = scaling.slopes.as_ref()?;
+        Some(Bias {
+            slope: slopes[self.head],
+            // Both are whole numbers that an `f32` holds exactly, and so is their difference.
+            first: (block * KEYS) as f32 - self.position as f32,
+        })
+    }
+
     /// The places of a block that the query sees.
     fn visible(&self, block: usize, window: Option<usize>) -> std::ops::Range<usize> {
         let first = block * KEYS;
@@ -484,6 +506,8 @@ fn score_tile<S: Simd, const H: usize, const W: usize>(
 struct Scaling<V> {
     scale: V,
     cap: Option<SoftCap<V>>,
+    /// Slope of each query head.
+    slopes: Option<Vec<f32>>,
     nothing: V,
     /// Numbers of the places of a block.
     places: [V; KEYS / LANES],
@@ -496,6 +520,9 @@ impl<V: Copy> Scaling<V> {
         Self {
             scale: simd.splat(op.scale as f32),
             cap: op.soft_cap.map(|cap| SoftCap::new(simd, cap)),
+            slopes: op
+                .slopes
+                .map(|slopes| slopes.iter().map(|&m| m as f32).collect()),
             nothing: simd.splat(f32::NEG_INFINITY),
             places: std::array::from_fn(|panel| simd.load(&place(panel))),
         }
@@ -509,6 +536,7 @@ fn soften<S: Simd>(
     simd: S,
     row: &mut [Vector; KEYS / LANES],
     visible: std::ops::Range<usize>,
+    bias: Option<Bias>,
     scaling: &Scaling<S::V>,
     state: &mut (f32, f32),
     sums: &mut [f32],
@@ -523,10 +551,10 @@ fn soften<S: Simd>(
     // per vector.
     match panels {
         0 => {}
-        1 => soften_panels::<S, 1>(simd, row, visible, scaling, state, sums),
-        2 => soften_panels::<S, 2>(simd, row, visible, scaling, state, sums),
-        3 => soften_panels::<S, 3>(simd, row, visible, scaling, state, sums),
-        _ => soften_panels::<S, 4>(simd, row, visible, scaling, state, sums),
+        1 => soften_panels::<S, 1>(simd, row, visible, bias, scaling, state, sums),
+        2 => soften_panels::<S, 2>(simd, row, visible, bias, scaling, state, sums),
+        3 => soften_panels::<S, 3>(simd, row, visible, bias, scaling, state, sums),
+        _ => soften_panels::<S, 4>(simd, row, visible, bias, scaling, state, sums),
     }
 }
 
@@ -536,6 +564,7 @@ fn soften_panels<S: Simd, const P: usize>(
     simd: S,
     row: &mut [Vector; KEYS / LANES],
     visible: std::ops::Range<usize>,
+    bias: Option<Bias>,
     scaling: &Scaling<S::V>,
     state: &mut (f32, f32),
     sums: &mut [f32],
@@ -547,6 +576,12 @@ fn soften_panels<S: Simd, const P: usize>(
             Some(cap) => cap.apply(simd, x),
             None => x,
         };
+    }
+    if let Some(Bias { slope, first }) = bias {
+        let (slope, first) = (simd.splat(slope), simd.splat(first));
+        for (score, &place) in scores.iter_mut().zip(&scaling.places) {
+            *score = simd.fma(slope, simd.add(place, first), *score);
+        }
     }
     // Only the blocks at the ends of the visible range have masked places.
     if visible.start > 0 || visible.end < P * LANES {

@@ -31,8 +31,9 @@ use std::sync::Arc;
 
 use relscale::Error;
 use relscale::backend::{
-    Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, Precision,
-    Role, Rope, ShapeError, Tensor, check_attention, check_len, check_targets,
+    Activation, Attention, Backend, Choice, Columns, Embed, HostTensor, Linear, LogProb, Norm,
+    Pointwise, Precision, Role, Rope, Route, ShapeError, Tensor, check_attention, check_len,
+    check_rows, check_targets, choose_experts,
 };
 
 mod attention;
@@ -451,6 +452,85 @@ impl Backend for Cpu {
                 out,
             });
         })))
+    }
+
+    fn pointwise(&self, x: Columns<'_, Buffer>, function: Pointwise) -> Result<Buffer, Error> {
+        let view = View::new(x, "activation").map_err(fail)?;
+        Ok(done(self.by_row(x.rows, x.width, |r, out| {
+            let x = view.row(r, x.width);
+            match function {
+                Pointwise::Scale(factor) => {
+                    let factor = factor as f32;
+                    out.iter_mut().zip(x).for_each(|(out, x)| *out = x * factor);
+                }
+                Pointwise::Clip(bound) => {
+                    // Not `clamp`, which panics if a bound is NaN.
+                    let bound = bound as f32;
+                    let clip = |x: f32| {
+                        if x > bound {
+                            bound
+                        } else if x < -bound {
+                            -bound
+                        } else {
+                            x
+                        }
+                    };
+                    out.iter_mut().zip(x).for_each(|(out, &x)| *out = clip(x));
+                }
+            }
+        })))
+    }
+
+    fn route(&self, logits: Columns<'_, Buffer>, op: &Route) -> Result<Vec<Choice>, Error> {
+        // A few dozen logits a row: not worth a kernel.
+        let host = self.read(logits.buffer)?;
+        let (stride, start) = (logits.stride, logits.start);
+        let host = Columns::block(&host, logits.rows, stride, start, logits.width);
+        choose_experts(host, op).map_err(fail)
+    }
+
+    fn add_rows(
+        &self,
+        mut x: Buffer,
+        y: Columns<'_, Buffer>,
+        rows: &[usize],
+        weights: &[f64],
+    ) -> Result<Buffer, Error> {
+        let view = View::new(y, "summand").map_err(fail)?;
+        let Kind::Dense(values) = &mut x.0 else {
+            return Err(misfit("the first summand was uploaded as a matrix"));
+        };
+        check_len("rows", rows.len(), y.rows).map_err(fail)?;
+        check_len("weights", weights.len(), y.rows).map_err(fail)?;
+        let width = y.width;
+        check_rows(rows, values.len().checked_div(width).unwrap_or(0)).map_err(fail)?;
+        if rows.is_empty() {
+            return Ok(x);
+        }
+        // The rows that are added to, in the order of `rows`: both rise.
+        let mut next = rows.iter().peekable();
+        let to = values.chunks_exact_mut(width).enumerate();
+        let to = to.filter(|(r, _)| next.next_if(|&next| next == r).is_some());
+        let mut tasks: Vec<(usize, &mut [f32])> = to.map(|(_, row)| row).enumerate().collect();
+        let per_task = self
+            .threads
+            .share(rows.len(), 1)
+            .max(4096usize.div_ceil(width));
+        let mut shared = Vec::new();
+        while !tasks.is_empty() {
+            let rest = tasks.split_off(per_task.min(tasks.len()));
+            shared.push(std::mem::replace(&mut tasks, rest));
+        }
+        let cost = rows.len() * width;
+        self.threads.for_each(cost, shared, |_, task| {
+            for (i, x) in task {
+                let weight = weights[i] as f32;
+                for (x, y) in x.iter_mut().zip(view.row(i, width)) {
+                    *x += weight * y;
+                }
+            }
+        });
+        Ok(x)
     }
 
     fn add(&self, mut x: Buffer, y: &Buffer) -> Result<Buffer, Error> {

@@ -210,6 +210,7 @@ impl Kernel for ActivateRow<'_> {
                     let cubic = simd.mul(simd.mul(x, x), simd.mul(x, simd.splat(0.044_715 * c)));
                     silu(simd, simd.fma(x, simd.splat(c), cubic), x)
                 }
+                Activation::Relu => simd.max(x, simd.splat(0.0)),
                 Activation::GeluErf => simd.mul(x, simd.normal_cdf(x)),
             };
             if let Some(up) = self.up {

@@ -8,7 +8,7 @@ use relscale::backend::{Attention, Columns, check_attention};
 use crate::buffer::{Buffer, View};
 use crate::device::Arguments;
 use crate::forest::Forest;
-use crate::{Cuda, fail, misfit};
+use crate::{Cuda, fail, misfit, unsupported};
 
 /// Bytes of shared memory that every device gives a kernel without an opt-in.
 const SHARED: usize = 48 << 10;
@@ -22,6 +22,9 @@ pub(crate) fn attention(
     op: &Attention<'_>,
 ) -> Result<Buffer, Error> {
     check_attention(&q, &k, &v, op).map_err(fail)?;
+    if op.slopes.is_some() {
+        return Err(unsupported("attention with linear biases (ALiBi)"));
+    }
     let (q, k, v) = (cuda.view(q)?, cuda.view(k)?, cuda.view(v)?);
     let out = cuda.result(q.rows, q.width)?;
     if out.len == 0 {

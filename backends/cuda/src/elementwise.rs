@@ -7,7 +7,7 @@ use relscale::backend::{Activation, Columns, Norm, NormKind, Rope, check_len};
 
 use crate::buffer::{Buffer, small};
 use crate::device::{Arguments, Memory};
-use crate::{Cuda, address, fail, misfit, threads};
+use crate::{Cuda, address, fail, misfit, threads, unsupported};
 
 /// See [`Backend::norm`](relscale::backend::Backend::norm).
 pub(crate) fn norm(
@@ -115,6 +115,7 @@ pub(crate) fn activate(
         Activation::Silu => 0,
         Activation::GeluTanh => 1,
         Activation::GeluErf => 2,
+        Activation::Relu => return Err(unsupported("the activation max(x, 0)")),
     };
     let mut arguments = Arguments::new()
         .long(out.memory.pointer())

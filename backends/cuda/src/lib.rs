@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use relscale::Error;
 use relscale::backend::{
-    self, Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, Role,
-    Rope, Segment, ShapeError, Tensor, check_len,
+    self, Activation, Attention, Backend, Choice, Columns, Embed, HostTensor, Linear, LogProb,
+    Norm, Pointwise, Role, Rope, Route, Segment, ShapeError, Tensor, check_len,
 };
 
 mod attention;
@@ -211,6 +211,14 @@ fn fail(misfit: ShapeError) -> Error {
     Error::backend(NAME, misfit)
 }
 
+/// The error about an operation that has no kernel.
+fn unsupported(operation: &'static str) -> Error {
+    Error::Unsupported {
+        backend: NAME.to_owned(),
+        operation,
+    }
+}
+
 /// The error with a message about operands that do not fit.
 fn misfit(message: impl Into<String>) -> Error {
     fail(ShapeError::new(message))
@@ -314,6 +322,28 @@ impl Backend for Cuda {
     ) -> Result<Buffer, Error> {
         self.device.bind()?;
         elementwise::activate(self, gate, up, function)
+    }
+
+    fn pointwise(&self, x: Columns<'_, Buffer>, function: Pointwise) -> Result<Buffer, Error> {
+        self.device.bind()?;
+        match function {
+            Pointwise::Scale(factor) => rows::scale(self, x, factor),
+            Pointwise::Clip(_) => Err(unsupported("a bound of queries, keys and values")),
+        }
+    }
+
+    fn route(&self, _: Columns<'_, Buffer>, _: &Route) -> Result<Vec<Choice>, Error> {
+        Err(unsupported("a mixture of experts"))
+    }
+
+    fn add_rows(
+        &self,
+        _: Buffer,
+        _: Columns<'_, Buffer>,
+        _: &[usize],
+        _: &[f64],
+    ) -> Result<Buffer, Error> {
+        Err(unsupported("a mixture of experts"))
     }
 
     fn add(&self, x: Buffer, y: &Buffer) -> Result<Buffer, Error> {

@@ -30,6 +30,14 @@ pub(crate) fn gather(cuda: &Cuda, x: Columns<'_, Buffer>, rows: &[usize]) -> Res
     copied(cuda, view.pointer, (view.width, view.stride), &ids, 1.0)
 }
 
+/// Every element of the block times `factor`.
+pub(crate) fn scale(cuda: &Cuda, x: Columns<'_, Buffer>, factor: f64) -> Result<Buffer, Error> {
+    let view = cuda.view(x)?;
+    let ids: Vec<u32> = (0..view.rows).collect();
+    let columns = (view.width, view.stride);
+    copied(cuda, view.pointer, columns, &ids, factor as f32)
+}
+
 /// See [`Backend::concat`](relscale::backend::Backend::concat).
 pub(crate) fn concat(
     cuda: &Cuda,

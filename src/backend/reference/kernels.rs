@@ -6,8 +6,8 @@ use num_traits::{Float, NumCast};
 use crate::backend::Backend;
 use crate::backend::check::outside_vocabulary;
 use crate::backend::{
-    Activation, Attention, Columns, Embed, Linear, LogProb, Norm, NormKind, Rope, Segment,
-    ShapeError, check_attention, check_len, check_targets,
+    Activation, Attention, Columns, Embed, Linear, LogProb, Norm, NormKind, Pointwise, Rope,
+    Segment, ShapeError, check_attention, check_len, check_rows, check_targets,
 };
 
 /// Converts between number types. `f32` and `f64` represent every value that occurs here.
@@ -164,13 +164,19 @@ pub(crate) fn attention<T: Float>(
             for h in 0..op.heads {
                 let query = &row(&q, r - first)[h * dim..(h + 1) * dim];
                 let columns = (h / group) * dim..(h / group + 1) * dim;
+                let slope = op.slopes.map(|slopes| slopes[h]);
+                let last = keys.len() - 1;
                 let mut scores: Vec<T> = keys
                     .iter()
-                    .map(|&j| {
-                        cap(
-                            dot(query, &row(&k, j)[columns.clone()]) * scale,
-                            op.soft_cap,
-                        )
+                    .enumerate()
+                    .map(|(place, &j)| {
+                        let product = dot(query, &row(&k, j)[columns.clone()]) * scale;
+                        let score = cap(product, op.soft_cap);
+                        // The keys end with the query's own and are neighbours.
+                        match slope {
+                            None => score,
+                            Some(slope) => score - cast(slope * (last - place) as f64),
+                        }
                     })
                     .collect();
                 let max = scores.iter().fold(T::neg_infinity(), |m, &s| m.max(s));
@@ -247,12 +253,66 @@ fn apply<T: Float>(function: Activation, x: T) -> T {
             let cubic: T = cast(0.044_715);
             half * x * (one + (c * (x + cubic * x * x * x)).tanh())
         }
+        Activation::Relu => x.max(T::zero()),
         Activation::GeluErf => {
             // `erfc` of the negative and not `1 + erf`, which cancels for large negative arguments.
             let z: f64 = cast(x);
             x * cast::<f64, T>(0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2))
         }
     }
+}
+
+/// See [`Backend::pointwise`].
+pub(crate) fn pointwise<T: Float>(
+    x: Columns<'_, Vec<T>>,
+    function: Pointwise,
+) -> Result<Vec<T>, ShapeError> {
+    x.check(x.buffer.len())?;
+    let mut out = Vec::with_capacity(x.rows * x.width);
+    for r in 0..x.rows {
+        let values = row(&x, r).iter();
+        match function {
+            Pointwise::Scale(factor) => {
+                let factor: T = cast(factor);
+                out.extend(values.map(|&x| x * factor));
+            }
+            Pointwise::Clip(bound) => {
+                let bound: T = cast(bound);
+                out.extend(values.map(|&x| {
+                    // Comparisons and not `min` and `max`, which drop NaN.
+                    if x > bound {
+                        bound
+                    } else if x < -bound {
+                        -bound
+                    } else {
+                        x
+                    }
+                }));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// See [`Backend::add_rows`].
+pub(crate) fn add_rows<T: Float>(
+    x: &mut [T],
+    y: Columns<'_, Vec<T>>,
+    rows: &[usize],
+    weights: &[f64],
+) -> Result<(), ShapeError> {
+    y.check(y.buffer.len())?;
+    check_len("rows", rows.len(), y.rows)?;
+    check_len("weights", weights.len(), y.rows)?;
+    check_rows(rows, x.len().checked_div(y.width).unwrap_or(0))?;
+    for (r, (&to, &weight)) in rows.iter().zip(weights).enumerate() {
+        let weight: T = cast(weight);
+        let x = &mut x[to * y.width..][..y.width];
+        for (x, &y) in x.iter_mut().zip(row(&y, r)) {
+            *x = *x + weight * y;
+        }
+    }
+    Ok(())
 }
 
 /// See [`Backend::add`].

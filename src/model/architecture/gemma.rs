@@ -1,13 +1,14 @@
 //! Gemma 2 and 3: norms on both sides of the sublayers, layers with and without a window, soft caps
 //! in the former, two rotary embeddings and norms of queries and keys in the latter.
 
+use serde_json::{Value as Json, json};
+
 use super::{Architecture, Family, GgufFamily, Names, llama};
 use crate::backend::{Activation, NormKind};
 use crate::checkpoint::gguf::Value;
 use crate::error::Error;
 use crate::model::config::{Config, NormPlacement, Positions, QkNorm, RopeScaling, SlidingLayers};
 use crate::model::config_gguf::{self, Keys};
-use crate::model::config_json::rope::{RULES, read, refuse_partial};
 use crate::model::config_json::{
     Defaults, FieldNames, Fields, KvHeads, LLAMA_DEFAULTS, LLAMA_FIELDS, attention_bias, rope,
     shared, windows,
@@ -49,6 +50,25 @@ pub(super) static GEMMA3: Family = Family {
     }),
 };
 
+/// Gemma 3 with a vision tower, which is not read: of a text it computes what the text model does.
+pub(super) static GEMMA3_MULTIMODAL: Family = Family {
+    class: "Gemma3ForConditionalGeneration",
+    model_type: "gemma3",
+    config_json: gemma3_multimodal,
+    tensors: Names {
+        prefixes: &["language_model.model.", "model.language_model."],
+        heads: &["language_model.lm_head", "lm_head"],
+        other_parts: &[
+            "vision_tower.",
+            "multi_modal_projector.",
+            "model.vision_tower.",
+            "model.multi_modal_projector.",
+        ],
+        ..TENSORS
+    },
+    gguf: None,
+};
+
 const TENSORS: Names = Names {
     after_attention: "post_attention_layernorm",
     before_mlp: "pre_feedforward_layernorm",
@@ -77,12 +97,36 @@ fn gemma2(fields: &Fields<'_>) -> Result<Config, Error> {
 fn gemma3(fields: &Fields<'_>) -> Result<Config, Error> {
     let mut config = both(Architecture::Gemma3, fields, 131_072)?;
     let every = fields.optional_dimension("sliding_window_pattern")?;
-    two_rotary(&mut config, fields)?;
+    rope::two(
+        &mut config,
+        fields,
+        ["rope_theta", "rope_local_base_freq"],
+        [1_000_000.0, SLIDING_THETA],
+    )?;
     config.qk_norm = QkNorm::Head;
     // The class has the field but not the cap.
     fields.only("attn_logit_softcapping", &[])?;
     config.final_logit_softcapping = fields.positive("final_logit_softcapping", None)?;
     finish(&mut config, fields, every.unwrap_or(FULL_EVERY[1]))?;
+    Ok(config)
+}
+
+fn gemma3_multimodal(fields: &Fields<'_>) -> Result<Config, Error> {
+    // The text model is an object that leaves out what has the default of the class.
+    const TEXT: &str = "text_config";
+    let defaults = json!({
+        "vocab_size": 262_208, "hidden_size": 2304, "intermediate_size": 9216,
+        "num_hidden_layers": 26, "num_attention_heads": 8,
+    });
+    let text = fields.object(TEXT)?;
+    let merged = text.over(&defaults);
+    let mut config = gemma3(&text.with(&merged))?;
+    config.architecture = Architecture::Gemma3Multimodal;
+    config.tie_word_embeddings = fields.flag("tie_word_embeddings", config.tie_word_embeddings)?;
+    if config.bos_token_id.is_none() {
+        let bos = fields.present("bos_token_id").and_then(Json::as_u64);
+        config.bos_token_id = bos.and_then(|id| u32::try_from(id).ok());
+    }
     Ok(config)
 }
 
@@ -136,41 +180,6 @@ fn finish(config: &mut Config, fields: &Fields<'_>, every: usize) -> Result<(), 
 fn norms_and_embedding(config: &mut Config) {
     config.norm_placement = NormPlacement::Both;
     config.embedding_scale = (config.hidden_size as f64).sqrt();
-}
-
-/// Sets one rotary embedding for layers of full attention and one for layers with a window.
-///
-/// Old files have `rope_theta` and `rope_scaling` for the former and `rope_local_base_freq` for the
-/// latter, which is never scaled. New files have both in `rope_parameters`.
-fn two_rotary(config: &mut Config, fields: &Fields<'_>) -> Result<(), Error> {
-    refuse_partial([fields])?;
-    let (mut full, mut sliding) = (Vec::new(), Vec::new());
-    if fields.present("rope_scaling").is_some() {
-        full.push(fields.object("rope_scaling")?);
-    }
-    let new = match fields.present("rope_parameters") {
-        Some(_) => Some(fields.object("rope_parameters")?),
-        None => None,
-    };
-    if let Some(new) = &new {
-        for name in new.names() {
-            match name {
-                "full_attention" => full.push(new.object(name)?),
-                "sliding_attention" => sliding.push(new.object(name)?),
-                other => {
-                    let message = "expected full_attention and sliding_attention";
-                    return Err(new.error(other, message));
-                }
-            }
-        }
-    }
-    refuse_partial(full.iter().chain(&sliding))?;
-    let local = "rope_local_base_freq";
-    config.positions = Positions::Rotary {
-        full: read(fields, "rope_theta", &full, 1_000_000.0, RULES, config)?,
-        sliding: read(fields, local, &sliding, SLIDING_THETA, RULES, config)?,
-    };
-    Ok(())
 }
 
 fn gemma2_gguf(config: &mut Config, keys: &Keys<'_>) -> Result<(), Error> {

@@ -83,7 +83,7 @@ fn config_gguf(config: &mut Config, _: &Keys<'_>) -> Result<(), Error> {
 }
 
 fn learned_positions_and_biases(config: &mut Config) {
-    config.positions = Positions::Learned;
+    config.positions = Positions::Learned { offset: 0 };
     config.qkv_bias = true;
     config.output_bias = true;
 }

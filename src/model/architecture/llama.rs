@@ -1,6 +1,6 @@
 //! Llama, from which most architectures differ by little.
 
-use super::{Architecture, Family, GgufFamily, Names};
+use super::{Architecture, ExpertNames, Family, GgufFamily, Names};
 use crate::backend::NormKind;
 use crate::error::Error;
 use crate::model::config::Config;
@@ -30,6 +30,7 @@ pub(super) static LLAMA: Family = Family {
 pub(super) const TENSORS: Names = Names {
     prefixes: &["model.", ""],
     embedding: "embed_tokens",
+    embedding_norm: "",
     positions: "",
     layer: "layers",
     norm: "norm",
@@ -43,10 +44,14 @@ pub(super) const TENSORS: Names = Names {
     output: "self_attn.o_proj",
     gate_up: &["mlp.gate_proj", "mlp.up_proj"],
     down: "mlp.down_proj",
+    experts: ExpertNames::NONE,
     transposed: false,
     head_by_head: false,
+    up_first: false,
     halves_alternate: false,
     norms_less_one: false,
+    side_by_side: &[],
+    other_parts: &[],
     derived: &["self_attn.rotary_emb.inv_freq"],
     masks: &[],
 };

@@ -41,9 +41,9 @@ fn config_json(fields: &Fields<'_>) -> Result<Config, Error> {
         ..LLAMA_DEFAULTS
     };
     let mut config = shared(Architecture::Phi3, fields, &LLAMA_FIELDS, &defaults)?;
-    // The long models' rule (`longrope`) switches with the length of a text, so a token's score
-    // would depend on what follows. It is refused by name.
-    rope::partial(&mut config, fields, &ROTARY, &["default"])?;
+    // The class knows no other rules.
+    let rules = &["default", "longrope", "su"];
+    rope::partial(&mut config, fields, &ROTARY, rules)?;
     let window = fields.nullable_dimension("sliding_window", None)?;
     window_everywhere(&mut config, fields, window)?;
     Ok(config)

@@ -1,7 +1,7 @@
 //! Rotary embedding: its options and the frequencies they give.
 
 /// Rotary embedding: base, fraction of a head and scaling rule.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[allow(
     clippy::exhaustive_structs,
     reason = "the three numbers that define a rotary embedding"
@@ -16,7 +16,11 @@ pub struct RopeConfig {
 }
 
 /// Scaling of rotary frequencies for longer contexts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+///
+/// The rule `dynamic` of `transformers` (NTK-aware scaling) changes nothing up to
+/// `max_position_embeddings` tokens, beyond which no sequence is accepted here, so it is read as
+/// [`Default`](Self::Default).
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum RopeScaling {
     /// No scaling.
@@ -38,9 +42,49 @@ pub enum RopeScaling {
         /// Context of the first training stage, in tokens.
         original_max_position_embeddings: f64,
     },
+    /// YaRN: frequencies that turn seldom within the original context are divided by `factor`, those
+    /// that turn often are kept, with a ramp over the pairs between (Peng et al. 2023, arXiv
+    /// 2309.00071).
+    Yarn {
+        /// Divisor of the frequencies of long wavelengths.
+        factor: f64,
+        /// Number of turns within the original context above which a frequency is kept.
+        beta_fast: f64,
+        /// Number of turns within the original context below which a frequency is divided.
+        beta_slow: f64,
+        /// Context of the first training stage, in tokens.
+        original_max_position_embeddings: f64,
+        /// If true, the ramp starts and ends at whole pairs.
+        truncate: bool,
+        /// Factor on cosine and sine.
+        attention_factor: f64,
+    },
+    /// LongRoPE: every frequency divided by a factor of its own (Ding et al. 2024, arXiv
+    /// 2402.13753).
+    ///
+    /// Such files have a second list of divisors for texts longer than the original context. With it
+    /// the score of a token would depend on what follows, so the context is that of the first list.
+    LongRope {
+        /// Divisor of each frequency.
+        short_factor: Vec<f64>,
+        /// Longest text that these divisors are for, in tokens.
+        original_max_position_embeddings: f64,
+        /// Factor on cosine and sine.
+        attention_factor: f64,
+    },
 }
 
 impl RopeConfig {
+    /// The fraction of which `rotated` of `head` elements are rotated.
+    pub(in crate::model) fn fraction(rotated: usize, head: usize) -> f64 {
+        let fraction = rotated as f64 / head as f64;
+        // The quotient may be rounded down, and its product with the head truncated.
+        match (head as f64 * fraction) as usize == rotated {
+            true => fraction,
+            false => fraction.next_up(),
+        }
+    }
+
     /// Number of rotated elements of a head of `head_dim` elements.
     pub fn rotary_dim(&self, head_dim: usize) -> usize {
         (head_dim as f64 * self.partial_rotary_factor) as usize
@@ -55,13 +99,56 @@ impl RopeConfig {
         let dim = self.rotary_dim(head_dim);
         // The `pow` of the standard library is the system's, whose last bit differs between systems.
         let power = |i: usize| libm::pow(self.theta, -2.0 * i as f64 / dim as f64);
-        (0..dim / 2).map(|i| self.scale(power(i))).collect()
+        (0..dim / 2).map(|i| self.scale(i, dim, power(i))).collect()
     }
 
-    fn scale(&self, frequency: f64) -> f64 {
+    /// Factor on the cosine and sine of every rotated pair.
+    pub fn attention_factor(&self) -> f64 {
+        match self.scaling {
+            RopeScaling::Yarn {
+                attention_factor, ..
+            }
+            | RopeScaling::LongRope {
+                attention_factor, ..
+            } => attention_factor,
+            RopeScaling::Default | RopeScaling::Linear { .. } | RopeScaling::Llama3 { .. } => 1.0,
+        }
+    }
+
+    /// Frequency `frequency` of pair `pair` of `dim` rotated elements, scaled.
+    fn scale(&self, pair: usize, dim: usize, frequency: f64) -> f64 {
         match self.scaling {
             RopeScaling::Default => frequency,
             RopeScaling::Linear { factor } => frequency / factor,
+            RopeScaling::LongRope {
+                ref short_factor, ..
+            } => frequency / short_factor.get(pair).copied().unwrap_or(1.0),
+            RopeScaling::Yarn {
+                factor,
+                beta_fast,
+                beta_slow,
+                original_max_position_embeddings: original,
+                truncate,
+                ..
+            } => {
+                let dim = dim as f64;
+                // The pair, as a real number, that turns so often within the original context.
+                let pair_of = |turns: f64| {
+                    dim * libm::log(original / (turns * 2.0 * std::f64::consts::PI))
+                        / (2.0 * libm::log(self.theta))
+                };
+                let (mut low, mut high) = (pair_of(beta_fast), pair_of(beta_slow));
+                if truncate {
+                    (low, high) = (low.floor(), high.ceil());
+                }
+                // `dim − 1` and not `dim/2 − 1`: the bound of the reference implementation.
+                let (low, mut high) = (low.max(0.0), high.min(dim - 1.0));
+                if low == high {
+                    high += 0.001; // As the reference implementation avoids the division by zero.
+                }
+                let divided = ((pair as f64 - low) / (high - low)).clamp(0.0, 1.0);
+                frequency / factor * divided + frequency * (1.0 - divided)
+            }
             RopeScaling::Llama3 {
                 factor,
                 low_freq_factor,

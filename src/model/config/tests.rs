@@ -29,16 +29,16 @@ fn of(class: &str, extra: &str) -> Result<Config, Error> {
 }
 
 fn full(config: &Config) -> RopeConfig {
-    match config.positions {
+    match config.positions.clone() {
         Positions::Rotary { full, .. } => full,
-        Positions::Learned => panic!("{config:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
 fn sliding(config: &Config) -> RopeConfig {
-    match config.positions {
+    match config.positions.clone() {
         Positions::Rotary { sliding, .. } => sliding,
-        Positions::Learned => panic!("{config:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -249,9 +249,9 @@ fn each_class_refuses_what_it_does_not_have() {
         (OLMO2, r#"{"mlp_bias": true}"#, "mlp_bias", "true"),
         (
             OLMO2,
-            r#"{"rope_scaling": {"type": "yarn"}}"#,
+            r#"{"rope_scaling": {"type": "xpos"}}"#,
             "rope_scaling.type",
-            "yarn",
+            "xpos",
         ),
         (
             PHI3,
@@ -261,9 +261,9 @@ fn each_class_refuses_what_it_does_not_have() {
         ),
         (
             PHI3,
-            r#"{"rope_scaling": {"type": "longrope"}}"#,
+            r#"{"rope_scaling": {"type": "ntk"}}"#,
             "rope_scaling.type",
-            "longrope",
+            "ntk",
         ),
         (
             PHI3,
@@ -416,9 +416,9 @@ fn each_class_refuses_what_it_does_not_have() {
         ),
         (
             GEMMA3,
-            r#"{"rope_parameters": {"sliding_attention": {"rope_type": "yarn"}}}"#,
+            r#"{"rope_parameters": {"sliding_attention": {"rope_type": "xpos"}}}"#,
             "rope_parameters.sliding_attention.rope_type",
-            "yarn",
+            "xpos",
         ),
     ] {
         match of(class, extra) {
@@ -431,6 +431,122 @@ fn each_class_refuses_what_it_does_not_have() {
             other => panic!("{class} {extra}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn newer_classes_refuse_what_they_do_not_have() {
+    const OLMO: &str = r#"{"vocab_size": 32, "d_model": 16, "n_layers": 2, "n_heads": 2,
+        "rope": true, "include_bias": false, "architectures": ["OLMoForCausalLM"]}"#;
+    let olmo = |extra: &str| {
+        let mut map: Map<String, Value> = serde_json::from_str(OLMO).unwrap();
+        map.extend(serde_json::from_str::<Map<String, Value>>(extra).unwrap());
+        Config::parse(&Value::Object(map).to_string(), Path::new("config.json"))
+    };
+    let plain = olmo("{}").unwrap();
+    assert_eq!((plain.intermediate_size, plain.vocab_size), (32, 32));
+    assert!(plain.tie_word_embeddings);
+    assert_eq!(olmo(r#"{"embedding_size": 48}"#).unwrap().vocab_size, 48);
+    assert_eq!(
+        olmo(r#"{"multi_query_attention": true}"#)
+            .unwrap()
+            .num_key_value_heads,
+        1
+    );
+    let refused = |result: Result<Config, Error>, field: &str| match result {
+        Err(Error::Config { field: f, .. }) => assert_eq!(f, field),
+        other => panic!("{field}: {other:?}"),
+    };
+    refused(olmo(r#"{"alibi": true}"#), "alibi");
+    refused(olmo(r#"{"rope": false}"#), "rope");
+    refused(olmo(r#"{"mlp_hidden_size": 31}"#), "mlp_hidden_size");
+    refused(
+        olmo(r#"{"attention_layer_norm": true, "clip_qkv": 8.0}"#),
+        "clip_qkv",
+    );
+    for (class, extra, field) in [
+        ("FalconForCausalLM", r#"{"alibi": true}"#, "alibi"),
+        (
+            "FalconForCausalLM",
+            r#"{"new_decoder_architecture": true, "parallel_attn": false}"#,
+            "parallel_attn",
+        ),
+        (
+            "PhiForCausalLM",
+            r#"{"qk_layernorm": true}"#,
+            "qk_layernorm",
+        ),
+        ("StableLmForCausalLM", r#"{"rope_pct": 0.5}"#, "rope_pct"),
+        (
+            "OPTForCausalLM",
+            r#"{"ffn_dim": 8, "do_layer_norm_before": false}"#,
+            "do_layer_norm_before",
+        ),
+        (
+            "OPTForCausalLM",
+            r#"{"ffn_dim": 8, "word_embed_proj_dim": 8}"#,
+            "word_embed_proj_dim",
+        ),
+        (
+            "Olmo3ForCausalLM",
+            r#"{"rope_theta": 10000.0}"#,
+            "rope_theta",
+        ),
+        (
+            "SmolLM3ForCausalLM",
+            r#"{"no_rope_layers": [1, 0]}"#,
+            "no_rope_layers",
+        ),
+        (
+            "GraniteForCausalLM",
+            r#"{"residual_multiplier": 0}"#,
+            "residual_multiplier",
+        ),
+        (
+            "MixtralForCausalLM",
+            r#"{"num_experts_per_tok": 9}"#,
+            "num_experts_per_tok",
+        ),
+        (
+            "Qwen3MoeForCausalLM",
+            r#"{"mlp_only_layers": "all"}"#,
+            "mlp_only_layers",
+        ),
+        (
+            "Phi3ForCausalLM",
+            r#"{"rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}}"#,
+            "rope_scaling",
+        ),
+    ] {
+        refused(of(class, extra), field);
+    }
+}
+
+#[test]
+fn a_context_ends_where_the_rotary_embedding_would_change() {
+    let text = r#"{"original_max_position_embeddings": 512, "max_position_embeddings": 4096,
+        "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.5, 2.0, 3.0],
+            "long_factor": [2.0, 3.0, 4.0, 5.0]}}"#;
+    let config = of("Phi3ForCausalLM", text).unwrap();
+    assert_eq!(config.max_position_embeddings, 512);
+    // √(1 + ln 8 / ln 512) with ln 512 = 3 ln 8.
+    let factor = full(&config).attention_factor();
+    assert!((factor - (4.0f64 / 3.0).sqrt()).abs() < 1e-15);
+    let frequencies = full(&config).frequencies(8);
+    assert!((frequencies[1] - 0.1 / 1.5).abs() < 1e-15);
+}
+
+#[test]
+fn slopes_are_those_of_the_publication() {
+    let mut config = with(r#"{"num_attention_heads": 8, "hidden_size": 16}"#).unwrap();
+    config.positions = Positions::LinearBiases;
+    let eighths: Vec<f64> = (1..=8).map(|i| 0.5f64.powi(i)).collect();
+    assert_eq!(config.slopes().unwrap(), eighths);
+    // Between those of 4 heads, 2^−2 to 2^−8, come those of 8 heads with odd numbers.
+    config.num_attention_heads = 6;
+    assert_eq!(
+        config.slopes().unwrap(),
+        [0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125]
+    );
 }
 
 #[test]
@@ -472,6 +588,16 @@ fn what_is_not_supported_is_refused_by_name_and_value() {
             "architectures",
             "Mamba",
         ),
+        (
+            r#"{"architectures": ["Mamba2ForCausalLM"]}"#,
+            "architectures",
+            "recurrent state",
+        ),
+        (
+            r#"{"architectures": ["DeepseekV3ForCausalLM"]}"#,
+            "architectures",
+            "latent attention",
+        ),
         (r#"{"architectures": null}"#, "architectures", "missing"),
         (r#"{"hidden_act": "gelu"}"#, "hidden_act", "gelu"),
         (r#"{"num_attention_heads": 0}"#, "num_attention_heads", "0"),
@@ -489,9 +615,9 @@ fn what_is_not_supported_is_refused_by_name_and_value() {
         (r#"{"rms_norm_eps": -1}"#, "rms_norm_eps", "-1"),
         (r#"{"rope_theta": 0}"#, "rope_theta", "0"),
         (
-            r#"{"rope_scaling": {"type": "yarn"}}"#,
+            r#"{"rope_scaling": {"type": "xpos"}}"#,
             "rope_scaling.type",
-            "yarn",
+            "xpos",
         ),
         (
             r#"{"rope_scaling": {"rope_type": "linear"}}"#,

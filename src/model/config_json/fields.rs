@@ -76,6 +76,22 @@ impl Fields<'_> {
         }
     }
 
+    /// The fields, with those of `defaults` where they are missing.
+    pub(in crate::model) fn over(&self, defaults: &Value) -> Map<String, Value> {
+        let mut all = defaults.as_object().cloned().unwrap_or_default();
+        all.extend(self.map.iter().map(|(k, v)| (k.clone(), v.clone())));
+        all
+    }
+
+    /// The same place in the file with other fields.
+    pub(in crate::model) fn with<'b>(&self, map: &'b Map<String, Value>) -> Fields<'b> {
+        Fields {
+            map,
+            prefix: self.prefix.clone(),
+            path: self.path.clone(),
+        }
+    }
+
     /// Refuses the field unless it is missing, null or one of `values`.
     pub(in crate::model) fn only(&self, field: &str, values: &[Value]) -> Result<(), Error> {
         match self.present(field) {

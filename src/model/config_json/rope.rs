@@ -11,7 +11,9 @@ use crate::error::Error;
 use crate::model::config::{Config, Positions, RopeConfig, RopeScaling};
 
 /// All supported scaling rules.
-pub(in crate::model) const RULES: &[&str] = &["default", "linear", "llama3"];
+pub(in crate::model) const RULES: &[&str] = &[
+    "default", "linear", "llama3", "yarn", "longrope", "su", "dynamic",
+];
 
 /// Base of the frequencies where a file has none.
 // The default of every class but Gemma 3.
@@ -19,15 +21,74 @@ const THETA: f64 = 10_000.0;
 
 /// Sets the rotary embedding of whole heads, the same in all layers.
 pub(in crate::model) fn whole(config: &mut Config, fields: &Fields<'_>) -> Result<(), Error> {
+    whole_from(config, fields, THETA)
+}
+
+/// The same for a class with another base where a file has none.
+pub(in crate::model) fn whole_from(
+    config: &mut Config,
+    fields: &Fields<'_>,
+    theta: f64,
+) -> Result<(), Error> {
     let objects = objects(fields)?;
     refuse_partial(std::iter::once(fields).chain(&objects))?;
-    let rope = read(fields, "rope_theta", &objects, THETA, RULES, config)?;
+    let rope = read(fields, "rope_theta", &objects, theta, RULES, config)?;
     config.positions = Positions::everywhere(rope);
     Ok(())
 }
 
+/// Sets one rotary embedding for layers of full attention and one for layers with a window.
+///
+/// Old files have a base for either under the names `thetas` and the object `rope_scaling` for the
+/// former. New files have both in `rope_parameters`.
+pub(in crate::model) fn two(
+    config: &mut Config,
+    fields: &Fields<'_>,
+    [full_theta, sliding_theta]: [&str; 2],
+    [full_default, sliding_default]: [f64; 2],
+) -> Result<(), Error> {
+    refuse_partial([fields])?;
+    let (mut full, mut sliding) = (Vec::new(), Vec::new());
+    if fields.present("rope_scaling").is_some() {
+        full.push(fields.object("rope_scaling")?);
+    }
+    let new = match fields.present("rope_parameters") {
+        Some(_) => Some(fields.object("rope_parameters")?),
+        None => None,
+    };
+    if let Some(new) = &new {
+        for name in new.names() {
+            match name {
+                "full_attention" => full.push(new.object(name)?),
+                "sliding_attention" => sliding.push(new.object(name)?),
+                other => {
+                    let message = "expected full_attention and sliding_attention";
+                    return Err(new.error(other, message));
+                }
+            }
+        }
+    }
+    refuse_partial(full.iter().chain(&sliding))?;
+    for object in full.iter().chain(&sliding) {
+        // The classes look for it elsewhere, where it cannot be.
+        object.only("truncate", &[Value::from(true)])?;
+    }
+    config.positions = Positions::Rotary {
+        full: read(fields, full_theta, &full, full_default, RULES, config)?,
+        sliding: read(
+            fields,
+            sliding_theta,
+            &sliding,
+            sliding_default,
+            RULES,
+            config,
+        )?,
+    };
+    Ok(())
+}
+
 /// Refuses objects that rotate a fraction of each head.
-pub(in crate::model) fn refuse_partial<'a, 'b: 'a>(
+fn refuse_partial<'a, 'b: 'a>(
     objects: impl IntoIterator<Item = &'a Fields<'b>>,
 ) -> Result<(), Error> {
     let whole = [Value::from(1.0), Value::from(1)];
@@ -62,7 +123,7 @@ pub(in crate::model) fn partial(
         let message = format!("{fraction} of a head of {head} rotates {dim} elements, no pairs");
         return Err(fields.error(names.fraction, message));
     }
-    config.positions = Positions::everywhere(rope);
+    config.positions = Positions::everywhere(rope.clone());
     Ok(rope)
 }
 
@@ -82,7 +143,7 @@ fn objects<'a>(fields: &'a Fields<'_>) -> Result<Vec<Fields<'a>>, Error> {
 }
 
 /// Reads base and scaling rule from `theta_field` of the file and from `objects`.
-pub(in crate::model) fn read(
+fn read(
     fields: &Fields<'_>,
     theta_field: &str,
     objects: &[Fields<'_>],
@@ -100,21 +161,13 @@ pub(in crate::model) fn read(
     }
     let mut found = None;
     for object in objects {
-        let rule = scaling(object, rules, config.max_position_embeddings)?;
-        if found.is_some_and(|other| other != rule) {
+        let rule = scaling(object, fields, rules, config.max_position_embeddings)?;
+        if found.as_ref().is_some_and(|other| *other != rule) {
             return Err(fields.error("rope_scaling", "contradicts rope_parameters"));
         }
         found = Some(rule);
     }
     let rule = found.unwrap_or(RopeScaling::Default);
-    if let RopeScaling::Llama3 {
-        original_max_position_embeddings: original,
-        ..
-    } = rule
-    {
-        // Some versions prefer this field to the one of the rule.
-        fields.must_be("original_max_position_embeddings", original)?;
-    }
     Ok(RopeConfig {
         theta,
         partial_rotary_factor: 1.0,
@@ -141,9 +194,95 @@ fn agreed(sources: &[(&Fields<'_>, &str)]) -> Result<Option<f64>, Error> {
     Ok(first.map(|(value, ..)| value))
 }
 
-/// The scaling rule of one object.
+/// Context of the first training stage, which the rule or the file may name.
+fn original_context(fields: &Fields<'_>, file: &Fields<'_>) -> Result<Option<f64>, Error> {
+    const FIELD: &str = "original_max_position_embeddings";
+    // Versions differ in the one they prefer.
+    let original = agreed(&[(fields, FIELD), (file, FIELD)])?;
+    match original {
+        Some(x) if !(x >= 1.0 && x.is_finite()) => {
+            Err(fields.error(FIELD, format!("{x} is not positive")))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The rule YaRN.
+fn yarn(fields: &Fields<'_>, original: f64, longest: f64) -> Result<RopeScaling, Error> {
+    let factor = match fields.positive("factor", None)? {
+        Some(factor) => factor,
+        // A context as long as the original one has nothing to scale.
+        None if longest == original => return Err(fields.error("factor", "missing")),
+        None => longest / original,
+    };
+    // Of the publication, and the defaults of the reference implementation.
+    let beta_fast = fields.positive("beta_fast", None)?.unwrap_or(32.0);
+    let beta_slow = fields.positive("beta_slow", None)?.unwrap_or(1.0);
+    let scale = |mscale: f64| {
+        if factor <= 1.0 {
+            1.0
+        } else {
+            0.1 * mscale * libm::log(factor) + 1.0
+        }
+    };
+    // Zero means the same as a missing field.
+    let mscale = fields.number("mscale")?.filter(|x| *x != 0.0);
+    let all = fields.number("mscale_all_dim")?.filter(|x| *x != 0.0);
+    let attention_factor = match fields.positive("attention_factor", None)? {
+        Some(x) => x,
+        None => match (mscale, all) {
+            (Some(mscale), Some(all)) => scale(mscale) / scale(all),
+            _ => scale(1.0),
+        },
+    };
+    if !attention_factor.is_finite() {
+        return Err(fields.error("mscale", format!("a scale of {attention_factor}")));
+    }
+    Ok(RopeScaling::Yarn {
+        factor,
+        beta_fast,
+        beta_slow,
+        original_max_position_embeddings: original,
+        truncate: fields.flag("truncate", true)?,
+        attention_factor,
+    })
+}
+
+/// The rule LongRoPE.
+fn long_rope(fields: &Fields<'_>, original: f64, longest: f64) -> Result<RopeScaling, Error> {
+    const FIELD: &str = "short_factor";
+    let list = fields.present(FIELD).and_then(Value::as_array);
+    let short_factor: Option<Vec<f64>> = list.and_then(|list| {
+        let positive = |x: &f64| *x > 0.0 && x.is_finite();
+        let numbers = list.iter().map(|x| x.as_f64().filter(positive));
+        numbers.collect()
+    });
+    let Some(short_factor) = short_factor else {
+        return Err(fields.error(FIELD, "missing or no list of positive numbers"));
+    };
+    let factor = fields
+        .positive("factor", None)?
+        .unwrap_or(longest / original);
+    let attention_factor = match fields.positive("attention_factor", None)? {
+        Some(x) => x,
+        None if factor <= 1.0 => 1.0,
+        None if original <= 1.0 => {
+            let message = format!("{original} leaves no attention_factor");
+            return Err(fields.error("original_max_position_embeddings", message));
+        }
+        None => (1.0 + libm::log(factor) / libm::log(original)).sqrt(),
+    };
+    Ok(RopeScaling::LongRope {
+        short_factor,
+        original_max_position_embeddings: original,
+        attention_factor,
+    })
+}
+
+/// The scaling rule of one object of `file`.
 fn scaling(
     fields: &Fields<'_>,
+    file: &Fields<'_>,
     rules: &[&str],
     max_position_embeddings: usize,
 ) -> Result<RopeScaling, Error> {
@@ -161,8 +300,15 @@ fn scaling(
             .positive(name, None)?
             .ok_or_else(|| fields.error(name, "missing"))
     };
+    let longest = max_position_embeddings as f64;
+    let original = original_context(fields, file)?.unwrap_or(longest);
     match value.as_str().filter(|rule| rules.contains(rule)) {
         Some("default") => Ok(RopeScaling::Default),
+        // It begins beyond `max_position_embeddings` tokens, which is the longest sequence.
+        Some("dynamic") => positive("factor").map(|_| RopeScaling::Default),
+        Some("yarn") => yarn(fields, original, longest),
+        // `su` is the name of the first files.
+        Some("longrope" | "su") => long_rope(fields, original, longest),
         Some("linear") => Ok(RopeScaling::Linear {
             factor: positive("factor")?,
         }),
@@ -177,9 +323,7 @@ fn scaling(
                 factor: positive("factor")?,
                 low_freq_factor: low,
                 high_freq_factor: high,
-                original_max_position_embeddings: fields
-                    .positive("original_max_position_embeddings", None)?
-                    .unwrap_or(max_position_embeddings as f64),
+                original_max_position_embeddings: original,
             })
         }
         _ => {

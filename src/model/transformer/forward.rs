@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Layer, NormWeights, Projection, Transformer};
+use super::{Block, Layer, Mlp, NormWeights, Projection, Transformer};
 use crate::backend::{
-    Attention, Backend, Columns, Embed, Linear, LogProb, Norm, Rope, Segment, Target,
+    Attention, Backend, Columns, Embed, Linear, LogProb, Norm, Pointwise, Rope, Segment, Target,
 };
 use crate::error::Error;
-use crate::model::{Batch, Model};
+use crate::model::{Batch, Model, NormPlacement, Positions};
 
 /// Keys and values of a layer, of rows that were computed before.
 pub(super) type KeysValues<T> = [T; 2];
@@ -145,7 +145,22 @@ impl<B: Backend> Transformer<B> {
         }
     }
 
-    fn project(
+    /// `x` times `factor`.
+    fn scaled(
+        &self,
+        x: B::Buffer,
+        [rows, width]: [usize; 2],
+        factor: f64,
+    ) -> Result<B::Buffer, Error> {
+        if factor == 1.0 {
+            // The product would be exact; this saves the pass.
+            return Ok(x);
+        }
+        let x = Columns::all(&x, rows, width);
+        self.backend.pointwise(x, Pointwise::Scale(factor))
+    }
+
+    pub(super) fn project(
         &self,
         x: &B::Buffer,
         rows: usize,
@@ -169,13 +184,18 @@ impl<B: Backend> Transformer<B> {
             width,
             scale: config.embedding_scale,
         };
-        let x = backend.embed(&self.embedding, &op)?;
-        let Some(table) = &self.positions else {
+        let mut x = backend.embed(&self.embedding, &op)?;
+        if let Some(norm) = &self.embedding_norm {
+            x = self.norm(Columns::all(&x, tokens.len(), width), norm)?;
+        }
+        let (Some(table), &Positions::Learned { offset }) = (&self.positions, &config.positions)
+        else {
             return Ok(x);
         };
+        let rows: Vec<u32> = positions.iter().map(|&p| p + offset as u32).collect();
         let op = Embed {
-            tokens: positions,
-            vocab: config.max_position_embeddings,
+            tokens: &rows,
+            vocab: config.max_position_embeddings + offset,
             width,
             scale: 1.0,
         };
@@ -204,12 +224,23 @@ impl<B: Backend> Transformer<B> {
         if let Some([q, k]) = &layer.qk_norm {
             heads.turned = Some([self.norm(heads.q(), q)?, self.norm(heads.k(), k)?]);
         }
-        if let Some(frequencies) = &self.frequencies {
+        if let Some(bound) = config.clip_qkv {
+            let clip = Pointwise::Clip(bound);
+            if let Some([q, k]) = &mut heads.turned {
+                *q = backend.pointwise(Columns::all(q, rows, heads.q_width), clip)?;
+                *k = backend.pointwise(Columns::all(k, rows, heads.kv_width), clip)?;
+            }
+            // Of queries and keys with norms this clips what is no longer read.
+            let all = Columns::all(&heads.projected, rows, heads.stride);
+            heads.projected = backend.pointwise(all, clip)?;
+        }
+        if let Some(rotations) = self.rotations.as_ref().filter(|_| config.is_rotary(index)) {
+            let rotation = &rotations[usize::from(config.is_sliding(index))];
             let rope = Rope {
                 positions,
                 head_dim: dim,
-                frequencies: &frequencies[usize::from(config.is_sliding(index))],
-                scale: 1.0,
+                frequencies: &rotation.frequencies,
+                scale: rotation.scale,
             };
             heads.turned = Some([
                 backend.rope(heads.q(), &rope)?,
@@ -235,6 +266,7 @@ impl<B: Backend> Transformer<B> {
             scale: config.attention_scale,
             window: config.sliding_window.filter(|_| config.is_sliding(index)),
             soft_cap: config.attn_logit_softcapping,
+            slopes: self.slopes.as_deref(),
         };
         let (q, k, v) = (heads.q(), heads.k(), heads.v());
         let Some([keys, values]) = pass.kept.get(index) else {
@@ -255,9 +287,22 @@ impl<B: Backend> Transformer<B> {
         x: &B::Buffer,
         rows: usize,
     ) -> Result<B::Buffer, Error> {
-        let width = self.config.intermediate_size;
-        let gate_up = self.project(x, rows, &layer.gate_up)?;
-        let stride = layer.gate_up.outputs;
+        match &layer.mlp {
+            Mlp::Dense(block) => self.block(block, x, rows),
+            Mlp::Experts(mixture) => self.mixture(mixture, x, rows),
+        }
+    }
+
+    /// One MLP.
+    pub(super) fn block(
+        &self,
+        block: &Block<B::Buffer>,
+        x: &B::Buffer,
+        rows: usize,
+    ) -> Result<B::Buffer, Error> {
+        let width = block.down.inputs;
+        let gate_up = self.project(x, rows, &block.gate_up)?;
+        let stride = block.gate_up.outputs;
         // Without a gate the projection is the up block alone, which is activated.
         let up = self
             .config
@@ -268,7 +313,7 @@ impl<B: Backend> Transformer<B> {
             up,
             self.config.activation,
         )?;
-        self.project(&hidden, rows, &layer.down)
+        self.project(&hidden, rows, &block.down)
     }
 
     /// Hidden states after a layer, from those before it and its attention.
@@ -282,13 +327,20 @@ impl<B: Backend> Transformer<B> {
         let backend = &self.backend;
         let attended = self.project(attended, rows, &layer.output)?;
         let attended = self.norm_if_any(attended, rows, layer.after_attention.as_ref())?;
+        let (size, factor) = ([rows, layer.output.outputs], self.config.residual_scale);
+        let attended = self.scaled(attended, size, factor)?;
         let mlp = |x: &B::Buffer| {
-            let out = self.with_norm(x, rows, layer.before_mlp.as_ref(), |x| {
-                self.mlp(layer, x, rows)
-            })?;
-            self.norm_if_any(out, rows, layer.after_mlp.as_ref())
+            let before = match self.config.norm_placement {
+                NormPlacement::Shared => layer.before_attention.as_ref(),
+                _ => layer.before_mlp.as_ref(),
+            };
+            let out = self.with_norm(x, rows, before, |x| self.mlp(layer, x, rows))?;
+            let out = self.norm_if_any(out, rows, layer.after_mlp.as_ref())?;
+            self.scaled(out, size, factor)
         };
         if self.config.parallel_residual {
+            // With one norm for both sublayers it is computed a second time here: a layer then holds
+            // no more at once than any other.
             let added = mlp(&x)?;
             // Attention before MLP, as in the other branch: another order would round differently.
             backend.add(backend.add(x, &attended)?, &added)
@@ -329,10 +381,12 @@ impl<B: Backend> Transformer<B> {
             x = self.finish(layer, x, &attended, rows)?;
         }
         let x = self.norm(Columns::all(&x, rows, width), &self.norm)?;
+        // A factor on the logits is one on what they are products of.
+        let x = self.scaled(x, [rows, width], self.config.logit_scale)?;
         let op = LogProb {
             // A tied head is the embedding itself: it stands in memory once.
             weight: self.head.as_ref().unwrap_or(&self.embedding),
-            bias: None,
+            bias: self.head_bias.as_ref(),
             inputs: width,
             vocab: self.config.vocab_size,
             soft_cap: self.config.final_logit_softcapping,

@@ -1,11 +1,11 @@
 //! Weights of a checkpoint onto a backend, tensor by tensor.
 
-use super::{Layer, NormWeights, Projection, Transformer};
-use crate::backend::{Backend, HostTensor, NormKind, Role, Tensor};
+use super::{Block, Layer, Mixture, Mlp, NormWeights, Projection, Rotation, Transformer};
+use crate::backend::{Backend, HostTensor, Role, Tensor};
 use crate::checkpoint::Weights;
 use crate::error::Error;
 use crate::model::architecture::Names;
-use crate::model::config::{Config, NormPlacement, Positions, QkNorm};
+use crate::model::config::{Config, NormParameters, NormPlacement, Positions, QkNorm, RopeConfig};
 use crate::model::config_gguf::ROPE_DIVISORS;
 
 /// Loads all weights.
@@ -26,11 +26,15 @@ pub(super) fn load<B: Backend>(
     let (hidden, vocab) = (config.hidden_size, config.vocab_size);
     let embedding = loader.table(&format!("{prefix}{}", names.embedding), vocab)?;
     let positions = match config.positions {
-        Positions::Rotary { .. } => None,
-        Positions::Learned => {
+        Positions::Rotary { .. } | Positions::LinearBiases => None,
+        Positions::Learned { offset } => {
             let name = format!("{prefix}{}", names.positions);
-            Some(loader.table(&name, config.max_position_embeddings)?)
+            Some(loader.table(&name, config.max_position_embeddings + offset)?)
         }
+    };
+    let embedding_norm = match config.embedding_norm {
+        true => Some(loader.norm(format!("{prefix}{}", names.embedding_norm), hidden)?),
+        false => None,
     };
     let mut layers = Vec::new();
     for index in 0..config.num_hidden_layers {
@@ -48,19 +52,33 @@ pub(super) fn load<B: Backend>(
         let name = names.heads.iter().find(found).unwrap_or(&names.heads[0]);
         Some(loader.table(name, vocab)?)
     };
-    let frequencies = loader.frequencies()?;
+    let head_bias = loader.head_bias(vocab)?;
+    let rotations = loader.rotations()?;
+    for part in names.other_parts {
+        loader.weights.ignore_below(part);
+    }
+    if config.cuts_context() {
+        loader.weights.warn(format!(
+            "the context is cut at {} tokens: beyond, the frequencies of the rotary embedding \
+             (longrope) depend on the length of the whole text",
+            config.max_position_embeddings
+        ));
+    }
     // Last, when everything known was read or ignored.
     loader.weights.finish(config.architecture.name())?;
     let warnings = loader.weights.warnings().to_vec();
     Ok(Transformer {
         backend,
+        slopes: config.slopes(),
         config,
-        frequencies,
+        rotations,
         embedding,
+        embedding_norm,
         positions,
         layers,
         norm,
         head,
+        head_bias,
         warnings,
     })
 }
@@ -135,12 +153,13 @@ impl<B: Backend> Loader<'_, B> {
         })
     }
 
-    /// Rotary frequencies of layers with full attention and of those with a window.
-    fn frequencies(&mut self) -> Result<Option<[Vec<f64>; 2]>, Error> {
+    /// Rotations of layers with full attention and of those with a window.
+    fn rotations(&mut self) -> Result<Option<[Rotation; 2]>, Error> {
         let dim = self.config.head_dim;
-        let Positions::Rotary { full, sliding } = self.config.positions else {
+        let Positions::Rotary { full, sliding } = &self.config.positions else {
             return Ok(None);
         };
+        let scales = [full, sliding].map(RopeConfig::attention_factor);
         let mut all = [full, sliding].map(|rope| rope.frequencies(dim));
         if self.weights.is_gguf() && self.weights.contains(ROPE_DIVISORS) {
             // GGUF stores the scaling rule of Llama 3 as these divisors.
@@ -154,7 +173,28 @@ impl<B: Backend> Loader<'_, B> {
                 all.iter_mut().for_each(|f| f[i] /= f64::from(divisor));
             }
         }
-        Ok(Some(all))
+        let ([full, sliding], [full_scale, sliding_scale]) = (all, scales);
+        Ok(Some([
+            Rotation {
+                frequencies: full,
+                scale: full_scale,
+            },
+            Rotation {
+                frequencies: sliding,
+                scale: sliding_scale,
+            },
+        ]))
+    }
+
+    /// Uploads the bias of the LM head, if it has one.
+    fn head_bias(&mut self, vocab: usize) -> Result<Option<B::Buffer>, Error> {
+        if !self.config.head_bias {
+            return Ok(None);
+        }
+        let host = self
+            .weights
+            .tensor(&format!("{}.bias", self.names.heads[0]), &[vocab])?;
+        self.upload(&host, 1, vocab, Role::Dense).map(Some)
     }
 
     /// Uploads a table of `rows` hidden states.
@@ -169,15 +209,27 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     /// Uploads the weights of a norm.
-    fn norm(&mut self, name: String, width: usize) -> Result<NormWeights<B::Buffer>, Error> {
-        let mut host = self.weights.tensor(&format!("{name}.weight"), &[width])?;
+    fn norm(&mut self, mut name: String, width: usize) -> Result<NormWeights<B::Buffer>, Error> {
+        if self.config.parallel_residual && self.config.norm_placement == NormPlacement::Before {
+            for (usual, other) in self.names.side_by_side {
+                if let Some(at) = name.strip_suffix(usual) {
+                    name = format!("{at}{other}");
+                }
+            }
+        }
+        let parameters = self.config.norm_parameters;
+        let mut host = match parameters {
+            // A product with one is exact, so backends need no norm without weights.
+            NormParameters::None => HostTensor::F32(vec![1.0; width]),
+            _ => self.weights.tensor(&format!("{name}.weight"), &[width])?,
+        };
         if self.names.norms_less_one {
             host = host.plus_one();
         }
         let weight = self.upload(&host, 1, width, Role::Dense)?;
-        let bias = match self.config.norm {
-            NormKind::Rms => None,
-            NormKind::Layer => {
+        let bias = match parameters {
+            NormParameters::None | NormParameters::Weight => None,
+            NormParameters::WeightAndBias => {
                 let host = self.weights.tensor(&format!("{name}.bias"), &[width])?;
                 Some(self.upload(&host, 1, width, Role::Dense)?)
             }
@@ -187,6 +239,14 @@ impl<B: Backend> Loader<'_, B> {
             bias,
             width,
         })
+    }
+
+    /// Number of rotated elements of a head.
+    fn rotated(&self) -> usize {
+        match &self.config.positions {
+            Positions::Rotary { full, .. } => full.rotary_dim(self.config.head_dim),
+            Positions::Learned { .. } | Positions::LinearBiases => 0,
+        }
     }
 
     /// Uploads `[outputs, inputs]` matrices as one, their outputs one after the other.
@@ -208,7 +268,7 @@ impl<B: Backend> Loader<'_, B> {
         for (part, (name, &outputs)) in names.iter().zip(outputs).enumerate() {
             // Only queries and keys are rotated, so the halves of values do not alternate.
             let alternate = self.names.halves_alternate && names == self.names.qkv && part < 2;
-            let dim = self.config.head_dim;
+            let (dim, rotated) = (self.config.head_dim, self.rotated());
             let name = format!("{at}{name}");
             let weight_name = format!("{name}.weight");
             let part = if self.names.transposed {
@@ -220,7 +280,7 @@ impl<B: Backend> Loader<'_, B> {
             };
             let ordered = |part: HostTensor, cols| {
                 if alternate {
-                    part.halves_first(dim, cols)
+                    part.halves_first(dim, rotated, cols)
                 } else {
                     part
                 }
@@ -233,11 +293,16 @@ impl<B: Backend> Loader<'_, B> {
         }
         let mut weight = weight.ok_or_else(|| Error::batch("a projection without parts"))?;
         if self.names.head_by_head && names == self.names.qkv {
-            let (heads, dim) = (self.config.num_attention_heads, self.config.head_dim);
-            // The file has query, key and value of each head together; the decoder wants all
+            let (groups, dim) = (self.config.num_key_value_heads, self.config.head_dim);
+            let queries = self.config.num_attention_heads / groups;
+            // The file has each key and value after the queries that see it; the decoder wants all
             // queries first.
-            weight = weight.parts_first(heads, 3, dim * inputs);
-            biases = biases.map(|b| b.parts_first(heads, 3, dim));
+            weight = weight.queries_first(groups, queries, dim * inputs);
+            biases = biases.map(|b| b.queries_first(groups, queries, dim));
+        }
+        if self.names.up_first && names == self.names.gate_up {
+            weight = weight.halves_swapped();
+            biases = biases.map(HostTensor::halves_swapped);
         }
         Ok(Projection {
             weight: self.upload(&weight, whole, inputs, Role::Matrix)?,
@@ -252,11 +317,7 @@ impl<B: Backend> Loader<'_, B> {
     /// Uploads the weights of a layer.
     fn layer(&mut self, index: usize) -> Result<Layer<B::Buffer>, Error> {
         let (config, names) = (self.config, self.names);
-        let (hidden, dim, mlp) = (
-            config.hidden_size,
-            config.head_dim,
-            config.intermediate_size,
-        );
+        let (hidden, dim) = (config.hidden_size, config.head_dim);
         let (q, kv) = (
             config.num_attention_heads * dim,
             config.num_key_value_heads * dim,
@@ -270,7 +331,11 @@ impl<B: Backend> Loader<'_, B> {
             self.weights.ignore_mask(&format!("{at}{name}"));
         }
         let before = config.norm_placement != NormPlacement::After;
-        let after = config.norm_placement != NormPlacement::Before;
+        let after = matches!(
+            config.norm_placement,
+            NormPlacement::After | NormPlacement::Both
+        );
+        let before_both = config.norm_placement == NormPlacement::Shared;
         let mut norm = |there: bool, name: &str, width: usize| {
             there
                 .then(|| self.norm(format!("{at}{name}"), width))
@@ -278,7 +343,7 @@ impl<B: Backend> Loader<'_, B> {
         };
         let before_attention = norm(before, names.before_attention, hidden)?;
         let after_attention = norm(after, names.after_attention, hidden)?;
-        let before_mlp = norm(before, names.before_mlp, hidden)?;
+        let before_mlp = norm(before && !before_both, names.before_mlp, hidden)?;
         let after_mlp = norm(after, names.after_mlp, hidden)?;
         let mut qk = |q_width: usize, k_width: usize| -> Result<_, Error> {
             let [q, k] = names.qk_norm.map(|name| format!("{at}{name}"));
@@ -289,10 +354,11 @@ impl<B: Backend> Loader<'_, B> {
             QkNorm::Head => qk(dim, dim)?,
             QkNorm::Width => qk(q, kv)?,
         };
-        let gate_up: &[usize] = if config.gated_mlp {
-            &[mlp, mlp]
-        } else {
-            &[mlp]
+        let mlp = match config.is_sparse(index) {
+            true => Mlp::Experts(self.mixture(at)?),
+            false => {
+                Mlp::Dense(self.block(at, (names.gate_up, names.down), config.intermediate_size)?)
+            }
         };
         Ok(Layer {
             before_attention,
@@ -301,9 +367,56 @@ impl<B: Backend> Loader<'_, B> {
             output: self.projection(at, &[names.output], &[hidden], q, config.output_bias)?,
             after_attention,
             before_mlp,
-            gate_up: self.projection(at, names.gate_up, gate_up, hidden, config.mlp_bias)?,
-            down: self.projection(at, &[names.down], &[hidden], mlp, config.mlp_bias)?,
+            mlp,
             after_mlp,
+        })
+    }
+
+    /// Uploads an MLP whose hidden layer has `width` elements.
+    fn block(
+        &mut self,
+        at: &str,
+        (gate_up, down): (&[&str], &str),
+        width: usize,
+    ) -> Result<Block<B::Buffer>, Error> {
+        let (hidden, bias) = (self.config.hidden_size, self.config.mlp_bias);
+        let widths: &[usize] = if self.config.gated_mlp {
+            &[width, width]
+        } else {
+            &[width]
+        };
+        Ok(Block {
+            gate_up: self.projection(at, gate_up, widths, hidden, bias)?,
+            down: self.projection(at, &[down], &[hidden], width, bias)?,
+        })
+    }
+
+    /// Uploads the experts of the layer with the prefix `at`.
+    fn mixture(&mut self, at: &str) -> Result<Mixture<B::Buffer>, Error> {
+        let (config, names) = (self.config, &self.names.experts);
+        let hidden = config.hidden_size;
+        let Some(experts) = &config.experts else {
+            return Err(Error::batch("a mixture without experts"));
+        };
+        let router = self.projection(at, &[names.router], &[experts.count], hidden, false)?;
+        let parts = (names.gate_up, names.down);
+        let mut blocks = Vec::new();
+        for number in 0..experts.count {
+            let at = format!("{at}{}.{number}.", names.expert);
+            blocks.push(self.block(&at, parts, experts.intermediate_size)?);
+        }
+        let shared = match experts.shared_intermediate_size {
+            None => None,
+            Some(width) => {
+                let gate = self.projection(at, &[names.shared_gate], &[1], hidden, false)?;
+                let at = format!("{at}{}.", names.shared);
+                Some((gate, self.block(&at, parts, width)?))
+            }
+        };
+        Ok(Mixture {
+            router,
+            experts: blocks,
+            shared,
         })
     }
 }

@@ -72,6 +72,7 @@ fn plain(segments: &[Segment], heads: usize, kv_heads: usize, dim: usize) -> Att
         scale: 1.0 / (dim as f64).sqrt(),
         window: None,
         soft_cap: None,
+        slopes: None,
     }
 }
 
