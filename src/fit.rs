@@ -26,7 +26,8 @@
 //! link instead, so that runs without an error are data.
 //!
 //! Strata of items ([`Options::stratified`]), a bootstrap of runs crossed with items
-//! ([`Options::crossed_bootstrap`]) and intervals for all laws at once ([`Options::max_t`]) are options.
+//! ([`Options::crossed_bootstrap`]), a wild bootstrap of the whole
+//! pipeline ([`Options::wild_bootstrap`]) and intervals for all laws at once ([`Options::max_t`]) are options.
 //! On grids the scatter is at least that between sizes: the effect of a size does not average out over
 //! its training lengths.
 //!
@@ -84,6 +85,7 @@ mod surface;
 mod tests;
 mod verdict;
 mod view;
+mod wild;
 mod worst_group;
 
 pub use analyze::analyze;

@@ -42,6 +42,8 @@ pub struct Cell {
     pub weight: f64,
     /// Number of rows. A cell with fewer rows than its cluster has in other runs misses items.
     pub rows: u64,
+    /// Sampling variance of `loss`, `Σ (weight·standard error)²`, if every row has a standard error.
+    pub variance: Option<f64>,
 }
 
 /// All cells of one distribution.

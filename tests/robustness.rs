@@ -227,3 +227,35 @@ fn robust_intervals_cover() {
         assert!(spoilt.is_none() || narrow < wide, "{name}");
     }
 }
+
+#[test]
+fn the_wild_bootstrap_agrees_with_the_formula_and_repeats_itself() {
+    let mut wild = options();
+    wild.wild_bootstrap = true;
+    assert!(
+        law(&ladder(Scenario::Plain, 1, &[]).0, &options())
+            .alternatives
+            .wild_bootstrap
+            .is_none()
+    );
+    let truth = Simulation::scenario(Scenario::Plain)
+        .exponent(0, 1)
+        .unwrap();
+    let (mut inside, mut ratio) = (0, 0.0);
+    for replicate in 0..24 {
+        let law = law(&ladder(Scenario::Plain, replicate, &[]).0, &wild);
+        let found = law.alternatives.wild_bootstrap.unwrap();
+        let (d, a) = (found.delta_beta, found.analytic);
+        assert!(found.draws >= 950 && found.p_value > 0.0 && found.p_value <= 1.0);
+        assert_eq!(d.value, a.value);
+        inside += u32::from(d.lower <= truth && truth <= d.upper);
+        ratio += (d.upper - d.lower) / (a.upper - a.lower) / 24.0;
+        if replicate == 0 {
+            let again = self::law(&ladder(Scenario::Plain, 0, &[]).0, &wild);
+            assert_eq!(again.alternatives.wild_bootstrap.unwrap(), found);
+        }
+    }
+    // Binomial: 24 intervals of 95 % hold 20 or more in 99 of 100 cases.
+    assert!(inside >= 20, "{inside}");
+    assert!((0.6..1.7).contains(&ratio), "{ratio}");
+}

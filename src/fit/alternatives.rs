@@ -19,6 +19,7 @@ use super::result::{
 use super::stats::regression::Line;
 use super::stats::resample::crossed_bootstrap;
 use super::verdict::{LineEstimates, Verdict, unadjusted};
+use super::wild::wild_bootstrap;
 
 /// Every alternative that the ladder and the options allow.
 pub(crate) fn alternatives(
@@ -36,6 +37,10 @@ pub(crate) fn alternatives(
         floor_ratio: floor_ratio(comparison, options),
         loss_to_loss: loss_to_loss(comparison, options).ok(),
         autocorrelated: autocorrelated(comparison, options),
+        wild_bootstrap: match options.wild_bootstrap {
+            true => wild_bootstrap(comparison, options),
+            false => None,
+        },
         mixed_model: mixed_model(comparison.view, &comparison.y, options),
         crossed_bootstrap: if options.crossed_bootstrap {
             crossed(comparison, options)

@@ -367,7 +367,9 @@ fn fit_scalars(
 /// Adds the sampling of items: clusters of one name are left out of every distribution and corpus at
 /// once.
 fn add_items(fitted: &mut FittedContrast, terms: &[(&Influence, f64, &CorpusView<'_>)]) {
-    fitted.effective = terms.iter().map(|t| t.0.effective).reduce(f64::min);
+    fitted.effective = (terms.iter().map(|t| t.0.effective))
+        .filter(|e| *e < influence::KNOWN)
+        .reduce(f64::min);
     // Covariances through shared clusters enter with the sign of both coefficients: for treatment
     // and baseline they subtract, and difficulty common to both cancels.
     let mut any_shared = false;

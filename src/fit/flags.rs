@@ -130,8 +130,19 @@ pub(crate) fn design_flags(view: &CorpusView<'_>) -> Vec<(bool, Flag)> {
 fn item_flags(comparison: &Comparison<'_, '_>, items: &ItemReport) -> Vec<(bool, Flag)> {
     let silent = comparison.fitted.lacks_item_variance;
     // Every stratum takes one degree of freedom.
-    let df = (items.treatment_clusters - items.treatment_strata)
-        .min(items.baseline_clusters - items.baseline_strata);
+    let sides = [
+        (
+            items.treatment_errors_stated,
+            items.treatment_clusters - items.treatment_strata,
+        ),
+        (
+            items.baseline_errors_stated,
+            items.baseline_clusters - items.baseline_strata,
+        ),
+    ];
+    // A variance that is stated does not rest on the clusters that there are.
+    let measured = sides.iter().filter(|s| !s.0).map(|s| s.1);
+    let df = measured.min().unwrap_or(FEWEST_CLUSTER_DF);
     vec![
         (silent, Flag::NoItemVariance),
         (!silent && df < FEWEST_CLUSTER_DF, Flag::FewClusters),

@@ -275,6 +275,10 @@ pub struct Options {
     /// (9,999 draws), as a second opinion on its interval.
     #[serde(default)]
     pub crossed_bootstrap: bool,
+    /// If true, each law gets an interval and a p-value by 999 wild draws of the runs through the whole
+    /// pipeline: optima, frontier and readings are found again in each.
+    #[serde(default)]
+    pub wild_bootstrap: bool,
     /// If true, each law gets an interval that holds for all laws at once by the distribution of the
     /// largest |t| (9,999 draws), never wider than Šidák's but for the error of the draws.
     #[serde(default)]
@@ -364,6 +368,7 @@ impl Options {
             partial_pooling: false,
             predict_at: Vec::new(),
             crossed_bootstrap: false,
+            wild_bootstrap: false,
             max_t: false,
             floor_draws: default_floor_draws(),
             seed: default_seed(),

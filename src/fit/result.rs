@@ -20,6 +20,7 @@ use crate::ladder::FlopConvention;
 pub use self::absolute::{AbsoluteLaw, FloorReport, SurfaceAllocation, SurfaceFit, SurfaceReport};
 pub use self::alternatives::{
     Alternatives, DifferenceLaw, LossToLoss, MixedReport, RuleResult, SemiLog, SerialReport,
+    WildBootstrap,
 };
 pub use self::arms::{ArmLaw, ArmReading};
 pub use self::corpus::{CorpusReport, FrontierReport, ProfilePoint};

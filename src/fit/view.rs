@@ -60,7 +60,9 @@ impl<'a> CorpusView<'a> {
         let mut influences = BTreeMap::new();
         // Composites have no clusters of their own: their items are those of their distributions.
         for (d, (losses, ids)) in corpus.losses.iter().zip(cluster_ids).enumerate() {
-            let of = |l| Influence::new(l, &weights, &basis, ids);
+            let of = |l| {
+                Influence::new(l, &weights, &basis, ids).or_else(|| Influence::known(l, &weights))
+            };
             if let Some(i) = losses.as_ref().and_then(of) {
                 influences.insert(d, i);
             }

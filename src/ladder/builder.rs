@@ -27,6 +27,9 @@ struct Accumulator {
     loss: Sum,
     weight: Sum,
     rows: u64,
+    /// `Σ (weight·standard error)²`, and the number of rows in it.
+    variance: Sum,
+    errors: u64,
 }
 
 impl LadderBuilder {
@@ -132,6 +135,48 @@ impl LadderBuilder {
         // Counted so that a cluster with another number of items in some run can be told and left
         // out.
         cell.rows += 1;
+        Ok(self)
+    }
+
+    /// States the sampling standard error of a row that was added with the same `weight`
+    /// ([`score`](Self::score)).
+    ///
+    /// **Units**: those of the loss. Errors of the rows of one cell are independent. A cell of which
+    /// not every row has one has none.
+    ///
+    /// # Errors
+    ///
+    /// A row that was not added, an error that is negative or not finite.
+    pub fn standard_error(
+        &mut self,
+        run: &str,
+        distribution: &str,
+        cluster: &str,
+        standard_error: f64,
+        weight: f64,
+    ) -> Result<&mut Self, LadderError> {
+        let at = |names: &HashMap<String, usize>, name: &str| names.get(name).copied();
+        let Some(r) = at(&self.run_index, run) else {
+            return Err(LadderError::UnknownRun { run: run.into() });
+        };
+        let bad = |what, value| LadderError::ScoreField {
+            run: run.into(),
+            distribution: distribution.into(),
+            what,
+            value,
+        };
+        let square = (weight * standard_error) * (weight * standard_error);
+        if !(standard_error >= 0.0 && square.is_finite()) {
+            return Err(bad("standard error", standard_error));
+        }
+        let d = at(&self.distribution_index, distribution);
+        let c = at(&self.cluster_index, cluster);
+        let cell = (d.zip(c)).and_then(|(d, c)| self.cells.get_mut(&(d, r, c)));
+        let Some(cell) = cell else {
+            return Err(bad("standard error without a loss", standard_error));
+        };
+        cell.variance.add(square);
+        cell.errors += 1;
         Ok(self)
     }
 
@@ -256,6 +301,7 @@ impl LadderBuilder {
                 loss: cell.loss.value(),
                 weight: cell.weight.value(),
                 rows: cell.rows,
+                variance: (cell.errors == cell.rows).then(|| cell.variance.value()),
             });
             Scores {
                 chance: self.chance.get(name).copied(),

@@ -28,7 +28,7 @@ const REQUIRED_ALONG: [Column; 4] = [
     Column::Distribution,
     Column::Loss,
 ];
-const OPTIONAL: [Column; 10] = [
+const OPTIONAL: [Column; 11] = [
     Column::Seed,
     Column::Cluster,
     Column::Item,
@@ -39,8 +39,10 @@ const OPTIONAL: [Column; 10] = [
     Column::Chance,
     Column::ScaleName,
     Column::Epochs,
+    Column::StandardError,
 ];
-/// The columns that are written, in their order; `chance` and `scale_name` follow where they are known.
+/// The columns that are written, in their order; `chance`, `scale_name` and `standard_error`
+/// follow where they are known.
 const WRITTEN: [Column; 14] = [
     Column::Corpus,
     Column::Run,
@@ -73,6 +75,9 @@ impl Ladder {
     /// - `chance`: the loss of a model that knows nothing (`1 − 1/k` for the error rate of a choice of
     ///   `k`), in all rows of a distribution or in none; where it differs between items, the chance
     ///   of the distribution is its mean by weight;
+    /// - `standard_error`: the sampling standard error of `loss` over the items behind the row, in the
+    ///   unit of the loss, in all rows of a distribution or in none; it stands for the spread of
+    ///   clusters where a distribution has fewer than two, and is not used where it has more;
     /// - `trajectory`: the training run of which this run is a checkpoint;
     /// - `flop_convention`: one of the names of [`FlopConvention`], the same in every row;
     /// - `epochs`: passes over the training data, above 1 where tokens were seen more than once;
@@ -198,7 +203,9 @@ impl Ladder {
             .into_iter()
             .chain(named.map(|_| Column::ScaleName.name()))
             .chain(with_epochs.then_some(Column::Epochs.name()));
-        out.write_record(names.chain(extra))
+        let with_error = (self.scores.iter()).any(|s| s.cells.iter().any(|c| c.variance.is_some()));
+        let error_name = with_error.then_some(Column::StandardError.name());
+        out.write_record(names.chain(extra).chain(error_name))
             .map_err(|e| io(e.to_string()))?;
         for (r, run) in self.runs.iter().enumerate() {
             for scores in &self.scores {
@@ -211,6 +218,8 @@ impl Ladder {
                         false => cell.weight.to_string(),
                     };
                     let chance = scores.chance.map_or_else(String::new, |c| c.to_string());
+                    let error = (cell.variance)
+                        .map_or_else(String::new, |v| (v.sqrt() / cell.weight).to_string());
                     out.write_record(
                         (first.iter().map(String::as_str))
                             .chain([
@@ -223,7 +232,8 @@ impl Ladder {
                             .chain(last)
                             .chain(with_chance.then_some(chance.as_str()))
                             .chain(named)
-                            .chain(with_epochs.then_some(run.epochs_column().as_str())),
+                            .chain(with_epochs.then_some(run.epochs_column().as_str()))
+                            .chain(with_error.then_some(error.as_str())),
                     )
                     .map_err(|e| io(e.to_string()))?;
                 }

@@ -27,11 +27,12 @@ pub(super) enum Column {
     Checkpoint,
     Chance,
     Epochs,
+    StandardError,
 }
 
 impl Column {
     /// All of them, in the order of the declaration, so that `column as usize` is the place.
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Corpus,
         Self::Run,
         Self::Budget,
@@ -51,6 +52,7 @@ impl Column {
         Self::Checkpoint,
         Self::Chance,
         Self::Epochs,
+        Self::StandardError,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -74,6 +76,7 @@ impl Column {
             Self::Checkpoint => "checkpoint",
             Self::Chance => "chance",
             Self::Epochs => "epochs",
+            Self::StandardError => "standard_error",
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn table(
     f.write_str(&misfits(&laws, corpus))?;
     f.write_str(&per_size(&laws))?;
     f.write_str(&outlying(&laws))?;
+    f.write_str(&wild(&laws))?;
     f.write_str(&second_intervals(&laws))?;
     sentences(f, &laws, analysis.options.family)
 }
@@ -142,6 +143,26 @@ fn per_size(laws: &[&RelativeLaw]) -> String {
                 law.treatment,
                 signed(slope.value),
                 interval_of(slope.lower, slope.upper)
+            );
+        }
+    }
+    text
+}
+
+/// Wild bootstraps of the pipeline, one line per law.
+fn wild(laws: &[&RelativeLaw]) -> String {
+    let mut text = String::new();
+    for law in laws {
+        if let Some(w) = &law.alternatives.wild_bootstrap {
+            let (d, a) = (w.delta_beta, w.analytic);
+            let _ = writeln!(
+                text,
+                "  wild bootstrap of {}: {}, {} (by formula {}, {}; runs and frontier only)",
+                law.treatment,
+                interval_of(d.lower, d.upper),
+                p_phrase(w.p_value),
+                interval_of(a.lower, a.upper),
+                p_phrase(a.p_value)
             );
         }
     }

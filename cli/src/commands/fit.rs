@@ -105,6 +105,9 @@ pub struct FitArguments {
     /// Add bootstrap intervals of runs crossed with item clusters
     #[arg(long)]
     crossed_bootstrap: bool,
+    /// Add intervals by a wild bootstrap of the whole pipeline (runs, optima, frontier, readings)
+    #[arg(long)]
+    wild_bootstrap: bool,
     /// Add intervals that hold for all laws at once
     #[arg(long)]
     max_t: bool,
@@ -208,6 +211,7 @@ impl FitArguments {
         options.surface_huber = self.surface_huber;
         options.stratified.clone_from(&self.stratified);
         options.crossed_bootstrap = self.crossed_bootstrap;
+        options.wild_bootstrap = self.wild_bootstrap;
         options.max_t = self.max_t;
         Ok(options)
     }

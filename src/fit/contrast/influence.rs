@@ -25,6 +25,9 @@ pub(crate) struct Influence {
     pub(crate) effective: f64,
 }
 
+/// Effective number of clusters behind a variance that is stated: as many as degrees of freedom count.
+pub(crate) const KNOWN: f64 = super::MOST_DF;
+
 /// Strata of the clusters of one distribution.
 struct Strata<'l> {
     of: &'l [usize],
@@ -115,6 +118,50 @@ impl Influence {
         Some(influence.with_own_variances(weights))
     }
 
+    /// The sampling variance of `losses` by standard errors that the ladder states; `None` without any.
+    ///
+    /// The errors of two runs over the same items are correlated, by an unknown amount. What they share
+    /// moves all runs at once, `(Σ W_r σ_r)²`, and what each run has of its own adds up, `Σ W_r² σ_r²`,
+    /// and is part of the scatter of readings, too. Both are counted in full: more than any correlation
+    /// gives.
+    pub(crate) fn known(losses: &Losses, weights: &PerCoefficient<Vec<f64>>) -> Option<Self> {
+        let errors = losses.known.as_ref()?;
+        let products = |w: &[f64]| -> Vec<f64> {
+            let used = w.iter().zip(errors).filter(|(w, _)| **w != 0.0);
+            used.map(|(w, e)| w * e).collect()
+        };
+        let (level, slope) = (products(&weights.level), products(&weights.slope));
+        let sum = |v: &[f64]| v.iter().sum::<f64>();
+        let shared = LineCovariance::outer(PerCoefficient {
+            level: sum(&level),
+            slope: sum(&slope),
+        });
+        let each = |one: &[f64], two: &[f64]| -> f64 {
+            let product = |r: usize| one[r] * two[r] * errors[r] * errors[r];
+            let used = (0..errors.len()).filter(|&r| one[r] != 0.0 && two[r] != 0.0);
+            used.map(product).sum()
+        };
+        let own = LineCovariance {
+            level: each(&weights.level, &weights.level),
+            cross: each(&weights.level, &weights.slope),
+            slope: each(&weights.slope, &weights.slope),
+        };
+        let item = shared.plus(own);
+        [item.level, item.slope]
+            .iter()
+            .all(|v| v.is_finite())
+            .then(|| Self {
+                ids: Vec::new(),
+                pull: PerCoefficient::default(),
+                shift: Vec::new(),
+                noise: Vec::new(),
+                item,
+                idiosyncratic: own,
+                // A stated variance is taken as known.
+                effective: KNOWN,
+            })
+    }
+
     /// The influences of a weighted sum of distributions, as those of one.
     pub(crate) fn pooled(
         terms: &[(&Self, f64)],
@@ -151,7 +198,13 @@ impl Influence {
                 }
             }
         }
-        Some(sum.with_own_variances(weights))
+        let mut sum = sum.with_own_variances(weights);
+        // Stated errors have no clusters that could be shared.
+        for (i, c) in terms.iter().filter(|t| t.0.ids.is_empty()) {
+            sum.item = sum.item.plus(i.item.scaled(c * c));
+            sum.idiosyncratic = sum.idiosyncratic.plus(i.idiosyncratic.scaled(c * c));
+        }
+        Some(sum)
     }
 
     pub(crate) fn ids(&self) -> &[usize] {

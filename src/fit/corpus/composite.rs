@@ -27,6 +27,8 @@ impl Composite {
             dropped += term.dropped;
         }
         Some(Losses {
+            // Sampling errors of a composite are those of its distributions.
+            known: None,
             log_error,
             clusters: Vec::new(),
             weights: Vec::new(),

@@ -19,6 +19,9 @@ pub(crate) struct Losses {
     /// `ln E` without cluster `g`, for which the rest of its stratum stands in, at `g * runs + r`;
     /// empty with fewer than two clusters or where an error vanishes.
     pub(crate) without: Vec<f64>,
+    /// Sampling standard error of `ln E` per run, as the ladder states it, where fewer than two clusters
+    /// could show it; NaN where the run was not scored.
+    pub(crate) known: Option<Vec<f64>>,
     /// Clusters left out because some run lacks them or has another number of rows.
     pub(crate) dropped: usize,
 }
@@ -48,6 +51,7 @@ impl Losses {
             log_error: vec![f64::NAN; runs.len()],
             weights: vec![0.0; clusters.len()],
             without: Vec::new(),
+            known: known_errors(&by_run, &clusters),
             clusters,
             strata,
             dropped,
@@ -92,6 +96,19 @@ impl Losses {
         self.without = if usable { without } else { Vec::new() };
         Some(self)
     }
+}
+
+/// Relative standard errors of the only cluster by run; `None` with more, or where a run states none.
+fn known_errors(by_run: &[&[Cell]], clusters: &[usize]) -> Option<Vec<f64>> {
+    let [only] = clusters else {
+        return None;
+    };
+    let of = |cells: &&[Cell]| match cells.iter().find(|c| c.cluster == *only) {
+        // The error of a logarithm: d ln E = dE/E.
+        Some(c) => Some(c.variance?.sqrt() / c.loss).filter(|e| e.is_finite()),
+        None => Some(f64::NAN),
+    };
+    by_run.iter().map(of).collect()
 }
 
 /// Loss and weight of the wanted clusters of one run; both lists ascend.

@@ -24,6 +24,8 @@ pub(super) fn item_report(comparison: &Comparison<'_, '_>, options: &Options) ->
         baseline_strata: baseline.strata,
         dropped_clusters: treatment.dropped + baseline.dropped,
         dropped_runs: dropped_runs(comparison),
+        treatment_errors_stated: treatment.stated,
+        baseline_errors_stated: baseline.stated,
         shared_clusters: treatment.ids.intersection(&baseline.ids).count(),
         effective_clusters: fitted.effective,
         share: if total > 0.0 {
@@ -41,6 +43,8 @@ struct Side {
     clusters: usize,
     strata: usize,
     dropped: usize,
+    /// If true, the variance of some distribution is that of stated standard errors.
+    stated: bool,
     /// Ladder-wide ids of the clusters that carry variance.
     ids: BTreeSet<usize>,
 }
@@ -54,6 +58,7 @@ impl Side {
             };
             let ids = view.influence(d).map_or(&[][..], |i| i.ids());
             let known = ids.iter().filter(|&id| !side.ids.insert(*id)).count();
+            side.stated |= view.influence(d).is_some_and(|i| i.ids().is_empty());
             side.dropped += losses.dropped;
             side.clusters += losses.clusters.len() - known;
             // Distributions over the same clusters are one sample, and its strata count once.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfidenceSet, CrossedBootstrap, Estimate, FloorRatio, Verdict};
+use super::{ConfidenceSet, CrossedBootstrap, Estimate, FloorRatio, Interval, Verdict};
 
 /// The comparison of a relative law by other estimators and in other forms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ pub struct Alternatives {
     /// A mixed model with a random effect of the budget, if
     /// [`Options::mixed_model`](crate::fit::Options::mixed_model) asks for it and the ladder allows it.
     pub mixed_model: Option<MixedReport>,
+    /// Wild bootstrap of the whole pipeline, if
+    /// [`Options::wild_bootstrap`](crate::fit::Options::wild_bootstrap) asks for it; `None` for grids,
+    /// for several checkpoints of one training run and for other rules of reading than the default.
+    pub wild_bootstrap: Option<WildBootstrap>,
     /// Studentised bootstrap of `delta_beta`, if
     /// [`Options::crossed_bootstrap`](crate::fit::Options::crossed_bootstrap) asks for it; `None` for
     /// grids, for several checkpoints of one training run and for weighted readings.
@@ -47,6 +51,20 @@ pub struct SerialReport {
     pub rho: f64,
     /// `Δβ`.
     pub delta_beta: Estimate,
+}
+
+/// `Δβ` by a wild bootstrap of the whole pipeline, with the variance of runs and frontier only.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WildBootstrap {
+    /// `Δβ` with its studentised symmetric interval.
+    pub delta_beta: Interval,
+    /// Two-sided p-value of no change.
+    pub p_value: f64,
+    /// The same by formulas: t with the degrees of freedom of the line.
+    pub analytic: Estimate,
+    /// Draws in which a frontier was found.
+    pub draws: usize,
 }
 
 /// One rule of reading.

@@ -186,6 +186,11 @@ pub struct ItemReport {
     pub dropped_clusters: usize,
     /// Runs left out because they lack the treatment, the baseline or the aggregate.
     pub dropped_runs: Vec<String>,
+    /// If true, the treatment has no clusters, and its sampling variance is that of the standard errors in
+    /// the ladder.
+    pub treatment_errors_stated: bool,
+    /// As `treatment_errors_stated`, of the baseline.
+    pub baseline_errors_stated: bool,
     /// Clusters that both distributions share by name.
     pub shared_clusters: usize,
     /// Effective number of clusters, the smaller of the two distributions; with several strata, one

@@ -22,6 +22,8 @@ pub(super) struct Rows {
     lines: HashMap<RowKey, u64>,
     /// Chance level by distribution; `None` where its first row has none.
     chances: BTreeMap<String, Option<Chance>>,
+    /// If true, the rows of a distribution have standard errors.
+    errors: BTreeMap<String, bool>,
 }
 
 /// Mean chance level of the rows of one distribution.
@@ -100,7 +102,32 @@ impl Rows {
         if row.text(Column::Weight).is_empty() && loss != 0.0 && loss != 1.0 {
             self.builder.unweighted(run, distribution);
         }
+        self.add_error(row, cluster, weight)?;
         self.add_chance(row, weight)
+    }
+
+    /// Adds the standard error of a row, which all rows of a distribution must have, or none.
+    fn add_error(&mut self, row: &Row<'_>, cluster: &str, weight: f64) -> Result<(), LadderError> {
+        let (run, distribution) = (row.text(Column::Run), row.text(Column::Distribution));
+        let given = !row.text(Column::StandardError).is_empty();
+        let known = self.errors.entry(distribution.to_owned()).or_insert(given);
+        match (*known, given) {
+            (false, false) => return Ok(()),
+            (true, true) => {}
+            (true, false) => {
+                let expected = "a number, as in the rows of its distribution before";
+                return Err(row.unexpected(Column::StandardError, expected));
+            }
+            (false, true) => {
+                let expected = "nothing, as in the rows of its distribution before";
+                return Err(row.unexpected(Column::StandardError, expected));
+            }
+        }
+        let error = row.number(Column::StandardError)?;
+        (self.builder)
+            .standard_error(run, distribution, cluster, error, weight)
+            .map_err(|e| row.within(e))?;
+        Ok(())
     }
 
     /// Adds the chance level of a row, which all rows of a distribution must have, or none.

@@ -1,4 +1,4 @@
-"""Reference numbers for error rates that bend, outlying runs, autocorrelated errors and known errors.
+"""Reference numbers for error rates that bend, outlying runs, autocorrelated errors and accuracies.
 
     python -P robust.py laws.json > robust.json
 
@@ -15,6 +15,8 @@ import numpy as np
 import scipy
 import statsmodels
 import statsmodels.api as sm
+from scipy.optimize import curve_fit
+from scipy.stats import t as student
 
 warnings.simplefilter("ignore")
 
@@ -87,11 +89,53 @@ def serial(out):
     out["log_likelihood"] = list(log_likelihood - log_likelihood[40])
 
 
+def accuracy(out):
+    """A sigmoid of the loss, by trust-region least squares from several starts."""
+    rng = np.random.default_rng(7)
+    losses = np.round(np.linspace(1.5, 0.75, 14) + 0.02 * rng.standard_normal(14), 4)
+    truth = 0.25 + 0.65 / (1 + np.exp((losses - 0.95) / 0.12))
+    accuracies = np.round(truth + 0.008 * rng.standard_normal(14), 4)
+    out["losses"], out["accuracies"] = list(losses), list(accuracies)
+
+    def fit(name, curve, starts):
+        best = None
+        for start in starts:
+            p, c = curve_fit(curve, losses, accuracies, p0=start, maxfev=20000, xtol=1e-15, ftol=1e-15)
+            rss = np.sum((accuracies - curve(losses, *p)) ** 2)
+            if best is None or rss < best[0]:
+                best = (rss, p, c)
+        rss, p, c = best
+        df = len(losses) - len(p)
+        step = 1e-6
+        slope = (curve(0.7 + step, *p) - curve(0.7 - step, *p)) / (2 * step)
+        gradient = []
+        for k in range(len(p)):
+            up, down = p.copy(), p.copy()
+            up[k] += step
+            down[k] -= step
+            gradient.append((curve(0.7, *up) - curve(0.7, *down)) / (2 * step))
+        gradient = np.array(gradient)
+        variance = gradient @ c @ gradient + (slope * 0.02) ** 2
+        out[name] = {
+            "parameters": list(p), "errors": list(np.sqrt(np.diag(c))), "df": df,
+            "residual_sd": np.sqrt(rss / df), "value": curve(0.7, *p),
+            "half_curve": student.ppf(0.975, df) * np.sqrt(variance),
+            "half_new": student.ppf(0.975, df) * np.sqrt(variance + rss / df),
+        }
+
+    def whole(x, low, height, middle, log_width):
+        return low + height / (1 + np.exp((x - middle) / np.exp(log_width)))
+
+    fit("free", whole, [(0.2, 0.6, m, np.log(w)) for m in (0.8, 1.0, 1.2) for w in (0.05, 0.2)])
+    fit("fixed", lambda x, h, m, w: whole(x, 0.25, h, m, w), [(0.6, m, np.log(0.1)) for m in (0.8, 1.0)])
+
+
 if __name__ == "__main__":
     laws = json.load(open(sys.argv[1]))
     versions = {m.__name__: m.__version__ for m in (np, scipy, statsmodels)}
-    out = {"versions": versions, "bent_counts": {}, "serial": {}}
+    out = {"versions": versions, "bent_counts": {}, "serial": {}, "accuracy": {}}
     bent_counts(out["bent_counts"], laws)
     serial(out["serial"])
+    accuracy(out["accuracy"])
     json.dump(out, sys.stdout, indent=1)
     print()
