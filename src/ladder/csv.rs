@@ -41,7 +41,7 @@ const OPTIONAL: [Column; 11] = [
     Column::Epochs,
     Column::StandardError,
 ];
-/// The columns that are written, in their order; `chance`, `scale_name` and `standard_error`
+/// The columns that are written, in their order; `chance`, `scale_name`, `epochs` and `standard_error`
 /// follow where they are known.
 const WRITTEN: [Column; 14] = [
     Column::Corpus,
