@@ -127,10 +127,11 @@ fn detect_designs<'a>(question: &Question<'a>, found: &mut Findings) -> Vec<Corp
 
 /// Fits the laws in which an error rate takes part to counts.
 fn fit_error_rates(corpus: &Corpus<'_>, question: &Question<'_>, found: &mut Findings) {
-    if question.is_alone() && question.is_error_rate(question.baseline) {
-        if let Err(error) = error_rates::fit_alone(corpus, question, &mut found.rates) {
-            found.refuse(corpus.name, Some(question.name(question.baseline)), error);
-        }
+    if question.is_alone()
+        && question.is_error_rate(question.baseline)
+        && let Err(error) = error_rates::fit_alone(corpus, question, &mut found.rates)
+    {
+        found.refuse(corpus.name, Some(question.name(question.baseline)), error);
     }
     for &t in &question.counted {
         if let Err(error) = error_rates::fit(corpus, t, question, &mut found.rates) {

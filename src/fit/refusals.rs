@@ -9,7 +9,7 @@ use super::result::{Analysis, Refused};
 /// Number of names that stand for all that were refused for one reason.
 const EXAMPLES: usize = 3;
 
-/// What was refused for one reason.
+/// Refusals for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RefusedGroup {
@@ -38,7 +38,7 @@ impl fmt::Display for RefusedGroup {
 }
 
 impl Analysis {
-    /// What could not be analysed, one entry per reason, in the order of the first of each.
+    /// Everything that could not be analysed, one entry per reason, in the order of the first of each.
     ///
     /// [`Analysis::refused`] has them all.
     #[must_use]
