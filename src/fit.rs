@@ -76,6 +76,7 @@ mod readings;
 mod refusals;
 mod relative_law;
 mod result;
+mod shapes;
 pub mod simulate;
 mod stats;
 #[cfg(feature = "proptest")]

@@ -16,6 +16,7 @@ mod laws;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod rates;
+mod shapes;
 mod summary;
 mod surfaces;
 
@@ -40,6 +41,7 @@ impl fmt::Display for Analysis {
             contrasts::named(f, self, corpus, &flags)?;
             contrasts::worst(f, self, corpus)?;
             floors::table(f, self, corpus)?;
+            shapes::table(f, self, corpus)?;
             corpus::refused_budgets(f, corpus)?;
             absolute::table(f, self, corpus)?;
             surfaces::table(f, self, corpus)?;

@@ -1,7 +1,10 @@
 //! Predictions of scales that were not fitted.
 
 use relscale::fit::simulate::{Shape, Simulation, Truth};
-use relscale::fit::{Analysis, FloorRatio, FlooredLaw, Interval, Options, RatioLimit, analyze};
+use relscale::fit::{
+    Analysis, FloorRatio, FlooredLaw, Interval, Options, RatioLimit, RatioShape, ShapeComparison,
+    analyze,
+};
 use relscale::ladder::{Ladder, Run, Scale};
 
 fn analysis(simulation: &Simulation, replicate: u64) -> Analysis {
@@ -255,4 +258,133 @@ fn on_a_grid_the_pair_is_of_surfaces() {
     let p = &r.predictions[0];
     assert!(p.ratio.lower < p.ratio.value && p.ratio.value < p.ratio.upper);
     assert!(r.top.lower < r.top.value && r.top.value < r.top.upper);
+}
+
+fn shapes_of(simulation: &Simulation, replicate: u64, at: f64) -> ShapeComparison {
+    let mut options = Options::new("baseline");
+    options.treatments = vec!["treatment".into()];
+    options.predict_at = vec![at];
+    let ladder = simulation.ladder(replicate).unwrap();
+    let analysis = analyze(&ladder, &options).unwrap();
+    analysis.laws[0].alternatives.shapes.clone().unwrap()
+}
+
+fn weight(comparison: &ShapeComparison, shape: RatioShape) -> f64 {
+    let found = comparison.shapes.iter().find(|s| s.shape == shape);
+    found.map_or(0.0, |s| s.weight)
+}
+
+#[test]
+fn weights_follow_the_law_and_the_average_covers() {
+    let at = 1e23;
+    let n = 150;
+    for (floors, noise) in [([1.0, 0.8], 0.002), ([0.0, 0.0], 0.002)] {
+        let s = floored(floors, noise);
+        let truth = ln_ratio(&s, at).exp();
+        let (mut power, mut inside, mut width) = (0.0, 0.0, 0.0);
+        for replicate in 0..n {
+            let c = shapes_of(&s, replicate, at);
+            let total: f64 = c.shapes.iter().map(|s| s.weight).sum();
+            assert!((total - 1.0).abs() < 1e-12 && c.readings == 9);
+            assert_eq!(c.shapes.len() + c.refused.len(), 5);
+            if replicate < 3 {
+                for s in &c.shapes {
+                    println!(
+                        "{:?} {:.2} {:.2} {:?}",
+                        s.shape, s.weight, s.prediction_weight, s.backtest_errors
+                    );
+                }
+            }
+            power += weight(&c, RatioShape::Power);
+            let p = &c.predictions[0];
+            inside += holds(p.line, truth);
+            width += (p.ratio.upper - p.ratio.lower) / (p.line.upper - p.line.lower);
+        }
+        let n = n as f64;
+        let (power, inside) = (power / n, inside / n);
+        println!(
+            "floors {floors:?}: weight of the power law {power:.2}, average covers {inside:.3}"
+        );
+        assert!(inside > 0.9 && width > n, "{inside}");
+        // A ratio that bends takes the weight off the line, one that does not leaves it there: two
+        // shapes of two parameters share it.
+        assert!(
+            if floors[0] > 0.0 {
+                power < 0.35
+            } else {
+                power > 0.35
+            },
+            "{power}"
+        );
+    }
+}
+
+#[test]
+fn shapes_with_too_many_parameters_are_refused_by_name() {
+    let mut s = floored([1.0, 0.8], 0.002);
+    s.budgets.truncate(7);
+    let c = shapes_of(&s, 0, 1e22);
+    let floors = c
+        .refused
+        .iter()
+        .find(|r| r.shape == RatioShape::FloorRatio)
+        .unwrap();
+    assert_eq!(
+        floors.reason,
+        "5 parameters need 8 readings for AICc, and there are 7"
+    );
+    assert!(c.shapes.iter().any(|s| s.shape == RatioShape::BrokenPower));
+    s.budgets.truncate(5);
+    let c = shapes_of(&s, 0, 1e21);
+    let refused: Vec<RatioShape> = c.refused.iter().map(|r| r.shape).collect();
+    let three = [
+        RatioShape::ExponentialApproach,
+        RatioShape::BrokenPower,
+        RatioShape::FloorRatio,
+    ];
+    assert_eq!(refused, three);
+    // A line through the four smallest leaves residuals for one hold-out and for two.
+    let power = c
+        .shapes
+        .iter()
+        .find(|s| s.shape == RatioShape::Power)
+        .unwrap();
+    assert!(power.backtest_errors[0].is_some() && power.backtest_errors[1].is_some());
+    assert_eq!(power.backtest_errors[2], None);
+}
+
+#[test]
+fn shapes_of_a_grid_are_compared_by_size() {
+    let c = shapes_of(&grid(0.001), 0, 1e23);
+    assert_eq!(c.readings, 6);
+    let refused: Vec<RatioShape> = c.refused.iter().map(|r| r.shape).collect();
+    assert_eq!(refused, [RatioShape::BrokenPower, RatioShape::FloorRatio]);
+    let p = &c.predictions[0];
+    assert!(p.ratio.lower < p.line.lower && p.line.upper < p.ratio.upper);
+}
+
+#[test]
+fn the_power_shape_is_the_law() {
+    let s = floored([0.0, 0.0], 0.002);
+    let mut options = Options::new("baseline");
+    options.treatments = vec!["treatment".into()];
+    let analysis = analyze(&s.ladder(2).unwrap(), &options).unwrap();
+    let law = &analysis.laws[0];
+    let shapes = law.alternatives.shapes.as_ref().unwrap();
+    let power = shapes
+        .shapes
+        .iter()
+        .find(|s| s.shape == RatioShape::Power)
+        .unwrap();
+    let d = law.delta_beta;
+    for (a, b) in [
+        (power.top_exponent.value, d.value),
+        (power.top_exponent.lower, d.lower),
+        (power.top_exponent.upper, d.upper),
+    ] {
+        assert!((a - b).abs() < 1e-10, "{power:?} {d:?}");
+    }
+    // The same criterion as that of the curvature check.
+    let [_, line, _] = law.diagnostics.curvature.aicc;
+    assert!((power.aicc - line.unwrap()).abs() < 1e-9);
 }

@@ -16,6 +16,7 @@ use super::readings::{FEWEST_SERIAL, ReadingRegression, Readout, read_by};
 use super::result::{
     Alternatives, CrossedBootstrap, DifferenceLaw, RuleResult, SemiLog, SerialReport,
 };
+use super::shapes::shapes;
 use super::stats::regression::Line;
 use super::stats::resample::crossed_bootstrap;
 use super::verdict::{LineEstimates, Verdict, unadjusted};
@@ -28,13 +29,15 @@ pub(crate) fn alternatives(
 ) -> Result<Alternatives, FitError> {
     let fitted = &comparison.fitted;
     let regression = &comparison.readout().regression;
+    let floor_ratio = floor_ratio(comparison, options);
     Ok(Alternatives {
         fixed_items: fitted.estimate(Coefficient::Slope, ItemSampling::Fixed, options.alpha),
         rules: rules(comparison, options)?,
         difference: difference(comparison, options)?,
         semi_log: semi_log(regression, &fitted.readings, options)?,
         per_log_params: per_log_params(comparison, options)?,
-        floor_ratio: floor_ratio(comparison, options),
+        shapes: shapes(comparison, floor_ratio.as_ref(), options),
+        floor_ratio,
         loss_to_loss: loss_to_loss(comparison, options).ok(),
         autocorrelated: autocorrelated(comparison, options),
         wild_bootstrap: match options.wild_bootstrap {

@@ -153,7 +153,7 @@ impl Refit {
             Floored::Surface(law) => {
                 let all: Vec<usize> = (0..view.plan.x.len()).collect();
                 let (n, d) = sizes_and_lengths(view, &all);
-                Ok(Self::Surface(SurfaceRefit::new(law, [&n, &d], None)?))
+                Ok(Self::Surface(SurfaceRefit::new(law, [&n, &d])?))
             }
         }
     }

@@ -264,6 +264,11 @@ pub struct Options {
     /// et al. 2022); `None` for least squares.
     #[serde(default)]
     pub surface_huber: Option<f64>,
+    /// Number of redrawn sets of runs behind the intervals of the surfaces: percentiles of a bootstrap
+    /// of runs (of training runs, where runs are checkpoints). 0 linearises; `None` is 250 with
+    /// Huber's loss, which a linearisation does not serve, and 0 with least squares.
+    #[serde(default)]
+    pub surface_draws: Option<u32>,
     /// If true, the exponents of four or more treatments of a corpus are drawn towards their mean, to
     /// rank and display them; no verdict rests on it.
     #[serde(default)]
@@ -284,8 +289,8 @@ pub struct Options {
     #[serde(default)]
     pub max_t: bool,
     /// Number of redrawn pairs behind the intervals of the ratio of two laws with floors
-    /// ([`FloorRatio`](super::FloorRatio)), an odd hundred less one for round percentiles; 0 leaves the
-    /// ratio out.
+    /// ([`FloorRatio`](super::FloorRatio)), a multiple of 200 less one for whole ranks of percentiles; 0
+    /// leaves the ratio out.
     #[serde(default = "default_floor_draws")]
     pub floor_draws: u32,
     /// Seed of random draws: of the options above, and wherever an enumeration is too long.
@@ -365,6 +370,7 @@ impl Options {
             mixed_model: false,
             covariate: BTreeMap::new(),
             surface_huber: None,
+            surface_draws: None,
             partial_pooling: false,
             predict_at: Vec::new(),
             crossed_bootstrap: false,

@@ -11,6 +11,7 @@ mod family;
 mod floor_ratio;
 mod named;
 mod relative;
+mod shapes;
 mod summary;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -38,6 +39,7 @@ pub use self::relative::{
     BandPoint, Equivalence, FittedLine, GapEquivalence, Multiplicity, Parity, Prediction, Reading,
     RelativeLaw,
 };
+pub use self::shapes::{RatioShape, RefusedShape, ShapeComparison, ShapeResult};
 pub use self::summary::{
     AbsoluteLawSummary, CountsLawSummary, NamedContrastSummary, RateLawSummary, RelativeLawSummary,
     Summary,

@@ -43,11 +43,12 @@ fn row(name: &str, s: &SurfaceReport) -> Vec<String> {
         name.to_owned(),
         // At its lower bound the floor is nought in all but name.
         match s.floor_interval {
+            _ if !s.floor_identified => format!("{} (not identified)", number(s.floor)),
             None if s.floor < 1e-9 => "0".to_owned(),
             ends => with(s.floor, ends),
         },
-        number(s.alpha),
-        number(s.beta),
+        with_error(s.alpha, s.alpha_error),
+        with_error(s.beta, s.beta_error),
         with(s.params_exponent, s.params_exponent_interval),
         params(s.reference),
         s.reference
@@ -55,6 +56,14 @@ fn row(name: &str, s: &SurfaceReport) -> Vec<String> {
         params(s.largest),
         certificate(s),
     ]
+}
+
+/// A value with its standard error, if it has one.
+fn with_error(value: f64, error: Option<f64>) -> String {
+    match error {
+        Some(error) => format!("{} ± {}", number(value), number(error)),
+        None => number(value),
+    }
 }
 
 /// A value with its interval, if it has one.
@@ -72,6 +81,9 @@ fn certificate(s: &SurfaceReport) -> String {
         .iter()
         .map(|name| format!("{name} at its bound"))
         .collect();
+    if !s.floor_identified {
+        doubts.push("floor not identified".to_owned());
+    }
     // Ten times below the bound at which intervals are refused: doubtful before it is hopeless.
     if s.condition.is_none_or(|c| c > 1e6) {
         doubts.push("ill-conditioned".to_owned());

@@ -30,9 +30,20 @@ impl Options {
         }
         // Fewer draws than 2/α − 1 have no percentile that far out.
         let fewest = 2.0 / self.alpha - 1.0;
-        let draws = f64::from(self.floor_draws);
-        if draws != 0.0 && !(fewest - 1e-9..=1e5).contains(&draws) {
-            return domain("floor_draws (0, or 2/alpha - 1 to 100,000)", draws);
+        for (what, draws) in [
+            (
+                "floor_draws (0, or 2/alpha - 1 to 100,000)",
+                self.floor_draws,
+            ),
+            (
+                "surface_draws (0, or 2/alpha - 1 to 100,000)",
+                self.surface_draws.unwrap_or(0),
+            ),
+        ] {
+            let draws = f64::from(draws);
+            if draws != 0.0 && !(fewest - 1e-9..=1e5).contains(&draws) {
+                return domain(what, draws);
+            }
         }
         if let Some(value) = self.surface_huber
             && !(value.is_normal() && value > 0.0)

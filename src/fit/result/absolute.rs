@@ -84,8 +84,10 @@ impl SurfaceFit {
 
 /// A fitted surface `L(N, D) = E + A/N^α + B/D^β`.
 ///
-/// Intervals are linearised (delta method) with Student's t: E, A, B, N* and D* in logarithms, the
-/// exponents as they are. Their covariance is the classical one, the sandwich with Huber's loss
+/// Intervals are linearised (delta method) with Student's t, or percentiles of redrawn runs
+/// ([`Options::surface_draws`](crate::fit::Options::surface_draws)): E, A, B, N* and D* in logarithms,
+/// the exponents as they are. The interval of E is that of its profile, within \[0, smallest loss\],
+/// where a linearisation does not serve. Their covariance is the classical one, the sandwich with Huber's loss
 /// ([`Options::surface_huber`](crate::fit::Options::surface_huber)), and the sandwich clustered by
 /// training run if runs are checkpoints. A parameter at its bound is held there: the intervals of the
 /// others are conditional on it. An interval is `None` if its parameter is at a bound or the data do
@@ -97,8 +99,10 @@ pub struct SurfaceReport {
     pub runs: usize,
     /// `E`, the irreducible loss.
     pub floor: f64,
-    /// Interval of `E`.
+    /// Interval of `E`, within zero and the smallest loss.
     pub floor_interval: Option<[f64; 2]>,
+    /// If false, that interval is all of what `E` can be: the runs say nothing about it.
+    pub floor_identified: bool,
     /// `A`.
     pub a: f64,
     /// Interval of `A`.
@@ -111,15 +115,23 @@ pub struct SurfaceReport {
     pub alpha: f64,
     /// Interval of `α`.
     pub alpha_interval: Option<[f64; 2]>,
+    /// Standard error of `α`.
+    pub alpha_error: Option<f64>,
     /// `β` of the data term, not the exponent in compute.
     pub beta: f64,
     /// Interval of `β`.
     pub beta_interval: Option<[f64; 2]>,
+    /// Standard error of `β`.
+    pub beta_error: Option<f64>,
     /// `a = β/(α + β)`, the exponent of `N*` in compute.
     pub params_exponent: f64,
     /// Interval of `a`.
     pub params_exponent_interval: Option<[f64; 2]>,
-    /// Degrees of freedom of the intervals.
+    /// Standard error of `a`.
+    pub params_exponent_error: Option<f64>,
+    /// Number of redrawn sets of runs behind errors and intervals; 0 where they are linearised.
+    pub draws: u32,
+    /// Degrees of freedom of linearised intervals.
     pub df: f64,
     /// Standard deviation of the log-residuals.
     pub residual_sd: f64,

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfidenceSet, CrossedBootstrap, Estimate, FloorRatio, Interval, Verdict};
+use super::{
+    ConfidenceSet, CrossedBootstrap, Estimate, FloorRatio, Interval, ShapeComparison, Verdict,
+};
 
 /// The comparison of a relative law by other estimators and in other forms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,10 @@ pub struct Alternatives {
     /// [`Options::floor_draws`](crate::fit::Options::floor_draws).
     #[serde(default)]
     pub floor_ratio: Option<FloorRatio>,
+    /// Shapes that compete with the power law, with their average; `None` where too few readings are
+    /// left.
+    #[serde(default)]
+    pub shapes: Option<ShapeComparison>,
     /// `κ = β_t/β_b`; `None` where its variance is not defined.
     pub loss_to_loss: Option<LossToLoss>,
     /// `Δβ` with errors that are correlated from scale to scale; `None` with fewer than eight readings

@@ -8,14 +8,17 @@
 
 mod design;
 mod floor;
+mod floor_profile;
 mod intervals;
 mod nonlinear;
 mod pair;
 mod points;
 mod refit;
+pub(crate) mod shapes;
 #[cfg(test)]
 mod simulated;
 mod surface;
+mod surface_draws;
 mod surface_refit;
 #[cfg(test)]
 mod tests;
@@ -24,10 +27,12 @@ pub(crate) use design::check_surface_design;
 #[cfg(test)]
 pub(crate) use floor::fit_floor_law;
 pub(crate) use floor::{FloorCurve, compare_laws, fit_floor_curve};
+pub(crate) use floor_profile::FloorProfile;
 pub(crate) use intervals::{Allocation, SurfaceIntervals};
 pub(crate) use pair::{PairCovariance, PairDraw, PairNoise};
 pub(crate) use refit::FloorRefit;
-pub(crate) use surface::{SurfaceCurve, fit_surface};
+pub(crate) use surface::{LossSurface, SurfaceCurve, fit_surface};
+pub(crate) use surface_draws::SurfaceDraws;
 pub(crate) use surface_refit::SurfaceRefit;
 
 /// ln(e^a + e^b).

@@ -223,7 +223,7 @@ pub(crate) fn compare_laws(
 
 /// Akaike's criterion with its small-sample correction, n·ln(rss/n) + 2k + 2k(k + 1)/(n − k − 1);
 /// `None` where that is undefined.
-fn aicc(rss: f64, n: usize, k: usize) -> Option<f64> {
+pub(super) fn aicc(rss: f64, n: usize, k: usize) -> Option<f64> {
     let (n, k) = (n as f64, k as f64);
     let left = n - k - 1.0;
     let value = n * (rss / n).ln() + 2.0 * k + 2.0 * k * (k + 1.0) / left;

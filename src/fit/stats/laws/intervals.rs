@@ -30,6 +30,11 @@ const LARGEST_CONDITION: f64 = 1e7;
 pub(crate) struct SurfaceIntervals {
     /// Degrees of freedom.
     pub(crate) df: f64,
+    /// t²·κ/(n − p) of a profile of the floor, κ being the variance of ln E with dependent runs over that
+    /// without.
+    pub(crate) floor_excess: f64,
+    /// Standard errors of α, β and β/(α + β).
+    pub(crate) errors: [Option<f64>; 3],
     /// Standard deviation of the log-residuals, √(RSS/(n − p)).
     pub(crate) residual_sd: f64,
     /// E.
@@ -106,19 +111,29 @@ impl SurfaceIntervals {
             surface.alpha,
             surface.beta,
         ];
+        let critical = t_critical(level, df);
+        let dependent = runs.is_some();
+        let own = covariance(&problem, &parameters, free, huber, runs, surface.rss);
+        let inflation = match (dependent, &own) {
+            (true, Some(own)) => covariance(&problem, &parameters, free, huber, None, surface.rss)
+                .map_or(1.0, |alone| own[0][0] / alone[0][0]),
+            _ => 1.0,
+        };
         let linear = Linearisation {
-            critical: t_critical(level, df),
+            critical,
             parameters,
             centres,
-            covariance: covariance(&problem, &parameters, free, huber, runs, surface.rss),
+            covariance: own,
         };
-        Ok(Self::read(
-            surface,
-            linear,
-            free,
-            df,
-            (surface.rss / left).sqrt(),
-        ))
+        let mut intervals = Self::read(surface, linear, free, df, (surface.rss / left).sqrt());
+        // A floor at its bound has no variance: 0/0.
+        let inflation = if inflation.is_finite() {
+            inflation
+        } else {
+            1.0
+        };
+        intervals.floor_excess = critical * critical * inflation / left;
+        Ok(intervals)
     }
 
     /// The intervals of every parameter by one linearisation.
@@ -144,15 +159,21 @@ impl SurfaceIntervals {
         ];
         let plain = |value: f64, gradient| linear.around(value, gradient);
         let ln = |value: f64, gradient| plain(value, gradient).map(|i| i.map(f64::exp));
+        let error = |i: Option<[f64; 2]>| i.map(|[l, u]| 0.5 * (u - l) / linear.critical);
+        let alpha = plain(surface.alpha, unit(3)).filter(|_| free[3]);
+        let beta = plain(surface.beta, unit(4)).filter(|_| free[4]);
+        let exponent = plain(surface.params_exponent(), share).filter(|_| free[3] && free[4]);
         Self {
             df,
+            floor_excess: 0.0,
+            errors: [alpha, beta, exponent].map(error),
             residual_sd,
             floor: ln(linear.parameters[0], unit(0)).filter(|_| free[0]),
             a: ln(surface.a.ln(), ln_a).filter(|_| free[1]),
             b: ln(surface.b.ln(), ln_b).filter(|_| free[2]),
-            alpha: plain(surface.alpha, unit(3)).filter(|_| free[3]),
-            beta: plain(surface.beta, unit(4)).filter(|_| free[4]),
-            params_exponent: plain(surface.params_exponent(), share).filter(|_| free[3] && free[4]),
+            alpha,
+            beta,
+            params_exponent: exponent,
             linear,
         }
     }
@@ -212,15 +233,24 @@ fn free(surface: &LossSurface) -> [bool; 5] {
 }
 
 /// Models that are checkpoints of fewer training runs.
-struct Trajectories {
+pub(super) struct Trajectories {
     /// The training run of every model, from 0.
     of: Vec<usize>,
     number: usize,
 }
 
 impl Trajectories {
+    /// Models of each training run.
+    pub(super) fn members(&self) -> Vec<Vec<usize>> {
+        let mut members = vec![Vec::new(); self.number];
+        for (i, &run) in self.of.iter().enumerate() {
+            members[run].push(i);
+        }
+        members
+    }
+
     /// `None` where every model is a training run of its own.
-    fn new(labels: Option<&[usize]>, models: usize) -> Result<Option<Self>, FitError> {
+    pub(super) fn new(labels: Option<&[usize]>, models: usize) -> Result<Option<Self>, FitError> {
         let Some(labels) = labels else {
             return Ok(None);
         };

@@ -105,23 +105,7 @@ impl SurfaceCurve {
     }
 }
 
-impl LossSurface {
-    /// The parameters.
-    pub(crate) fn curve(&self) -> SurfaceCurve {
-        SurfaceCurve {
-            floor: self.floor,
-            a: self.a,
-            b: self.b,
-            alpha: self.alpha,
-            beta: self.beta,
-        }
-    }
-
-    /// ln L at N parameters and D tokens, both positive.
-    pub(crate) fn ln_loss(&self, params: f64, tokens: f64) -> f64 {
-        self.curve().ln_loss(params, tokens)
-    }
-
+impl SurfaceCurve {
     /// The (N*, D*) that minimise L under C = k·N·D: N* = (αA/βB)^{1/(α+β)}·(C/k)^{β/(α+β)}
     /// (Hoffmann et al. 2022, equation 4).
     ///
@@ -152,6 +136,41 @@ impl LossSurface {
     /// β/(α + β), the exponent of N* in compute.
     pub(crate) fn params_exponent(&self) -> f64 {
         self.beta / (self.alpha + self.beta)
+    }
+}
+
+impl LossSurface {
+    /// [`SurfaceCurve::allocation`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn allocation(
+        &self,
+        flops: f64,
+        flops_per_param_token: f64,
+    ) -> Result<(f64, f64), FitError> {
+        self.curve().allocation(flops, flops_per_param_token)
+    }
+
+    /// β/(α + β), the exponent of N* in compute.
+    pub(crate) fn params_exponent(&self) -> f64 {
+        self.curve().params_exponent()
+    }
+
+    /// The parameters.
+    pub(crate) fn curve(&self) -> SurfaceCurve {
+        SurfaceCurve {
+            floor: self.floor,
+            a: self.a,
+            b: self.b,
+            alpha: self.alpha,
+            beta: self.beta,
+        }
+    }
+
+    /// ln L at N parameters and D tokens, both positive.
+    pub(crate) fn ln_loss(&self, params: f64, tokens: f64) -> f64 {
+        self.curve().ln_loss(params, tokens)
     }
 }
 
@@ -339,6 +358,18 @@ impl SurfaceProblem {
             }
         }
         scan
+    }
+}
+
+impl SurfaceProblem {
+    /// The problem of some of the runs, with repetitions.
+    pub(super) fn of_runs(&self, runs: &[usize]) -> Self {
+        let pick = |v: &[f64]| -> Vec<f64> { runs.iter().map(|&i| v[i]).collect() };
+        Self {
+            n: pick(&self.n),
+            d: pick(&self.d),
+            ln_l: pick(&self.ln_l),
+        }
     }
 }
 

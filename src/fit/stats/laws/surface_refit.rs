@@ -1,4 +1,4 @@
-//! A loss surface fitted again to redrawn losses or redrawn runs, from the fit as its start.
+//! A loss surface fitted again to redrawn losses, from the fit as its start.
 
 use super::nonlinear::{Polished, polish_until};
 use super::surface::{SurfaceCurve, SurfaceProblem};
@@ -17,7 +17,6 @@ pub(crate) struct SurfaceRefit {
     /// ln of the fitted losses.
     fitted: Vec<f64>,
     starts: Vec<[f64; 5]>,
-    huber: Option<f64>,
 }
 
 impl SurfaceRefit {
@@ -28,7 +27,6 @@ impl SurfaceRefit {
     pub(crate) fn new(
         curve: &SurfaceCurve,
         [params, tokens]: [&[f64]; 2],
-        huber: Option<f64>,
     ) -> Result<Self, FitError> {
         let pairs = params.iter().zip(tokens);
         let fitted: Vec<f64> = pairs.map(|(n, d)| curve.ln_loss(*n, *d)).collect();
@@ -39,7 +37,6 @@ impl SurfaceRefit {
             starts: starts(curve.centred(centres)),
             problem,
             centres,
-            huber,
         })
     }
 
@@ -53,29 +50,31 @@ impl SurfaceRefit {
             ln_l: self.fitted.iter().zip(noise).map(|(l, e)| l + e).collect(),
             ..self.problem.clone()
         };
-        self.fit(&problem)
+        let fit = refit(&problem, &self.starts, None, EFFORT)?;
+        Ok(SurfaceCurve::of(fit, self.centres))
     }
+}
 
-    fn fit(&self, problem: &SurfaceProblem) -> Result<SurfaceCurve, FitError> {
-        let polished = self
-            .starts
-            .iter()
-            .map(|s| polish_until(problem, *s, [true; 5], self.huber, EFFORT));
-        let best: Option<Polished<5>> = polished
-            .filter(|p| p.cost.is_finite())
-            .min_by(|a, b| a.cost.total_cmp(&b.cost));
-        match best {
-            Some(fit) => Ok(SurfaceCurve::of(fit.parameters, self.centres)),
-            None => Err(FitError::NoConvergence {
-                what: "a redrawn loss surface".to_owned(),
-            }),
-        }
-    }
+/// The best fit from several starts.
+pub(super) fn refit(
+    problem: &SurfaceProblem,
+    starts: &[[f64; 5]],
+    huber: Option<f64>,
+    effort: (usize, f64),
+) -> Result<[f64; 5], FitError> {
+    let best: Option<Polished<5>> = (starts.iter())
+        .map(|s| polish_until(problem, *s, [true; 5], huber, effort))
+        .filter(|p| p.cost.is_finite())
+        .min_by(|a, b| a.cost.total_cmp(&b.cost));
+    best.map(|fit| fit.parameters)
+        .ok_or_else(|| FitError::NoConvergence {
+            what: "a redrawn loss surface".to_owned(),
+        })
 }
 
 /// The fit, and where a term has vanished, a start in which it has not: from nothing a logarithm does
 /// not come back.
-fn starts(parameters: [f64; 5]) -> Vec<[f64; 5]> {
+pub(super) fn starts(parameters: [f64; 5]) -> Vec<[f64; 5]> {
     let largest = parameters[..3]
         .iter()
         .copied()
