@@ -287,14 +287,6 @@ fn weights_follow_the_law_and_the_average_covers() {
             let total: f64 = c.shapes.iter().map(|s| s.weight).sum();
             assert!((total - 1.0).abs() < 1e-12 && c.readings == 9);
             assert_eq!(c.shapes.len() + c.refused.len(), 5);
-            if replicate < 3 {
-                for s in &c.shapes {
-                    println!(
-                        "{:?} {:.2} {:.2} {:?}",
-                        s.shape, s.weight, s.prediction_weight, s.backtest_errors
-                    );
-                }
-            }
             power += weight(&c, RatioShape::Power);
             let p = &c.predictions[0];
             inside += holds(p.line, truth);
