@@ -336,7 +336,7 @@ fn contrast_distributions(
         }
     }
     if options.partial_pooling {
-        match partial_pooling(view, question) {
+        match partial_pooling(view, &found.laws, question) {
             Ok(pooled) => found.partial_pooling.push(pooled),
             Err(error) => found.refuse(view.corpus.name, None, error),
         }

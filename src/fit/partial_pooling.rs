@@ -5,7 +5,7 @@ use super::error::FitError;
 use super::estimate::{Coefficient, Estimate};
 use super::exponents::centred;
 use super::question::Question;
-use super::result::{PartialPooling, ShrunkExponent};
+use super::result::{PartialPooling, RelativeLaw, ShrunkExponent};
 use super::stats::checks::check_count;
 use super::stats::meta::shrink;
 use super::view::CorpusView;
@@ -14,9 +14,11 @@ use super::view::CorpusView;
 /// scatter by a factor of three; one that comes out near zero would take all of the weight.
 const LEAST_SHARE: f64 = 0.1;
 
-/// The exponents `Δβ` of all treatments that every run has, drawn towards their mean.
+/// The exponents `Δβ` of all treatments that every run has, drawn towards their mean. `laws` holds the
+/// laws of the treatments by themselves, which the pooled ones are shown beside.
 pub(crate) fn partial_pooling(
     view: &CorpusView<'_>,
+    laws: &[RelativeLaw],
     question: &Question<'_>,
 ) -> Result<PartialPooling, FitError> {
     let options = question.options;
@@ -44,10 +46,17 @@ pub(crate) fn partial_pooling(
         let parts = [(effect.variance - shared, df), (shared, mean_df)];
         let spread: f64 = parts.iter().map(|(v, df)| v * v / df).sum();
         let joint_df = (effect.variance * effect.variance / spread).clamp(1.0, MOST_DF);
-        let law = contrast::fit(view, &[(*d, 1.0), (question.baseline, -1.0)], options)?;
+        let name = view.corpus.name_of(*d);
+        let by_itself = |l: &&RelativeLaw| *l.corpus == *view.corpus.name && *l.treatment == *name;
+        let raw = match laws.iter().find(by_itself) {
+            Some(law) => law.delta_beta,
+            // A law may be refused for what pooling does not need.
+            None => contrast::fit(view, &[(*d, 1.0), (question.baseline, -1.0)], options)?
+                .estimate(Coefficient::Slope, options.items, options.alpha),
+        };
         Ok(ShrunkExponent {
-            treatment: view.corpus.name_of(*d).to_owned(),
-            raw: law.estimate(Coefficient::Slope, options.items, options.alpha),
+            treatment: name.to_owned(),
+            raw,
             delta_beta: of(effect.variance, effect.value, joint_df),
             share: effect.share,
         })
