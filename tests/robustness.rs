@@ -259,3 +259,47 @@ fn the_wild_bootstrap_agrees_with_the_formula_and_repeats_itself() {
     assert!(inside >= 20, "{inside}");
     assert!((0.6..1.7).contains(&ratio), "{ratio}");
 }
+
+#[test]
+fn a_spoilt_run_does_not_widen_the_robust_laws_of_others() {
+    // Ten treatments, alike but for their noise, so that their variances are moderated.
+    let family = |spoil: f64| {
+        let (one, names) = ladder(Scenario::Plain, 1, &[OUTLIER]);
+        let mut builder = Ladder::builder();
+        for run in one.runs() {
+            builder.run(run.clone()).unwrap();
+        }
+        let mut add = |run: &str, name: &str, loss: f64| {
+            builder.score(run, name, "", loss, 1.0).unwrap();
+        };
+        for (k, run) in one.runs().iter().enumerate() {
+            for name in ["baseline", "aggregate"] {
+                add(&run.id, name, one.error(&run.id, name).unwrap());
+            }
+            for t in 0..10 {
+                let noise = 2e-3 * (1.7 * k as f64 * (t as f64 + 1.0) + t as f64).sin();
+                let off = if run.id == names[0] && t == 0 {
+                    spoil
+                } else {
+                    1.0
+                };
+                let loss = one.error(&run.id, "baseline").unwrap() * (0.1 + noise).exp() * off;
+                add(&run.id, &format!("t{t}"), loss);
+            }
+        }
+        builder.build().unwrap()
+    };
+    let mut robust = options();
+    robust.robust = true;
+    let widths = |ladder: &Ladder| -> Vec<f64> {
+        let laws = analyze(ladder, &robust).unwrap().laws;
+        laws.iter()
+            .map(|l| l.delta_beta.upper - l.delta_beta.lower)
+            .collect()
+    };
+    let (clean, spoilt) = (widths(&family(1.0)), widths(&family(1.1)));
+    assert_eq!(clean.len(), 10);
+    for (c, s) in clean.iter().zip(&spoilt) {
+        assert!(s / c < 1.25, "{clean:?} {spoilt:?}");
+    }
+}

@@ -18,6 +18,7 @@ use super::named::named_contrast;
 use super::options::Options;
 use super::partial_pooling::partial_pooling;
 use super::question::{NamedPair, Question, members};
+use super::readings::ReadingPlan;
 use super::relative_law::relative_law;
 use super::result::{Analysis, SCHEMA};
 use super::stats::meta::moderate_variances;
@@ -228,15 +229,14 @@ fn relate(
         let law = weighted(view, t, baseline, question).and_then(|own| {
             let view = own.as_ref().unwrap_or(view);
             let comparison = Comparison::new(view, t, baseline, moderated.get(&t), options)?;
-            relative_law(&comparison, options)
+            let law = relative_law(&comparison, options)?;
+            if options.max_t {
+                found.family.add(view, t, baseline);
+            }
+            Ok(law)
         });
         match law {
-            Ok(law) => {
-                if options.max_t {
-                    found.family.add(view, t, baseline);
-                }
-                found.laws.push(law);
-            }
+            Ok(law) => found.laws.push(law),
             Err(error) => found.refuse(view.corpus.name, Some(question.name(t)), error),
         }
     }
@@ -283,6 +283,12 @@ fn moderate(
         .iter()
         .filter_map(|&t| {
             let y = view.scalar(&[(t, 1.0), (baseline, -1.0)]).ok()?;
+            // The readings that the laws use: a spoilt run would widen them all by its noise.
+            let robust = match options.robust {
+                true => Some(view.plan.robust(view.corpus, &y, options).ok()?),
+                false => None,
+            };
+            let main = robust.as_ref().map_or(main, ReadingPlan::main);
             Some((t, fit_readout(main, &y).ok()?))
         })
         .collect();
