@@ -42,6 +42,7 @@
 //! Held, Hall, Liang & Yang (2025), *Relative Scaling Laws for LLMs*, arXiv:2510.24626.
 
 mod absolute_law;
+mod accuracy;
 mod alternatives;
 mod analyze;
 mod arms;
@@ -89,6 +90,7 @@ mod view;
 mod wild;
 mod worst_group;
 
+pub use accuracy::{AccuracyCurve, AccuracyPrediction, accuracy_curve};
 pub use analyze::analyze;
 pub use error::FitError;
 pub use exponents::{MetaRegression, meta_regression};

@@ -15,6 +15,7 @@ mod pair;
 mod points;
 mod refit;
 pub(crate) mod shapes;
+mod sigmoid;
 #[cfg(test)]
 mod simulated;
 mod surface;
@@ -31,6 +32,7 @@ pub(crate) use floor_profile::FloorProfile;
 pub(crate) use intervals::{Allocation, SurfaceIntervals};
 pub(crate) use pair::{PairCovariance, PairDraw, PairNoise};
 pub(crate) use refit::FloorRefit;
+pub(crate) use sigmoid::{curve as sigmoid, fit_sigmoid};
 pub(crate) use surface::{LossSurface, SurfaceCurve, fit_surface};
 pub(crate) use surface_draws::SurfaceDraws;
 pub(crate) use surface_refit::SurfaceRefit;
