@@ -81,7 +81,9 @@ pub(crate) fn fit_sigmoid(
     let span = range(losses);
     let inside = (span.0 - (span.1 - span.0)..=span.1 + (span.1 - span.0)).contains(&p[2]);
     // A middle far outside the losses is an exponential, whose height and middle are one number.
-    if !p.iter().all(|v| v.is_finite()) || p[1] <= 0.0 || !inside {
+    // A plateau shows neither its middle nor its width.
+    let gain = curve(&p, span.0).0 - curve(&p, span.1).0;
+    if !p.iter().all(|v| v.is_finite()) || p[1] <= 0.0 || !inside || gain < 1e-6 * p[1] {
         return Err(open());
     }
     let state = linearise(&points, &p, free, f64::INFINITY);
