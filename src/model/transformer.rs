@@ -8,6 +8,7 @@ use crate::checkpoint::Weights;
 use crate::error::Error;
 use crate::model::{Batch, Config, Model, memory};
 
+mod attention;
 mod experts;
 mod forward;
 mod load;

@@ -91,10 +91,17 @@ pub(in crate::model) fn two(
 fn refuse_partial<'a, 'b: 'a>(
     objects: impl IntoIterator<Item = &'a Fields<'b>>,
 ) -> Result<(), Error> {
-    let whole = [Value::from(1.0), Value::from(1)];
-    objects
-        .into_iter()
-        .try_for_each(|object| object.only("partial_rotary_factor", &whole))
+    const FIELD: &str = "partial_rotary_factor";
+    objects.into_iter().try_for_each(|object| {
+        let Some(factor) = object.number(FIELD)?.filter(|factor| *factor != 1.0) else {
+            return Ok(());
+        };
+        let message = format!(
+            "{factor} is ambiguous in this class: transformers 5 rotates whole heads whatever the field \
+             says, other programs a part of each; remove the field for the numbers of transformers"
+        );
+        Err(object.error(FIELD, message))
+    })
 }
 
 /// Names that a class has for the rotary embedding outside the objects.

@@ -1,5 +1,6 @@
 //! A mixture of experts in place of the MLP of a layer.
 
+use super::load::Loader;
 use super::{Block, Projection, Transformer};
 use crate::backend::{Backend, Choice, Columns, Role, Route, Routing, Tensor, Values};
 use crate::error::Error;
@@ -71,6 +72,37 @@ impl<B: Backend> Transformer<B> {
             rows,
             cols,
             role: Role::Dense,
+        })
+    }
+}
+
+impl<B: Backend> Loader<'_, B> {
+    /// Uploads the experts of the layer with the prefix `at`.
+    pub(super) fn mixture(&mut self, at: &str) -> Result<Mixture<B::Buffer>, Error> {
+        let (config, names) = (self.config, &self.names.experts);
+        let hidden = config.hidden_size;
+        let Some(experts) = &config.experts else {
+            return Err(Error::batch("a mixture without experts"));
+        };
+        let router = self.projection(at, &[names.router], &[experts.count], hidden, false)?;
+        let parts = (names.gate_up, names.down);
+        let mut blocks = Vec::new();
+        for number in 0..experts.count {
+            let at = format!("{at}{}.{number}.", names.expert);
+            blocks.push(self.block(&at, parts, experts.intermediate_size)?);
+        }
+        let shared = match experts.shared_intermediate_size {
+            None => None,
+            Some(width) => {
+                let gate = self.projection(at, &[names.shared_gate], &[1], hidden, false)?;
+                let at = format!("{at}{}.", names.shared);
+                Some((gate, self.block(&at, parts, width)?))
+            }
+        };
+        Ok(Mixture {
+            router,
+            experts: blocks,
+            shared,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Weights of a checkpoint onto a backend, tensor by tensor.
 
-use super::{Block, Layer, Mixture, Mlp, NormWeights, Projection, Rotation, Transformer};
+use super::{Block, Layer, Mlp, NormWeights, Projection, Rotation, Transformer};
 use crate::backend::{Backend, HostTensor, Role, Tensor};
 use crate::checkpoint::Weights;
 use crate::error::Error;
@@ -129,11 +129,11 @@ pub(in crate::model) fn names(
 }
 
 /// Reads tensors and hands them to the backend.
-struct Loader<'a, B: Backend> {
+pub(super) struct Loader<'a, B: Backend> {
     weights: Weights,
     backend: &'a B,
-    config: &'a Config,
-    names: &'static Names,
+    pub(super) config: &'a Config,
+    pub(super) names: &'static Names,
     prefix: &'static str,
 }
 
@@ -253,7 +253,7 @@ impl<B: Backend> Loader<'_, B> {
     ///
     /// `names` are those of the parts, or the one name of all; `outputs` are the numbers of outputs
     /// of the parts.
-    fn projection(
+    pub(super) fn projection(
         &mut self,
         at: &str,
         names: &[&str],
@@ -373,7 +373,7 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     /// Uploads an MLP whose hidden layer has `width` elements.
-    fn block(
+    pub(super) fn block(
         &mut self,
         at: &str,
         (gate_up, down): (&[&str], &str),
@@ -388,35 +388,6 @@ impl<B: Backend> Loader<'_, B> {
         Ok(Block {
             gate_up: self.projection(at, gate_up, widths, hidden, bias)?,
             down: self.projection(at, &[down], &[hidden], width, bias)?,
-        })
-    }
-
-    /// Uploads the experts of the layer with the prefix `at`.
-    fn mixture(&mut self, at: &str) -> Result<Mixture<B::Buffer>, Error> {
-        let (config, names) = (self.config, &self.names.experts);
-        let hidden = config.hidden_size;
-        let Some(experts) = &config.experts else {
-            return Err(Error::batch("a mixture without experts"));
-        };
-        let router = self.projection(at, &[names.router], &[experts.count], hidden, false)?;
-        let parts = (names.gate_up, names.down);
-        let mut blocks = Vec::new();
-        for number in 0..experts.count {
-            let at = format!("{at}{}.{number}.", names.expert);
-            blocks.push(self.block(&at, parts, experts.intermediate_size)?);
-        }
-        let shared = match experts.shared_intermediate_size {
-            None => None,
-            Some(width) => {
-                let gate = self.projection(at, &[names.shared_gate], &[1], hidden, false)?;
-                let at = format!("{at}{}.", names.shared);
-                Some((gate, self.block(&at, parts, width)?))
-            }
-        };
-        Ok(Mixture {
-            router,
-            experts: blocks,
-            shared,
         })
     }
 }
