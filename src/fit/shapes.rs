@@ -242,7 +242,7 @@ enum Saying {
     },
     /// The ratio of two laws with floors, by its result.
     Pair {
-        ratio: FloorRatio,
+        ratio: Box<FloorRatio>,
         df: f64,
         alpha: f64,
     },
@@ -338,7 +338,7 @@ impl PairFit {
             prediction_weight: 0.0,
             backtest: self.backtest,
             saying: Saying::Pair {
-                ratio: ratio.clone(),
+                ratio: Box::new(ratio.clone()),
                 df: readings.x.len().checked_sub(PAIR_PARAMETERS)? as f64,
                 alpha: options.alpha,
             },

@@ -74,8 +74,8 @@ impl LinearFit {
         for (&(rho, _, s2), weight) in nodes.iter().zip(&weights) {
             let spread: Vec<Vec<f64>> = self.q.iter().map(|q| correlated(q, blocks, rho)).collect();
             let share = weight / total * s2;
-            for i in 0..p {
-                for j in 0..p {
+            for (i, row) in covariance.iter_mut().enumerate() {
+                for (j, value) in row.iter_mut().enumerate() {
                     // R⁻¹ Q'VQ R⁻ᵀ: Q and R are those of the least-squares fit.
                     let mut sum = 0.0;
                     for (a, q) in self.q.iter().enumerate() {
@@ -83,7 +83,7 @@ impl LinearFit {
                             sum += self.r_inverse[i][a] * dot(q, v) * self.r_inverse[j][b];
                         }
                     }
-                    covariance[i][j] += share * sum;
+                    *value += share * sum;
                 }
             }
         }
