@@ -392,7 +392,7 @@ fn still_of(design: Design, simulation: &Simulation, ladder: &Ladder) -> Result<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_global_rejects: 1024, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4, max_global_rejects: 1024, ..ProptestConfig::default() })]
 
     #[test]
     fn irregular_isoflop((simulation, ladder) in irregular_ladders(Design::Isoflop)) {
