@@ -232,7 +232,7 @@ struct Candidate {
     saying: Saying,
 }
 
-/// Where the values of a candidate come from.
+/// Source of the values of a candidate.
 enum Saying {
     /// A fit of `ln G`.
     Own {
