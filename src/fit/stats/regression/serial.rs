@@ -179,9 +179,9 @@ mod tests {
             _ => 0.0,
         };
         let product = correlated(&v, &blocks, rho);
-        for i in 0..5 {
+        for (i, found) in product.iter().enumerate() {
             let wanted: f64 = (0..5).map(|j| correlation(i, j) * v[j]).sum();
-            assert!((product[i] - wanted).abs() < 1e-14);
+            assert!((found - wanted).abs() < 1e-14);
         }
         // v'V⁻¹(Vv) = v'v.
         let (a, b) = (whitened(&v, &blocks, rho), whitened(&product, &blocks, rho));
