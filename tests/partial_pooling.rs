@@ -34,6 +34,9 @@ fn options() -> Options {
     let mut options = Options::new("baseline");
     options.aggregate = Some("aggregate".into());
     options.partial_pooling = true;
+    // Pooling weighs exponents by their own variances; moderated laws have borrowed from one another
+    // already, and may be narrower than what is pooled.
+    options.moderation = false;
     options
 }
 
