@@ -79,11 +79,11 @@ impl Ladder {
     ///   unit of the loss, in all rows of a distribution or in none; it stands for the spread of
     ///   clusters where a distribution has fewer than two, and is not used where it has more;
     /// - `trajectory`: the training run of which this run is a checkpoint;
-    /// - `flop_convention`: one of the names of [`FlopConvention`], the same in every row;
+    /// - `flop_convention`: one of the names of [`FlopConvention`](crate::ladder::FlopConvention), the same in every row;
     /// - `epochs`: passes over the training data, above 1 where tokens were seen more than once;
     /// - `held_out`: `true` for runs that are predicted and never fitted;
     /// - `scale_name`: name of the scale in words where it is not training compute, the same in every
-    ///   row; `flops` and `budget` then hold that quantity ([`LadderBuilder::scale_name`]).
+    ///   row; `flops` and `budget` then hold that quantity ([`LadderBuilder::scale_name`](crate::ladder::LadderBuilder::scale_name)).
     ///
     /// Other columns are ignored, so that a table may keep what else is known of its runs, except
     /// one whose name is nearly that of an optional column (`weights`, `heldout`): read past, it
