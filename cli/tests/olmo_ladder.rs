@@ -177,7 +177,8 @@ mod material {
         let power = mean(&|t| t.error);
         let floors = mean(&|t| t.floors_error.unwrap());
         println!("mean |ln G error|: power {power:.4}, two floored laws {floors:.4}");
-        assert!((power - 0.0338).abs() < 2e-4 && (floors - 0.0192).abs() < 2e-4);
+        // 0.0338 and 0.0192 by a prototype in Python that minimises from other starting points.
+        assert!((power - 0.0338).abs() < 4e-4 && (floors - 0.0192).abs() < 4e-4);
     }
 
     #[test]
