@@ -91,11 +91,26 @@ impl FittedContrast {
     /// Variance of level or slope over all that differs between runs (their noise, the frontier and
     /// the form of the profiles), with Satterthwaite's degrees of freedom.
     pub(crate) fn run_variance(&self, k: Coefficient) -> (f64, f64) {
-        let parts = [
-            (self.run.variance(k), self.run_df[k]),
-            (self.frontier.variance(k), self.frontier_df),
-            (self.specification.variance(k), SPECIFICATION_DF),
-        ];
+        self.satterthwaite(
+            k,
+            &[
+                self.run_part(k),
+                self.frontier_part(k),
+                (self.specification.variance(k), SPECIFICATION_DF),
+            ],
+        )
+    }
+
+    fn run_part(&self, k: Coefficient) -> (f64, f64) {
+        (self.run.variance(k), self.run_df[k])
+    }
+
+    fn frontier_part(&self, k: Coefficient) -> (f64, f64) {
+        (self.frontier.variance(k), self.frontier_df)
+    }
+
+    /// The sum of independent variances, each with its degrees of freedom, and those of the sum.
+    fn satterthwaite(&self, k: Coefficient, parts: &[(f64, f64)]) -> (f64, f64) {
         let total: f64 = parts.iter().map(|p| p.0).sum();
         let spread: f64 = parts.iter().map(|(v, df)| v * v / df).sum();
         // A noiseless ladder has no spread at all: 0/0.
@@ -196,11 +211,7 @@ impl FittedContrast {
 
     /// Level or slope with the variance of runs and frontier only, to compare rules with one another.
     pub(crate) fn plain_estimate(&self, k: Coefficient, alpha: f64) -> Estimate {
-        let bare = Self {
-            specification: LineCovariance::default(),
-            ..self.clone()
-        };
-        let (variance, df) = bare.run_variance(k);
+        let (variance, df) = self.satterthwaite(k, &[self.run_part(k), self.frontier_part(k)]);
         Estimate::new(self.value(k), variance, df, alpha)
     }
 }

@@ -111,7 +111,7 @@ impl ReadingRegression {
     /// The same regression of readings that fall into groups `sizes`, numbered from 0.
     ///
     /// The effect of a size (its shape, its learning rate) does not average out over training lengths.
-    /// Where readings stand by themselves and have equal variances otherwise, the variance is that of
+    /// If readings otherwise stand by themselves and have equal variances, the variance is that of
     /// a random effect of the size, with as many degrees of freedom as sizes less the two of a line.
     pub(crate) fn by_size(mut self, sizes: Vec<usize>) -> Self {
         self.sizes = sizes;
