@@ -108,6 +108,13 @@
 //! [`Items::from_jsonl`]: distribution::Items::from_jsonl
 //! [`Ladder::from_csv`]: ladder::Ladder::from_csv
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(all(feature = "scoring", feature = "tokenizers", feature = "plot")),
+    allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "pages name what other features bring; with all features every link is checked"
+    )
+)]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "scoring")]

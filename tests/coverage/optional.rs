@@ -19,6 +19,7 @@ fn strata_cover() {
         let ladder = simulation.ladder(i as u64).unwrap();
         let mut options = Options::new("baseline");
         options.aggregate = Some("aggregate".into());
+        options.floor_draws = 0;
         let mut of = |stratified: &[&str]| {
             options.stratified = stratified.iter().map(|s| (*s).to_owned()).collect();
             let d = analyze(&ladder, &options).unwrap().laws[0].delta_beta;
@@ -63,6 +64,7 @@ fn optional_intervals_cover() {
             let mut options = Options::new("baseline");
             options.aggregate = Some("aggregate".into());
             (options.crossed_bootstrap, options.max_t) = (true, true);
+            options.floor_draws = 0;
             let analysis = analyze(&s.ladder(i as u64).unwrap(), &options).unwrap();
             let all = |f: &dyn Fn(&RelativeLaw) -> (f64, f64)| {
                 let inside = |l: &RelativeLaw| {

@@ -22,6 +22,7 @@ impl Width {
             let drawn = kind.draw(i as u64);
             let mut options = Options::new("baseline");
             options.aggregate = Some("aggregate".into());
+            options.floor_draws = 0;
             options.treatments = drawn.truths.iter().map(|t| t.0.clone()).collect();
             // A ladder may have too few bracketed budgets, and is then refused rather than fitted.
             let Ok(analysis) = analyze(&drawn.ladder, &options) else {
