@@ -26,7 +26,11 @@ fn row(name: &str, all: &[Held]) -> (f64, f64) {
     let n = all.len() as f64;
     let coverage = 100.0 * all.iter().filter(|h| h.0).count() as f64 / n;
     let half = all.iter().map(|h| h.1).sum::<f64>() / n;
-    println!("| {name} | {coverage:.1} | {half:.4} | {} |", all.len());
+    let half = match half.is_finite() {
+        true => format!("{half:.4}"),
+        false => "–".to_owned(),
+    };
+    println!("| {name} | {coverage:.1} | {half} | {} |", all.len());
     (coverage, 100.0 * (0.05_f64 * 0.95 / n).sqrt())
 }
 
