@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the seeds of the targets checkpoint, gguf and batch from the fixtures of the tests.
+"""Write the seeds of the targets checkpoint, gguf, pickle and batch from the fixtures of the tests.
 
     python3 fuzz/make_seeds.py        into fuzz/seeds/TARGET
 
@@ -9,6 +9,7 @@ header and a forest. The comment at the top of each target explains its bytes.
 
 import json
 import struct
+import zipfile
 from pathlib import Path
 
 FUZZ = Path(__file__).resolve().parent
@@ -53,6 +54,18 @@ def ggufs():
     write("gguf", "file", b"\xff" + (FIXTURES / "gguf/llama-q4_0.gguf").read_bytes())
 
 
+def pickles():
+    for file in sorted((FIXTURES / "torch").rglob("*.bin")):
+        name = f"{file.parent.name}-{file.stem}"
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                pickle = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+                write("pickle", name, b"\0" + archive.read(pickle))
+    edits = b"".join(struct.pack("<HB", at, value) for at, value in [(70, 0), (400, 0x52), (3000, 255)])
+    write("pickle", "edits", b"\1" + edits)
+    write("pickle", "file", b"\2" + (FIXTURES / "torch/views/pytorch_model.bin").read_bytes())
+
+
 def batches():
     def segment(parent, length, first):
         """`parent` is the number of the segment, or None."""
@@ -76,4 +89,5 @@ def batches():
 if __name__ == "__main__":
     checkpoints()
     ggufs()
+    pickles()
     batches()

@@ -1,4 +1,5 @@
-//! Weights on disk: safetensors files of a checkpoint folder, or a GGUF file, read tensor by tensor.
+//! Weights on disk: safetensors or PyTorch files of a checkpoint folder, or a GGUF file, read tensor by
+//! tensor.
 //!
 //! Only headers stay in memory. A tensor is read at its position when it is needed, so a truncated
 //! file is an error, and the file is never in memory beside the backend's copy.
@@ -12,8 +13,10 @@ use std::path::{Path, PathBuf};
 use crate::backend::{HostTensor, Precision};
 use crate::error::Error;
 use blocks::Storage;
-use files::{ADAPTER, nothing_to_read, refuse_adapter, refuse_pickle};
+use files::{ADAPTER, nothing_to_read, refuse_adapter};
+use folder::Layout;
 use gguf::Gguf;
+use strided::Span;
 
 mod blocks;
 mod entries;
@@ -21,11 +24,14 @@ mod files;
 mod folder;
 pub(crate) mod gguf;
 mod layout;
+mod strided;
+mod torch;
 
 pub(crate) use files::{file_size, read_text};
+pub(crate) use folder::{TORCH_INDEX, is_torch};
 
 /// The tensors of a checkpoint: `model.safetensors` of a folder, the shards that its
-/// `model.safetensors.index.json` names, or a GGUF file.
+/// `model.safetensors.index.json` names, the same of PyTorch (`pytorch_model.bin`), or a GGUF file.
 #[derive(Debug)]
 pub struct Weights {
     dir: PathBuf,
@@ -44,32 +50,34 @@ struct Entry {
     file: usize,
     storage: Storage,
     shape: Vec<usize>,
+    /// Steps between the elements of each dimension, where they do not follow each other row by row.
+    strides: Option<Box<[usize]>>,
+    /// Position of the first element.
     offset: u64,
+    /// Number of bytes of all elements.
     bytes: usize,
 }
-
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
 
 impl Weights {
     /// Opens a checkpoint folder or a GGUF file and reads the headers.
     ///
-    /// The GGUF file is `path` itself, or the only one in a folder without safetensors.
+    /// Of several formats in a folder, safetensors are read before PyTorch files, as by transformers,
+    /// and both before GGUF. The GGUF file is `path` itself, or the only one in a folder.
+    ///
+    /// A PyTorch file is a pickle, which may hold code. None is run: only tensors, dictionaries, texts
+    /// and numbers are built, and anything else is refused by its name.
     ///
     /// Symbolic links are followed, even out of the folder: the cache of the Hugging Face hub
     /// consists of them, and whoever can place a link can place a file. Names in an index must be
     /// names of files in the folder, because an index comes with a download.
     ///
     /// # Errors
-    /// Neither safetensors nor GGUF; a header that is malformed or contradicts the length of the
-    /// file; an index that names a file outside the folder, or a tensor that its file does not hold.
+    /// None of the formats; a header that is malformed or contradicts the length of the file; an
+    /// index that names a file outside the folder, or a tensor that its file does not hold.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = path.as_ref();
         fs::metadata(dir).map_err(|e| Error::io(dir, e))?;
         refuse_adapter(dir)?;
-        // Before weights are looked for: a folder of pickles would otherwise be reported as
-        // empty.
-        refuse_pickle(dir)?;
         if let Some(file) = gguf::find(dir)? {
             return Self::from_gguf(Gguf::open(file)?);
         }
@@ -81,19 +89,10 @@ impl Weights {
             is_gguf: false,
             warnings: Vec::new(),
         };
-        let index = dir.join(INDEX);
-        // The order of `transformers`: an index beside a whole file is left over from shards.
-        if dir.join(SINGLE).exists() {
-            weights.open_file(SINGLE)?;
-            if index.exists() {
-                let warning = format!("{SINGLE} is read, {INDEX} beside it is not");
-                weights.warn(warning);
-            }
-        } else if index.exists() {
-            weights.open_shards(&index)?;
-        } else {
+        let Some(layout) = Layout::of(dir) else {
             return Err(nothing_to_read(dir));
-        }
+        };
+        weights.open_folder(&layout)?;
         if dir.join(ADAPTER).exists() {
             let warning = format!(
                 "the adapter of {ADAPTER} is not applied: the weights are read as they are stored"
@@ -113,6 +112,7 @@ impl Weights {
                 file: 0,
                 storage: tensor.storage,
                 shape: tensor.shape,
+                strides: None,
                 offset: tensor.offset,
                 bytes: tensor.bytes,
             };
@@ -219,17 +219,24 @@ impl Weights {
             )));
         }
         let first = part.as_ref().map_or(0, |part| part.start);
+        let span = entry.strides.as_ref().map(|strides| {
+            let elements = entry.bytes / entry.storage.unit().1 as usize;
+            Span::of(&entry.shape, strides, part.clone().unwrap_or(0..elements))
+        });
         // The header was checked against the length of the file, which bounds the allocation.
-        let bytes = match part {
+        let bytes = match span.as_ref().map(Span::range).or(part) {
             None => 0..entry.bytes as u64,
             Some(part) => entry.storage.bytes(part.start)..entry.storage.bytes(part.end),
         };
         file.seek(SeekFrom::Start(entry.offset + bytes.start))
             .map_err(|e| Error::io(&*path, e))?;
-        let tensor = entry
+        let mut tensor = entry
             .storage
             .read(file, (bytes.end - bytes.start) as usize)
             .map_err(|e| Error::io(&*path, e))?;
+        if let Some(span) = span {
+            tensor = tensor.picked(1, span.positions());
+        }
         // One NaN makes every loss NaN, far from its cause. Here the tensor and the element are
         // still known.
         if let Some(index) = tensor.first_not_finite() {

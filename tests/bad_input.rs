@@ -192,7 +192,17 @@ fn files_that_are_not_there_or_not_files() {
     fs::remove_file(folder.path(SINGLE)).unwrap();
     folder.format("", SINGLE);
     folder.write("pytorch_model.bin", "");
-    folder.format("", "save_pretrained");
+    folder.format("pytorch_model.bin", "no file of torch.save");
+    fs::remove_file(folder.path("pytorch_model.bin")).unwrap();
+    let index = "pytorch_model.bin.index.json";
+    for (file, message) in [
+        ("../a.bin", "not in the folder"),
+        ("a.json", "no .bin file"),
+    ] {
+        folder.write(index, json!({"weight_map": {"a": file}}).to_string());
+        folder.format(index, message);
+    }
+    fs::remove_file(folder.path(index)).unwrap();
     fs::create_dir(folder.path(SINGLE)).unwrap();
     folder.format(SINGLE, "regular file");
 
@@ -217,10 +227,12 @@ fn what_a_newcomer_names_instead_says_what_to_name_or_fetch() {
     let error = Tokenizer::load(&folder.0).err().unwrap().to_string();
     assert!(error.contains("git lfs pull"), "{error}");
     folder.write("model.gguf", pointer);
+    folder.write("pytorch_model.bin", pointer);
     for (file, what) in [
         ("model.gguf", "git lfs pull"),
         (SINGLE, "name the folder"),
         ("config.json", "name the folder"),
+        ("pytorch_model.bin", "name the folder"),
     ] {
         let loaded = Transformer::load(folder.path(file), Reference::<f32>::new());
         let error = loaded.err().unwrap().to_string();

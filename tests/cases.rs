@@ -264,6 +264,24 @@ fn weights_of_other_kinds_are_named_with_a_way_out() {
     let shard = "model-00001-of-00002.safetensors";
     named(&[shard, "model-00002-of-00002.safetensors"], [shard, INDEX]);
     named(&["weights.safetensors"], ["weights.safetensors", "rename"]);
+    for file in ["model.bin", "model.pt", "model.pth", "last.ckpt"] {
+        named(&[file], [file, "rename it to pytorch_model.bin"]);
+    }
+    let shard = "pytorch_model-00001-of-00002.bin";
+    named(&[shard], [shard, "rename"]);
+    named(
+        &[
+            shard,
+            "pytorch_model-00002-of-00002.bin",
+            "training_args.bin",
+        ],
+        [shard, "without pytorch_model.bin.index.json"],
+    );
+    named(
+        &["consolidated.00.pth"],
+        ["consolidated.00.pth", "layout of transformers"],
+    );
+    named(&["training_args.bin", "optimizer.pt"], [SINGLE, "GGUF"]);
     named(&[], [SINGLE, "GGUF"]);
 
     let folder = Folder::llama();

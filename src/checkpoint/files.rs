@@ -1,10 +1,11 @@
-//! Files as a stranger may have left them: too large, not regular, pointers or pickles.
+//! Files as a stranger may have left them: too large, not regular, pointers, or other than what is
+//! read.
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use super::{INDEX, SINGLE, gguf};
+use super::folder::{INDEX, Layout, SINGLE, TORCH_INDEX, TORCH_SINGLE};
 use crate::error::Error;
 
 /// Length of a regular file. Others are refused: opening a pipe would wait for a writer.
@@ -64,49 +65,12 @@ fn name_of(path: &Path) -> std::borrow::Cow<'_, str> {
         .to_string_lossy()
 }
 
-/// Refuses a PyTorch pickle, or a folder with nothing else to read, and says how to convert it.
-pub(super) fn refuse_pickle(path: &Path) -> Result<(), Error> {
-    let Some(folder) = folder_of_pickle(path)? else {
-        return Ok(());
-    };
-    let message = format!(
-        "holds a PyTorch pickle, which can run code and is not read; convert it with \
-         python -c \"from transformers import AutoModelForCausalLM as M; \
-         M.from_pretrained('{0}').save_pretrained('{0}')\"",
-        folder.display()
-    );
-    Err(Error::format(path, message))
-}
-
-/// The folder of the pickle that `path` is, or `path` itself if it is a folder with pickles and
-/// nothing that can be read.
-fn folder_of_pickle(path: &Path) -> Result<Option<&Path>, Error> {
-    let pickle = |file: &Path| {
-        let extension = file.extension().and_then(|e| e.to_str());
-        // By name only: looking into a pickle would mean to parse it.
-        matches!(extension, Some("bin" | "pt" | "pth" | "ckpt"))
-    };
-    if path.is_file() {
-        // A bare file name has the parent "".
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-        return Ok(pickle(path).then(|| parent.unwrap_or(Path::new("."))));
-    }
-    if path.join(SINGLE).exists() || path.join(INDEX).exists() || !path.is_dir() {
-        return Ok(None);
-    }
-    let entries = fs::read_dir(path).map_err(|e| Error::io(path, e))?;
-    let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let any = path.join("pytorch_model.bin.index.json").exists() || files.any(|f| pickle(&f));
-    // A GGUF file beside the pickle can be read.
-    Ok((any && gguf::find(path)?.is_none()).then_some(path))
-}
-
 /// The configuration of a LoRA or other PEFT adapter.
 pub(super) const ADAPTER: &str = "adapter_config.json";
 
 /// Refuses a folder that holds an adapter and no weights of its own.
 pub(super) fn refuse_adapter(dir: &Path) -> Result<(), Error> {
-    if !dir.join(ADAPTER).exists() || dir.join(SINGLE).exists() || dir.join(INDEX).exists() {
+    if !dir.join(ADAPTER).exists() || Layout::of(dir).is_some() {
         return Ok(());
     }
     let message = format!(
@@ -122,30 +86,53 @@ pub(super) fn refuse_adapter(dir: &Path) -> Result<(), Error> {
 /// The error about a folder without a file that can be read, which names what is there instead.
 pub(super) fn nothing_to_read(dir: &Path) -> Error {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut there: Vec<String> = entries
+    let mut there: Vec<(bool, String)> = entries
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".safetensors"))
+        .filter_map(|name| Some((is_torch(&name)?, name)))
         .collect();
+    // Safetensors first: they are the better file to name.
     there.sort();
     let message = match there.as_slice() {
-        [] => format!("neither {SINGLE}, {INDEX} nor a GGUF file is there"),
-        [first, ..] if first.starts_with("consolidated") => format!(
-            "holds {first}, the layout of Mistral's own programs; download the files of the same \
-             model in the layout of transformers ({SINGLE}, or shards with {INDEX})"
+        [] => format!("neither {SINGLE}, {INDEX}, {TORCH_SINGLE} nor a GGUF file is there"),
+        [(_, first), ..] if first.starts_with("consolidated") => format!(
+            "holds {first}, the layout of Mistral's or Llama's own programs; download the files of \
+             the same model in the layout of transformers ({SINGLE}, or shards with {INDEX})"
         ),
-        [first, .., last] if is_shard(first) => format!(
-            "holds the shards {first} to {last} without {INDEX}, which says that none is missing; \
-             download it, or load and save the model again with transformers"
-        ),
-        [first, ..] => format!(
-            "holds {first}, but neither {SINGLE}, {INDEX} nor a GGUF file; rename it to {SINGLE} if \
-             it is the whole model"
-        ),
+        [(torch, first), .., (_, last)] if first.contains("-of-") => {
+            let index = if *torch { TORCH_INDEX } else { INDEX };
+            format!(
+                "holds the shards {first} to {last} without {index}, which says that none is \
+                 missing; download it, or load and save the model again with transformers"
+            )
+        }
+        [(torch, first), ..] => {
+            let name = if *torch { TORCH_SINGLE } else { SINGLE };
+            format!(
+                "holds {first}, but neither {SINGLE}, {INDEX}, {TORCH_SINGLE} nor a GGUF file; \
+                 rename it to {name} if it is the whole model in the layout of transformers"
+            )
+        }
     };
     Error::format(dir, message)
 }
 
-/// True for names such as `model-00001-of-00002.safetensors`.
-fn is_shard(name: &str) -> bool {
-    name.contains("-of-")
+/// True for files that PyTorch may have written, false for safetensors, `None` for files that hold
+/// no weights.
+fn is_torch(name: &str) -> Option<bool> {
+    // What trainers leave beside the weights.
+    const OTHERS: [&str; 5] = [
+        "training_args",
+        "optimizer",
+        "scheduler",
+        "rng_state",
+        "scaler",
+    ];
+    let (stem, extension) = name.rsplit_once('.')?;
+    match extension {
+        "safetensors" => Some(false),
+        "bin" | "pt" | "pth" | "ckpt" => {
+            (!OTHERS.iter().any(|other| stem.starts_with(other))).then_some(true)
+        }
+        _ => None,
+    }
 }

@@ -1,17 +1,17 @@
-//! Checkpoint folders: one safetensors file, or several with an index.
+//! Checkpoint folders: one file of safetensors or of PyTorch, or several with an index.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 
 use super::blocks::Storage;
 use super::entries::Entries;
 use super::files::{file_size, read_text, refuse_lfs_pointer};
-use super::{Entry, INDEX, Weights};
+use super::{Entry, Weights, torch};
 use crate::error::Error;
 
 /// Largest accepted shard index: a hundred bytes per tensor, and no model has a million tensors.
@@ -19,6 +19,51 @@ const MAX_INDEX_BYTES: u64 = 64 << 20;
 /// Largest accepted header, as in the safetensors crate.
 // A file that this crate reads and the original library refuses would be of no use to anyone.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// Weights of a folder in one file.
+pub(super) const SINGLE: &str = "model.safetensors";
+/// The index of weights in several files.
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// Weights of a folder in one PyTorch file.
+pub(super) const TORCH_SINGLE: &str = "pytorch_model.bin";
+/// The index of weights in several PyTorch files.
+pub(crate) const TORCH_INDEX: &str = "pytorch_model.bin.index.json";
+
+/// The files with the weights of a folder.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// True for PyTorch files.
+    torch: bool,
+    /// True for one file; else an index says which ones.
+    single: bool,
+    /// The file or the index.
+    file: &'static str,
+    /// An index beside the file, which is not read.
+    left_over: Option<&'static str>,
+}
+
+impl Layout {
+    /// The weights that `transformers` would load from a folder, if there are any.
+    pub(super) fn of(dir: &Path) -> Option<Self> {
+        // Its order: an index beside a whole file is left over from shards.
+        [(SINGLE, INDEX, false), (TORCH_SINGLE, TORCH_INDEX, true)]
+            .into_iter()
+            .find_map(|(file, index, torch)| {
+                let [whole, shards] = [file, index].map(|name| dir.join(name).exists());
+                (whole || shards).then_some(Self {
+                    torch,
+                    single: whole,
+                    file: if whole { file } else { index },
+                    left_over: (whole && shards).then_some(index),
+                })
+            })
+    }
+}
+
+/// True if the weights that are read from a folder are PyTorch files.
+pub(crate) fn is_torch(dir: &Path) -> bool {
+    Layout::of(dir).is_some_and(|layout| layout.torch)
+}
 
 /// The index of a checkpoint in several files.
 #[derive(Deserialize)]
@@ -28,8 +73,21 @@ struct Index {
 }
 
 impl Weights {
+    /// Opens the files of a folder.
+    pub(super) fn open_folder(&mut self, layout: &Layout) -> Result<(), Error> {
+        if !layout.single {
+            return self.open_shards(layout);
+        }
+        self.open_file(layout.file, layout.torch)?;
+        if let Some(index) = layout.left_over {
+            self.warn(format!("{} is read, {index} beside it is not", layout.file));
+        }
+        Ok(())
+    }
+
     /// Opens the files that an index names.
-    pub(super) fn open_shards(&mut self, index: &Path) -> Result<(), Error> {
+    fn open_shards(&mut self, layout: &Layout) -> Result<(), Error> {
+        let index = &self.dir.join(layout.file);
         let text = read_text(index, MAX_INDEX_BYTES)?;
         // Everything else in an index, such as the total size, is not needed and could be wrong.
         let Index { weight_map } =
@@ -43,11 +101,17 @@ impl Weights {
                     format!("`weight_map.{tensor}` names `{file}`, which is not in the folder"),
                 ));
             }
+            // The hash of a checkpoint covers these files by their names.
+            if layout.torch && !file.ends_with(".bin") {
+                let message =
+                    format!("`weight_map.{tensor}` names `{file}`, which is no .bin file");
+                return Err(Error::format(index, message));
+            }
             shards.entry(file).or_insert_with(Vec::new).push(tensor);
         }
         for (file, tensors) in shards {
             let number = self.files.len();
-            self.open_file(&file)?;
+            self.open_file(&file, layout.torch)?;
             for tensor in tensors {
                 // Otherwise a shard of another checkpoint, dropped into the folder, would be read
                 // in silence.
@@ -55,7 +119,7 @@ impl Weights {
                     return Err(Error::Tensor {
                         path: self.dir.join(&file),
                         tensor,
-                        message: format!("{INDEX} says it is in this file, but it is not"),
+                        message: format!("{} says it is in this file, but it is not", layout.file),
                     });
                 }
             }
@@ -85,27 +149,15 @@ impl Weights {
     }
 
     /// Opens the file `name` of the folder.
-    pub(super) fn open_file(&mut self, name: &str) -> Result<(), Error> {
+    fn open_file(&mut self, name: &str, torch: bool) -> Result<(), Error> {
         let path = self.dir.join(name);
-        // Before the file is opened: a pipe would wait for a writer.
-        let size = file_size(&path)?;
-        let mut file = File::open(&path).map_err(|e| Error::io(&path, e))?;
-        let (metadata, data_start) = header(&path, &mut file, size)?;
         let number = self.files.len();
-        for (tensor, info) in metadata.tensors() {
-            let (start, end) = info.data_offsets;
-            let entry = Entry {
-                file: number,
-                storage: match info.dtype {
-                    Dtype::F32 => Storage::F32,
-                    Dtype::F16 => Storage::F16,
-                    Dtype::BF16 => Storage::Bf16,
-                    other => Storage::Other(other),
-                },
-                shape: info.shape.clone(),
-                offset: data_start + start as u64,
-                bytes: end - start,
-            };
+        let (file, tensors) = if torch {
+            torch::open(&path, number)?
+        } else {
+            safetensors(&path, number)?
+        };
+        for (tensor, entry) in tensors {
             if let Some(before) = self.entries.insert(tensor.clone(), entry) {
                 let other = self.files[before.file].0.display().to_string();
                 return Err(Error::Tensor {
@@ -118,6 +170,31 @@ impl Weights {
         self.files.push((path, file));
         Ok(())
     }
+}
+
+/// A file, and its tensors by name.
+pub(super) type Opened = (File, Vec<(String, Entry)>);
+
+/// Opens the safetensors file with the number `number`.
+fn safetensors(path: &Path, number: usize) -> Result<Opened, Error> {
+    // Before the file is opened: a pipe would wait for a writer.
+    let size = file_size(path)?;
+    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let (metadata, data_start) = header(path, &mut file, size)?;
+    let entry = |(tensor, info): (String, &TensorInfo)| {
+        let (start, end) = info.data_offsets;
+        let entry = Entry {
+            file: number,
+            storage: Storage::of_safetensors(info.dtype),
+            shape: info.shape.clone(),
+            strides: None,
+            offset: data_start + start as u64,
+            bytes: end - start,
+        };
+        (tensor, entry)
+    };
+    let tensors = metadata.tensors().into_iter().map(entry).collect();
+    Ok((file, tensors))
 }
 
 /// Reads the header of a safetensors file of `size` bytes; returns it and the offset of the data.

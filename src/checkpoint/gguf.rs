@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::blocks::{GGML_TYPES, Storage, ggml_name};
 use crate::checkpoint::files::{file_size, refuse_lfs_pointer};
-use crate::checkpoint::{INDEX, SINGLE};
+use crate::checkpoint::folder::Layout;
 use crate::error::Error;
 use header::Header;
 
@@ -43,21 +43,22 @@ const MAX_DIMENSIONS: u32 = 4;
 // 128 MiB from becoming millions of map entries.
 const MAX_ENTRIES: u64 = 1 << 16;
 
-/// The GGUF file that `path` stands for: the file itself, or the only one in a folder without
-/// safetensors.
+/// The GGUF file that `path` stands for: the file itself, or the only one in a folder without other
+/// weights.
 ///
 /// # Errors
 /// A folder with several GGUF files and nothing else to load, or one file of a checkpoint folder.
 pub(crate) fn find(path: &Path) -> Result<Option<PathBuf>, Error> {
     if path.is_file() {
         let extension = path.extension().and_then(|e| e.to_str());
-        if matches!(extension, Some("safetensors" | "json")) {
+        let part = ["safetensors", "json", "bin", "pt", "pth", "ckpt"];
+        if extension.is_some_and(|extension| part.contains(&extension)) {
             let message = "is one file of a checkpoint: name the folder it is in";
             return Err(Error::format(path, message));
         }
         return Ok(Some(path.to_owned()));
     }
-    if path.join(SINGLE).exists() || path.join(INDEX).exists() {
+    if Layout::of(path).is_some() {
         return Ok(None);
     }
     let Ok(entries) = fs::read_dir(path) else {

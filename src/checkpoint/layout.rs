@@ -63,9 +63,10 @@ impl HostTensor {
     }
 
     /// The blocks of `block` elements in another order.
-    fn picked(self, block: usize, order: impl Iterator<Item = usize>) -> Self {
+    pub(super) fn picked(self, block: usize, order: impl Iterator<Item = usize>) -> Self {
         fn pick<T: Copy>(v: &[T], block: usize, order: impl Iterator<Item = usize>) -> Vec<T> {
-            let mut out = Vec::with_capacity(v.len());
+            let blocks = order.size_hint().1;
+            let mut out = Vec::with_capacity(blocks.map_or(v.len(), |n| n * block));
             for i in order {
                 out.extend_from_slice(&v[i * block..][..block]);
             }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::checkpoint::{TORCH_INDEX, is_torch};
 use crate::distribution::{Content, Distribution, Item};
 use crate::error::Error;
 
@@ -13,7 +14,8 @@ use crate::error::Error;
 ///
 /// For a folder it covers the names and bytes of the files that determine scores: `config.json`,
 /// `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`, every `.safetensors` file
-/// with their index, and every `.gguf` file. For a file it covers its bytes. Files are streamed.
+/// with their index, and every `.gguf` file; where the weights are PyTorch files, also every `.bin`
+/// file with their index. For a file it covers its bytes. Files are streamed.
 ///
 /// # Errors
 /// A folder without weights, or a file that cannot be read.
@@ -25,6 +27,11 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
         add_file(&mut hash, path)?;
         return Ok(hex(&hash.finalize()));
     }
+    // Not beside safetensors, which are read then: a `.bin` file may be fetched or removed later.
+    let torch = is_torch(path);
+    let is_weights = |name: &str| {
+        name.ends_with(".safetensors") || name.ends_with(".gguf") || torch && name.ends_with(".bin")
+    };
     let counts = |name: &str| {
         let described = [
             "config.json",
@@ -34,7 +41,10 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
         ];
         // Everything that changes a score, and nothing else: a README may be edited while a run is
         // under way.
-        described.contains(&name) || is_weights(name) || name == "model.safetensors.index.json"
+        described.contains(&name)
+            || is_weights(name)
+            || name == "model.safetensors.index.json"
+            || torch && name == TORCH_INDEX
     };
     let mut files: Vec<(String, PathBuf)> = Vec::new();
     for entry in fs::read_dir(path).map_err(|e| Error::io(path, e))? {
@@ -46,7 +56,7 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
     if !files.iter().any(|(name, _)| is_weights(name)) {
         return Err(Error::format(
             path,
-            "holds no `.safetensors` or `.gguf` file to hash",
+            "holds no `.safetensors`, `.gguf` or `pytorch_model.bin` file to hash",
         ));
     }
     // The system lists a folder in any order.
@@ -57,10 +67,6 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
         add_file(&mut hash, file)?;
     }
     Ok(hex(&hash.finalize()))
-}
-
-fn is_weights(name: &str) -> bool {
-    name.ends_with(".safetensors") || name.ends_with(".gguf")
 }
 
 /// SHA-256 of the ids, clusters and contents of a distribution's items in their order, 64 hexadecimal

@@ -114,8 +114,8 @@ struct Projection<T> {
 }
 
 impl<B: Backend> Transformer<B> {
-    /// Loads a checkpoint folder in the Hugging Face layout (`config.json` and safetensors), or a
-    /// GGUF file: `path` itself, or the only one in a folder without safetensors.
+    /// Loads a checkpoint folder in the Hugging Face layout (`config.json` and safetensors or PyTorch
+    /// files), or a GGUF file: `path` itself, or the only one in a folder without other weights.
     ///
     /// Tensors are read one after the other. Beside the backend's copy, host memory holds at most one
     /// projection of a layer, for a moment twice if the file orders its elements otherwise.
@@ -127,7 +127,7 @@ impl<B: Backend> Transformer<B> {
     /// missing, has another shape, is not finite or is not part of the architecture; a backend
     /// without memory for a tensor.
     pub fn load(path: impl AsRef<Path>, backend: B) -> Result<Self, Error> {
-        // The weights first: their error about PyTorch pickles says how to convert them, where the
+        // The weights first: their error says what is there instead of a checkpoint, where the
         // configuration would only be missing.
         let weights = Weights::open(&path)?;
         let config = Config::load(&path)?;
