@@ -27,6 +27,8 @@ mod layout;
 mod strided;
 mod torch;
 
+#[cfg(feature = "tokenizers")]
+pub(crate) use files::read_bytes;
 pub(crate) use files::{file_size, read_text};
 pub(crate) use folder::{TORCH_INDEX, is_torch};
 

@@ -8,12 +8,20 @@ use crate::checkpoint::gguf;
 #[cfg(feature = "tokenizers")]
 use crate::checkpoint::read_text;
 use crate::error::Error;
-use bos::{BosToken, TOKENIZER_CONFIG, settings};
+use bos::{BosToken, Own, TOKENIZER_CONFIG, settings};
 
+#[cfg(feature = "tokenizers")]
+mod alphabet;
 mod bos;
+#[cfg(feature = "tokenizers")]
+mod charsmap;
 #[cfg(feature = "tokenizers")]
 mod ends;
 mod files;
+#[cfg(feature = "tokenizers")]
+mod folder;
+#[cfg(feature = "tokenizers")]
+mod merges;
 #[cfg(feature = "tokenizers")]
 mod metadata;
 #[cfg(feature = "tokenizers")]
@@ -25,8 +33,9 @@ mod stages;
 #[cfg(feature = "tokenizers")]
 mod words;
 
-/// A map from text to token ids: a `tokenizer.json` of Hugging Face, the metadata of a GGUF file, or
-/// plain bytes.
+/// A map from text to token ids: a `tokenizer.json` of Hugging Face, the files of older checkpoints
+/// (`vocab.json` and `merges.txt`, SentencePiece, tiktoken), the metadata of a GGUF file, or plain
+/// bytes.
 ///
 /// No special tokens are added to a text, and those that are written in it are encoded as ordinary
 /// text unless [`with_special_tokens_parsed`](Tokenizer::with_special_tokens_parsed) is set.
@@ -42,6 +51,7 @@ pub struct Tokenizer {
     kind: Kind,
     path: PathBuf,
     bos: BosToken,
+    parses_special_tokens: bool,
     /// Non-fatal findings at load.
     warnings: Vec<String>,
 }
@@ -89,7 +99,7 @@ pub struct Pair {
     pub spanned: usize,
 }
 
-/// Largest accepted `tokenizer.json`: four times the largest real one, which has a quarter million
+/// Largest accepted file of a vocabulary: four times the largest real one, which has a quarter million
 /// tokens.
 #[cfg(feature = "tokenizers")]
 const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
@@ -104,6 +114,7 @@ impl Tokenizer {
             kind: Kind::Bytes,
             path: PathBuf::from("bytes"),
             bos: BosToken::default(),
+            parses_special_tokens: false,
             warnings: Vec::new(),
         }
     }
@@ -111,7 +122,9 @@ impl Tokenizer {
     /// Loads the tokenizer of a checkpoint folder or a GGUF file.
     ///
     /// In a folder it is the first of these: `tokenizer.json`; bytes if `tokenizer_config.json` has
-    /// `"tokenizer_class": "ByteTokenizer"`; the metadata of the only GGUF file.
+    /// `"tokenizer_class": "ByteTokenizer"`; `vocab.json` with `merges.txt`, a `.tiktoken` file, or
+    /// `tokenizer.model` (SentencePiece's or tiktoken's), whichever the class of the tokenizer has; the
+    /// metadata of the only GGUF file.
     ///
     /// # Errors
     /// None of these; a file that cannot be read, or that needs the feature `tokenizers` in a build
@@ -130,13 +143,20 @@ impl Tokenizer {
             // it.
             let first = config["bos_token_id"].as_u64();
             let first = first.and_then(|id| u32::try_from(id).ok());
-            let bos = BosToken::of_checkpoint(dir, &config, &|_| None, first, &mut warnings)?;
+            let own = Own::first(first);
+            let bos = BosToken::of_checkpoint(dir, &config, &|_| None, own, &mut warnings)?;
             return Ok(Self {
                 kind: Kind::Bytes,
                 path: dir.join(TOKENIZER_CONFIG),
                 bos,
+                parses_special_tokens: false,
                 warnings,
             });
+        }
+        #[cfg(feature = "tokenizers")]
+        if let Some(found) = folder::tokenizer(dir, &config)? {
+            let (tokenizer, path, bos, warnings) = found.build(dir, &config)?;
+            return Self::from_library(tokenizer, &path, bos, warnings);
         }
         if let Some(file) = gguf::find(dir)? {
             return Self::from_gguf(&file);
@@ -154,7 +174,8 @@ impl Tokenizer {
         drop(text);
         let mut warnings = Vec::new();
         let id = |name: &str| tokenizer.token_to_id(name);
-        let bos = BosToken::of_checkpoint(dir, config, &id, first, &mut warnings)?;
+        let own = Own::first(first);
+        let bos = BosToken::of_checkpoint(dir, config, &id, own, &mut warnings)?;
         warnings.extend(bos.against_processor(first, config));
         Self::from_library(tokenizer, path, bos, warnings)
     }
@@ -184,6 +205,7 @@ impl Tokenizer {
             })),
             path: path.to_owned(),
             bos,
+            parses_special_tokens: false,
             warnings,
         })
     }
@@ -216,23 +238,18 @@ impl Tokenizer {
     /// tokenizer has no special tokens.
     #[must_use]
     pub fn with_special_tokens_parsed(mut self, parsed: bool) -> Self {
+        self.parses_special_tokens = parsed;
         match &mut self.kind {
-            Kind::Bytes => {
-                let _ = parsed;
-            }
+            Kind::Bytes => {}
             #[cfg(feature = "tokenizers")]
             Kind::HuggingFace(inner) => inner.tokenizer.set_encode_special_tokens(!parsed),
         }
         self
     }
 
-    /// True if special tokens written in a text become their ids.
+    /// True if special tokens written in a text become their ids, as far as the tokenizer has any.
     pub fn parses_special_tokens(&self) -> bool {
-        match &self.kind {
-            Kind::Bytes => false,
-            #[cfg(feature = "tokenizers")]
-            Kind::HuggingFace(inner) => !inner.tokenizer.get_encode_special_tokens(),
-        }
+        self.parses_special_tokens
     }
 
     /// A special token that is written in `text` and that [`encode`](Self::encode) encodes as ordinary

@@ -474,10 +474,11 @@ fn a_flag_against_the_post_processor_is_a_warning() {
 #[test]
 fn tokenizers_of_other_kinds_are_named_with_a_way_out() {
     for files in [
-        &["tokenizer.model"][..],
-        &["merges.txt", "vocab.json"],
-        &["qwen.tiktoken"],
-        &["tekken.json"],
+        &["tekken.json"][..],
+        &["vocab.txt"],
+        &["vocab.json"],
+        &["merges.txt"],
+        &["sentencepiece.bpe.model"],
     ] {
         let folder = Folder::new();
         files.iter().for_each(|file| drop(folder.write(file, "")));

@@ -35,7 +35,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn all_four_forms_are_read() {
+fn all_forms_are_read() {
     let folder = Folder::new("forms");
     let path = folder.write(
         "mixed.jsonl",
@@ -47,11 +47,13 @@ fn all_four_forms_are_read() {
             r#"{"id": "q", "cluster": 3, "context": "", "choices": ["x", "y"], "gold": 1}"#,
             "\n",
             r#"{"id": "t", "context_tokens": [1], "choices_tokens": [[2], [3, 4]], "gold": 0}"#,
+            "\n",
+            r#"{"id": "w", "contexts": ["A", ""], "choices": [" x", "x"], "gold": 1}"#,
         )
         .as_bytes(),
     );
     let items = Items::from_jsonl(&path).unwrap();
-    assert_eq!((items.name(), items.len()), ("mixed", 4));
+    assert_eq!((items.name(), items.len()), ("mixed", 5));
     let item = |i| items.item(i).unwrap().into_owned();
     assert_eq!(item(0).content, Content::Text("Hello".to_owned()));
     // An item without a cluster is a cluster of its own.
@@ -61,7 +63,11 @@ fn all_four_forms_are_read() {
         item(3).content,
         Content::ChoicesTokens { gold: 0, .. }
     ));
-    assert!(items.item(4).is_err());
+    // Every context stands before the choice of its place.
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    let pairs = vec![pair("A", " x"), pair("", "x")];
+    assert_eq!(item(4).content, Content::Pairs { pairs, gold: 1 });
+    assert!(items.item(5).is_err());
 }
 
 #[test]
@@ -95,6 +101,30 @@ fn a_line_that_cannot_be_used_is_named() {
         (
             br#"{"id": "b", "context": "x", "choices": ["y", ""], "gold": 0}"#,
             "choice 1",
+        ),
+        (
+            br#"{"id": "b", "contexts": ["x"], "choices": ["y", "z"], "gold": 0}"#,
+            "1 contexts for 2 choices",
+        ),
+        (
+            br#"{"id": "b", "contexts": ["x"], "context": "x", "choices": ["y"], "gold": 0}"#,
+            "exactly one",
+        ),
+        (
+            br#"{"id": "b", "contexts": ["x"], "choices": ["y"], "gold": 0, "unconditional": ""}"#,
+            "exactly one",
+        ),
+        (
+            br#"{"id": "b", "contexts": ["x"], "choices_tokens": [[1]], "gold": 0}"#,
+            "exactly one",
+        ),
+        (
+            br#"{"id": "b", "contexts": ["x"], "choices": ["y"]}"#,
+            "exactly one",
+        ),
+        (
+            br#"{"id": "b", "contexts": ["x"], "choices": [""], "gold": 0}"#,
+            "choice 0",
         ),
         (
             br#"{"id": "b", "text": "x", "year": 1999}"#,

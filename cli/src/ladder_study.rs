@@ -41,6 +41,8 @@ pub struct LadderStudy {
     pub out: PathBuf,
     /// Windows and batches.
     pub settings: Settings,
+    /// If true, special tokens written in a text become their ids.
+    pub special_tokens: bool,
     /// Backend that runs the checkpoints.
     pub engine: Engine,
 }
@@ -80,6 +82,7 @@ impl LadderStudy {
             &tasks,
             &logs,
             &self.settings,
+            self.special_tokens,
             &self.engine,
             1,
         )?;

@@ -37,7 +37,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Scores the items that have no record yet in `logs/<run>/<task>.jsonl`.
 ///
-/// `workers` runs are scored at a time. A run whose logs are complete is not loaded. Returns all logs
+/// If `special_tokens` is true, special tokens written in a text become their ids. `workers` runs are
+/// scored at a time. A run whose logs are complete is not loaded. Returns all logs
 /// and the number of items scored by this call.
 ///
 /// # Errors
@@ -48,6 +49,7 @@ pub fn score(
     tasks: &[Task<'_>],
     logs: &Path,
     settings: &Settings,
+    special_tokens: bool,
     engine: &Engine,
     workers: usize,
 ) -> Result<(Tables, usize), Failure> {
@@ -69,7 +71,7 @@ pub fn score(
                 return Ok(());
             };
             bar.set_message(next.run.id.clone());
-            let (open, scored) = score_run(next, tasks, logs, settings, engine)?;
+            let (open, scored) = score_run(next, tasks, logs, settings, special_tokens, engine)?;
             let mut found = found.lock().map_err(poisoned)?;
             found.1 += scored;
             for (log, task) in open.iter().zip(tasks) {
@@ -115,6 +117,7 @@ fn score_run(
     tasks: &[Task<'_>],
     logs: &Path,
     settings: &Settings,
+    special_tokens: bool,
     engine: &Engine,
 ) -> Result<(Vec<Log>, usize), Failure> {
     let hash = checkpoint_hash(checkpoint)?;
@@ -124,7 +127,8 @@ fn score_run(
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|e| relscale::Error::io(folder, e))?;
         }
-        let key = Key::new(&hash, engine.name(), task.items, task.scorers, settings)?;
+        let key = Key::new(&hash, engine.name(), task.items, task.scorers, settings)?
+            .with_special_tokens_parsed(special_tokens);
         open.push(Log::open(&path, &key).map_err(|e| match e {
             relscale::Error::Key { .. } => format!("{e} (with another --out)").into(),
             e => Failure::from(e),
@@ -135,7 +139,7 @@ fn score_run(
     let before = records(&open);
     if !open.iter().all(|log| log.table().is_complete()) {
         let model = engine.load(checkpoint, settings.batch_tokens)?;
-        let tokenizer = Tokenizer::load(checkpoint)?;
+        let tokenizer = Tokenizer::load(checkpoint)?.with_special_tokens_parsed(special_tokens);
         warn(
             checkpoint,
             &model.evaluation().tokenizer(&tokenizer).warnings(),

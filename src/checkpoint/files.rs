@@ -2,7 +2,7 @@
 //! read.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::folder::{INDEX, Layout, SINGLE, TORCH_INDEX, TORCH_SINGLE};
@@ -20,25 +20,37 @@ pub(crate) fn file_size(path: &Path) -> Result<u64, Error> {
 
 /// The text of a regular file of at most `limit` bytes, even if it grows while it is read.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Error> {
-    let io = |e| Error::io(path, e);
-    let size = file_size(path)?;
-    let mut text = String::new();
-    if size <= limit {
-        let file = File::open(path).map_err(io)?;
-        // One byte more than allowed shows that the file has grown since its size was asked for.
-        file.take(limit + 1).read_to_string(&mut text).map_err(io)?;
-    }
-    let size = size.max(text.len() as u64);
-    if size > limit {
-        let message = format!("{size} bytes are no plausible {}", name_of(path));
-        return Err(Error::format(path, message));
-    }
-    refuse_lfs_pointer(path, text.as_bytes())?;
+    let bytes = read_bytes(path, limit)?;
+    let mut text = String::from_utf8(bytes).map_err(|_| {
+        Error::io(
+            path,
+            io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"),
+        )
+    })?;
     if text.starts_with(BYTE_ORDER_MARK) {
         // Editors on Windows put it before UTF-8, and no JSON parser takes it.
         text.drain(..BYTE_ORDER_MARK.len_utf8());
     }
     Ok(text)
+}
+
+/// The bytes of a regular file of at most `limit` bytes, even if it grows while it is read.
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let io = |e| Error::io(path, e);
+    let size = file_size(path)?;
+    let mut bytes = Vec::new();
+    if size <= limit {
+        let file = File::open(path).map_err(io)?;
+        // One byte more than allowed shows that the file has grown since its size was asked for.
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
+    }
+    let size = size.max(bytes.len() as u64);
+    if size > limit {
+        let message = format!("{size} bytes are no plausible {}", name_of(path));
+        return Err(Error::format(path, message));
+    }
+    refuse_lfs_pointer(path, &bytes)?;
+    Ok(bytes)
 }
 
 /// The mark that some programs put before a text. It is no part of the text.

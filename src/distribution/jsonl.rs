@@ -17,7 +17,8 @@ impl Items {
     /// A line is one of `{"id", "cluster"?, "text"}`, `{"id", "cluster"?, "tokens": [..]}`,
     /// `{"id", "cluster"?, "context", "choices": [..], "gold", "unconditional"?}` and
     /// `{"id", "cluster"?, "context_tokens": [..], "choices_tokens": [[..], ..], "gold",
-    /// "unconditional_tokens"?}`. Ids and clusters are strings or integers. An item without a cluster
+    /// "unconditional_tokens"?}`, or `{"id", "cluster"?, "contexts": [..], "choices": [..], "gold"}`
+    /// with one context per choice ([`Content::Pairs`]). Ids and clusters are strings or integers. An item without a cluster
     /// is a cluster of its own. Empty lines are skipped; other fields are refused, so that a
     /// misspelt `unconditional` is not ignored.
     ///
@@ -131,6 +132,7 @@ struct Line {
     text: Option<String>,
     tokens: Option<Vec<u32>>,
     context: Option<String>,
+    contexts: Option<Vec<String>>,
     choices: Option<Vec<String>>,
     unconditional: Option<String>,
     context_tokens: Option<Vec<u32>>,
@@ -150,7 +152,15 @@ impl Line {
             self.choices_tokens,
             self.unconditional_tokens,
         );
-        let content = content(self.text, self.tokens, text, ids, self.gold)?;
+        let content = match self.contexts {
+            None => content(self.text, self.tokens, text, ids, self.gold)?,
+            Some(contexts) => match (self.text, self.tokens, text, ids, self.gold) {
+                (None, None, (None, Some(choices), None), NO_TOKENS, Some(gold)) => {
+                    pairs(contexts, choices, gold)?
+                }
+                _ => return Err(FORMS.to_owned()),
+            },
+        };
         check(&content)?;
         Ok(Item {
             id,
@@ -163,6 +173,21 @@ impl Line {
 /// Context, choices and unconditional context.
 type Question<T> = (Option<T>, Option<Vec<T>>, Option<T>);
 
+const NO_TEXT: Question<String> = (None, None, None);
+const NO_TOKENS: Question<Vec<u32>> = (None, None, None);
+const FORMS: &str = "expected exactly one of: text; tokens; context, choices and gold; contexts, \
+                     choices and gold; context_tokens, choices_tokens and gold";
+
+/// Choices that have a context each.
+fn pairs(contexts: Vec<String>, choices: Vec<String>, gold: usize) -> Result<Content, String> {
+    let counts = (contexts.len(), choices.len());
+    if counts.0 != counts.1 {
+        return Err(format!("{} contexts for {} choices", counts.0, counts.1));
+    }
+    let pairs = contexts.into_iter().zip(choices).collect();
+    Ok(Content::Pairs { pairs, gold })
+}
+
 /// The content of a line, which has the fields of exactly one form.
 fn content(
     text: Option<String>,
@@ -171,8 +196,6 @@ fn content(
     question_tokens: Question<Vec<u32>>,
     gold: Option<usize>,
 ) -> Result<Content, String> {
-    const NO_TEXT: Question<String> = (None, None, None);
-    const NO_TOKENS: Question<Vec<u32>> = (None, None, None);
     match (text, tokens, question, question_tokens, gold) {
         (Some(text), None, NO_TEXT, NO_TOKENS, None) => Ok(Content::Text(text)),
         (None, Some(tokens), NO_TEXT, NO_TOKENS, None) => Ok(Content::Tokens(tokens)),
@@ -192,10 +215,6 @@ fn content(
                 unconditional,
             })
         }
-        _ => Err(
-            "expected exactly one of: text; tokens; context, choices and gold; \
-                  context_tokens, choices_tokens and gold"
-                .to_owned(),
-        ),
+        _ => Err(FORMS.to_owned()),
     }
 }

@@ -15,7 +15,9 @@ use crate::error::Error;
 /// For a folder it covers the names and bytes of the files that determine scores: `config.json`,
 /// `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`, every `.safetensors` file
 /// with their index, and every `.gguf` file; where the weights are PyTorch files, also every `.bin`
-/// file with their index. For a file it covers its bytes. Files are streamed.
+/// file with their index; without a `tokenizer.json`, also the files that stand in its place
+/// (`vocab.json`, `merges.txt`, `added_tokens.json`, SentencePiece, tiktoken). For a file it covers its
+/// bytes. Files are streamed.
 ///
 /// # Errors
 /// A folder without weights, or a file that cannot be read.
@@ -32,6 +34,7 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
     let is_weights = |name: &str| {
         name.ends_with(".safetensors") || name.ends_with(".gguf") || torch && name.ends_with(".bin")
     };
+    let no_json = !path.join("tokenizer.json").exists();
     let counts = |name: &str| {
         let described = [
             "config.json",
@@ -42,6 +45,7 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
         // Everything that changes a score, and nothing else: a README may be edited while a run is
         // under way.
         described.contains(&name)
+            || (no_json && is_tokenizer(name))
             || is_weights(name)
             || name == "model.safetensors.index.json"
             || torch && name == TORCH_INDEX
@@ -67,6 +71,18 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
         add_file(&mut hash, file)?;
     }
     Ok(hex(&hash.finalize()))
+}
+
+/// True for a file of a tokenizer that is read where there is no `tokenizer.json`.
+fn is_tokenizer(name: &str) -> bool {
+    let files = [
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "tokenizer.model",
+        "spiece.model",
+    ];
+    files.contains(&name) || name.ends_with(".tiktoken")
 }
 
 /// SHA-256 of the ids, clusters and contents of a distribution's items in their order, 64 hexadecimal

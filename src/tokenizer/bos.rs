@@ -21,21 +21,56 @@ pub(super) struct BosToken {
     pub(super) added: bool,
 }
 
+/// What a tokenizer says of the token where the settings of its folder say nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Own {
+    pub(super) token: Option<u32>,
+    pub(super) added: Added,
+}
+
+/// When a tokenizer puts the token before a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Added {
+    #[cfg_attr(
+        not(feature = "tokenizers"),
+        allow(dead_code, reason = "files of that feature")
+    )]
+    Always,
+    /// If it is the one that the tokenizer begins texts with.
+    IfFirst(Option<u32>),
+}
+
+impl Own {
+    /// Of a tokenizer that begins texts with `first`.
+    pub(super) fn first(first: Option<u32>) -> Self {
+        Self {
+            token: None,
+            added: Added::IfFirst(first),
+        }
+    }
+}
+
 impl BosToken {
-    /// Reads the token of a folder. `id` finds a token by name; `first` is the token that the
-    /// post-processor begins a text with. Findings that are no errors go to `warnings`.
+    /// Reads the token of a folder. `id` finds a token by name, and `own` is what the tokenizer itself
+    /// says. Findings that are no errors go to `warnings`.
     pub(super) fn of_checkpoint(
         dir: &Path,
         config: &Value,
         id: &dyn Fn(&str) -> Option<u32>,
-        first: Option<u32>,
+        own: Own,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Error> {
-        let token = Self::token(dir, config, id, warnings)?;
-        // A post-processor that begins with another token, such as `[CLS]`, does not add this one.
-        let processor = token.is_some() && first == token;
+        let token = match Self::by_name(dir, config, id, warnings)? {
+            Some(found) => found,
+            None => Self::by_id(dir, config)?.or(own.token),
+        };
         let added = match &config["add_bos_token"] {
-            Value::Null => processor,
+            Value::Null => match own.added {
+                Added::Always => token.is_some(),
+                // A post-processor that begins with another token, such as `[CLS]`, does not add this
+                // one.
+                Added::IfFirst(first) => token.is_some() && first == token,
+            },
             Value::Bool(added) => *added && token.is_some(),
             other => {
                 let path = dir.join(TOKENIZER_CONFIG);
@@ -71,19 +106,6 @@ impl BosToken {
                  post-processor of tokenizer.json, which transformers 5 follows, adds token {first}"
             )
         })
-    }
-
-    /// The token by its name; if no file names one, by its id.
-    fn token(
-        dir: &Path,
-        config: &Value,
-        id: &dyn Fn(&str) -> Option<u32>,
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<u32>, Error> {
-        match Self::by_name(dir, config, id, warnings)? {
-            Some(found) => Ok(found),
-            None => Self::by_id(dir, config),
-        }
     }
 
     /// The token that a file names, `Some(None)` if a file says that there is none.

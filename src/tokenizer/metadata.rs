@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::tokenizer::bos::BosToken;
 use crate::tokenizer::sentence_piece;
 use crate::tokenizer::stages::guarded;
-use crate::tokenizer::words::PRES;
+use crate::tokenizer::words::{PRES, named};
 
 pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 const TYPES: &str = "tokenizer.ggml.token_type";
@@ -76,7 +76,7 @@ fn bos(file: &Gguf, vocabulary: &Vocabulary<'_>, adds_bos: bool) -> Result<BosTo
 /// token unless the file says otherwise.
 fn byte_pairs(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Json, bool), Error> {
     let name = text(file, PRE)?;
-    let Some(pre) = PRES.iter().find(|p| p.names.contains(&name)) else {
+    let Some(pre) = named(name) else {
         let names: Vec<&str> = PRES.iter().flat_map(|p| p.names).copied().collect();
         let message = format!("`{name}` is not supported; supported: {}", names.join(", "));
         return Err(file.error(PRE, message));
@@ -89,32 +89,13 @@ fn byte_pairs(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Json, bool), 
             _ => return Err(file.error(MERGES, format!("merge {number}, {merge:?}, is no pair"))),
         }
     }
-    let split = |expression: &&str| {
-        json!({"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated",
-               "invert": false})
-    };
-    let mut cuts: Vec<Json> = pre.expressions.iter().map(split).collect();
-    cuts.push(
-        json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
-                     "use_regex": false}),
-    );
-    // Normal form C, as the original tokenizers of these names have it; GGUF records it only by the
-    // name.
-    let normalizer = pre.composed.then(|| json!({"type": "NFC"}));
-    let json = json!({
-        "normalizer": normalizer,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": cuts},
-        "model": {"type": "BPE", "fuse_unk": false, "byte_fallback": false,
-                  "ignore_merges": pre.ignore_merges, "vocab": vocabulary.ids, "merges": merges},
-    });
+    let json = pre.pipeline(&json!(vocabulary.ids), &json!(merges));
     Ok((json, pre.adds_bos))
 }
 
 /// The tokens of a file with their kinds.
 pub(super) struct Vocabulary<'a> {
     pub(super) tokens: &'a [String],
-    /// Number of bytes of all tokens.
-    pub(super) bytes: usize,
     pub(super) kinds: Vec<u64>,
     pub(super) ids: HashMap<&'a str, usize>,
 }
@@ -143,12 +124,7 @@ impl<'a> Vocabulary<'a> {
                 return Err(file.error(TOKENS, message));
             }
         }
-        Ok(Self {
-            tokens,
-            bytes: tokens.iter().map(String::len).sum(),
-            kinds,
-            ids,
-        })
+        Ok(Self { tokens, kinds, ids })
     }
 
     /// The control tokens, and the tokens that are found in a text whole, as JSON.

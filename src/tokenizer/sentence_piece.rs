@@ -7,14 +7,9 @@ use serde_json::{Value as Json, json};
 use super::metadata::{NORMAL, TOKENS, USER_DEFINED, Vocabulary, flag, numbers};
 use crate::checkpoint::gguf::{Gguf, Value};
 use crate::error::Error;
+use crate::tokenizer::merges::pairs;
 
 const SCORES: &str = "tokenizer.ggml.scores";
-
-/// Longest accepted token: every cut of one is tried. Real tokens have less than a hundred bytes.
-const MAX_PIECE_BYTES: usize = 1024;
-/// Merges take at most this, or 64 times the bytes of the tokens. Those of real vocabularies take less
-/// than four times the tokens; of `a`, `aa`, `aaa` and so on, every cut of each would be a merge.
-const MAX_MERGED_BYTES: usize = 1 << 20;
 
 /// The tokenizer as JSON. Texts begin with the beginning-of-sequence token unless the file says
 /// otherwise.
@@ -44,7 +39,13 @@ pub(super) fn tokenizer(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<(Jso
 /// with the highest score first.
 fn merges<'a>(file: &Gguf, vocabulary: &Vocabulary<'a>) -> Result<Vec<[&'a str; 2]>, Error> {
     let scores = scores(file, vocabulary)?;
-    let mut found = pairs(file, vocabulary)?;
+    let ordinary = |id: usize| matches!(vocabulary.kinds[id], NORMAL | USER_DEFINED);
+    let found = pairs(
+        vocabulary.tokens.iter().map(String::as_str),
+        &vocabulary.ids,
+        ordinary,
+    );
+    let mut found = found.map_err(|message| file.error(TOKENS, message))?;
     let length = |text: &str| text.chars().count();
     // The order of `transformers`, which converts scores to merges in the same way: by score, then
     // longer parts first. The sort is stable, so remaining ties keep the order of the ids.
@@ -76,39 +77,4 @@ fn scores(file: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<Vec<f64>, Error> {
         return Err(file.error(SCORES, message));
     }
     Ok(scores)
-}
-
-/// Every token that text can become, cut into two such tokens in every possible way.
-fn pairs<'a>(
-    file: &Gguf,
-    vocabulary: &Vocabulary<'a>,
-) -> Result<Vec<(usize, &'a str, &'a str)>, Error> {
-    let ordinary = |id: usize| matches!(vocabulary.kinds[id], NORMAL | USER_DEFINED);
-    let part = |text: &str| vocabulary.ids.get(text).is_some_and(|&id| ordinary(id));
-    let mut found = Vec::new();
-    let mut merged = 0;
-    for (id, token) in vocabulary.tokens.iter().enumerate() {
-        if !ordinary(id) {
-            continue;
-        }
-        if token.len() > MAX_PIECE_BYTES {
-            let message = format!("token {id} has {} bytes", token.len());
-            return Err(file.error(TOKENS, message));
-        }
-        let first = found.len();
-        for (at, _) in token.char_indices().skip(1) {
-            let (a, b) = token.split_at(at);
-            if part(a) && part(b) {
-                found.push((id, a, b));
-                merged += token.len();
-            }
-        }
-        // Checked per token, so that the list never grows far beyond the bound.
-        if merged > MAX_MERGED_BYTES.max(64 * vocabulary.bytes) {
-            let message = format!("the merges of tokens up to {id} have {merged} bytes");
-            return Err(file.error(TOKENS, message));
-        }
-        found[first..].sort_by_key(|(_, a, b)| (vocabulary.ids.get(a), vocabulary.ids.get(b)));
-    }
-    Ok(found)
 }

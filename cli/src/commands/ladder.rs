@@ -45,6 +45,9 @@ pub struct LadderArguments {
     /// Folder of the results
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
     out: Option<PathBuf>,
+    /// Turn special tokens that are written in a text, such as <|endoftext|>, into their ids
+    #[arg(long)]
+    special_tokens: bool,
     #[command(flatten)]
     windows: WindowArguments,
     #[command(flatten)]
@@ -126,6 +129,7 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
         aggregate: arguments.aggregate.clone(),
         out: out.clone(),
         settings: arguments.windows.settings(),
+        special_tokens: arguments.special_tokens,
         engine,
     };
     let (analysis, scored) = study.run()?;

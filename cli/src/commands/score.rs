@@ -27,8 +27,8 @@ Examples:
   relscale score --checkpoint DIR --items questions.jsonl --out scores.jsonl --truncate --bos never
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl --backend cuda --device 0,1
 
-A line of ITEMS is {\"id\", \"text\"} or {\"id\", \"context\", \"choices\", \"gold\"}, each with an optional
-\"cluster\". A line of OUT holds log-likelihood (nats), tokens and bytes of the same item.";
+A line of ITEMS is {\"id\", \"text\"}, {\"id\", \"context\", \"choices\", \"gold\"} or, with a context per
+choice, {\"id\", \"contexts\", \"choices\", \"gold\"}, each with an optional \"cluster\". A line of OUT holds log-likelihood (nats), tokens and bytes of the same item.";
 
 /// Scores the items of one file with one checkpoint.
 #[derive(Debug, Args)]

@@ -25,6 +25,7 @@ study.json, whose paths are relative to it:
   {\"runs\": \"runs.csv\",             run,corpus,budget,flops,params,tokens,checkpoint
    \"backend\": \"cpu f32\",           or cuda bf16, f16, f32, tf32; reference f64
    \"scoring\": {\"bos\": {\"every_window\": 1}, \"context\": 2048},
+   \"special_tokens\": false,         true: those written in a text become their ids
    \"unit_flops\": 1e15,             cost of one unit, 2 FLOPs per parameter and token of 4 bytes
    \"distributions\": [
      {\"kind\": \"items\", \"path\": \"texts.jsonl\", \"scorers\": [\"bits_per_byte\"]},

@@ -46,6 +46,9 @@ pub struct StudyPlan {
     version: String,
     pub(super) backend: String,
     pub(super) scoring: Settings,
+    /// If true, special tokens written in a text become their ids.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) special_tokens: bool,
     pub(super) flop_convention: FlopConvention,
     pub(super) sources: Vec<Source>,
     pub(super) distributions: Vec<PinnedDistribution>,
@@ -63,6 +66,7 @@ impl StudyPlan {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             backend: study.backend.clone(),
             scoring: study.scoring,
+            special_tokens: study.special_tokens,
             flop_convention,
             sources: Vec::new(),
             distributions: Vec::new(),
@@ -255,7 +259,7 @@ impl StudyPlan {
             context: self.scoring.context,
             stride: self.scoring.stride,
             truncate: self.scoring.truncate,
-            special_tokens_parsed: false,
+            special_tokens_parsed: self.special_tokens,
             backend: self.backend.clone(),
             version: self.version.clone(),
             range: None,

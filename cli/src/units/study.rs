@@ -22,6 +22,10 @@ pub struct Study {
     /// Windows, beginning-of-sequence tokens and batches.
     #[serde(default)]
     pub scoring: Settings,
+    /// If true, special tokens written in a text become their ids
+    /// ([`Tokenizer::with_special_tokens_parsed`](relscale::tokenizer::Tokenizer::with_special_tokens_parsed)).
+    #[serde(default)]
+    pub special_tokens: bool,
     /// Backend and precision ([`EngineBackend::by_name`](crate::engine::EngineBackend::by_name)).
     #[serde(default = "cpu")]
     pub backend: String,

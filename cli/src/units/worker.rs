@@ -168,13 +168,16 @@ impl<'a> Worker<'a> {
         let source = self.plan.distribution(&unit.distribution)?.source;
         let sources = self.sources.get(&source);
         let text = sources.is_some_and(|found| found.iter().any(is_text));
+        // The key of the log says how special tokens are treated, whatever the items are.
+        let needed = text || self.plan.special_tokens;
         if let Some(loaded) = &mut self.loaded
             && loaded.tokenizer.is_none()
-            && text
+            && needed
         {
             let tokenizer = Tokenizer::load(&path)?;
             warn(&path, tokenizer.warnings());
-            loaded.tokenizer = Some(tokenizer);
+            let parsed = self.plan.special_tokens;
+            loaded.tokenizer = Some(tokenizer.with_special_tokens_parsed(parsed));
         }
         Ok(())
     }

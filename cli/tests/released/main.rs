@@ -161,6 +161,7 @@ fn study(checkpoints: &Path, texts: &Path, out: &Path) -> LadderStudy {
         baseline: "english-help".to_owned(),
         aggregate: Some("aggregate".to_owned()),
         out: out.to_owned(),
+        special_tokens: false,
         settings: Settings::default(),
         engine: Engine::default(),
     }
@@ -270,6 +271,11 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
         fs::remove_file(out.0.join(format!("logs/{run_id}/{text}.jsonl"))).unwrap();
     }
     assert_eq!(study.run().unwrap().1, 2 * DOCUMENTS);
+
+    // Scores of texts that are read otherwise do not mix with those in the logs.
+    study.special_tokens = true;
+    let error = study.run().unwrap_err().to_string();
+    assert!(error.contains("special_tokens_parsed"), "{error}");
 
     study.baseline = "english".to_owned();
     let error = study.run().unwrap_err().to_string();

@@ -118,6 +118,7 @@ fn study(folder: &Path, unit_flops: f64) -> Study {
             source("tokens.jsonl", &["nats_per_token"]),
             source("questions.jsonl", &["brier", "choice_log_loss"]),
         ],
+        special_tokens: false,
         scoring: Settings {
             bos: Bos::First(1),
             context: Some(32),

@@ -120,3 +120,35 @@ fn a_log_of_a_range_scores_the_range_and_no_more() {
     );
     assert_eq!(items.len(), 23);
 }
+
+#[test]
+fn special_tokens_of_a_text_are_tokens_if_the_study_says_so() {
+    let folder = Folder::new();
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/cases/special_tokens");
+    let checkpoint = folder.0.join("checkpoint");
+    fs::create_dir_all(&checkpoint).unwrap();
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        fs::copy(case.join(name), checkpoint.join(name)).unwrap();
+    }
+    fs::write(checkpoint.join("model.safetensors"), "weights").unwrap();
+    let mut study = study(&folder.0, 1e15);
+    let runs = "run,corpus,budget,flops,params,tokens,seed,checkpoint\n\
+                a,web,1e18,1e13,1000,2e9,0,checkpoint\n";
+    fs::write(&study.runs, runs).unwrap();
+    study.distributions.truncate(1);
+    study.distributions[0].path = case.join("special_token_text.jsonl");
+    for (special, tokens) in [(false, 23.0), (true, 12.0)] {
+        study.special_tokens = special;
+        study.scoring.bos = Bos::Never;
+        let shared = folder.0.join(special.to_string());
+        StudyPlan::create(&shared, &study, &mut |_| {}).unwrap();
+        let plan = StudyPlan::read(&shared).unwrap();
+        let unit = &plan.units()[0];
+        assert!(run(&plan, unit).unwrap());
+        let table = Table::read(log_of(&shared, unit)).unwrap();
+        assert_eq!(table.key().special_tokens_parsed, special);
+        let record = table.records().values().next().unwrap();
+        assert_eq!(record.scores[0].weight, tokens);
+        assert_eq!(record.warnings.is_empty(), special, "{:?}", record.warnings);
+    }
+}

@@ -1,0 +1,158 @@
+//! Tokenizers of folders without `tokenizer.json`, against the libraries that are right for them;
+//! `tests/fixtures/make_tokenizers.py` makes the folders.
+#![cfg(feature = "tokenizers")]
+
+#[path = "../common/bounded.rs"]
+mod bounded;
+#[path = "../common/mod.rs"]
+mod common;
+mod hostile;
+mod lossless;
+mod settings;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::fixture;
+use relscale::Error;
+use relscale::tokenizer::Tokenizer;
+use serde_json::Value;
+
+/// A folder of the test's own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("relscale-tokenizers-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// With the files of a fixture.
+    fn copy(name: &str) -> Self {
+        let folder = Self::new();
+        for entry in fs::read_dir(fixture("tokenizers").join(name)).unwrap() {
+            let path = entry.unwrap().path();
+            folder.write(
+                path.file_name().unwrap().to_str().unwrap(),
+                fs::read(&path).unwrap(),
+            );
+        }
+        folder
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.0.join(name), bytes).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.0.join(name)).unwrap()
+    }
+
+    /// Bytes of all files.
+    fn size(&self) -> usize {
+        let entries = fs::read_dir(&self.0).unwrap();
+        entries
+            .map(|e| e.unwrap().metadata().unwrap().len() as usize)
+            .sum()
+    }
+
+    fn load(&self) -> Result<Tokenizer, Error> {
+        Tokenizer::load(&self.0)
+    }
+
+    /// Loads, which must fail, and the error.
+    fn error(&self) -> String {
+        self.load().unwrap_err().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The golden file of a folder of tokenizers.
+fn golden(folder: &Path) -> Value {
+    let file = folder.join("golden.json");
+    let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    let numbers = value.as_array().unwrap().iter();
+    numbers.map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+/// The lines on which a tokenizer differs from the golden file, with both results.
+fn differing(tokenizer: &Tokenizer, lines: &Value, want: &Value) -> Vec<String> {
+    let (lines, want) = (lines.as_array().unwrap(), want.as_array().unwrap());
+    assert_eq!(lines.len(), want.len());
+    let mut found = Vec::new();
+    for (line, want) in lines.iter().zip(want) {
+        let (text, want) = (line.as_str().unwrap(), ids(want));
+        let got = tokenizer.encode(text).unwrap().tokens;
+        if got != want {
+            found.push(format!("{text:?}\n  {got:?}\n  {want:?}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_line_has_the_tokens_of_the_library_that_is_right() {
+    let folder = fixture("tokenizers");
+    let golden = golden(&folder);
+    let tokenizers = golden["tokenizers"].as_object().unwrap();
+    assert!(tokenizers.len() >= 16);
+    for (name, want) in tokenizers {
+        let tokenizer = Tokenizer::load(folder.join(name)).unwrap();
+        let tokenizer = tokenizer.with_special_tokens_parsed(true);
+        let mut wrong = differing(&tokenizer, &golden["lines"], &want["ids"]);
+        if !want["special"].is_null() {
+            wrong.extend(differing(&tokenizer, &golden["special"], &want["special"]));
+        }
+        // Two cuts of a run of letters may score the same, and the libraries take different ones.
+        if name.starts_with("unigrams") && wrong.len() == 1 {
+            let lines: Vec<&str> = wrong[0].lines().collect();
+            let tokens = lines[lines.len() - 2..].iter().map(|line| {
+                let mut ids: Vec<u32> = serde_json::from_str(line.trim()).unwrap();
+                ids.sort_unstable();
+                ids
+            });
+            let tokens: Vec<_> = tokens.collect();
+            assert_eq!(tokens[0], tokens[1], "{}", wrong[0]);
+            wrong.clear();
+        }
+        assert!(
+            wrong.is_empty(),
+            "{name}: {} lines, the first\n{}",
+            wrong.len(),
+            wrong[0]
+        );
+    }
+}
+
+mod material {
+    use super::*;
+
+    #[test]
+    #[ignore = "reads 10,000 lines that `make_tokenizers.py agree` writes to target/tokenizers"]
+    fn ten_thousand_lines() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tokenizers");
+        let golden = golden(&folder);
+        let lines = golden["lines"].as_array().unwrap().len();
+        for (name, want) in golden["tokenizers"].as_object().unwrap() {
+            let tokenizer = Tokenizer::load(folder.join(name)).unwrap();
+            let tokenizer = tokenizer.with_special_tokens_parsed(true);
+            let wrong = differing(&tokenizer, &golden["lines"], &want["ids"]);
+            println!("{name:22} {} of {lines}", lines - wrong.len());
+            wrong.iter().take(3).for_each(|line| println!("{line}"));
+        }
+    }
+}
