@@ -35,10 +35,10 @@ pub type Tables = BTreeMap<(String, String), Table>;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Scores the items that have no record yet in `logs/<run>/<task>.jsonl`.
+/// Scores the items that have no record yet in `logs/<run>/<task>.jsonl`; special tokens written in a
+/// text are ordinary text.
 ///
-/// If `special_tokens` is true, special tokens written in a text become their ids. `workers` runs are
-/// scored at a time. A run whose logs are complete is not loaded. Returns all logs
+/// `workers` runs are scored at a time. A run whose logs are complete is not loaded. Returns all logs
 /// and the number of items scored by this call.
 ///
 /// # Errors
@@ -49,7 +49,22 @@ pub fn score(
     tasks: &[Task<'_>],
     logs: &Path,
     settings: &Settings,
-    special_tokens: bool,
+    engine: &Engine,
+    workers: usize,
+) -> Result<(Tables, usize), Failure> {
+    score_special_tokens(runs, tasks, logs, settings, false, engine, workers)
+}
+
+/// As [`score`]; if `parsed` is true, special tokens written in a text become their ids.
+///
+/// # Errors
+/// Those of [`score`].
+pub fn score_special_tokens(
+    runs: &[TrainedRun],
+    tasks: &[Task<'_>],
+    logs: &Path,
+    settings: &Settings,
+    parsed: bool,
     engine: &Engine,
     workers: usize,
 ) -> Result<(Tables, usize), Failure> {
@@ -71,7 +86,7 @@ pub fn score(
                 return Ok(());
             };
             bar.set_message(next.run.id.clone());
-            let (open, scored) = score_run(next, tasks, logs, settings, special_tokens, engine)?;
+            let (open, scored) = score_run(next, tasks, logs, settings, parsed, engine)?;
             let mut found = found.lock().map_err(poisoned)?;
             found.1 += scored;
             for (log, task) in open.iter().zip(tasks) {
@@ -117,7 +132,7 @@ fn score_run(
     tasks: &[Task<'_>],
     logs: &Path,
     settings: &Settings,
-    special_tokens: bool,
+    parsed: bool,
     engine: &Engine,
 ) -> Result<(Vec<Log>, usize), Failure> {
     let hash = checkpoint_hash(checkpoint)?;
@@ -128,7 +143,7 @@ fn score_run(
             fs::create_dir_all(folder).map_err(|e| relscale::Error::io(folder, e))?;
         }
         let key = Key::new(&hash, engine.name(), task.items, task.scorers, settings)?
-            .with_special_tokens_parsed(special_tokens);
+            .with_special_tokens_parsed(parsed);
         open.push(Log::open(&path, &key).map_err(|e| match e {
             relscale::Error::Key { .. } => format!("{e} (with another --out)").into(),
             e => Failure::from(e),
@@ -139,7 +154,7 @@ fn score_run(
     let before = records(&open);
     if !open.iter().all(|log| log.table().is_complete()) {
         let model = engine.load(checkpoint, settings.batch_tokens)?;
-        let tokenizer = Tokenizer::load(checkpoint)?.with_special_tokens_parsed(special_tokens);
+        let tokenizer = Tokenizer::load(checkpoint)?.with_special_tokens_parsed(parsed);
         warn(
             checkpoint,
             &model.evaluation().tokenizer(&tokenizer).warnings(),
