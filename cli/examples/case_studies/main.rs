@@ -1,11 +1,14 @@
-//! The three case studies of relative scaling laws on the ladder of small byte-level models in
-//! `suite/`: knowledge domains, regional English, and behaviours of risk.
+//! The three case studies of relative scaling laws on any ladder of checkpoints: knowledge domains,
+//! regional English, and behaviours of risk.
 //!
 //! ```sh
 //! cargo run --release -p relscale-cli --example case_studies -- --data DIR --out DIR
+//! cargo run --release -p relscale-cli --example case_studies -- --data DIR --out DIR --runs runs.csv
 //! ```
 //!
-//! `--help` lists the files that the data folder must hold. Every score goes through a log in
+//! Without `--runs` the ladder is that of small byte-level models in `suite/`. With it, the
+//! beginning-of-sequence token follows the tokenizers and the window is the shortest context of the
+//! ladder. `--help` lists the files that the data folder must hold. Every score goes through a log in
 //! `OUT/logs`, so that an interrupted run resumes. The example prints three tables and writes for
 //! every part of them the analysis (JSON), the pictures of ratios and exponents (SVG), and the losses
 //! by item (CSV, for `relscale fit`).

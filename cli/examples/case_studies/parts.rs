@@ -1,6 +1,6 @@
 //! The distributions of the three studies.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use relscale::Error;
 use relscale::distribution::{Distribution, Items};
@@ -10,11 +10,11 @@ use relscale::scorer::{
 };
 use relscale_cli::readers::behaviours::{self, BehaviourOptions, RiskGroups};
 use relscale_cli::readers::matched;
-use relscale_cli::readers::mmlu::{Mmlu, MmluGroup, MmluOptions, MmluPrompt};
+use relscale_cli::readers::mmlu::{Mmlu, MmluGroup, MmluOptions};
 use relscale_cli::readers::texts::{self, TextFields};
 
-use super::WINDOW;
-use super::sampling::{clusters, count, sampled, starts, text};
+use super::arguments::Arguments;
+use super::sampling::{Window, clusters, count, sampled, starts, text};
 
 /// Distributions that are compared with one of them.
 pub(super) struct Part {
@@ -28,6 +28,8 @@ pub(super) struct Part {
     pub(super) unit: &'static str,
     pub(super) averaging: Averaging,
     pub(super) sample: String,
+    /// Covariate of the distributions, for its slope on the exponents.
+    pub(super) covariate: BTreeMap<String, f64>,
 }
 
 /// The parts under one heading.
@@ -40,83 +42,91 @@ pub(super) const TEXT: &[&dyn Scorer] = &[&BitsPerByte];
 const QUESTION: &[&dyn Scorer] = &[&ChoiceLogLoss, &ErrorRate(Normalisation::PerByte)];
 const BEHAVIOUR: &[&dyn Scorer] = &[&MatchingProbability(Normalisation::PerByte)];
 
-/// Reads the three studies: at most `bytes` bytes per text distribution and `items` questions per
-/// subject or behaviour.
-pub(super) fn studies(data: &Path, bytes: usize, items: usize) -> Result<Vec<Study>, Error> {
+/// Reads the three studies, sampled as the arguments say.
+pub(super) fn studies(from: &Arguments, window: &Window) -> Result<Vec<Study>, Error> {
     Ok(vec![
         Study {
             title: "1. Domains",
-            parts: vec![questions(data, items)?, genres(data, bytes)?],
+            parts: vec![questions(from, window)?, genres(from)?],
         },
         Study {
             title: "2. Varieties of English",
-            parts: vec![regions(data, bytes)?, dialects(data, bytes)?],
+            parts: vec![regions(from)?, dialects(from)?],
         },
         Study {
             title: "3. Behaviours of risk",
-            parts: vec![risks(data, items)?],
+            parts: vec![risks(from, window)?],
         },
     ])
 }
 
-fn questions(data: &Path, items: usize) -> Result<Part, Error> {
+fn questions(from: &Arguments, window: &Window) -> Result<Part, Error> {
     let prompt = MmluOptions {
-        prompt: MmluPrompt::LetterAndText,
-        shots: 0,
-        description: false,
+        prompt: from.prompt.into(),
+        shots: from.shots,
+        description: from.description,
     };
-    let subjects = Mmlu::load(data.join("evals/mmlu"))?;
-    let (groups, of) = sampled(subjects.groups(&prompt)?, items)?;
+    let subjects = Mmlu::load(from.data.join("evals/mmlu"))?;
+    let (groups, of) = sampled(subjects.groups(&prompt)?, from.items, window)?;
     Ok(Part {
         name: "mmlu",
         title: "MMLU by group of subjects",
         baseline: MmluGroup::Stem.name().to_owned(),
         sample: format!(
-            "{} of {of} questions: at most {items} per subject, 0-shot, only those that fit {WINDOW} \
-             tokens; mean over subjects",
-            count(&groups)
+            "{} of {of} questions: at most {} per subject, {}-shot, only those that fit {} tokens; \
+             mean over subjects",
+            count(&groups),
+            from.items,
+            from.shots,
+            window.tokens
         ),
         distributions: groups,
         scorers: QUESTION,
         unit: "nats per question (log-loss of the right choice)",
         averaging: Averaging::Macro,
+        covariate: BTreeMap::new(),
     })
 }
 
 /// The start of every document of every region in a folder.
-fn running(folder: &Path, bytes: usize) -> Result<Vec<Items>, Error> {
+fn running(folder: &std::path::Path, bytes: usize) -> Result<Vec<Items>, Error> {
     let found = texts::regions(folder, &TextFields::default())?;
     found.iter().map(|region| starts(region, bytes)).collect()
 }
 
-fn genres(data: &Path, bytes: usize) -> Result<Part, Error> {
+fn genres(from: &Arguments) -> Result<Part, Error> {
+    let bytes = from.bytes;
     Ok(Part {
         name: "genres",
         title: "Genres of American English (MASC)",
         baseline: "newspaper".to_owned(),
         sample: format!("about {bytes} bytes per genre, from the start of every document"),
-        distributions: running(&data.join("texts/domains-masc"), bytes)?,
+        distributions: running(&from.data.join("texts/domains-masc"), bytes)?,
         scorers: TEXT,
         unit: "bits per byte",
         averaging: Averaging::Micro,
+        covariate: BTreeMap::new(),
     })
 }
 
-fn regions(data: &Path, bytes: usize) -> Result<Part, Error> {
+fn regions(from: &Arguments) -> Result<Part, Error> {
+    let bytes = from.bytes;
     Ok(Part {
         name: "regions",
         title: "English by country (speeches in the UN General Debate)",
         baseline: "USA".to_owned(),
         sample: format!("about {bytes} bytes per country, from the start of every speech"),
-        distributions: running(&data.join("texts/regions-un"), bytes)?,
+        distributions: running(&from.data.join("texts/regions-un"), bytes)?,
         scorers: TEXT,
         unit: "bits per byte",
         averaging: Averaging::Micro,
+        covariate: from.covariate()?,
     })
 }
 
-fn dialects(data: &Path, bytes: usize) -> Result<Part, Error> {
-    let forms = matched::from_jsonl(data.join("texts/dialects-multivalue/matched.jsonl"))?;
+fn dialects(from: &Arguments) -> Result<Part, Error> {
+    let bytes = from.bytes;
+    let forms = matched::from_jsonl(from.data.join("texts/dialects-multivalue/matched.jsonl"))?;
     // The same sentences in every form: as many as the bytes of the standard form allow.
     let standard = forms.iter().find(|form| form.name() == "sae");
     let mut sentences = 0;
@@ -142,14 +152,19 @@ fn dialects(data: &Path, bytes: usize) -> Result<Part, Error> {
         scorers: TEXT,
         unit: "bits per byte",
         averaging: Averaging::Micro,
+        covariate: BTreeMap::new(),
     })
 }
 
-fn risks(data: &Path, items: usize) -> Result<Part, Error> {
+fn risks(from: &Arguments, window: &Window) -> Result<Part, Error> {
     let prompt = BehaviourOptions::default();
-    let folder = data.join("evals/anthropic-evals");
-    let groups = behaviours::load(folder, &RiskGroups::default(), &prompt)?;
-    let (groups, of) = sampled(groups, items)?;
+    let folder = from.data.join("evals/anthropic-evals");
+    let table = match &from.groups {
+        Some(file) => RiskGroups::from_csv(file)?,
+        None => RiskGroups::default(),
+    };
+    let groups = behaviours::load(folder, &table, &prompt)?;
+    let (groups, of) = sampled(groups, from.items, window)?;
     // The paper's baseline if the data have it, else the group with the most behaviours.
     let largest = groups.iter().max_by_key(|group| clusters(group));
     let baseline = groups
@@ -161,14 +176,17 @@ fn risks(data: &Path, items: usize) -> Result<Part, Error> {
         name: "risk",
         title: "Model-written behaviours by group of risk",
         sample: format!(
-            "{} of {of} questions: at most {items} per behaviour and file, 0-shot, only those that \
-             fit {WINDOW} tokens; mean over behaviours; baseline {baseline}",
-            count(&groups)
+            "{} of {of} questions: at most {} per behaviour and file, 0-shot, only those that fit {} \
+             tokens; mean over behaviours; baseline {baseline}",
+            count(&groups),
+            from.items,
+            window.tokens
         ),
         baseline,
         distributions: groups,
         scorers: BEHAVIOUR,
         unit: "probability of the answer that matches the behaviour",
         averaging: Averaging::Macro,
+        covariate: BTreeMap::new(),
     })
 }

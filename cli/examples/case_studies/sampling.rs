@@ -4,8 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Item, Items};
+use relscale::tokenizer::Tokenizer;
 
-use super::WINDOW;
+/// The window that questions must fit into, by the tokenizer of the ladder.
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) tokens: usize,
+    pub(super) tokenizer: Tokenizer,
+    /// If true, a beginning-of-sequence token precedes every context.
+    pub(super) bos: bool,
+}
+
+impl Window {
+    /// True if the context and its longest choice fit. The last token of a choice is no input.
+    fn holds(&self, context: &str, choices: &[String]) -> Result<bool, Error> {
+        for choice in choices {
+            let pair = self.tokenizer.encode_pair(context, choice)?;
+            let tokens = pair.context.len() + pair.continuation.len() + usize::from(self.bos);
+            if tokens > self.tokens + 1 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
 
 pub(super) fn count(distributions: &[Items]) -> usize {
     distributions.iter().map(Items::len).sum()
@@ -40,7 +62,11 @@ pub(super) fn starts(texts: &Items, bytes: usize) -> Result<Items, Error> {
 
 /// The first questions of every file that fit the window, at most `items` per file, and the number of
 /// questions before the selection. A group without a fitting question is left out.
-pub(super) fn sampled(groups: Vec<Items>, items: usize) -> Result<(Vec<Items>, usize), Error> {
+pub(super) fn sampled(
+    groups: Vec<Items>,
+    items: usize,
+    window: &Window,
+) -> Result<(Vec<Items>, usize), Error> {
     let of = count(&groups);
     let mut some = Vec::new();
     for group in groups {
@@ -54,12 +80,9 @@ pub(super) fn sampled(groups: Vec<Items>, items: usize) -> Result<(Vec<Items>, u
             else {
                 continue;
             };
-            let longest = choices.iter().map(String::len).max().unwrap_or(0);
-            // One token per byte. The beginning-of-sequence token adds one, and the last token is no
-            // input.
             let file = item.id.rsplit_once('/').map_or("", |(file, _)| file);
             let taken = taken.entry(file.to_owned()).or_default();
-            if context.len() + longest <= WINDOW && *taken < items {
+            if *taken < items && window.holds(context, choices)? {
                 *taken += 1;
                 kept.push(item.into_owned());
             }

@@ -2,10 +2,9 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use relscale::distribution::{Distribution, Items};
-use relscale::evaluate::{Bos, Settings};
 use relscale::fit::{Analysis, Options, analyze};
 use relscale::ladder::{Ladder, Run, RunTable, TrainedRun};
 use relscale::log::{Table, export_csv};
@@ -15,9 +14,12 @@ use relscale_cli::engine::{Engine, EngineBackend};
 use relscale_cli::output::note;
 use relscale_cli::runs::{Tables, Task, score};
 
+pub(crate) use arguments::Arguments;
 use parts::{Part, TEXT, studies};
 use table::table;
 
+#[path = "arguments.rs"]
+mod arguments;
 #[path = "parts.rs"]
 mod parts;
 #[path = "sampling.rs"]
@@ -30,64 +32,26 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// A ladder, and the log of each of its runs.
 type Logged<'a> = (Ladder, Vec<(&'a Run, &'a Table)>);
 
-/// Arguments of the example.
-#[derive(Debug, clap::Parser)]
-#[command(about = "The three case studies on the ladder of small models in suite/", after_help = DATA)]
-pub(crate) struct Arguments {
-    /// Folder of the data
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
-    /// Folder of the results
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-    /// Most bytes of a distribution of running text
-    #[arg(long, value_name = "N", default_value_t = 12_000)]
-    pub(crate) bytes: usize,
-    /// Most questions of a subject or behaviour
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub(crate) items: usize,
-    /// Table of runs
-    #[arg(long = "runs", value_name = "FILE.csv", default_value = LADDER)]
-    pub(crate) ladder: PathBuf,
-}
-
-/// The committed ladder.
-pub(crate) const LADDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../suite/ladder.csv");
-
-const DATA: &str = "\
-DIR/evals/mmlu/{test,dev}/<subject>_{test,dev}.csv    questions of MMLU
-DIR/evals/anthropic-evals/**/<behaviour>.jsonl        model-written behaviours
-DIR/texts/domains-masc/<genre>.jsonl                  documents {\"id\", \"text\"} by genre
-DIR/texts/regions-un/<country>.jsonl                  documents {\"id\", \"text\"} by country
-DIR/texts/dialects-multivalue/matched.jsonl           sentences {\"id\", \"sae\", \"<dialect>\": …}";
-
-/// Token before every window and context: the first one after the 256 bytes.
-const BOS: u32 = 256;
-/// Window that the models were trained on, in tokens.
-pub(super) const WINDOW: usize = 256;
-
-fn scoring() -> Settings {
-    Settings {
-        bos: Bos::EveryWindow(BOS),
-        context: Some(WINDOW),
-        ..Settings::default()
-    }
-}
-
 /// The distribution whose loss picks the compute-optimal model of a budget.
 const AGGREGATE: &str = "aggregate";
 
 /// Returns the three tables and the number of items scored by this call.
 pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Failure> {
-    let studies = studies(&arguments.data, arguments.bytes, arguments.items)?;
-    let suite = arguments.ladder.parent().unwrap_or(Path::new("."));
-    let trained = RunTable::from_csv(&arguments.ladder)?;
-    let aggregate = Items::from_jsonl(suite.join("texts/aggregate.jsonl"))?;
-    let mut tasks = vec![Task {
-        log: AGGREGATE.to_owned(),
-        items: &aggregate,
-        scorers: TEXT,
-    }];
+    let trained = RunTable::from_csv(arguments.table())?;
+    let settings = arguments.settings(&trained)?;
+    let window = arguments.window(&trained, &settings)?;
+    let studies = studies(arguments, &window)?;
+    let aggregate = match arguments.aggregate() {
+        Some(file) => Some(Items::from_jsonl(file)?),
+        None => None,
+    };
+    let mut tasks: Vec<Task<'_>> = (aggregate.iter())
+        .map(|items| Task {
+            log: AGGREGATE.to_owned(),
+            items,
+            scorers: TEXT,
+        })
+        .collect();
     for part in studies.iter().flat_map(|s| &s.parts) {
         tasks.extend(part.distributions.iter().map(|items| Task {
             log: format!("{}/{}", part.name, items.name()),
@@ -107,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Failure> {
         &trained.runs,
         &tasks,
         &arguments.out.join("logs"),
-        &scoring(),
+        &settings,
         &engine,
         std::thread::available_parallelism()?.get(),
     )?;
@@ -126,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Failure> {
 fn fitted(part: &Part, trained: &RunTable, tables: &Tables, out: &Path) -> Result<String, Failure> {
     let scorer = part.scorers[0];
     let (ladder, logs) = ladder(part, trained, tables)?;
-    let analysis = match analyze(&ladder, &options(part)?) {
+    let analysis = match analyze(&ladder, &options(part, ladder.distribution(AGGREGATE).is_some())?) {
         Ok(analysis) => analysis,
         Err(e) => return Ok(format!("\n{}: not fitted: {e}\n", part.title)),
     };
@@ -149,7 +113,7 @@ fn ladder<'a>(
     let scorer = part.scorers[0];
     let mut builder = Ladder::builder();
     builder
-        .name(format!("the committed ladder, {}", part.name))
+        .name(part.name)
         .flop_convention(trained.flop_convention);
     let mut logs = Vec::new();
     for TrainedRun { run, .. } in &trained.runs {
@@ -173,10 +137,11 @@ fn ladder<'a>(
     Ok((builder.build()?, logs))
 }
 
-fn options(part: &Part) -> Result<Options, Failure> {
+fn options(part: &Part, aggregate: bool) -> Result<Options, Failure> {
     let scorer = part.scorers[0];
     let mut options = Options::new(&part.baseline);
-    options.aggregate = Some(AGGREGATE.to_owned());
+    options.aggregate = aggregate.then(|| AGGREGATE.to_owned());
+    options.covariate = part.covariate.clone();
     options.averaging = part.averaging;
     for items in &part.distributions {
         if let Some(level) = chance_level(scorer, items)? {
@@ -200,6 +165,10 @@ fn write_files(part: &Part, analysis: &Analysis, out: &Path) -> Result<(), Failu
         fs::write(file(format!("{}-ratios.svg", part.name)), ratios)?;
         let forest = plot::forest(analysis, &corpus.corpus)?;
         fs::write(file(format!("{}-exponents.svg", part.name)), forest)?;
+        if !part.covariate.is_empty() {
+            let slope = plot::covariate(analysis, &corpus.corpus, "covariate")?;
+            fs::write(file(format!("{}-covariate.svg", part.name)), slope)?;
+        }
     }
     Ok(())
 }

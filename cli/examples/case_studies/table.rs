@@ -34,6 +34,13 @@ pub(super) fn table(part: &Part, analysis: &Analysis) -> String {
     for (i, flag) in seen.iter().enumerate() {
         text += &format!("  [{}] {}\n", i + 1, flag.meaning());
     }
+    for slope in &analysis.covariate {
+        let s = slope.sample.as_ref().unwrap_or(&slope.fixed);
+        text += &format!(
+            "  slope of the exponents on the covariate: {:+.2e} [{:+.2e}, {:+.2e}]\n",
+            s.value, s.lower, s.upper
+        );
+    }
     for refused in &analysis.refused {
         let what = refused.distribution.as_deref().unwrap_or("-");
         text += &format!("  {what} left out: {}\n", refused.reason);
