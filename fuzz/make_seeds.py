@@ -66,6 +66,15 @@ def pickles():
     write("pickle", "file", b"\2" + (FIXTURES / "torch/views/pytorch_model.bin").read_bytes())
 
 
+def tokenizers():
+    for kind in range(8):
+        edits = b"".join(struct.pack("<HB", at, value) for at, value in [(1, 200), (90, 0), (400, 255)])
+        write("tokenizer", f"edits-{kind}", bytes([kind]) + edits)
+    for kind, file in [(4, "pairs-normalised/tokenizer.model"), (7, "qwen/qwen.tiktoken"), (1, "gpt2/merges.txt")]:
+        # The start of a file, with its trainer's settings left out.
+        write("tokenizer", f"whole-{kind}", bytes([128 + kind]) + (FIXTURES / "tokenizers" / file).read_bytes()[:2000])
+
+
 def batches():
     def segment(parent, length, first):
         """`parent` is the number of the segment, or None."""
@@ -90,4 +99,5 @@ if __name__ == "__main__":
     checkpoints()
     ggufs()
     pickles()
+    tokenizers()
     batches()

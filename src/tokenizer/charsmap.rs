@@ -17,7 +17,7 @@ pub(super) fn check(table: &[u8]) -> Result<(), String> {
         .split_first_chunk()
         .ok_or("a table of less than four bytes")?;
     let length = u32::from_le_bytes(*length) as usize;
-    if length == 0 || length % 4 != 0 || length > rest.len() {
+    if length == 0 || !length.is_multiple_of(4) || length > rest.len() {
         let rest = rest.len();
         return Err(format!("a trie of {length} bytes in a table of {rest}"));
     }

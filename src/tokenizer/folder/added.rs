@@ -1,9 +1,9 @@
 //! Tokens that the settings of a folder add to its vocabulary.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::super::bos::{TOKENIZER_CONFIG, field_error, settings as read};
 use super::Settings;
@@ -50,11 +50,15 @@ impl Added {
             false => read(&settings.dir.join(SPECIAL_TOKENS))?,
         };
         let mut added = Self::default();
-        let mut named = Map::new();
-        for field in NAMED.iter().chain(&EXTRA) {
+        let mut named = Named::default();
+        for field in NAMED.into_iter().chain(EXTRA) {
             // The map wins over the settings, as in `transformers`.
-            if let Some(value) = map.get(field).or_else(|| config.get(field)) {
-                named.insert((*field).to_owned(), value.clone());
+            let sources = [(SPECIAL_TOKENS, &map), (TOKENIZER_CONFIG, config)];
+            let found = sources
+                .into_iter()
+                .find_map(|(f, map)| Some((f, map.get(field)?)));
+            if let Some((file, value)) = found {
+                named.0.push((field, file, value.clone()));
             }
         }
         if config[DECODER].is_object() {
@@ -86,7 +90,7 @@ impl Added {
     }
 
     /// Tokens of `added_tokens.json`.
-    fn encoder(&mut self, settings: &Settings<'_>, named: &Map<String, Json>) -> Result<(), Error> {
+    fn encoder(&mut self, settings: &Settings<'_>, named: &Named) -> Result<(), Error> {
         let path = settings.dir.join(ADDED_TOKENS);
         let file = read(&path)?;
         if file.is_null() {
@@ -98,11 +102,11 @@ impl Added {
         let names = |value: &Json| Token::read(value, true).map(|token| token.content);
         let special: HashSet<String> = NAMED
             .iter()
-            .filter_map(|field| match named.get(*field) {
+            .filter_map(|field| match named.get(field) {
                 None => settings.class.special(field).map(str::to_owned),
                 Some(value) => names(value),
             })
-            .chain(extra(named).filter_map(|(_, value)| names(value)))
+            .chain(named.extra().filter_map(|(_, _, value)| names(value)))
             .collect();
         let mut tokens = Vec::new();
         for (content, id) in entries {
@@ -120,33 +124,39 @@ impl Added {
     }
 
     /// Special tokens that the settings or the class name.
-    fn specials(
-        &mut self,
-        settings: &Settings<'_>,
-        named: &Map<String, Json>,
-    ) -> Result<(), Error> {
+    fn specials(&mut self, settings: &Settings<'_>, named: &Named) -> Result<(), Error> {
         let mut tokens = Vec::new();
         for field in NAMED {
             let class = settings.class.special(field).map(Json::from);
-            let Some(value) = named.get(field).or(class.as_ref()) else {
-                continue;
+            let (file, value) = match (named.find(field), class) {
+                (Some((_, file, value)), _) => (*file, value.clone()),
+                (None, Some(class)) => (TOKENIZER_CONFIG, class),
+                (None, None) => continue,
             };
             // An empty name stands for none, as for the beginning-of-sequence token.
-            if value.is_null() || value == "" {
-                continue;
+            if !value.is_null() && value != "" {
+                tokens.push((field, file, value));
             }
-            tokens.push((field, value.clone()));
         }
-        tokens.extend(extra(named).map(|(field, value)| (field, value.clone())));
-        for (field, value) in tokens {
+        tokens.extend(
+            named
+                .extra()
+                .map(|(field, file, value)| (field, file, value.clone())),
+        );
+        let places = self.0.iter().enumerate();
+        let mut places: HashMap<String, usize> = places
+            .map(|(place, token)| (token.content.clone(), place))
+            .collect();
+        for (field, file, value) in tokens {
             let Some(mut token) = Token::read(&value, true) else {
-                let path = settings.dir.join(TOKENIZER_CONFIG);
+                let path = settings.dir.join(file);
                 return Err(field_error(path, field, format!("{value} is no token")));
             };
-            match self.0.iter_mut().find(|t| t.content == token.content) {
-                Some(known) => known.special |= NAMED.contains(&field),
+            match places.get(&token.content) {
+                Some(&place) => self.0[place].special |= NAMED.contains(&field),
                 None => {
                     token.special = true;
+                    places.insert(token.content.clone(), self.0.len());
                     self.0.push(token);
                 }
             }
@@ -218,12 +228,29 @@ impl Added {
 /// The fields that list further special tokens: the present name and that before it.
 const EXTRA: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
-/// The tokens of these fields, each with its field.
-fn extra(named: &Map<String, Json>) -> impl Iterator<Item = (&'static str, &Json)> {
-    EXTRA.iter().flat_map(|&field| {
-        let list = named.get(field).and_then(Json::as_array);
-        list.into_iter().flatten().map(move |value| (field, value))
-    })
+/// The special tokens that the settings name: field, file and value.
+#[derive(Default)]
+struct Named(Vec<(&'static str, &'static str, Json)>);
+
+impl Named {
+    fn find(&self, field: &str) -> Option<&(&'static str, &'static str, Json)> {
+        self.0.iter().find(|(name, _, _)| *name == field)
+    }
+
+    fn get(&self, field: &str) -> Option<&Json> {
+        self.find(field).map(|(_, _, value)| value)
+    }
+
+    /// The tokens of the fields that are lists.
+    fn extra(&self) -> impl Iterator<Item = (&'static str, &'static str, &Json)> {
+        EXTRA
+            .iter()
+            .filter_map(|field| self.find(field))
+            .flat_map(|(field, file, list)| {
+                let list = list.as_array().into_iter().flatten();
+                list.map(|value| (*field, *file, value))
+            })
+    }
 }
 
 impl Token {

@@ -169,7 +169,7 @@ fn token(line: &str) -> Result<(Vec<u8>, u32), String> {
     }
     let (token, rank) = (line.split_once(' ')).ok_or("is no token in base64 and a rank")?;
     // The library takes groups without their padding, as the end of a cut line would be.
-    let whole = token.len() % 4 == 0;
+    let whole = token.len().is_multiple_of(4);
     let bytes = whole.then(|| base64::decode(token).ok()).flatten();
     let bytes = bytes.ok_or_else(|| format!("{} is not base64", shown(token)))?;
     if bytes.is_empty() {
