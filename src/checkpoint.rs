@@ -6,24 +6,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::backend::{HostTensor, Precision};
 use crate::error::Error;
+use adapter::ADAPTER;
+use adapter::merge::{Delta, Factors};
 use blocks::Storage;
-use files::{ADAPTER, nothing_to_read, refuse_adapter};
+use files::nothing_to_read;
 use folder::Layout;
 use gguf::Gguf;
-use strided::Span;
+use read::read_entry;
 
+mod adapter;
 mod blocks;
 mod entries;
 mod files;
 mod folder;
 pub(crate) mod gguf;
 mod layout;
+mod place;
+mod read;
 mod strided;
 mod torch;
 
@@ -31,6 +35,7 @@ mod torch;
 pub(crate) use files::read_bytes;
 pub(crate) use files::{file_size, read_text};
 pub(crate) use folder::{TORCH_INDEX, is_torch};
+pub use place::Checkpoint;
 
 /// The tensors of a checkpoint: `model.safetensors` of a folder, the shards that its
 /// `model.safetensors.index.json` names, the same of PyTorch (`pytorch_model.bin`), or a GGUF file.
@@ -42,6 +47,12 @@ pub struct Weights {
     /// Tensors that were neither read nor ignored.
     unread: BTreeSet<String>,
     is_gguf: bool,
+    /// Additions of an adapter, by the matrix.
+    deltas: BTreeMap<String, Delta>,
+    /// Tensors that an adapter replaced.
+    replaced: BTreeSet<String>,
+    /// The matrices of the tensor that was read last, which may be read in parts.
+    factors: Option<(String, Factors)>,
     /// Non-fatal findings, one sentence each.
     warnings: Vec<String>,
 }
@@ -61,13 +72,17 @@ struct Entry {
 }
 
 impl Weights {
-    /// Opens a checkpoint folder or a GGUF file and reads the headers.
+    /// Opens a checkpoint folder, a GGUF file or a LoRA adapter and reads the headers.
     ///
     /// Of several formats in a folder, safetensors are read before PyTorch files, as by transformers,
     /// and both before GGUF. The GGUF file is `path` itself, or the only one in a folder.
     ///
     /// A PyTorch file is a pickle, which may hold code. None is run: only tensors, dictionaries, texts
     /// and numbers are built, and anything else is refused by its name.
+    ///
+    /// A folder with `adapter_config.json` and no whole model is a LoRA adapter of PEFT. It is merged
+    /// into its base (see [`Checkpoint`]) as tensors are read: `W + s·B·A`, where `s` is `α/r`, or
+    /// `α/√r` with `use_rslora`. Each element is computed in `f64` and rounded once, to `f32`.
     ///
     /// Symbolic links are followed, even out of the folder: the cache of the Hugging Face hub
     /// consists of them, and whoever can place a link can place a file. Names in an index must be
@@ -76,21 +91,25 @@ impl Weights {
     /// # Errors
     /// None of the formats; a header that is malformed or contradicts the length of the file; an
     /// index that names a file outside the folder, or a tensor that its file does not hold.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let dir = path.as_ref();
-        fs::metadata(dir).map_err(|e| Error::io(dir, e))?;
-        refuse_adapter(dir)?;
+    pub fn open(checkpoint: impl Into<Checkpoint>) -> Result<Self, Error> {
+        let checkpoint = checkpoint.into();
+        let path = checkpoint.path();
+        fs::metadata(path).map_err(|e| Error::io(path, e))?;
+        match checkpoint.adapter()? {
+            None => Self::of_model(path),
+            Some((base, adapter)) => {
+                fs::metadata(&base).map_err(|e| Error::io(&base, e))?;
+                adapter.merge(Self::of_model(&base)?)
+            }
+        }
+    }
+
+    /// Opens the folder or the GGUF file of a whole model.
+    fn of_model(dir: &Path) -> Result<Self, Error> {
         if let Some(file) = gguf::find(dir)? {
             return Self::from_gguf(Gguf::open(file)?);
         }
-        let mut weights = Self {
-            dir: dir.to_owned(),
-            files: Vec::new(),
-            entries: BTreeMap::new(),
-            unread: BTreeSet::new(),
-            is_gguf: false,
-            warnings: Vec::new(),
-        };
+        let mut weights = Self::empty(dir);
         let Some(layout) = Layout::of(dir) else {
             return Err(nothing_to_read(dir));
         };
@@ -106,12 +125,31 @@ impl Weights {
         Ok(weights)
     }
 
+    /// No tensors of a folder.
+    fn empty(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            files: Vec::new(),
+            entries: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            is_gguf: false,
+            deltas: BTreeMap::new(),
+            replaced: BTreeSet::new(),
+            factors: None,
+            warnings: Vec::new(),
+        }
+    }
+
     fn from_gguf(gguf: Gguf) -> Result<Self, Error> {
-        let file = File::open(&gguf.path).map_err(|e| Error::io(&gguf.path, e))?;
+        let mut weights = Self::empty(&gguf.path);
+        for path in gguf.files {
+            let file = File::open(&path).map_err(|e| Error::io(&path, e))?;
+            weights.files.push((path, file));
+        }
         let mut entries = BTreeMap::new();
         for tensor in gguf.tensors {
             let entry = Entry {
-                file: 0,
+                file: tensor.file,
                 storage: tensor.storage,
                 shape: tensor.shape,
                 strides: None,
@@ -120,14 +158,10 @@ impl Weights {
             };
             entries.insert(tensor.name, entry);
         }
-        Ok(Self {
-            dir: gguf.path.clone(),
-            files: vec![(gguf.path, file)],
-            unread: entries.keys().cloned().collect(),
-            entries,
-            is_gguf: true,
-            warnings: Vec::new(),
-        })
+        weights.unread = entries.keys().cloned().collect();
+        weights.entries = entries;
+        weights.is_gguf = true;
+        Ok(weights)
     }
 
     /// Non-fatal findings so far, one sentence each.
@@ -202,50 +236,43 @@ impl Weights {
                 message: self.missing(name),
             });
         };
-        let (path, file) = &mut self.files[entry.file];
-        let error = |message: String| Error::Tensor {
-            path: path.clone(),
-            tensor: name.to_owned(),
-            message,
-        };
         if entry.shape != shape {
-            return Err(error(format!(
-                "shape {:?}, expected {shape:?}",
-                entry.shape
-            )));
+            let message = format!("shape {:?}, expected {shape:?}", entry.shape);
+            return Err(self.error(name, message));
         }
-        if let Storage::Other(dtype) = entry.storage {
-            return Err(error(format!(
-                "type {dtype:?} is not supported; supported: F32, F16, BF16 (of a quantised \
-                 checkpoint, name the one it was made of)"
-            )));
-        }
-        let first = part.as_ref().map_or(0, |part| part.start);
-        let span = entry.strides.as_ref().map(|strides| {
-            let elements = entry.bytes / entry.storage.unit().1 as usize;
-            Span::of(&entry.shape, strides, part.clone().unwrap_or(0..elements))
-        });
-        // The header was checked against the length of the file, which bounds the allocation.
-        let bytes = match span.as_ref().map(Span::range).or(part) {
-            None => 0..entry.bytes as u64,
-            Some(part) => entry.storage.bytes(part.start)..entry.storage.bytes(part.end),
-        };
-        file.seek(SeekFrom::Start(entry.offset + bytes.start))
-            .map_err(|e| Error::io(&*path, e))?;
-        let mut tensor = entry
-            .storage
-            .read(file, (bytes.end - bytes.start) as usize)
-            .map_err(|e| Error::io(&*path, e))?;
-        if let Some(span) = span {
-            tensor = tensor.picked(1, span.positions());
-        }
-        // One NaN makes every loss NaN, far from its cause. Here the tensor and the element are
-        // still known.
-        if let Some(index) = tensor.first_not_finite() {
-            return Err(error(format!("element {} is not finite", first + index)));
+        let mut tensor = read_entry(&mut self.files, entry, name, part.clone())?;
+        if let Some(delta) = self.deltas.get(name) {
+            let factors = match self.factors.take() {
+                Some((of, factors)) if of == name => factors,
+                _ => delta.factors(&mut self.files, name)?,
+            };
+            // Deltas are of matrices.
+            let (rows, columns) = (shape[0], shape[1]);
+            let part = part.unwrap_or(0..rows * columns);
+            tensor = delta.add(&factors, &tensor, part.clone(), columns);
+            if let Some(index) = tensor.first_not_finite() {
+                let message = format!("element {} is not finite once merged", part.start + index);
+                return Err(self.error(name, message));
+            }
+            self.factors = (part.end < rows * columns).then(|| (name.to_owned(), factors));
         }
         self.unread.remove(name);
         Ok(tensor)
+    }
+
+    /// Refuses an adapter of the embedding table or the LM head where both are one matrix.
+    ///
+    /// The merge of PEFT then changes both, or the one that the adapter does not hold stays as it was:
+    /// it depends on the order in which the model was built.
+    pub(crate) fn refuse_adapted(&self, embedding: &str, head: &str) -> Result<(), Error> {
+        let changed = |name: &str| self.deltas.contains_key(name);
+        let replaced = |name: &str| self.replaced.contains(name);
+        if changed(embedding) || changed(head) || replaced(embedding) && !replaced(head) {
+            let message = "the adapter changes it, and the base uses it as the LM head, too \
+                           (tie_word_embeddings); merge it with PEFT and name the merged folder";
+            return Err(self.error(embedding, message.to_owned()));
+        }
+        Ok(())
     }
 
     /// The message about a tensor that is missing.
@@ -262,6 +289,10 @@ impl Weights {
 
     /// The precision that a tensor is read in, if the checkpoint holds it.
     pub(crate) fn precision(&self, name: &str) -> Option<Precision> {
+        // Sums of an adapter are not rounded to half precision.
+        if self.deltas.contains_key(name) {
+            return Some(Precision::F32);
+        }
         self.entries.get(name).map(|entry| match entry.storage {
             Storage::F16 => Precision::F16,
             Storage::Bf16 => Precision::Bf16,
@@ -275,6 +306,16 @@ impl Weights {
         Error::Tensor {
             path: entry.map_or(&self.dir, |e| &self.files[e.file].0).clone(),
             tensor: tensor.to_owned(),
+            message,
+        }
+    }
+
+    /// A maker of errors about the tensor `name` of a file.
+    fn error_in(&self, file: usize, name: &str) -> impl Fn(String) -> Error + use<> {
+        let (path, tensor) = (self.files[file].0.clone(), name.to_owned());
+        move |message| Error::Tensor {
+            path: path.clone(),
+            tensor: tensor.clone(),
             message,
         }
     }

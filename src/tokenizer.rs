@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::checkpoint::gguf;
 #[cfg(feature = "tokenizers")]
 use crate::checkpoint::read_text;
+use crate::checkpoint::{Checkpoint, gguf};
 use crate::error::Error;
 use bos::{BosToken, Own, TOKENIZER_CONFIG, settings};
 
@@ -131,7 +131,7 @@ impl Tokenizer {
     /// without it; a kind of tokenizer that is not supported; a beginning-of-sequence token that is
     /// not in the vocabulary.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let dir = path.as_ref();
+        let dir = &Checkpoint::from(path.as_ref()).tokenizer()?;
         let json = dir.join("tokenizer.json");
         let config = settings(&dir.join(TOKENIZER_CONFIG))?;
         let mut warnings = Vec::new();

@@ -1,4 +1,4 @@
-//! GGUF files that lie, are cut, or hold what is not supported; and PyTorch's pickles.
+//! GGUF files that lie, are cut, or hold what is not supported.
 
 mod common;
 
@@ -150,7 +150,7 @@ fn headers_that_lie_are_named() {
             header(1, 0, &tensor("t", &[31, 32], 2, 0)),
         ),
         (
-            "tensor `t`: type Q3_K (11) is not supported",
+            "tensor `t`: type Q3_K (11) is not read; name a file",
             header(1, 0, &tensor("t", &[256], 11, 0)),
         ),
         (
@@ -356,4 +356,115 @@ fn files_of_other_programs_beside_a_gguf_file_do_no_harm() {
         folder.write("model.gguf", &real("llama-q4_0.gguf"));
         Transformer::load(&folder.0, Reference::<f32>::new()).unwrap();
     }
+}
+
+#[test]
+fn types_that_are_not_read_are_named() {
+    let mut count = 0;
+    for entry in fs::read_dir(common::fixture("gguf/refused")).unwrap() {
+        let path = entry.unwrap().path();
+        let error = Weights::open(&path).unwrap_err().to_string();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let expected = format!("`blk.0.attn_q.weight`: type {name} (");
+        assert!(
+            error.contains(&expected) && error.contains("Q4_K"),
+            "{error}"
+        );
+        count += 1;
+    }
+    assert!(count >= 23, "{count}");
+}
+
+/// The files of a model in three parts.
+fn parts(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    for number in 1..=3 {
+        let file = format!("llama-0000{number}-of-00003.gguf");
+        folder.write(&file, &real(&format!("splits/tensors/{file}")));
+    }
+    folder
+}
+
+#[test]
+fn parts_that_do_not_belong_together_are_named() {
+    let file = |number: u32| format!("llama-0000{number}-of-00003.gguf");
+    let error = |folder: &Folder, words: &[&str]| {
+        let error = refused(&folder.0).to_string();
+        for word in words {
+            assert!(error.contains(word), "{error} does not name {word}");
+        }
+    };
+    let folder = parts("part-missing");
+    fs::remove_file(folder.0.join(file(2))).unwrap();
+    error(&folder, &[&file(2)]);
+
+    // One part in the place of another, or of another model.
+    let folder = parts("part-swapped");
+    fs::copy(folder.0.join(file(2)), folder.0.join(file(3))).unwrap();
+    error(&folder, &[&file(3), "`split.no`: 1, expected 2"]);
+    folder.write(&file(3), &real("llama-q4_0.gguf"));
+    error(&folder, &[&file(3), "`split.no`: missing, expected 2"]);
+
+    let folder = parts("part-second");
+    let error_of_second = refused(&folder.0.join(file(2))).to_string();
+    assert!(
+        error_of_second.contains("is not the first part; name")
+            && error_of_second.contains(&file(1)),
+        "{error_of_second}"
+    );
+    fs::rename(folder.0.join(file(1)), folder.0.join("one.gguf")).unwrap();
+    let error_of_name = refused(&folder.0.join("one.gguf")).to_string();
+    assert!(
+        error_of_name.contains("`split.count`: 3: is part 1")
+            && error_of_name.contains("-00001-of-00003.gguf"),
+        "{error_of_name}"
+    );
+    error(&folder, &["3 GGUF files are there"]);
+
+    // Numbers of 16 and 32 bits behind their keys.
+    let changed = |name: &str, part: u32, key: &str, value: &[u8], words: &[&str]| {
+        let folder = parts(name);
+        let mut bytes = fs::read(folder.0.join(file(part))).unwrap();
+        let at = bytes
+            .windows(key.len())
+            .position(|w| w == key.as_bytes())
+            .unwrap();
+        bytes[at + key.len() + 4..][..value.len()].copy_from_slice(value);
+        folder.write(&file(part), &bytes);
+        error(&folder, words);
+    };
+    let count = "`split.tensors.count`: the 3 files hold 11 tensors";
+    changed(
+        "part-total",
+        1,
+        "split.tensors.count",
+        &[99, 0, 0, 0],
+        &[count],
+    );
+    changed(
+        "part-count",
+        2,
+        "split.count",
+        &[9, 0],
+        &[&file(2), "`split.count`: 9, expected 3"],
+    );
+    changed(
+        "part-many",
+        1,
+        "split.count",
+        &[255, 255],
+        &["`split.count`: 65535: is part 1"],
+    );
+
+    // A tensor of the first part under its name in the second, too.
+    let folder = parts("part-twice");
+    let mut bytes = fs::read(folder.0.join(file(2))).unwrap();
+    let [other, name] = [b"blk.0.ffn_up.weight", b"blk.0.attn_k.weight"];
+    let at = bytes.windows(other.len()).position(|w| w == other).unwrap();
+    bytes[at..][..name.len()].copy_from_slice(name);
+    folder.write(&file(2), &bytes);
+    error(
+        &folder,
+        &["`blk.0.attn_k.weight`: is also in another of the files"],
+    );
 }

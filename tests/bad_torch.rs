@@ -8,8 +8,10 @@ mod common;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bounded::{alone, bounded};
+use proptest::prelude::*;
 use relscale::Error;
 use relscale::checkpoint::Weights;
 
@@ -240,6 +242,43 @@ fn an_honest_pickle_is_read() {
     let mut values = |name| weights.tensor(name, &[2, 2]).unwrap().values().to_f32();
     assert_eq!(values("a"), [1.0, 2.0, 3.0, 4.0]);
     assert_eq!(values("b"), [1.0, 3.0, 2.0, 4.0]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// A view has the numbers at its positions, or it is refused.
+    #[test]
+    fn any_view_has_the_numbers_at_its_positions(
+        dimensions in prop::collection::vec((0i64..5, 0i64..9), 0..4),
+        offset in 0i64..20,
+    ) {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let folder = Folder::new(&format!("any-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let data: Vec<u8> = (0..32).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let (shape, strides): (Vec<i64>, Vec<i64>) = dimensions.iter().copied().unzip();
+        let view = Tensor { elements: 32, offset, shape: shape.clone(), strides, ..honest() };
+        let pickle = one(&view);
+        let file = zip(&[record("data.pkl", &pickle), record("data/0", &data)]);
+        let mut positions = vec![offset];
+        for (length, step) in dimensions {
+            positions = positions
+                .iter()
+                .flat_map(|at| (0..length).map(move |i| at + i * step))
+                .collect();
+        }
+        let fits = positions.len() <= 32 && positions.iter().all(|at| *at < 32);
+        match folder.open(&file) {
+            Ok(mut weights) => {
+                prop_assert!(fits, "{positions:?}");
+                let shape: Vec<usize> = shape.iter().map(|&n| n as usize).collect();
+                let values = weights.tensor("weight", &shape).unwrap().values().to_f32();
+                let expected: Vec<f32> = positions.iter().map(|&at| at as f32).collect();
+                prop_assert_eq!(values, expected);
+            }
+            Err(error) => prop_assert!(!fits, "{}", error),
+        }
+    }
 }
 
 #[test]

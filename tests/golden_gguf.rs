@@ -10,6 +10,7 @@ use common::{fixture, score, sequences, worst};
 use relscale::backend::HostTensor;
 use relscale::backend::Reference;
 use relscale::checkpoint::Weights;
+use relscale::log::checkpoint_hash;
 use relscale::model::{Config, Transformer};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
@@ -113,6 +114,47 @@ fn blocks_widen_to_the_bits_of_the_gguf_package() {
             // Zeros may differ in sign.
             assert!(got == want, "{kind}, element {i}: {got} and {want}");
         }
+    }
+}
+
+#[test]
+fn models_in_several_files_are_the_whole_ones() {
+    let whole = fixture("gguf/llama-q8_0.gguf");
+    let sequences = sequences(&whole.with_extension("json"));
+    let of =
+        |path: &std::path::Path| score(&Transformer::load(path, Cpu::new()).unwrap(), &sequences);
+    let want = of(&whole);
+    let mut hashes = vec![checkpoint_hash(&whole).unwrap()];
+    // The first file of one has no tensors.
+    for split in ["tensors", "metadata"] {
+        let folder = fixture("gguf/splits").join(split);
+        let first = folder.join("llama-00001-of-00003.gguf");
+        assert_eq!(of(&folder), want, "{split}");
+        assert_eq!(of(&first), want, "{split}");
+        assert_eq!(Config::load(&first).unwrap(), Config::load(&whole).unwrap());
+        // The hash covers all files, by whichever name the model goes.
+        let copy =
+            std::env::temp_dir().join(format!("relscale-split-{split}-{}", std::process::id()));
+        std::fs::create_dir_all(&copy).unwrap();
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+        let last = copy.join("llama-00003-of-00003.gguf");
+        let mut bytes = std::fs::read(&last).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&last, bytes).unwrap();
+        for path in [
+            &first,
+            &folder,
+            &copy.join("llama-00001-of-00003.gguf"),
+            &copy,
+        ] {
+            let hash = checkpoint_hash(path).unwrap();
+            assert!(!hashes.contains(&hash), "{}", path.display());
+            hashes.push(hash);
+        }
+        std::fs::remove_dir_all(&copy).unwrap();
     }
 }
 

@@ -1,9 +1,8 @@
 //! Backends that run models, and loading checkpoints on them.
 
-use std::path::Path;
-
 use relscale::Error;
 use relscale::backend::{Backend, Reference};
+use relscale::checkpoint::Checkpoint;
 use relscale::evaluate::Evaluation;
 use relscale::model::{Model, Transformer};
 use relscale_cpu::Cpu;
@@ -121,12 +120,17 @@ impl Engine {
     ///
     /// # Errors
     /// A missing device, a checkpoint above the memory limit, or a failure of loading.
-    pub fn load(&self, checkpoint: &Path, batch_tokens: usize) -> Result<Replicas, Error> {
+    pub fn load(
+        &self,
+        checkpoint: impl Into<Checkpoint>,
+        batch_tokens: usize,
+    ) -> Result<Replicas, Error> {
+        let checkpoint = checkpoint.into();
         match &self.backend {
             EngineBackend::Cuda { devices, precision } => {
                 let copies = devices.iter().map(|&device| {
                     let cuda = Cuda::on_device(device, *precision)?;
-                    self.load_on(cuda, checkpoint, batch_tokens)
+                    self.load_on(cuda, &checkpoint, batch_tokens)
                 });
                 Replicas::new(copies.collect::<Result<_, _>>()?)
             }
@@ -140,9 +144,10 @@ impl Engine {
     /// As [`Engine::load`].
     pub fn load_one(
         &self,
-        checkpoint: &Path,
+        checkpoint: impl Into<Checkpoint>,
         batch_tokens: usize,
     ) -> Result<Box<dyn Model>, Error> {
+        let checkpoint = &checkpoint.into();
         match &self.backend {
             EngineBackend::Cpu { threads } => {
                 let cpu = threads.map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
@@ -162,7 +167,7 @@ impl Engine {
     fn load_on<B: Backend + 'static>(
         &self,
         backend: B,
-        checkpoint: &Path,
+        checkpoint: &Checkpoint,
         batch_tokens: usize,
     ) -> Result<Box<dyn Model>, Error> {
         let limit = self.memory_limit;

@@ -27,7 +27,14 @@ fn logs(dir: &Path, found: &mut Vec<PathBuf>) {
 /// Arguments for a small sample of the data around `evals`.
 fn arguments(evals: &Path, out: &Path, more: &[&str]) -> Arguments {
     let folders = ["--data", evals.parent().unwrap().to_str().unwrap()];
-    let out = ["--out", out.to_str().unwrap(), "--bytes", "600", "--items", "1"];
+    let out = [
+        "--out",
+        out.to_str().unwrap(),
+        "--bytes",
+        "600",
+        "--items",
+        "1",
+    ];
     let all = ["case_studies"].iter().chain(&folders).chain(&out);
     Arguments::parse_from(all.chain(more))
 }
@@ -63,7 +70,8 @@ mod material {
         let bytes = r#"{"tokenizer_class": "ByteTokenizer", "bos_token_id": 1}"#;
         fs::write(checkpoint.join("tokenizer_config.json"), bytes).unwrap();
         let table = folder.join("runs.csv");
-        let csv = "run,corpus,flops,params,tokens,checkpoint\none,c,9.36e15,260000,6e9,checkpoint\n";
+        let csv =
+            "run,corpus,flops,params,tokens,checkpoint\none,c,9.36e15,260000,6e9,checkpoint\n";
         fs::write(&table, csv).unwrap();
         table
     }
@@ -89,7 +97,10 @@ mod material {
         let (text, scored) = run(&arguments(&data, &out.join("out"), &more)).unwrap();
         assert!(scored > 100, "{scored}");
         // The context of the checkpoint, and not the 256 bytes of the committed ladder.
-        assert!(text.contains("1-shot, only those that fit 512 tokens"), "{text}");
+        assert!(
+            text.contains("1-shot, only those that fit 512 tokens"),
+            "{text}"
+        );
         assert!(text.contains("not fitted"), "one run is no ladder: {text}");
         let mut all = Vec::new();
         logs(&out.join("out/logs"), &mut all);

@@ -112,7 +112,7 @@ pub(super) const GGML_TYPES: &str =
 
 /// Name of a `ggml` type, for messages.
 pub(super) fn ggml_name(number: u32) -> &'static str {
-    const NAMES: [(u32, &str); 20] = [
+    const NAMES: [(u32, &str); 26] = [
         (9, "Q8_1"),
         (10, "Q2_K"),
         (11, "Q3_K"),
@@ -131,8 +131,14 @@ pub(super) fn ggml_name(number: u32) -> &'static str {
         (27, "I64"),
         (28, "F64"),
         (29, "IQ1_M"),
+        (31, "Q4_0_4_4"),
+        (32, "Q4_0_4_8"),
+        (33, "Q4_0_8_8"),
         (34, "TQ1_0"),
+        (35, "TQ2_0"),
         (39, "MXFP4"),
+        (40, "NVFP4"),
+        (41, "Q1_0"),
     ];
     NAMES
         .iter()

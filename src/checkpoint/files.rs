@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::folder::{INDEX, Layout, SINGLE, TORCH_INDEX, TORCH_SINGLE};
+use super::folder::{INDEX, SINGLE, TORCH_INDEX, TORCH_SINGLE};
 use crate::error::Error;
 
 /// Length of a regular file. Others are refused: opening a pipe would wait for a writer.
@@ -75,24 +75,6 @@ fn name_of(path: &Path) -> std::borrow::Cow<'_, str> {
     path.file_name()
         .unwrap_or(path.as_os_str())
         .to_string_lossy()
-}
-
-/// The configuration of a LoRA or other PEFT adapter.
-pub(super) const ADAPTER: &str = "adapter_config.json";
-
-/// Refuses a folder that holds an adapter and no weights of its own.
-pub(super) fn refuse_adapter(dir: &Path) -> Result<(), Error> {
-    if !dir.join(ADAPTER).exists() || Layout::of(dir).is_some() {
-        return Ok(());
-    }
-    let message = format!(
-        "holds {ADAPTER}: a PEFT adapter (LoRA), not a model; merge it into its base with \
-         python -c \"from peft import AutoPeftModelForCausalLM as M; \
-         M.from_pretrained('{0}').merge_and_unload().save_pretrained('{0}-merged')\" and name \
-         {0}-merged",
-        dir.display()
-    );
-    Err(Error::format(dir, message))
 }
 
 /// The error about a folder without a file that can be read, which names what is there instead.

@@ -58,6 +58,26 @@ impl Layout {
                 })
             })
     }
+
+    /// The matrices of an adapter, in the order of PEFT.
+    pub(super) fn of_adapter(dir: &Path) -> Option<Self> {
+        let files = [
+            ("adapter_model.safetensors", false),
+            ("adapter_model.bin", true),
+        ];
+        let found = files.into_iter().find(|(file, _)| dir.join(file).exists());
+        found.map(|(file, torch)| Self {
+            torch,
+            single: true,
+            file,
+            left_over: None,
+        })
+    }
+
+    /// The file, or the index.
+    pub(super) fn file(&self) -> &'static str {
+        self.file
+    }
 }
 
 /// True if the weights that are read from a folder are PyTorch files.

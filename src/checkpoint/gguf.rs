@@ -13,14 +13,17 @@ use crate::error::Error;
 use header::Header;
 
 mod header;
+mod split;
 mod value;
 
 pub(crate) use value::Value;
 
-/// A GGUF file with its header read.
+/// A GGUF file with its header read, and with those of the other files if it is the first of several.
 #[derive(Debug)]
 pub(crate) struct Gguf {
     pub(super) path: PathBuf,
+    /// All files, this one first.
+    pub(super) files: Vec<PathBuf>,
     metadata: BTreeMap<String, Value>,
     pub(super) tensors: Vec<TensorInfo>,
 }
@@ -29,6 +32,8 @@ pub(crate) struct Gguf {
 #[derive(Debug)]
 pub(super) struct TensorInfo {
     pub(super) name: String,
+    /// Number of the file.
+    pub(super) file: usize,
     pub(super) storage: Storage,
     pub(super) shape: Vec<usize>,
     pub(super) offset: u64,
@@ -47,7 +52,8 @@ const MAX_ENTRIES: u64 = 1 << 16;
 /// weights.
 ///
 /// # Errors
-/// A folder with several GGUF files and nothing else to load, or one file of a checkpoint folder.
+/// A folder with GGUF files of several models and nothing else to load, or one file of a checkpoint
+/// folder.
 pub(crate) fn find(path: &Path) -> Result<Option<PathBuf>, Error> {
     if path.is_file() {
         let extension = path.extension().and_then(|e| e.to_str());
@@ -74,6 +80,9 @@ pub(crate) fn find(path: &Path) -> Result<Option<PathBuf>, Error> {
             found.push(file);
         }
     }
+    if let Some(first) = split::first(&found) {
+        return Ok(Some(first.clone()));
+    }
     match found.len() {
         0 | 1 => Ok(found.pop()),
         n => Err(Error::format(
@@ -84,13 +93,19 @@ pub(crate) fn find(path: &Path) -> Result<Option<PathBuf>, Error> {
 }
 
 impl Gguf {
-    /// Reads the header of a file.
+    /// Reads the header of a file, and of the other files if it is the first of several.
     ///
     /// # Errors
     /// A file that is not GGUF of version 2 or 3, a header that is malformed or contradicts the
-    /// length of the file, a tensor of a type that is not read.
+    /// length of the file, a tensor of a type that is not read; files that do not belong together.
     pub(crate) fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
+        let mut gguf = Self::open_file(path.as_ref())?;
+        gguf.join_parts()?;
+        Ok(gguf)
+    }
+
+    /// Reads the header of one file.
+    fn open_file(path: &Path) -> Result<Self, Error> {
         let size = file_size(path)?;
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let mut header = Header::new(path, file, size);
@@ -118,6 +133,7 @@ impl Gguf {
         }
         let mut gguf = Self {
             path: path.to_owned(),
+            files: vec![path.to_owned()],
             metadata: BTreeMap::new(),
             tensors: Vec::new(),
         };
@@ -125,13 +141,7 @@ impl Gguf {
         gguf.read_tensors(&mut header, tensor_count)?;
         let alignment = gguf.alignment()?;
         gguf.place(header.read.next_multiple_of(alignment), alignment, size)?;
-        match gguf.get("split.count") {
-            None | Some(Value::Unsigned(0 | 1)) => Ok(gguf),
-            Some(value) => {
-                let message = format!("{value}: a model in several files is not read; merge them");
-                Err(gguf.error("split.count", message))
-            }
-        }
+        Ok(gguf)
     }
 
     fn read_metadata(&mut self, header: &mut Header<'_>, count: u64) -> Result<(), Error> {
@@ -197,7 +207,8 @@ impl Gguf {
         let offset = header.u64(&name)?;
         let Some(storage) = Storage::of_ggml(number) else {
             let message = format!(
-                "type {} ({number}) is not supported; supported: {GGML_TYPES}",
+                "type {} ({number}) is not read; name a file of the same model with one of the types \
+                 {GGML_TYPES}, or the folder that it was made from",
                 ggml_name(number)
             );
             return Err(self.tensor_error(&name, message));
@@ -216,6 +227,7 @@ impl Gguf {
         shape.reverse();
         Ok(TensorInfo {
             name,
+            file: 0,
             storage,
             shape,
             offset,
@@ -252,6 +264,17 @@ impl Gguf {
             self.tensors[i].offset = start + offset;
         }
         Ok(())
+    }
+
+    /// The files of the model that the file `path` is or begins.
+    ///
+    /// # Errors
+    /// As for [`Gguf::open`], of a file with the name of a part.
+    pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
+        match split::PartName::of(path) {
+            Some(name) if name.count > 1 => Ok(Self::open(path)?.files),
+            _ => Ok(vec![path.to_owned()]),
+        }
     }
 
     /// The file.

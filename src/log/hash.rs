@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::{TORCH_INDEX, is_torch};
+use crate::checkpoint::gguf::Gguf;
+use crate::checkpoint::{Checkpoint, TORCH_INDEX, is_torch};
 use crate::distribution::{Content, Distribution, Item};
 use crate::error::Error;
 
@@ -17,16 +18,35 @@ use crate::error::Error;
 /// with their index, and every `.gguf` file; where the weights are PyTorch files, also every `.bin`
 /// file with their index; without a `tokenizer.json`, also the files that stand in its place
 /// (`vocab.json`, `merges.txt`, `added_tokens.json`, SentencePiece, tiktoken). For a file it covers its
-/// bytes. Files are streamed.
+/// bytes, and those of the other files of a split GGUF model. For an adapter it covers the hash of its
+/// base, its configuration, its matrices and its own tokenizer. Files are streamed.
 ///
 /// # Errors
 /// A folder without weights, or a file that cannot be read.
-pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
-    let path = path.as_ref();
+pub fn checkpoint_hash(checkpoint: impl Into<Checkpoint>) -> Result<String, Error> {
+    let checkpoint = checkpoint.into();
     let mut hash = Sha256::new();
+    if let Some((base, adapter)) = checkpoint.adapter()? {
+        hash.update(checkpoint_hash(base)?);
+        let mut files = adapter.files().to_vec();
+        if checkpoint.tokenizer()? == checkpoint.path() {
+            let own = |name: &str| DESCRIBED.contains(&name) || is_tokenizer(name);
+            let own = listed(checkpoint.path(), own)?;
+            files.extend(own.into_iter().map(|(_, file)| file));
+        }
+        for file in files {
+            let name = file.file_name().unwrap_or_default();
+            add(&mut hash, name.as_encoded_bytes());
+            add_file(&mut hash, &file)?;
+        }
+        return Ok(hex(&hash.finalize()));
+    }
+    let path = checkpoint.path();
     let metadata = fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if !metadata.is_dir() {
-        add_file(&mut hash, path)?;
+        for file in Gguf::files(path)? {
+            add_file(&mut hash, &file)?;
+        }
         return Ok(hex(&hash.finalize()));
     }
     // Not beside safetensors, which are read then: a `.bin` file may be fetched or removed later.
@@ -35,42 +55,49 @@ pub fn checkpoint_hash(path: impl AsRef<Path>) -> Result<String, Error> {
         name.ends_with(".safetensors") || name.ends_with(".gguf") || torch && name.ends_with(".bin")
     };
     let no_json = !path.join("tokenizer.json").exists();
+    // Everything that changes a score, and nothing else: a README may be edited while a run is under
+    // way.
     let counts = |name: &str| {
-        let described = [
-            "config.json",
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "special_tokens_map.json",
-        ];
-        // Everything that changes a score, and nothing else: a README may be edited while a run is
-        // under way.
-        described.contains(&name)
+        DESCRIBED.contains(&name)
             || (no_json && is_tokenizer(name))
             || is_weights(name)
             || name == "model.safetensors.index.json"
             || torch && name == TORCH_INDEX
     };
-    let mut files: Vec<(String, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(path).map_err(|e| Error::io(path, e))? {
-        let entry = entry.map_err(|e| Error::io(path, e))?;
-        if let Some(name) = entry.file_name().to_str().filter(|name| counts(name)) {
-            files.push((name.to_owned(), entry.path()));
-        }
-    }
+    let files = listed(path, counts)?;
     if !files.iter().any(|(name, _)| is_weights(name)) {
         return Err(Error::format(
             path,
             "holds no `.safetensors`, `.gguf` or `pytorch_model.bin` file to hash",
         ));
     }
-    // The system lists a folder in any order.
-    files.sort();
     for (name, file) in &files {
         // The name without the folder, so that a copy elsewhere has the same hash.
         add(&mut hash, name.as_bytes());
         add_file(&mut hash, file)?;
     }
     Ok(hex(&hash.finalize()))
+}
+
+/// Files beside the weights that change scores.
+const DESCRIBED: [&str; 4] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
+
+/// The files of a folder whose names count, sorted: the system lists a folder in any order.
+fn listed(folder: &Path, counts: impl Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>, Error> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
+        if let Some(name) = entry.file_name().to_str().filter(|name| counts(name)) {
+            files.push((name.to_owned(), entry.path()));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// True for a file of a tokenizer that is read where there is no `tokenizer.json`.

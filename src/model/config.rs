@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::backend::{Activation, NormKind};
+use crate::checkpoint::Checkpoint;
 use crate::checkpoint::gguf::{self, Gguf};
 use crate::error::Error;
 use crate::model::architecture::Architecture;
@@ -159,17 +160,19 @@ pub(super) struct Sizes {
 pub(super) const MAX_DIMENSION: u64 = 1 << 28;
 
 impl Config {
-    /// Reads `config.json` of a checkpoint folder, or the metadata of a GGUF file.
+    /// Reads `config.json` of a checkpoint folder or of the base of an adapter, or the metadata of a
+    /// GGUF file.
     ///
-    /// The GGUF file is `path` itself, or the only one in a folder without safetensors.
+    /// The GGUF file is `path` itself, or the only one in a folder without other weights.
     ///
     /// # Errors
     /// A file that cannot be read or is not JSON; a field that is missing, malformed or not
     /// supported, by name and value.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
-        match gguf::find(path.as_ref())? {
+    pub fn load(checkpoint: impl Into<Checkpoint>) -> Result<Self, Error> {
+        let path = checkpoint.into().whole()?;
+        match gguf::find(&path)? {
             Some(file) => config_gguf::read(&Gguf::open(file)?),
-            None => config_json::load(path.as_ref()),
+            None => config_json::load(&path),
         }
     }
 

@@ -1,9 +1,7 @@
 //! Memory of a checkpoint, from its headers alone.
 
-use std::path::Path;
-
 use crate::backend::{Backend, Precision, Role};
-use crate::checkpoint::Weights;
+use crate::checkpoint::{Checkpoint, Weights};
 use crate::error::Error;
 use crate::model::config::{Config, NormParameters, Positions, QkNorm};
 use crate::model::transformer::{Transformer, names, untie};
@@ -45,12 +43,13 @@ impl<B: Backend> Transformer<B> {
     /// # Errors
     /// As for [`Transformer::load`], about the configuration and the headers.
     pub fn memory_estimate(
-        path: impl AsRef<Path>,
+        checkpoint: impl Into<Checkpoint>,
         backend: &B,
         batch_tokens: usize,
     ) -> Result<MemoryEstimate, Error> {
-        let mut weights = Weights::open(&path)?;
-        let mut config = Config::load(&path)?;
+        let checkpoint = checkpoint.into();
+        let mut weights = Weights::open(&checkpoint)?;
+        let mut config = Config::load(checkpoint)?;
         untie(&mut config, &mut weights)?;
         let sizes = Sizes {
             backend,
@@ -68,20 +67,21 @@ impl<B: Backend> Transformer<B> {
     /// # Errors
     /// [`Error::MemoryLimit`] before any tensor is read; else as for [`Transformer::load`].
     pub fn load_with_memory_limit(
-        path: impl AsRef<Path>,
+        checkpoint: impl Into<Checkpoint>,
         backend: B,
         batch_tokens: usize,
         limit: u64,
     ) -> Result<Self, Error> {
-        let estimate = Self::memory_estimate(&path, &backend, batch_tokens)?.total();
+        let checkpoint = checkpoint.into();
+        let estimate = Self::memory_estimate(&checkpoint, &backend, batch_tokens)?.total();
         if estimate > limit {
             return Err(Error::MemoryLimit {
-                path: path.as_ref().to_owned(),
+                path: checkpoint.path().to_owned(),
                 estimate,
                 limit,
             });
         }
-        Self::load(path, backend)
+        Self::load(checkpoint, backend)
     }
 }
 

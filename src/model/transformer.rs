@@ -1,10 +1,8 @@
 //! The decoder, in three parts: its weights onto a backend (`load`), a batch through it (`forward`),
 //! and a prefix that many batches share (`prefix`).
 
-use std::path::Path;
-
 use crate::backend::Backend;
-use crate::checkpoint::Weights;
+use crate::checkpoint::{Checkpoint, Weights};
 use crate::error::Error;
 use crate::model::{Batch, Config, Model, memory};
 
@@ -115,7 +113,7 @@ struct Projection<T> {
 
 impl<B: Backend> Transformer<B> {
     /// Loads a checkpoint folder in the Hugging Face layout (`config.json` and safetensors or PyTorch
-    /// files), or a GGUF file: `path` itself, or the only one in a folder without other weights.
+    /// files), a GGUF file, or a LoRA adapter on its base (see [`Checkpoint`]).
     ///
     /// Tensors are read one after the other. Beside the backend's copy, host memory holds at most one
     /// projection of a layer, for a moment twice if the file orders its elements otherwise.
@@ -126,11 +124,12 @@ impl<B: Backend> Transformer<B> {
     /// A field of `config.json` or a key of the metadata that is not supported; a tensor that is
     /// missing, has another shape, is not finite or is not part of the architecture; a backend
     /// without memory for a tensor.
-    pub fn load(path: impl AsRef<Path>, backend: B) -> Result<Self, Error> {
+    pub fn load(checkpoint: impl Into<Checkpoint>, backend: B) -> Result<Self, Error> {
+        let checkpoint = checkpoint.into();
         // The weights first: their error says what is there instead of a checkpoint, where the
         // configuration would only be missing.
-        let weights = Weights::open(&path)?;
-        let config = Config::load(&path)?;
+        let weights = Weights::open(&checkpoint)?;
+        let config = Config::load(checkpoint)?;
         load::load(backend, config, weights)
     }
 

@@ -178,7 +178,10 @@ impl Arguments {
             let row = row.map_err(|e| failure(0, e.to_string()))?;
             let line = row.position().map_or(0, csv::Position::line);
             let (Some(country), Some(value), None) = (row.get(0), row.get(1), row.get(2)) else {
-                return Err(failure(line, "the columns are not `country,value`".to_owned()));
+                return Err(failure(
+                    line,
+                    "the columns are not `country,value`".to_owned(),
+                ));
             };
             match value.parse::<f64>() {
                 Ok(number) if number.is_finite() => values.insert(country.to_owned(), number),

@@ -90,7 +90,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Failure> {
 fn fitted(part: &Part, trained: &RunTable, tables: &Tables, out: &Path) -> Result<String, Failure> {
     let scorer = part.scorers[0];
     let (ladder, logs) = ladder(part, trained, tables)?;
-    let analysis = match analyze(&ladder, &options(part, ladder.distribution(AGGREGATE).is_some())?) {
+    let analysis = match analyze(
+        &ladder,
+        &options(part, ladder.distribution(AGGREGATE).is_some())?,
+    ) {
         Ok(analysis) => analysis,
         Err(e) => return Ok(format!("\n{}: not fitted: {e}\n", part.title)),
     };

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
+use relscale::checkpoint::Checkpoint;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Progress, Settings};
 use relscale::scorer::{Likelihoods, Sequence};
@@ -26,6 +27,7 @@ Examples:
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl
   relscale score --checkpoint DIR --items questions.jsonl --out scores.jsonl --truncate --bos never
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl --backend cuda --device 0,1
+  relscale score --checkpoint ADAPTER --base DIR --items texts.jsonl --out scores.jsonl
 
 A line of ITEMS is {\"id\", \"text\"}, {\"id\", \"context\", \"choices\", \"gold\"} or, with a context per
 choice, {\"id\", \"contexts\", \"choices\", \"gold\"}, each with an optional \"cluster\". A line of OUT holds log-likelihood (nats), tokens and bytes of the same item.";
@@ -34,9 +36,12 @@ choice, {\"id\", \"contexts\", \"choices\", \"gold\"}, each with an optional \"c
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct ScoreArguments {
-    /// Folder of the checkpoint
+    /// Folder of the checkpoint, or of a LoRA adapter
     #[arg(long, value_name = "DIR")]
     checkpoint: PathBuf,
+    /// Folder of the base of the adapter [default: the one that its adapter_config.json names]
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
     /// Items to score (JSON lines)
     #[arg(long, value_name = "FILE.jsonl")]
     items: PathBuf,
@@ -77,6 +82,14 @@ fn every_window(text: &str) -> Result<Bos, String> {
 }
 
 impl ScoreArguments {
+    fn checkpoint(&self) -> Checkpoint {
+        let checkpoint = Checkpoint::from(&self.checkpoint);
+        match &self.base {
+            None => checkpoint,
+            Some(base) => checkpoint.with_base(base),
+        }
+    }
+
     fn settings(&self) -> Settings {
         let mut settings = self.windows.settings();
         if let Some(bos) = self.bos.or(self.bos_first.map(Bos::First)) {
@@ -92,11 +105,12 @@ pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
     let settings = arguments.settings();
     let start = Instant::now();
     let items = Items::from_jsonl(&arguments.items)?;
-    let model = engine.load(&arguments.checkpoint, settings.batch_tokens)?;
+    let checkpoint = arguments.checkpoint();
+    let model = engine.load(&checkpoint, settings.batch_tokens)?;
     let is_text = |i| items.item(i).is_ok_and(|item| item.content.is_text());
     // Items given as tokens need no tokenizer, and a checkpoint may come without one.
     let tokenizer = if (0..items.len()).any(is_text) {
-        let tokenizer = Tokenizer::load(&arguments.checkpoint)?;
+        let tokenizer = Tokenizer::load(checkpoint.tokenizer()?)?;
         Some(tokenizer.with_special_tokens_parsed(arguments.special_tokens))
     } else {
         None

@@ -91,7 +91,11 @@ pub(in crate::model) fn untie(config: &mut Config, weights: &mut Weights) -> Res
     let (names, prefix) = names(weights, config);
     let embedding = format!("{prefix}{}.weight", names.embedding);
     let mut heads = names.heads.iter().map(|name| format!("{name}.weight"));
-    let Some(head) = heads.find(|head| weights.contains(head)) else {
+    let head = heads.find(|head| weights.contains(head));
+    if config.tie_word_embeddings {
+        weights.refuse_adapted(&embedding, head.as_deref().unwrap_or_default())?;
+    }
+    let Some(head) = head else {
         return Ok(());
     };
     let shape = [config.vocab_size, config.hidden_size];

@@ -74,7 +74,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What a persistent id stands for: numbers that are stored outside of the pickle.
+    /// Makes a storage, numbers outside of the pickle, from its persistent id.
     pub(super) fn storage(&mut self) -> Step<()> {
         let id = self.pop()?;
         let parts = match id {
