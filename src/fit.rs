@@ -77,6 +77,7 @@ mod readings;
 mod refusals;
 mod relative_law;
 mod result;
+mod scorers;
 mod shapes;
 pub mod simulate;
 mod stats;

@@ -53,6 +53,7 @@ pub struct Scores {
     clusters: Vec<String>,
     cells: Vec<Cell>,
     chance: Option<f64>,
+    scorer: Option<String>,
     /// A run with a row whose number of items is not known.
     unweighted: Option<String>,
 }
@@ -74,6 +75,12 @@ impl Scores {
     #[must_use]
     pub fn chance(&self) -> Option<f64> {
         self.chance
+    }
+
+    /// Name of the scorer behind the losses, if the ladder states it. Two names are two units.
+    #[must_use]
+    pub fn scorer(&self) -> Option<&str> {
+        self.scorer.as_deref()
     }
 
     /// The first run with a row that had no weight in its table and is not of a single item (a loss

@@ -5,7 +5,10 @@
 
 pub mod engine;
 pub mod fit;
+pub mod harness;
+pub mod inspect;
 pub mod ladder;
+mod logs;
 pub mod plan;
 pub mod score;
 pub mod study;
@@ -31,6 +34,7 @@ Examples:
   relscale fit --scores losses.csv --baseline web --plots out/
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl
   relscale ladder --checkpoints DIR --texts DIR --baseline web --out OUT
+  relscale harness runs.csv LOGS --out losses.csv
 
 Exit codes: 0 success, 1 input refused or failure, 2 mistake on the command line.
 Every command has its own --help.";
@@ -41,6 +45,8 @@ enum Command {
     Score(score::ScoreArguments),
     Ladder(ladder::LadderArguments),
     Study(study::StudyArguments),
+    Harness(harness::HarnessArguments),
+    Inspect(inspect::InspectArguments),
     Plan(plan::PlanArguments),
 }
 
@@ -77,6 +83,8 @@ pub fn main() -> ExitCode {
         Command::Score(arguments) => score::run(arguments),
         Command::Ladder(arguments) => ladder::run(arguments),
         Command::Study(arguments) => study::run(arguments),
+        Command::Harness(arguments) => harness::run(arguments),
+        Command::Inspect(arguments) => inspect::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
     };
     match result {

@@ -3,7 +3,8 @@
 //! One module per kind of file: running text ([`texts`]), the same sentences in several forms
 //! ([`matched`]), multiple choice ([`mmlu`], [`behaviours`], [`multiple_choice`]). Each returns one
 //! [`Items`](relscale::distribution::Items) per distribution to compare (a region, a group of
-//! subjects), with its clusters. [`harness`] reads losses that lm-evaluation-harness has computed.
+//! subjects), with its clusters. [`harness`] reads losses
+//! that lm-evaluation-harness has computed, [`inspect`] scores of inspect_ai.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 
 pub mod behaviours;
 pub mod harness;
+pub mod inspect;
 pub mod matched;
 pub mod mmlu;
 pub mod multiple_choice;

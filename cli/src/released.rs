@@ -79,6 +79,46 @@ pub fn run_table(dir: impl AsRef<Path>) -> Result<RunTable, Error> {
     RunTable::new(convention, runs).map_err(|e| Error::format(dir, e))
 }
 
+/// The runs of released checkpoints that are not at hand, from name, revision and parameters of each.
+///
+/// The name may have the organisation before it. The `checkpoint` of a run is the name, with `@` and the
+/// revision where there is one.
+///
+/// # Errors
+/// A name or revision that does not say how the checkpoint was trained; parameters that are not known;
+/// a checkpoint that occurs twice; releases with different FLOP conventions; one corpus with two
+/// experiments.
+pub fn named_runs(models: &[(&str, Option<&str>, Option<u64>)]) -> Result<RunTable, Error> {
+    let recipe = Recipe::relative_scaling_laws();
+    let planned =
+        (recipe.runs()).map_err(|e| Error::format("the recipe of the IsoFLOP suite", e))?;
+    let mut found: Vec<(Release, PathBuf)> = Vec::with_capacity(models.len());
+    for &(name, revision, params) in models {
+        let label = match revision {
+            Some(revision) => PathBuf::from(format!("{name}@{revision}")),
+            None => PathBuf::from(name),
+        };
+        let params = params.ok_or_else(|| unknown(&label, "the parameters are not known"))?;
+        let last = repository(
+            name.trim_end_matches('/')
+                .rsplit('/')
+                .next()
+                .unwrap_or(name),
+        );
+        let release = release(last, revision, params, &planned)
+            .map_err(|message| unknown(&label, &format!("`{last}` {message}")))?;
+        for (other, at) in &found {
+            refuse_conflict(&release, &label, other, at)?;
+        }
+        found.push((release, label));
+    }
+    let Some(first) = found.first() else {
+        return Err(Error::format("models", "none"));
+    };
+    let convention = first.0.convention;
+    RunTable::new(convention, sorted(trajectories(found))).map_err(|e| Error::format("models", e))
+}
+
 /// An error about a checkpoint whose name is not enough.
 fn unknown(path: &Path, message: &str) -> Error {
     let message = format!("{message}; a table of runs can say how it was trained");

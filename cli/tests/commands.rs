@@ -58,7 +58,9 @@ fn refused(arguments: &[&str], parts: &[&str]) {
 fn every_command_explains_itself() {
     let whole = relscale(&["--help"]);
     assert!(whole.status.success());
-    for command in ["fit", "score", "ladder", "study", "plan"] {
+    for command in [
+        "fit", "score", "ladder", "study", "harness", "inspect", "plan",
+    ] {
         let listed = out(&whole);
         assert!(listed.contains(&format!("\n  {command} ")), "{listed}");
         let output = relscale(&[command, "--help"]);
@@ -106,6 +108,8 @@ fn the_options_of_every_command_are_these() {
             "preset recipe csv json corpora peak-tflops mfu target-delta-beta margin-percent \
              budget-noise run-noise cluster-noise clusters optimum",
         ),
+        (&["inspect"], "out task metric time cluster"),
+        (&["harness"], "out task metric time cluster"),
         (&["study", "run"], "shard threads device"),
         (&["study", "list"], "left"),
         (&["study", "merge"], "out scorer"),

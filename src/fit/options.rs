@@ -253,6 +253,11 @@ pub struct Options {
     /// error rate of a guess, `1 − 1/k`.
     #[serde(default)]
     pub error_rates: BTreeSet<String>,
+    /// If true, distributions of different scorers ([`Scores::scorer`]) are compared, whose losses have
+    /// different units; without it they are refused by name. Distributions without a stated scorer are
+    /// compared with all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub across_scorers: bool,
     /// If true, a mixed model with a random effect of the budget is fitted beside each law, where ten
     /// budgets or more and seed replicates allow it.
     #[serde(default)]
@@ -367,6 +372,7 @@ impl Options {
             chance: BTreeMap::new(),
             chance_either_side: BTreeSet::new(),
             error_rates: BTreeSet::new(),
+            across_scorers: false,
             mixed_model: false,
             covariate: BTreeMap::new(),
             surface_huber: None,

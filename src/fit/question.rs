@@ -8,6 +8,7 @@ use super::corpus::{Composite, Corpus, merged, position};
 use super::design::Design;
 use super::error::FitError;
 use super::options::{Contrast, Options, pair_label};
+use super::scorers::check_scorers;
 
 /// Options and ladder with every name resolved.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl<'a> Question<'a> {
         }
         check_rates(ladder, options)?;
         check_arms(ladder, options)?;
+        check_scorers(ladder, options)?;
         let all = if options.treatments.is_empty() {
             (0..ladder.scores().len())
                 .filter(|&d| d != baseline && Some(d) != aggregate)

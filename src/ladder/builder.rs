@@ -19,6 +19,7 @@ pub struct LadderBuilder {
     cluster_index: HashMap<String, usize>,
     cells: HashMap<(usize, usize, usize), Accumulator>,
     chance: BTreeMap<String, f64>,
+    scorers: BTreeMap<String, String>,
     unweighted: BTreeMap<String, String>,
 }
 
@@ -200,6 +201,36 @@ impl LadderBuilder {
         Ok(self)
     }
 
+    /// States the scorer behind the losses of `distribution`, such as `bits_per_byte`
+    /// ([`Scores::scorer`]).
+    ///
+    /// Numbers of different scorers have different units; the fit refuses to compare them unless asked
+    /// for ([`Options::across_scorers`](crate::fit::Options::across_scorers)).
+    ///
+    /// # Errors
+    ///
+    /// [`LadderError::EmptyName`]; [`LadderError::MixedScorers`] when another scorer was stated for the
+    /// distribution.
+    pub fn scorer(&mut self, distribution: &str, scorer: &str) -> Result<&mut Self, LadderError> {
+        if scorer.is_empty() {
+            return Err(LadderError::EmptyName { what: "scorer" });
+        }
+        match self.scorers.get(distribution) {
+            Some(first) if first != scorer => {
+                return Err(LadderError::MixedScorers {
+                    distribution: distribution.into(),
+                    first: first.clone(),
+                    second: scorer.into(),
+                });
+            }
+            Some(_) => {}
+            None => {
+                self.scorers.insert(distribution.into(), scorer.into());
+            }
+        }
+        Ok(self)
+    }
+
     /// Notes that a row of `distribution` had no weight and is not of a single item.
     pub(super) fn unweighted(&mut self, run: &str, distribution: &str) {
         let first = self.unweighted.entry(distribution.into());
@@ -212,7 +243,8 @@ impl LadderBuilder {
     ///
     /// - [`LadderError::Empty`] without runs or scores, [`LadderError::EmptyName`] for a scale
     ///   without a name;
-    /// - [`LadderError::UnknownDistribution`] when a chance level is of a distribution without scores;
+    /// - [`LadderError::UnknownDistribution`] when a chance level or a scorer is of a distribution
+    ///   without scores;
     /// - [`LadderError::Flops`] when the FLOPs of a run are below 0.1 or above 100 per parameter and
     ///   token, unless the convention is [`FlopConvention::Other`];
     /// - [`LadderError::NotPositive`] when the error of a run on a distribution is not finite. An
@@ -228,7 +260,8 @@ impl LadderBuilder {
             return Err(LadderError::EmptyName { what: "scale" });
         }
         let known = |d: &&String| !self.distribution_index.contains_key(*d);
-        if let Some(distribution) = self.chance.keys().find(known) {
+        let mut stated = self.chance.keys().chain(self.scorers.keys());
+        if let Some(distribution) = stated.find(known) {
             return Err(LadderError::UnknownDistribution {
                 distribution: distribution.clone(),
             });
@@ -305,6 +338,7 @@ impl LadderBuilder {
             });
             Scores {
                 chance: self.chance.get(name).copied(),
+                scorer: self.scorers.get(name).cloned(),
                 unweighted: self.unweighted.get(name).cloned(),
                 name: name.into(),
                 cells: cells.collect(),

@@ -28,7 +28,7 @@ const REQUIRED_ALONG: [Column; 4] = [
     Column::Distribution,
     Column::Loss,
 ];
-const OPTIONAL: [Column; 11] = [
+const OPTIONAL: [Column; 12] = [
     Column::Seed,
     Column::Cluster,
     Column::Item,
@@ -40,9 +40,10 @@ const OPTIONAL: [Column; 11] = [
     Column::ScaleName,
     Column::Epochs,
     Column::StandardError,
+    Column::Scorer,
 ];
-/// The columns that are written, in their order; `chance`, `scale_name`, `epochs` and `standard_error`
-/// follow where they are known.
+/// The columns that are written, in their order; `chance`, `scale_name`, `epochs`, `standard_error` and
+/// `scorer` follow where they are known.
 const WRITTEN: [Column; 14] = [
     Column::Corpus,
     Column::Run,
@@ -78,6 +79,8 @@ impl Ladder {
     /// - `standard_error`: the sampling standard error of `loss` over the items behind the row, in the
     ///   unit of the loss, in all rows of a distribution or in none; it stands for the spread of
     ///   clusters where a distribution has fewer than two, and is not used where it has more;
+    /// - `scorer`: name of the scorer of the row (`bits_per_byte`, `error_rate`), the same in all rows of
+    ///   a distribution; the fit compares distributions of one scorer;
     /// - `trajectory`: the training run of which this run is a checkpoint;
     /// - `flop_convention`: one of the names of [`FlopConvention`](crate::ladder::FlopConvention), the same in every row;
     /// - `epochs`: passes over the training data, above 1 where tokens were seen more than once;
@@ -95,7 +98,7 @@ impl Ladder {
     ///
     /// A [`LadderError`] with the line: missing, repeated or misspelt columns, fields that do not
     /// parse or are outside their domain, FLOPs that cannot be those of training, repeated rows, a
-    /// run described in two ways, mixed FLOP conventions.
+    /// run described in two ways, mixed FLOP conventions, two scorers of one distribution.
     ///
     /// # Examples
     ///
@@ -205,7 +208,9 @@ impl Ladder {
             .chain(with_epochs.then_some(Column::Epochs.name()));
         let with_error = (self.scores.iter()).any(|s| s.cells.iter().any(|c| c.variance.is_some()));
         let error_name = with_error.then_some(Column::StandardError.name());
-        out.write_record(names.chain(extra).chain(error_name))
+        let with_scorer = self.scores.iter().any(|s| s.scorer.is_some());
+        let scorer_name = with_scorer.then_some(Column::Scorer.name());
+        out.write_record(names.chain(extra).chain(error_name).chain(scorer_name))
             .map_err(|e| io(e.to_string()))?;
         for (r, run) in self.runs.iter().enumerate() {
             for scores in &self.scores {
@@ -233,7 +238,8 @@ impl Ladder {
                             .chain(with_chance.then_some(chance.as_str()))
                             .chain(named)
                             .chain(with_epochs.then_some(run.epochs_column().as_str()))
-                            .chain(with_error.then_some(error.as_str())),
+                            .chain(with_error.then_some(error.as_str()))
+                            .chain(with_scorer.then_some(scores.scorer().unwrap_or_default())),
                     )
                     .map_err(|e| io(e.to_string()))?;
                 }

@@ -129,7 +129,7 @@ pub enum LadderError {
         /// Its value.
         value: f64,
     },
-    /// A chance level of a distribution without scores.
+    /// A chance level or scorer of a distribution without scores.
     UnknownDistribution {
         /// The distribution.
         distribution: String,
@@ -140,6 +140,15 @@ pub enum LadderError {
         distribution: String,
         /// Its chance level.
         value: f64,
+    },
+    /// Losses of one distribution by two scorers.
+    MixedScorers {
+        /// The distribution.
+        distribution: String,
+        /// The scorer stated first, empty where rows state none.
+        first: String,
+        /// The other one.
+        second: String,
     },
     /// The error of a run on a distribution is too large or too small to be a number.
     NotPositive {
@@ -253,7 +262,7 @@ impl LadderError {
             ),
             Self::UnknownDistribution { distribution } => write!(
                 f,
-                "a chance level is stated for {distribution:?}, which has no scores"
+                "a chance level or scorer is stated for {distribution:?}, which has no scores"
             ),
             Self::Chance {
                 distribution,
@@ -262,6 +271,11 @@ impl LadderError {
                 f,
                 "the chance level of {distribution:?} is {value}, and must be finite and above 0"
             ),
+            Self::MixedScorers {
+                distribution,
+                first,
+                second,
+            } => mixed_scorers(f, distribution, first, second),
             Self::NotPositive {
                 run,
                 distribution,
@@ -285,6 +299,24 @@ fn missing_column(f: &mut fmt::Formatter<'_>, column: &str, found: &[String]) ->
         }
         found => f.write_str(&found.join(", ")),
     }
+}
+
+fn mixed_scorers(
+    f: &mut fmt::Formatter<'_>,
+    distribution: &str,
+    first: &str,
+    second: &str,
+) -> fmt::Result {
+    let named = |scorer: &str| match scorer {
+        "" => "no named scorer".to_owned(),
+        scorer => format!("{scorer:?}"),
+    };
+    let (first, second) = (named(first), named(second));
+    write!(
+        f,
+        "losses of {distribution:?} are by {first} and by {second}; numbers of two scorers are two \
+         distributions, which need two names"
+    )
 }
 
 impl std::error::Error for LadderError {

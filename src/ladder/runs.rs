@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::table::{Column, Row, malformed, open};
 use super::{FlopConvention, Ladder, LadderError, Run};
 
-/// The columns that every table of runs has.
+/// The columns that every table of runs has, with the place of the checkpoint last.
 const REQUIRED: [Column; 7] = [
     Column::Corpus,
     Column::Run,
@@ -17,6 +17,8 @@ const REQUIRED: [Column; 7] = [
     Column::Tokens,
     Column::Checkpoint,
 ];
+/// The columns besides that a table of runs without checkpoints may have.
+const NAMES: [Column; 2] = [Column::Model, Column::Checkpoint];
 const OPTIONAL: [Column; 5] = [
     Column::Epochs,
     Column::Seed,
@@ -145,14 +147,32 @@ impl RunTable {
     /// parse or are outside their domain, FLOPs that cannot be those of training, a run that comes
     /// twice, mixed FLOP conventions.
     pub fn from_csv(path: impl AsRef<Path>) -> Result<Self, LadderError> {
-        let path = path.as_ref();
+        Self::read(path.as_ref(), true)
+    }
+
+    /// Reads a table of runs whose losses another program has computed: as
+    /// [`from_csv`](Self::from_csv), with the name by which that program knows the model in the column
+    /// `model`, or else `checkpoint`, or else `run`. The name becomes the `checkpoint` as it stands.
+    ///
+    /// # Errors
+    ///
+    /// As there, except that no checkpoint is asked for.
+    pub fn from_csv_of_models(path: impl AsRef<Path>) -> Result<Self, LadderError> {
+        Self::read(path.as_ref(), false)
+    }
+
+    fn read(path: &Path, with_checkpoints: bool) -> Result<Self, LadderError> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(|e| LadderError::Io {
             message: format!("{name}: {e}"),
         })?;
         // Relative to the table, not to where the program was started.
         let folder = path.parent().unwrap_or(Path::new(""));
-        let (mut input, places) = open(file, &name, &REQUIRED, &OPTIONAL)?;
+        let (required, optional) = match with_checkpoints {
+            true => (&REQUIRED[..], OPTIONAL.to_vec()),
+            false => (&REQUIRED[..6], [&OPTIONAL[..], &NAMES].concat()),
+        };
+        let (mut input, places) = open(file, &name, required, &optional)?;
         // A builder refuses what is no run, and repeated names.
         let mut ladder = Ladder::builder();
         let mut convention: Option<(FlopConvention, u64)> = None;
@@ -171,10 +191,16 @@ impl RunTable {
             let stated = row.convention_as(&mut convention)?;
             ladder.run(run.clone()).map_err(|e| row.within(e))?;
             run.check_flops(stated).map_err(|e| row.within(e))?;
-            if row.text(Column::Checkpoint).is_empty() {
-                return Err(row.unexpected(Column::Checkpoint, "the path of a checkpoint"));
-            }
-            let checkpoint = folder.join(row.text(Column::Checkpoint));
+            let checkpoint = if with_checkpoints {
+                if row.text(Column::Checkpoint).is_empty() {
+                    return Err(row.unexpected(Column::Checkpoint, "the path of a checkpoint"));
+                }
+                folder.join(row.text(Column::Checkpoint))
+            } else {
+                let names = NAMES.iter().map(|column| row.text(*column));
+                let name = names.chain([row.text(Column::Run)]).find(|n| !n.is_empty());
+                PathBuf::from(name.unwrap_or_default())
+            };
             runs.push(TrainedRun { run, checkpoint });
         }
         if runs.is_empty() {

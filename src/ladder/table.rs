@@ -28,11 +28,13 @@ pub(super) enum Column {
     Chance,
     Epochs,
     StandardError,
+    Scorer,
+    Model,
 }
 
 impl Column {
     /// All of them, in the order of the declaration, so that `column as usize` is the place.
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 22] = [
         Self::Corpus,
         Self::Run,
         Self::Budget,
@@ -53,6 +55,8 @@ impl Column {
         Self::Chance,
         Self::Epochs,
         Self::StandardError,
+        Self::Scorer,
+        Self::Model,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -77,6 +81,8 @@ impl Column {
             Self::Chance => "chance",
             Self::Epochs => "epochs",
             Self::StandardError => "standard_error",
+            Self::Scorer => "scorer",
+            Self::Model => "model",
         }
     }
 }
@@ -163,8 +169,10 @@ pub(super) fn open<R: Read>(
     }
     // Required columns that are misspelt are missing, which is said above; an optional one would be
     // ignored without a word.
-    // `epoch` is often the place of a checkpoint in its training run, which is no misspelling.
-    let spelt = |column: &&Column| !places.has(**column) && **column != Column::Epochs;
+    // `epoch` is often the place of a checkpoint in its training run, and `score` a number beside the
+    // loss, which are no misspellings.
+    let free = [Column::Epochs, Column::Scorer];
+    let spelt = |column: &&Column| !places.has(**column) && !free.contains(*column);
     for meant in optional.iter().filter(spelt) {
         let other = |h: &&str| read().all(|column| column.name() != *h);
         if let Some(column) = header.iter().filter(other).find(|h| alike(h, meant.name())) {

@@ -7,7 +7,7 @@ use super::file::replace;
 use super::table::Table;
 use crate::error::Error;
 use crate::ladder::{FlopConvention, Run};
-use crate::scorer::Score;
+use crate::scorer::{ItemScore, Score};
 
 /// One row of the long table.
 pub(super) struct Row<'a> {
@@ -100,6 +100,9 @@ impl LongTable<'_> {
                 "trajectory",
                 "flop_convention",
                 "held_out",
+                "epochs",
+                "scorer",
+                "chance",
             ])?;
             fill(&mut table)?;
             table.out.flush().map_err(|e| Error::io(path, e).into())
@@ -113,23 +116,54 @@ impl LongTable<'_> {
     pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
         // Log by log, so that only one is in memory at a time.
         for row in rows(&[(run, table)], scorer)? {
-            let run = row.run;
-            let fields = run.first_columns();
-            let last = run.last_columns(self.convention);
-            self.row(
-                (fields.iter().map(String::as_str))
-                    .chain([
-                        row.distribution,
-                        row.cluster,
-                        row.item,
-                        // `Display` writes the shortest decimals that read back to the same bits.
-                        &(row.score.loss / row.score.weight).to_string(),
-                        &row.score.weight.to_string(),
-                    ])
-                    .chain(last),
-            )?;
+            self.write_row(&row, scorer, None)?;
         }
         Ok(())
+    }
+
+    /// Adds the row of one item that was scored elsewhere; `chance` is the loss of a model that knows
+    /// nothing about it, if it is known.
+    ///
+    /// # Errors
+    /// A failing write.
+    pub fn add_item(
+        &mut self,
+        run: &Run,
+        distribution: &str,
+        item: &ItemScore,
+        scorer: &str,
+        chance: Option<f64>,
+    ) -> Result<(), Error> {
+        let row = Row {
+            run,
+            distribution,
+            cluster: &item.cluster,
+            item: &item.id,
+            score: item.score,
+        };
+        self.write_row(&row, scorer, chance)
+    }
+
+    fn write_row(&mut self, row: &Row<'_>, scorer: &str, chance: Option<f64>) -> Result<(), Error> {
+        let fields = row.run.first_columns();
+        let last = row.run.last_columns(self.convention);
+        self.row(
+            (fields.iter().map(String::as_str))
+                .chain([
+                    row.distribution,
+                    row.cluster,
+                    row.item,
+                    // `Display` writes the shortest decimals that read back to the same bits.
+                    &(row.score.loss / row.score.weight).to_string(),
+                    &row.score.weight.to_string(),
+                ])
+                .chain(last)
+                .chain([
+                    row.run.epochs_column().as_str(),
+                    scorer,
+                    &chance.map_or_else(String::new, |c| c.to_string()),
+                ]),
+        )
     }
 
     fn row<'f>(&mut self, fields: impl IntoIterator<Item = &'f str>) -> Result<(), Error> {

@@ -23,9 +23,9 @@ const SCHEMA: &str = "message scores {
     required binary distribution (UTF8); required binary cluster (UTF8);
     required binary item (UTF8); required double loss; required double weight;
     optional binary trajectory (UTF8); required binary flop_convention (UTF8);
-    required boolean held_out;
+    required boolean held_out; required binary scorer (UTF8);
 }";
-/// Rows encoded at once: a million rows of 15 columns stay below a few hundred megabytes.
+/// Rows encoded at once: a million rows of 16 columns stay below a few hundred megabytes.
 const GROUP: usize = 1 << 20;
 
 type Group<'a> = SerializedRowGroupWriter<'a, File>;
@@ -53,7 +53,7 @@ pub fn export_parquet(
             SerializedFileWriter::new(file, Arc::new(schema), properties).map_err(failed)?;
         for rows in rows.chunks(GROUP) {
             let mut group = out.next_row_group().map_err(failed)?;
-            write(&mut group, rows, convention).map_err(failed)?;
+            write(&mut group, rows, scorer, convention).map_err(failed)?;
             group.close().map_err(failed)?;
         }
         out.close().map_err(failed)?;
@@ -65,6 +65,7 @@ pub fn export_parquet(
 fn write(
     group: &mut Group<'_>,
     rows: &[Row<'_>],
+    scorer: &str,
     convention: FlopConvention,
 ) -> Result<(), ParquetError> {
     let text = |of: &dyn Fn(&Row<'_>) -> ByteArray| rows.iter().map(of).collect::<Vec<_>>();
@@ -87,7 +88,8 @@ fn write(
     optional::<ByteArrayType>(group, trajectories.map(|t| t.map(ByteArray::from)))?;
     column::<ByteArrayType>(group, &text(&|_| convention.as_str().into()), None)?;
     let held_out: Vec<bool> = rows.iter().map(|r| r.run.held_out).collect();
-    column::<BoolType>(group, &held_out, None)
+    column::<BoolType>(group, &held_out, None)?;
+    column::<ByteArrayType>(group, &text(&|_| scorer.into()), None)
 }
 
 /// Writes a column of which some values may be null.

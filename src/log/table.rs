@@ -7,7 +7,7 @@ use std::path::Path;
 use super::format::{not_whole, scan};
 use super::key::Key;
 use crate::error::Error;
-use crate::ladder::{LadderBuilder, Run};
+use crate::ladder::{LadderBuilder, LadderError, Run};
 use crate::scorer::{ItemScore, Score, cluster_totals};
 
 /// The record of one item.
@@ -93,10 +93,11 @@ impl Table {
         Ok(scores.collect())
     }
 
-    /// Adds the scores of `run` by one scorer to a ladder, one row per cluster.
+    /// Adds the scores of `run` by one scorer to a ladder, one row per cluster, and states the scorer.
     ///
     /// # Errors
-    /// A scorer that the log does not have; whatever [`LadderBuilder::score`] refuses.
+    /// A scorer that the log does not have; whatever [`LadderBuilder::score`] and
+    /// [`LadderBuilder::scorer`] refuse.
     pub fn add_to(
         &self,
         builder: &mut LadderBuilder,
@@ -104,16 +105,22 @@ impl Table {
         scorer: &str,
     ) -> Result<(), Error> {
         let scores = self.scores(scorer)?;
+        let refused = |e: LadderError| Error::Option {
+            option: "run",
+            message: e.to_string(),
+        };
         // Clusters and not items, because the estimator resamples clusters: a ladder of items would
         // be larger and no different.
         for (cluster, total) in cluster_totals(&scores) {
             let (name, loss) = (&self.key.distribution, total.loss / total.weight);
             builder
                 .score(&run.id, name, &cluster, loss, total.weight)
-                .map_err(|e| Error::Option {
-                    option: "run",
-                    message: e.to_string(),
-                })?;
+                .map_err(refused)?;
+        }
+        if !scores.is_empty() {
+            builder
+                .scorer(&self.key.distribution, scorer)
+                .map_err(refused)?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ Examples:
 
 The table has one row per run, distribution and item cluster, with the columns
 corpus,run,budget,flops,params,tokens,distribution,loss and, optionally, cluster, weight, seed,
-trajectory, epochs, held_out, flop_convention, chance and scale_name. Along --scale COLUMN the columns budget
+trajectory, epochs, held_out, flop_convention, chance, scorer and scale_name. Along --scale COLUMN the columns budget
 and flops are not read, and params and tokens may be left out.";
 
 /// Fits the relative scaling laws of a table of losses.
@@ -89,6 +89,9 @@ pub struct FitArguments {
     /// repeatable; overrides the column `chance`
     #[arg(long, value_name = "NAME=LOSS", value_parser = chance)]
     chance: Vec<(String, f64)>,
+    /// Compare distributions that were scored differently (column `scorer`), in different units
+    #[arg(long)]
+    across_scorers: bool,
     /// Covariance of the line through the readings
     #[arg(long, value_enum, default_value_t = Covariance::Ols)]
     covariance: Covariance,
@@ -201,6 +204,7 @@ impl FitArguments {
         options.alpha = self.alpha;
         options.error_rates = self.error_rate.iter().cloned().collect::<BTreeSet<_>>();
         options.chance = self.chance.iter().cloned().collect();
+        options.across_scorers = self.across_scorers;
         options.covariance = match self.covariance {
             Covariance::Ols => CovarianceType::Ols,
             Covariance::Hc2 => CovarianceType::Hc2,

@@ -1,6 +1,9 @@
-//! Losses from the sample files of lm-evaluation-harness.
+//! Losses from the logs of lm-evaluation-harness.
 //!
-//! The files are `samples_<task>_<date>.jsonl`, written by `lm_eval run --log_samples` of version
+//! [`Logs`] reads a folder as `lm_eval run --output_path --log_samples` writes it and compares what it
+//! reads with the harness's own numbers; [`Samples`] reads one sample file.
+//!
+//! Sample files are `samples_<task>_<date>.jsonl`, written by `lm_eval run --log_samples` of version
 //! 0.4.13. The forms of earlier versions, a list of `arguments` and numbers that are not strings, are
 //! read too.
 //!
@@ -14,6 +17,16 @@ use std::io::{BufRead, BufReader, Read};
 use serde_json::Value;
 
 use relscale::ladder::{LadderBuilder, LadderError};
+
+mod documents;
+mod group;
+pub(in crate::readers) mod json;
+pub(in crate::readers) mod logs;
+mod metric;
+mod results;
+
+pub use logs::{Document, Logs, Scored, Selection};
+pub use results::Model;
 
 /// Loss of a document.
 ///
@@ -29,6 +42,9 @@ pub enum Measure {
     /// `multiple_choice` tasks: `−ln` of the probability of the correct answer among the choices, in
     /// nats per document. Chance level is `ln k` for k choices.
     ChoiceNats,
+    /// `multiple_choice` tasks: squared error of the probabilities of the choices
+    /// ([`Brier`](relscale::scorer::Brier)).
+    ChoiceBrier,
     /// `−ln` of the probability of the correct answer, in nats per document. Tasks of one
     /// `loglikelihood` request per document, such as LAMBADA, have it too.
     AnswerNats,
@@ -105,7 +121,7 @@ impl Samples<'_> {
             if text.trim().is_empty() {
                 continue;
             }
-            let sample: Value = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
+            let sample: Value = json::parse(text).map_err(|e| malformed(e.to_string()))?;
             let id = document_id(&sample)
                 .ok_or_else(|| malformed("neither doc_hash nor doc_id".into()))?;
             let filter = sample.get("filter").and_then(Value::as_str);
@@ -194,7 +210,7 @@ impl Measure {
         // A task of one request has its text as target.
         let gold = match likelihoods {
             [_] => 0,
-            _ => index(sample, asked)?,
+            _ => gold(sample, likelihoods)?,
         };
         let own = likelihoods[gold];
         if self == Self::AnswerNats {
@@ -206,16 +222,8 @@ impl Measure {
             return Ok((if greedy { 0.0 } else { 1.0 }, 1.0));
         }
         if self == Self::AnswerBitsPerByte {
-            let arguments = sample.get("arguments").ok_or("no arguments")?;
-            let request = arguments
-                .get(format!("gen_args_{gold}"))
-                .or_else(|| arguments.get(gold))
-                .ok_or("no arguments of the correct answer")?;
-            let answer = request
-                .get("arg_1")
-                .or_else(|| request.get(1))
-                .and_then(Value::as_str)
-                .ok_or("no continuation of the correct answer")?;
+            let answer =
+                continuation(sample, gold).ok_or("no continuation of the correct answer")?;
             return per_byte(own, answer.trim_start().len() as f64);
         }
         // Relative to the best choice, so that no exponential overflows.
@@ -224,6 +232,13 @@ impl Measure {
             .copied()
             .fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = likelihoods.iter().map(|l| libm::exp(l - best)).sum();
+        if self == Self::ChoiceBrier {
+            let miss = |(i, l): (usize, &f64)| {
+                libm::exp(l - best) / total - f64::from(u8::from(i == gold))
+            };
+            let misses = likelihoods.iter().enumerate().map(miss);
+            return Ok((misses.map(|m| m * m).sum(), 1.0));
+        }
         Ok((libm::log(total) + best - own, 1.0))
     }
 }
@@ -248,13 +263,80 @@ fn asked(sample: &Value, responses: usize) -> usize {
     }
 }
 
-/// Index of the correct choice.
-fn index(sample: &Value, choices: usize) -> Result<usize, String> {
+/// The continuation of a request, in either form of `arguments`.
+fn continuation(sample: &Value, n: usize) -> Option<&str> {
+    let arguments = sample.get("arguments")?;
+    let request = arguments
+        .get(format!("gen_args_{n}"))
+        .or_else(|| arguments.get(n))?;
+    request.get("arg_1").or_else(|| request.get(1))?.as_str()
+}
+
+/// Index of the correct choice of a document with these log-likelihoods.
+///
+/// `target` is the index or the text of the choice; a whole number is read as the index, as the harness
+/// does, unless the accuracy in the file says otherwise. Where the contexts differ and not the choices
+/// (WinoGrande), `target` is the one choice, and the accuracy tells which of two contexts is right.
+fn gold(sample: &Value, likelihoods: &[f64]) -> Result<usize, String> {
     let target = sample.get("target").ok_or("no target")?;
-    let gold = number(target)
-        .filter(|t| *t >= 0.0 && t.fract() == 0.0 && *t < choices as f64)
-        .ok_or_else(|| format!("target {target} is not the index of a choice"))?;
-    Ok(gold as usize)
+    let choices = likelihoods.len();
+    // These metrics hold the index beside the predictions.
+    let recorded = ["brier_score", "likelihood", "f1", "mcc"];
+    let recorded = recorded
+        .iter()
+        .find_map(|m| sample.get(m)?.as_array()?.first());
+    if recorded.or(Some(target)).is_some_and(several) {
+        return Err(format!(
+            "target {target} is several choices; a log loss is of one"
+        ));
+    }
+    let whole = |v: &Value| {
+        let index = number(v).filter(|t| *t >= 0.0 && t.fract() == 0.0 && *t < choices as f64);
+        index.map(|t| t as usize)
+    };
+    let right = match sample.get("acc").map(|acc| (acc, number(acc))) {
+        None => None,
+        Some((_, Some(acc))) if acc == 0.0 || acc == 1.0 => Some(acc == 1.0),
+        Some((acc, _)) => return Err(format!("`acc` is {acc}, not that of one correct choice")),
+    };
+    let best = likelihoods
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max);
+    let agrees = |g: &usize| right != Some(true) || likelihoods[*g] == best;
+    let agrees = |g: &usize| {
+        let sole = likelihoods.iter().filter(|l| **l == best).count() == 1;
+        agrees(g) && !(right == Some(false) && sole && likelihoods[*g] == best)
+    };
+    if let Some(index) = recorded
+        .and_then(whole)
+        .or_else(|| whole(target))
+        .filter(agrees)
+    {
+        return Ok(index);
+    }
+    let text = target.as_str().unwrap_or("").trim();
+    let same = |n: &usize| continuation(sample, *n).is_some_and(|c| c.trim() == text);
+    let by_text: Vec<usize> = (0..choices).filter(same).filter(agrees).collect();
+    match by_text.as_slice() {
+        [one] => Ok(*one),
+        [] if whole(target).is_some() => Err(format!(
+            "target {target} contradicts `acc` and the log-likelihoods"
+        )),
+        [] => Err(format!("target {target} is not the index of a choice")),
+        _ => Err(format!(
+            "target {target} is the text of {} choices",
+            by_text.len()
+        )),
+    }
+}
+
+/// If true, a target is a list, also one that was written as text.
+fn several(target: &Value) -> bool {
+    target.is_array()
+        || target
+            .as_str()
+            .is_some_and(|t| t.trim_start().starts_with('['))
 }
 
 /// A truth value, which newer versions write as text.

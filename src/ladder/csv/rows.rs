@@ -24,6 +24,8 @@ pub(super) struct Rows {
     chances: BTreeMap<String, Option<Chance>>,
     /// If true, the rows of a distribution have standard errors.
     errors: BTreeMap<String, bool>,
+    /// Scorer by distribution, empty where its first row has none.
+    scorers: BTreeMap<String, String>,
 }
 
 /// Mean chance level of the rows of one distribution.
@@ -102,8 +104,31 @@ impl Rows {
         if row.text(Column::Weight).is_empty() && loss != 0.0 && loss != 1.0 {
             self.builder.unweighted(run, distribution);
         }
+        self.add_scorer(row)?;
         self.add_error(row, cluster, weight)?;
         self.add_chance(row, weight)
+    }
+
+    /// Compares the scorer of a row with that of its distribution.
+    fn add_scorer(&mut self, row: &Row<'_>) -> Result<(), LadderError> {
+        let (distribution, scorer) = (row.text(Column::Distribution), row.text(Column::Scorer));
+        match self.scorers.get(distribution) {
+            Some(first) if first == scorer => return Ok(()),
+            Some(first) => {
+                return Err(row.within(LadderError::MixedScorers {
+                    distribution: distribution.into(),
+                    first: first.clone(),
+                    second: scorer.into(),
+                }));
+            }
+            None => self.scorers.insert(distribution.into(), scorer.into()),
+        };
+        if !scorer.is_empty() {
+            (self.builder)
+                .scorer(distribution, scorer)
+                .map_err(|e| row.within(e))?;
+        }
+        Ok(())
     }
 
     /// Adds the standard error of a row, which all rows of a distribution must have, or none.

@@ -1,0 +1,226 @@
+//! Common parts of the commands that turn logs of other programs into a table of losses.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use relscale::Error;
+use relscale::ladder::{Run, RunTable, TrainedRun};
+use relscale::log::LongTable;
+use relscale::scorer::{ItemScore, Score};
+
+use super::CommandError;
+use crate::output::{note, print};
+use crate::readers::harness::{Model, Scored, Selection};
+use crate::released;
+
+/// Options of every command that reads logs.
+#[derive(Debug, Args)]
+pub(super) struct LogArguments {
+    /// Table of runs (CSV) and folder of logs
+    #[arg(value_name = "[RUNS.csv] LOGS", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Table of the losses
+    #[arg(long, value_name = "FILE.csv")]
+    out: PathBuf,
+    /// Task or group that becomes a distribution; repeatable [default: all tasks]
+    #[arg(long, value_name = "NAME")]
+    task: Vec<String>,
+    /// Metric that becomes the loss
+    #[arg(long, value_name = "NAME[,FILTER]")]
+    metric: Option<String>,
+    /// Start of the times that count, such as 2026-11-02 [default: the newest of each task]
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// Field of the documents that names their cluster (a subject, an author) [default: each document]
+    #[arg(long, value_name = "FIELD")]
+    cluster: Option<String>,
+}
+
+impl LogArguments {
+    /// The table of runs, if there is one, and the folder of logs.
+    pub(super) fn paths(&self) -> Result<(Option<&PathBuf>, &PathBuf), CommandError> {
+        let (tables, folders): (Vec<&PathBuf>, Vec<&PathBuf>) =
+            self.inputs.iter().partition(|path| !path.is_dir());
+        match (tables.as_slice(), folders.as_slice()) {
+            ([], [folder]) => Ok((None, folder)),
+            ([table], [folder]) => Ok((Some(table), folder)),
+            _ => {
+                let message = "one folder of logs and at most one table of runs are needed";
+                Err(CommandError::Usage(message.to_owned()))
+            }
+        }
+    }
+
+    pub(super) fn selection(&self) -> Selection {
+        Selection {
+            tasks: self.task.clone(),
+            metric: self.metric.clone(),
+            time: self.time.clone(),
+            cluster_field: self.cluster.clone(),
+        }
+    }
+
+    /// Writes the losses of the models that have a run.
+    pub(super) fn write(
+        &self,
+        table: Option<&PathBuf>,
+        models: &[&Model],
+        (scored, warnings): (Vec<Scored>, Vec<String>),
+    ) -> Result<(), CommandError> {
+        for warning in warnings {
+            note(&format!("warning: {warning}"));
+        }
+        let table = match table {
+            Some(path) => RunTable::from_csv_of_models(path)?,
+            None => {
+                let names = models.iter();
+                let names = names.map(|m| (m.name.as_str(), m.revision.as_deref(), m.params));
+                released::named_runs(&names.collect::<Vec<_>>())?
+            }
+        };
+        let runs = assigned(models, &table.runs)?;
+        let rows = write(self, &table, &runs, &scored)?;
+        print(&summary(&runs, &scored, rows, self))?;
+        Ok(())
+    }
+}
+
+/// The run of each model, by the model's name in words. Models and runs without a partner are left out
+/// with a warning.
+fn assigned<'a>(
+    models: &[&Model],
+    runs: &'a [TrainedRun],
+) -> Result<BTreeMap<String, &'a Run>, String> {
+    let mut found: BTreeMap<String, &Run> = BTreeMap::new();
+    let mut taken: BTreeMap<&str, String> = BTreeMap::new();
+    for model in models {
+        let of = |run: &&TrainedRun| is_named(model, &run.checkpoint.to_string_lossy());
+        let fitting: Vec<&TrainedRun> = runs.iter().filter(of).collect();
+        let run = match fitting.as_slice() {
+            [] => {
+                note(&format!(
+                    "warning: {model}: left out: no run of the table has this model"
+                ));
+                continue;
+            }
+            [one] => &one.run,
+            [one, two, ..] => {
+                let (one, two) = (&one.run.id, &two.run.id);
+                return Err(format!(
+                    "{model}: the runs `{one}` and `{two}` both have this model"
+                ));
+            }
+        };
+        if let Some(other) = taken.insert(&run.id, model.to_string()) {
+            return Err(format!(
+                "run `{}`: the logs of {other} and of {model} both fit; write the whole name, with \
+                 @REVISION, into the column `model`",
+                run.id
+            ));
+        }
+        found.insert(model.to_string(), run);
+    }
+    for TrainedRun { run, .. } in runs {
+        if !taken.contains_key(run.id.as_str()) {
+            note(&format!(
+                "warning: run `{}`: left out: no logs of it",
+                run.id
+            ));
+        }
+    }
+    if found.is_empty() {
+        let names: Vec<String> = models.iter().map(ToString::to_string).collect();
+        return Err(format!(
+            "no run of the table has a model of the logs, which are of {}",
+            names.join(", ")
+        ));
+    }
+    Ok(found)
+}
+
+/// If true, `label` of a table of runs names the model: its whole name, its last part, the name of its
+/// folder of logs, or a path that ends in it, each with the revision where there is one.
+fn is_named(model: &Model, label: &str) -> bool {
+    let name = model.name.trim_end_matches('/');
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let folder = name.replace('/', "__");
+    let forms = [name, last, &folder];
+    let label = label.trim_end_matches('/');
+    let is_form = |label: &str| {
+        let end = label.rsplit('/').next().unwrap_or(label);
+        forms.contains(&label) || forms.contains(&end)
+    };
+    match &model.revision {
+        None => is_form(label),
+        Some(revision) => ['@', '/', '-'].iter().any(|mark| {
+            let rest = label.strip_suffix(revision.as_str());
+            rest.and_then(|r| r.strip_suffix(*mark))
+                .is_some_and(is_form)
+        }),
+    }
+}
+
+/// Writes the rows of all runs that have logs; returns their number.
+fn write(
+    arguments: &LogArguments,
+    table: &RunTable,
+    runs: &BTreeMap<String, &Run>,
+    scored: &[Scored],
+) -> Result<usize, Error> {
+    let mut rows = 0;
+    LongTable::write(
+        &arguments.out,
+        table.flop_convention,
+        |out| -> Result<(), Error> {
+            for one in scored {
+                let Some(run) = runs.get(&one.model.to_string()) else {
+                    continue;
+                };
+                for document in &one.documents {
+                    let item = ItemScore {
+                        id: document.id.clone(),
+                        cluster: document.cluster.clone(),
+                        score: Score {
+                            loss: document.loss * document.weight,
+                            weight: document.weight,
+                        },
+                    };
+                    out.add_item(run, &one.distribution, &item, &one.scorer, document.chance)?;
+                    rows += 1;
+                }
+            }
+            Ok(())
+        },
+    )?;
+    Ok(rows)
+}
+
+/// One line per run and distribution: the metric, and the loss where that is another number.
+fn summary(
+    runs: &BTreeMap<String, &Run>,
+    scored: &[Scored],
+    rows: usize,
+    arguments: &LogArguments,
+) -> String {
+    let mut text = String::new();
+    for one in scored {
+        let Some(run) = runs.get(&one.model.to_string()) else {
+            continue;
+        };
+        let metric = match &one.metric {
+            Some((metric, filter)) => format!("{metric},{filter} = {}", one.value),
+            None => "not a metric of the harness".to_owned(),
+        };
+        text += &format!(
+            "{} on {}: {} {} ({metric}), {} documents\n",
+            run.id,
+            one.distribution,
+            one.loss(),
+            one.scorer,
+            one.documents.len()
+        );
+    }
+    text += &format!("Wrote {rows} rows to {}.\n", arguments.out.display());
+    text
+}
