@@ -263,6 +263,9 @@ fn asked(sample: &Value, responses: usize) -> usize {
     }
 }
 
+/// Words about a document with more than one correct choice.
+const SEVERAL: &str = "several choices";
+
 /// The continuation of a request, in either form of `arguments`.
 fn continuation(sample: &Value, n: usize) -> Option<&str> {
     let arguments = sample.get("arguments")?;
@@ -287,7 +290,7 @@ fn gold(sample: &Value, likelihoods: &[f64]) -> Result<usize, String> {
         .find_map(|m| sample.get(m)?.as_array()?.first());
     if recorded.or(Some(target)).is_some_and(several) {
         return Err(format!(
-            "target {target} is several choices; a log loss is of one"
+            "target {target} is {SEVERAL}; a log loss is of one"
         ));
     }
     let whole = |v: &Value| {
@@ -320,6 +323,8 @@ fn gold(sample: &Value, likelihoods: &[f64]) -> Result<usize, String> {
     let by_text: Vec<usize> = (0..choices).filter(same).filter(agrees).collect();
     match by_text.as_slice() {
         [one] => Ok(*one),
+        // Equal requests: whichever is right, the loss is the same.
+        [one, rest @ ..] if rest.iter().all(|n| likelihoods[*n] == likelihoods[*one]) => Ok(*one),
         [] if whole(target).is_some() => Err(format!(
             "target {target} contradicts `acc` and the log-likelihoods"
         )),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use relscale::Error;
 
+use super::SEVERAL;
 pub(in crate::readers) use super::documents::mean as mean_loss;
 use super::documents::{mean, read};
 use super::group::group;
@@ -175,17 +176,17 @@ impl Logs {
                 scored.push(self.one(e, name, selection, &mut warnings)?);
             }
         }
+        for wanted in &selection.tasks {
+            if !scored.iter().any(|s| s.distribution == *wanted) {
+                return Err(self.unknown(wanted));
+            }
+        }
         if scored.is_empty() {
             let message = match &selection.time {
                 Some(time) => format!("no task of a time that starts with `{time}`"),
                 None => "no tasks in the results".to_owned(),
             };
             return Err(Error::format(&self.dir, message));
-        }
-        for wanted in &selection.tasks {
-            if !scored.iter().any(|s| s.distribution == *wanted) {
-                return Err(self.unknown(wanted));
-            }
         }
         check_forms(&scored, &mut warnings)?;
         complete_chances(&mut scored);
@@ -268,7 +269,23 @@ impl Logs {
         let is_task = e.tasks().contains(&name);
         let (metric, documents) = if is_task {
             let metric = metric(name)?;
-            (metric.clone(), read(e, name, &metric, cluster)?)
+            match read(e, name, &metric, cluster) {
+                // The default is no choice of the caller's: the task has another metric.
+                Err(Error::Line { message, .. })
+                    if wanted.is_none() && message.contains(SEVERAL) =>
+                {
+                    let first = e.first_metric(name);
+                    let metric = Metric::of(e, name, first)
+                        .map_err(|m| Error::format(&e.path, format!("task `{name}`: {m}")))?;
+                    let first = first.unwrap_or_default();
+                    warnings.push(format!(
+                        "{name}: {SEVERAL}, which have no log loss; `{first}` is taken"
+                    ));
+                    let documents = read(e, name, &metric, cluster)?;
+                    (metric, documents)
+                }
+                documents => (metric, documents?),
+            }
         } else {
             let leaves: Vec<&str> = e.leaves(name).into_iter().collect();
             let mut parts = Vec::new();
