@@ -178,7 +178,7 @@ impl Evaluation {
         self.of("n-samples", task)?.get("effective")?.as_u64()
     }
 
-    /// What models must have in common to be compared on a task: its version and number of shots.
+    /// Version and number of shots of a task, which models must have in common to be compared on it.
     pub(super) fn form(&self, task: &str) -> String {
         let of = |field| {
             self.of(field, task)
