@@ -32,14 +32,32 @@ fn archive(records: &[(&str, &[u8])]) -> Vec<u8> {
         let at = (file.len() as u32).to_le_bytes();
         let [size, length] = [data.len(), name.len()].map(|n| (n as u32).to_le_bytes());
         let described = [&[0; 10], &size[..], &size, &length[..2], &[0; 2]].concat();
-        file.extend([b"PK\x03\x04\x14\0\0\0", &described[..], name.as_bytes(), data].concat());
+        file.extend(
+            [
+                b"PK\x03\x04\x14\0\0\0",
+                &described[..],
+                name.as_bytes(),
+                data,
+            ]
+            .concat(),
+        );
         directory.extend([b"PK\x01\x02\x14\0\x14\0\0\0", &described[..], &[0; 10], &at].concat());
         directory.extend(name.as_bytes());
     }
     let [start, length] = [file.len(), directory.len()].map(|n| (n as u32).to_le_bytes());
     let count = &(records.len() as u16).to_le_bytes();
     file.extend(directory);
-    file.extend([b"PK\x05\x06\0\0\0\0", &count[..], count, &length, &start, &[0; 2]].concat());
+    file.extend(
+        [
+            b"PK\x05\x06\0\0\0\0",
+            &count[..],
+            count,
+            &length,
+            &start,
+            &[0; 2],
+        ]
+        .concat(),
+    );
     file
 }
 
@@ -73,7 +91,7 @@ fuzz_target!(|bytes: &[u8]| {
                 ("permuted", &[5, 3, 4]),
             ] {
                 if let Ok(tensor) = weights.tensor(name, shape) {
-                    assert_eq!(tensor.values().len(), shape.iter().product());
+                    assert_eq!(tensor.values().len(), shape.iter().product::<usize>());
                 }
             }
         }
