@@ -21,7 +21,7 @@ pub(super) struct BosToken {
     pub(super) added: bool,
 }
 
-/// What a tokenizer says of the token where the settings of its folder say nothing.
+/// The rule of a tokenizer for the token, where the settings of its folder say nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Own {
     pub(super) token: Option<u32>,

@@ -83,7 +83,7 @@ enum Class {
     Unnamed,
 }
 
-/// What the settings of a folder say about its tokenizer.
+/// The settings of a folder about its tokenizer.
 struct Settings<'a> {
     dir: &'a Path,
     /// `tokenizer_config.json`.
