@@ -179,7 +179,13 @@ fn paths_in_code_spans_exist() {
 #[test]
 fn tests_against_hostile_input_exist() {
     let mut code = String::new();
-    for folder in ["tests", "tests/tokenizers", "cli/tests", "src/conformance", "src"] {
+    for folder in [
+        "tests",
+        "tests/tokenizers",
+        "cli/tests",
+        "src/conformance",
+        "src",
+    ] {
         for entry in fs::read_dir(root().join(folder)).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "rs") {
