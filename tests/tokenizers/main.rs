@@ -138,21 +138,19 @@ fn every_line_has_the_tokens_of_the_library_that_is_right() {
     }
 }
 
-mod material {
-    use super::*;
-
-    #[test]
-    #[ignore = "reads 10,000 lines that `make_tokenizers.py agree` writes to target/tokenizers"]
-    fn ten_thousand_lines() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tokenizers");
-        let golden = golden(&folder);
-        let lines = golden["lines"].as_array().unwrap().len();
-        for (name, want) in golden["tokenizers"].as_object().unwrap() {
-            let tokenizer = Tokenizer::load(folder.join(name)).unwrap();
-            let tokenizer = tokenizer.with_special_tokens_parsed(true);
-            let wrong = differing(&tokenizer, &golden["lines"], &want["ids"]);
-            println!("{name:22} {} of {lines}", lines - wrong.len());
-            wrong.iter().take(3).for_each(|line| println!("{line}"));
-        }
+#[test]
+#[ignore = "reads 10,000 lines that `make_tokenizers.py agree` writes to target/tokenizers"]
+fn ten_thousand_lines() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tokenizers");
+    let golden = golden(&folder);
+    let lines = golden["lines"].as_array().unwrap().len();
+    for (name, want) in golden["tokenizers"].as_object().unwrap() {
+        let tokenizer = Tokenizer::load(folder.join(name)).unwrap();
+        let tokenizer = tokenizer.with_special_tokens_parsed(true);
+        let wrong = differing(&tokenizer, &golden["lines"], &want["ids"]);
+        println!("{name:22} {} of {lines}", lines - wrong.len());
+        wrong.iter().take(3).for_each(|line| println!("{line}"));
+        // A normalisation table changes about one line in a hundred, which a warning says.
+        assert!(wrong.len() * 50 <= lines, "{name}");
     }
 }
