@@ -70,8 +70,7 @@ mod material {
         let bytes = r#"{"tokenizer_class": "ByteTokenizer", "bos_token_id": 1}"#;
         fs::write(checkpoint.join("tokenizer_config.json"), bytes).unwrap();
         let table = folder.join("runs.csv");
-        let csv =
-            "run,corpus,flops,params,tokens,checkpoint\none,c,9.36e15,260000,6e9,checkpoint\n";
+        let csv = "run,corpus,budget,flops,params,tokens,checkpoint\none,c,9.36e15,9.36e15,260000,6e9,checkpoint\n";
         fs::write(&table, csv).unwrap();
         table
     }

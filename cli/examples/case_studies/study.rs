@@ -95,7 +95,10 @@ fn fitted(part: &Part, trained: &RunTable, tables: &Tables, out: &Path) -> Resul
         &options(part, ladder.distribution(AGGREGATE).is_some())?,
     ) {
         Ok(analysis) => analysis,
-        Err(e) => return Ok(format!("\n{}: not fitted: {e}\n", part.title)),
+        Err(e) => {
+            let text = format!("\n{}: not fitted: {e}\n  {}\n", part.title, part.sample);
+            return Ok(text);
+        }
     };
     export_csv(
         out.join(format!("{}.csv", part.name)),
