@@ -15,7 +15,7 @@ use relscale::scorer::{BitsPerByte, Scorer};
 use crate::engine::Engine;
 use crate::output::note;
 use crate::readers::texts::{self, TextFields};
-use crate::runs::{Tables, Task, score_special_tokens};
+use crate::runs::{Tables, Task, score};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -77,7 +77,7 @@ impl LadderStudy {
             logs.display()
         ));
         // One run at a time: a model of a released ladder uses the whole device.
-        let (tables, scored) = score_special_tokens(
+        let (tables, scored) = score(
             &self.table.runs,
             &tasks,
             &logs,

@@ -38,28 +38,14 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// Scores the items that have no record yet in `logs/<run>/<task>.jsonl`; special tokens written in a
 /// text are ordinary text.
 ///
-/// `workers` runs are scored at a time. A run whose logs are complete is not loaded. Returns all logs
+/// `workers` runs are scored at a time. If `parsed` is true, special tokens written in a text become
+/// their ids. A run whose logs are complete is not loaded. Returns all logs
 /// and the number of items scored by this call.
 ///
 /// # Errors
 /// A run whose name is not that of a folder; a log of another key; a failure of loading, scoring or
 /// writing. All workers end before the first error is returned.
 pub fn score(
-    runs: &[TrainedRun],
-    tasks: &[Task<'_>],
-    logs: &Path,
-    settings: &Settings,
-    engine: &Engine,
-    workers: usize,
-) -> Result<(Tables, usize), Failure> {
-    score_special_tokens(runs, tasks, logs, settings, false, engine, workers)
-}
-
-/// As [`score`]; if `parsed` is true, special tokens written in a text become their ids.
-///
-/// # Errors
-/// Those of [`score`].
-pub fn score_special_tokens(
     runs: &[TrainedRun],
     tasks: &[Task<'_>],
     logs: &Path,

@@ -1,4 +1,4 @@
-//! What the settings of a folder change: the class, the beginning-of-sequence token, added tokens.
+//! Changes by the settings of a folder: the class, the beginning-of-sequence token, added tokens.
 
 use serde_json::json;
 

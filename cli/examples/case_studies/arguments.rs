@@ -9,6 +9,7 @@ use relscale::evaluate::{Bos, Settings};
 use relscale::ladder::RunTable;
 use relscale::model::Config;
 use relscale::tokenizer::Tokenizer;
+use relscale_cli::commands::score::every_window;
 use relscale_cli::readers::mmlu::MmluPrompt;
 
 use super::sampling::Window;
@@ -31,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE.jsonl", requires = "runs")]
     pub(crate) aggregate: Option<PathBuf>,
     /// Token put before every window and context, or `never` [default: the tokenizer's own rule]
-    #[arg(long, value_name = "never|ID", value_parser = bos, requires = "runs")]
+    #[arg(long, value_name = "never|ID", value_parser = every_window, requires = "runs")]
     pub(crate) bos: Option<Bos>,
     /// Input tokens per window, for all models [default: the shortest context of the ladder]
     #[arg(long, value_name = "N", requires = "runs")]
@@ -82,14 +83,6 @@ impl From<Prompt> for MmluPrompt {
             Prompt::Continuation => Self::Continuation,
         }
     }
-}
-
-fn bos(text: &str) -> Result<Bos, String> {
-    if text == "never" {
-        return Ok(Bos::Never);
-    }
-    let id = text.parse().map(Bos::EveryWindow);
-    id.map_err(|_| "neither `never` nor the id of a token".to_owned())
 }
 
 /// The committed ladder.

@@ -72,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Failure> {
         &tasks,
         &arguments.out.join("logs"),
         &settings,
+        false,
         &engine,
         std::thread::available_parallelism()?.get(),
     )?;

@@ -73,7 +73,11 @@ pub struct ScoreArguments {
     engine: EngineArguments,
 }
 
-fn every_window(text: &str) -> Result<Bos, String> {
+/// The policy that `--bos` names: `never`, or the id of the token before every window and context.
+///
+/// # Errors
+/// Another text.
+pub fn every_window(text: &str) -> Result<Bos, String> {
     if text == "never" {
         return Ok(Bos::Never);
     }
