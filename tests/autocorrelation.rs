@@ -2,37 +2,12 @@
 
 #[path = "common/random.rs"]
 mod random;
+#[path = "common/rungs.rs"]
+mod rungs;
 
-use random::Stream;
 use relscale::fit::{CovarianceType, DesignChoice, Flag, Options, RelativeLaw, analyze};
 use relscale::ladder::{Ladder, Run, Scale};
-
-/// Rungs without a change of the ratio, and errors of autocorrelation `rho` in its logarithm.
-fn rungs(n: usize, rho: f64, replicate: u64) -> Ladder {
-    let mut stream = Stream::new(3, "autocorrelation", replicate);
-    let mut builder = Ladder::builder();
-    let mut error = stream.normal();
-    for j in 0..n {
-        if j > 0 {
-            error = rho * error + (1.0 - rho * rho).sqrt() * stream.normal();
-        }
-        let flops = 1e18 * 3_f64.powi(j as i32);
-        let params = (flops / 120.0).sqrt();
-        let tokens = flops / 6.0 / params;
-        let scale = Scale {
-            params,
-            tokens,
-            flops,
-        };
-        let id = format!("r{j:02}");
-        let run = Run::new(&id, scale).corpus("c");
-        builder.run(run).unwrap();
-        builder.score(&id, "baseline", "", 2.0, 1.0).unwrap();
-        let loss = 2.2 * (0.01 * error).exp();
-        builder.score(&id, "t", "", loss, 1.0).unwrap();
-    }
-    builder.build().unwrap()
-}
+use rungs::correlated_rungs;
 
 fn options(covariance: CovarianceType) -> Options {
     let mut options = Options::new("baseline");
@@ -50,7 +25,7 @@ fn law(ladder: &Ladder, covariance: CovarianceType) -> RelativeLaw {
 
 #[test]
 fn the_option_makes_the_alternative_the_law() {
-    let ladder = rungs(12, 0.6, 1);
+    let ladder = correlated_rungs("autocorrelation", 12, 0.6, 1);
     let (plain, serial) = (
         law(&ladder, CovarianceType::Ols),
         law(&ladder, CovarianceType::Ar1),
@@ -73,13 +48,16 @@ fn too_few_readings_and_grids_are_refused() {
         options.design = DesignChoice::Auto;
         analyze(ladder, &options).unwrap_err().to_string()
     };
-    let error = refused(&rungs(7, 0.0, 1));
+    let error = refused(&correlated_rungs("autocorrelation", 7, 0.0, 1));
     assert!(error.contains("7 found, 8 needed"), "{error}");
     assert!(
-        law(&rungs(7, 0.0, 1), CovarianceType::Ols)
-            .alternatives
-            .autocorrelated
-            .is_none()
+        law(
+            &correlated_rungs("autocorrelation", 7, 0.0, 1),
+            CovarianceType::Ols
+        )
+        .alternatives
+        .autocorrelated
+        .is_none()
     );
     let mut grid = Ladder::builder();
     for i in 0..12_i32 {
@@ -105,7 +83,10 @@ fn too_few_readings_and_grids_are_refused() {
 fn a_claim_that_autocorrelation_undoes_is_flagged() {
     let (mut claims, mut flagged) = (0, 0);
     for replicate in 0..100 {
-        let law = law(&rungs(9, 0.7, replicate), CovarianceType::Ols);
+        let law = law(
+            &correlated_rungs("autocorrelation", 9, 0.7, replicate),
+            CovarianceType::Ols,
+        );
         if law.delta_beta.p_value <= 0.05 {
             claims += 1;
             flagged += u32::from(law.flags.contains(&Flag::Autocorrelated));

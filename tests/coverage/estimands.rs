@@ -3,10 +3,11 @@
 
 use relscale::fit::simulate::{Scenario, Shape, Simulation, Truth};
 use relscale::fit::{Contrast, DesignChoice, Estimate, Interval, Options, WorstOf, analyze};
-use relscale::ladder::{Ladder, Run, Scale};
+use relscale::ladder::Ladder;
 
 use super::harness::parallel;
 use super::random::Stream;
+use super::rungs::correlated_rungs;
 
 /// Intervals of one estimand: whether each holds the truth, and half its width.
 type Held = (bool, f64);
@@ -325,32 +326,6 @@ fn the_worst_of_eight_is_covered() {
     }
 }
 
-/// Rungs without a change of the ratio, and errors of autocorrelation `rho` in its logarithm.
-fn serial(n: usize, rho: f64, replicate: u64) -> Ladder {
-    let mut stream = Stream::new(3, "serial", replicate);
-    let mut builder = Ladder::builder();
-    let mut error = stream.normal();
-    for j in 0..n {
-        if j > 0 {
-            error = rho * error + (1.0 - rho * rho).sqrt() * stream.normal();
-        }
-        let flops = 1e18 * 3_f64.powi(j as i32);
-        let params = (flops / 120.0).sqrt();
-        let tokens = flops / 6.0 / params;
-        let id = format!("r{j:02}");
-        let scale = Scale {
-            params,
-            tokens,
-            flops,
-        };
-        builder.run(Run::new(&id, scale).corpus("c")).unwrap();
-        builder.score(&id, "baseline", "", 2.0, 1.0).unwrap();
-        let loss = 2.2 * (0.01 * error).exp();
-        builder.score(&id, "t", "", loss, 1.0).unwrap();
-    }
-    builder.build().unwrap()
-}
-
 #[test]
 #[ignore = "minutes of simulation; the command is at the top of main.rs"]
 fn autocorrelated_rungs() {
@@ -360,7 +335,8 @@ fn autocorrelated_rungs() {
             let all = parallel(500, |i| {
                 let mut options = Options::new("baseline");
                 (options.design, options.floor_draws) = (DesignChoice::Rungs, 0);
-                let analysis = analyze(&serial(n, rho, i as u64), &options).unwrap();
+                let analysis =
+                    analyze(&correlated_rungs("serial", n, rho, i as u64), &options).unwrap();
                 let law = &analysis.laws[0];
                 // The estimate that `CovarianceType::Ar1` makes the law.
                 let beside = law.alternatives.autocorrelated.unwrap().delta_beta;

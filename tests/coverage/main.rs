@@ -15,4 +15,6 @@ mod isoflop;
 mod optional;
 #[path = "../common/random.rs"]
 mod random;
+#[path = "../common/rungs.rs"]
+mod rungs;
 mod width;
