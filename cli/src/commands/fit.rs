@@ -1,21 +1,14 @@
 //! `relscale fit`: relative scaling laws of a table of losses.
 
+mod estimator;
+mod input;
 mod named;
+mod output;
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use clap::Args;
+use relscale::fit;
 
-use clap::{Args, ValueEnum};
-use relscale::fit::{
-    self, Analysis, Contrast, CovarianceType, DesignChoice, FamilyScope, Group, Options, WorstOf,
-};
-use relscale::ladder::Ladder;
-use relscale::report::plot;
-
-use super::{CommandError, at};
-use crate::output::print;
+use super::CommandError;
 
 const AFTER: &str = "\
 Examples:
@@ -36,227 +29,17 @@ and flops are not read, and params and tokens may be left out.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER, allow_negative_numbers = true)]
 pub struct FitArguments {
-    /// Table of losses (CSV)
-    #[arg(long, value_name = "FILE.csv")]
-    scores: PathBuf,
-    /// Column of the table that is the scale instead of training compute, such as test_time_tokens
-    #[arg(long, value_name = "COLUMN")]
-    scale: Option<String>,
-    /// Distribution that the others are compared with
-    #[arg(long, value_name = "NAME")]
-    baseline: String,
-    /// Distribution to compare with the baseline; repeatable [default: all others]
-    #[arg(long, value_name = "NAME")]
-    treatment: Vec<String>,
-    /// Comparison beside those with the baseline, or of two comparisons, T1:B1,T2:B2; repeatable
-    #[arg(long, value_name = "[NAME=]T:B", value_parser = named::contrast)]
-    contrast: Vec<Contrast>,
-    /// Group of distributions, with weights if given as A:2,B:1; may be a side of contrasts; repeatable
-    #[arg(long, value_name = "NAME=A,B", value_parser = named::group)]
-    group: Vec<(String, Group)>,
-    /// Follow the largest ratio among the treatments or the groups, corrected for being the largest
-    #[arg(long, value_enum)]
-    worst: Option<Worst>,
-    /// Add exponents drawn towards their mean (four treatments or more)
-    #[arg(long)]
-    partial_pooling: bool,
-    /// Training corpus that the others are compared with, distribution by distribution
-    #[arg(long, value_name = "NAME")]
-    corpus_baseline: Option<String>,
-    /// Distribution whose loss picks the compute-optimal sizes [default: mean of all]
-    #[arg(long, value_name = "NAME")]
-    aggregate: Option<String>,
-    /// Design of the ladder
-    #[arg(long, value_enum, default_value_t = Design::Auto)]
-    design: Design,
-    /// Smallest change of the gap that matters, percent per decade of compute
-    #[arg(long, value_name = "X", default_value_t = 0.5)]
-    margin_percent: f64,
-    /// Largest gap that counts as none, percent of the ratio
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    gap_margin_percent: f64,
-    /// Laws that one adjustment for multiple testing covers
-    #[arg(long, value_enum, default_value_t = Family::Corpus)]
-    family: Family,
-    /// Significance level; intervals have level 1 − alpha
-    #[arg(long, value_name = "X", default_value_t = 0.05)]
-    alpha: f64,
-    /// Distribution whose loss is the share of wrong answers among `weight` items, fitted to counts;
-    /// repeatable
-    #[arg(long, value_name = "NAME")]
-    error_rate: Vec<String>,
-    /// Loss of a model that knows nothing, such as 0.75 for the error rate of a choice of four;
-    /// repeatable; overrides the column `chance`
-    #[arg(long, value_name = "NAME=LOSS", value_parser = chance)]
-    chance: Vec<(String, f64)>,
-    /// Compare distributions that were scored differently (column `scorer`), in different units
-    #[arg(long)]
-    across_scorers: bool,
-    /// Covariance of the line through the readings
-    #[arg(long, value_enum, default_value_t = Covariance::Ols)]
-    covariance: Covariance,
-    /// Weight down runs that lie far from their size profile (IsoFLOP ladders)
-    #[arg(long)]
-    robust: bool,
-    /// Fit the surfaces L(N, D) with Huber's loss at this threshold, such as 1e-3 [default: least
-    /// squares]
-    #[arg(long, value_name = "X")]
-    surface_huber: Option<f64>,
-    /// Distribution whose clusters are named `stratum/cluster`, with fixed strata; repeatable
-    #[arg(long, value_name = "NAME")]
-    stratified: Vec<String>,
-    /// Add bootstrap intervals of runs crossed with item clusters
-    #[arg(long)]
-    crossed_bootstrap: bool,
-    /// Add intervals by a wild bootstrap of the whole pipeline (runs, optima, frontier, readings)
-    #[arg(long)]
-    wild_bootstrap: bool,
-    /// Add intervals that hold for all laws at once
-    #[arg(long)]
-    max_t: bool,
-    /// Write the laws with their intervals and verdicts as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Add readings, diagnostics and alternatives to the JSON
-    #[arg(long, requires = "json")]
-    details: bool,
-    /// Draw the laws as SVG into this folder
-    #[arg(long, value_name = "DIR")]
-    plots: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Worst {
-    /// All treatments
-    Treatments,
-    /// All groups
-    Groups,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Covariance {
-    /// Equal variances
-    Ols,
-    /// Unequal variances, HC2 with Satterthwaite degrees of freedom
-    Hc2,
-    /// Unequal variances, HC3
-    Hc3,
-    /// Neighbouring scales are correlated (eight readings or more)
-    Ar1,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Family {
-    /// The laws of one corpus
-    Corpus,
-    /// The laws of all corpora
-    All,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Design {
-    /// Chosen by the shape of the ladder
-    Auto,
-    /// Several sizes per budget
-    Isoflop,
-    /// One size per budget
-    Rungs,
-    /// Sizes crossed with training lengths
-    Grid,
-}
-
-impl FitArguments {
-    fn options(&self) -> Result<Options, CommandError> {
-        let name = &self.baseline;
-        if self.treatment.contains(name) {
-            return Err(CommandError::Usage(format!(
-                "--treatment {name}: `{name}` is the baseline, and its ratio to itself is 1"
-            )));
-        }
-        let mut options = Options::new(name);
-        options.treatments.clone_from(&self.treatment);
-        options.contrasts.clone_from(&self.contrast);
-        for (name, group) in &self.group {
-            if options.groups.insert(name.clone(), group.clone()).is_some() {
-                let message = format!("--group {name}: two groups have this name");
-                return Err(CommandError::Usage(message));
-            }
-        }
-        options.worst = self.worst.map(|worst| match worst {
-            Worst::Treatments => WorstOf::Treatments,
-            Worst::Groups => WorstOf::Groups,
-        });
-        options.partial_pooling = self.partial_pooling;
-        options.corpus_baseline.clone_from(&self.corpus_baseline);
-        options.aggregate.clone_from(&self.aggregate);
-        options.design = match self.design {
-            Design::Auto => DesignChoice::Auto,
-            Design::Isoflop => DesignChoice::Isoflop,
-            Design::Rungs => DesignChoice::Rungs,
-            Design::Grid => DesignChoice::Grid,
-        };
-        options.margin_percent = self.margin_percent;
-        options.gap_margin_percent = self.gap_margin_percent;
-        options.family = match self.family {
-            Family::Corpus => FamilyScope::Corpus,
-            Family::All => FamilyScope::All,
-        };
-        options.alpha = self.alpha;
-        options.error_rates = self.error_rate.iter().cloned().collect::<BTreeSet<_>>();
-        options.chance = self.chance.iter().cloned().collect();
-        options.across_scorers = self.across_scorers;
-        options.covariance = match self.covariance {
-            Covariance::Ols => CovarianceType::Ols,
-            Covariance::Hc2 => CovarianceType::Hc2,
-            Covariance::Hc3 => CovarianceType::Hc3,
-            Covariance::Ar1 => CovarianceType::Ar1,
-        };
-        options.robust = self.robust;
-        options.surface_huber = self.surface_huber;
-        options.stratified.clone_from(&self.stratified);
-        options.crossed_bootstrap = self.crossed_bootstrap;
-        options.wild_bootstrap = self.wild_bootstrap;
-        options.max_t = self.max_t;
-        Ok(options)
-    }
-}
-
-/// A distribution and its chance level, `NAME=LOSS`.
-fn chance(text: &str) -> Result<(String, f64), String> {
-    // From the right: names may hold an equals sign, numbers do not.
-    let (name, loss) = text.rsplit_once('=').ok_or("NAME=LOSS, such as arc=0.75")?;
-    let loss = loss.parse().map_err(|e| format!("{loss:?}: {e}"))?;
-    Ok((name.to_owned(), loss))
+    #[command(flatten)]
+    input: input::InputArguments,
+    #[command(flatten)]
+    estimator: estimator::EstimatorArguments,
+    #[command(flatten)]
+    output: output::OutputArguments,
 }
 
 pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {
-    let options = arguments.options()?;
-    let ladder = match &arguments.scale {
-        Some(column) => Ladder::load_csv_along(&arguments.scores, column)?,
-        None => Ladder::load_csv(&arguments.scores)?,
-    };
+    let options = arguments.estimator.options()?;
+    let ladder = arguments.input.ladder()?;
     let analysis = fit::analyze(&ladder, &options)?;
-    print(&analysis.to_string())?;
-    if let Some(path) = &arguments.json {
-        write_json(&analysis, arguments.details, path)?;
-    }
-    if let Some(folder) = &arguments.plots {
-        fs::create_dir_all(folder).map_err(at(folder))?;
-        for (name, svg) in plot::all(&analysis)? {
-            let path = folder.join(name);
-            fs::write(&path, svg).map_err(at(&path))?;
-        }
-    }
-    Ok(())
-}
-
-fn write_json(analysis: &Analysis, details: bool, path: &Path) -> Result<(), CommandError> {
-    let mut file = BufWriter::new(File::create(path).map_err(at(path))?);
-    if details {
-        serde_json::to_writer_pretty(&mut file, analysis).map_err(at(path))?;
-    } else {
-        serde_json::to_writer_pretty(&mut file, &analysis.summary()).map_err(at(path))?;
-    }
-    file.flush().map_err(at(path))?;
-    Ok(())
+    arguments.output.write(&analysis)
 }

@@ -1,0 +1,55 @@
+//! Files that `relscale fit` writes.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use relscale::fit::Analysis;
+use relscale::report::plot;
+
+use crate::commands::{CommandError, at};
+use crate::output::print;
+
+/// Results on the terminal and in files.
+#[derive(Debug, Args)]
+pub(super) struct OutputArguments {
+    /// Write the laws with their intervals and verdicts as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Add readings, diagnostics and alternatives to the JSON
+    #[arg(long, requires = "json")]
+    details: bool,
+    /// Draw the laws as SVG into this folder
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+}
+
+impl OutputArguments {
+    /// Prints the analysis and writes the files asked for.
+    pub(super) fn write(&self, analysis: &Analysis) -> Result<(), CommandError> {
+        print(&analysis.to_string())?;
+        if let Some(path) = &self.json {
+            write_json(analysis, self.details, path)?;
+        }
+        if let Some(folder) = &self.plots {
+            fs::create_dir_all(folder).map_err(at(folder))?;
+            for (name, svg) in plot::all(analysis)? {
+                let path = folder.join(name);
+                fs::write(&path, svg).map_err(at(&path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_json(analysis: &Analysis, details: bool, path: &Path) -> Result<(), CommandError> {
+    let mut file = BufWriter::new(File::create(path).map_err(at(path))?);
+    if details {
+        serde_json::to_writer_pretty(&mut file, analysis).map_err(at(path))?;
+    } else {
+        serde_json::to_writer_pretty(&mut file, &analysis.summary()).map_err(at(path))?;
+    }
+    file.flush().map_err(at(path))?;
+    Ok(())
+}
