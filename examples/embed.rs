@@ -19,8 +19,8 @@ type Error = Box<dyn std::error::Error>;
 
 /// Scores one checkpoint on every text and adds it to the ladder.
 fn arrived(trained: &TrainedRun, texts: &[Items], ladder: &mut LadderBuilder) -> Result<(), Error> {
-    let model = Transformer::load(&trained.checkpoint, Cpu::new())?;
-    let tokenizer = Tokenizer::load(&trained.checkpoint)?;
+    let model = Transformer::load(trained, Cpu::new())?;
+    let tokenizer = Tokenizer::load(trained)?;
     let evaluation = Evaluation::new(&model)
         .tokenizer(&tokenizer)
         .scorers(&[&BitsPerByte])

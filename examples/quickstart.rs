@@ -109,10 +109,11 @@ fn score(suite: &Path) -> Result<Ladder, Box<dyn Error>> {
     ladder
         .name("the committed ladder")
         .flop_convention(flop_convention);
-    for TrainedRun { run, checkpoint } in &runs {
+    for trained in &runs {
+        let run = &trained.run;
         bar.set_message(run.id.clone());
-        let model = Transformer::load(checkpoint, cpu.clone())?;
-        let tokenizer = Tokenizer::load(checkpoint)?;
+        let model = Transformer::load(trained, cpu.clone())?;
+        let tokenizer = Tokenizer::load(trained)?;
         ladder.run(run.clone())?;
         let evaluation = Evaluation::new(&model)
             .tokenizer(&tokenizer)

@@ -119,7 +119,7 @@ impl Tokenizer {
         }
     }
 
-    /// Loads the tokenizer of a checkpoint folder or a GGUF file.
+    /// Loads the tokenizer of a checkpoint folder or a GGUF file; of an adapter, its own or its base's.
     ///
     /// In a folder it is the first of these: `tokenizer.json`; bytes if `tokenizer_config.json` has
     /// `"tokenizer_class": "ByteTokenizer"`; `vocab.json` with `merges.txt`, a `.tiktoken` file, or
@@ -130,8 +130,8 @@ impl Tokenizer {
     /// None of these; a file that cannot be read, or that needs the feature `tokenizers` in a build
     /// without it; a kind of tokenizer that is not supported; a beginning-of-sequence token that is
     /// not in the vocabulary.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let dir = &Checkpoint::from(path.as_ref()).tokenizer()?;
+    pub fn load(checkpoint: impl Into<Checkpoint>) -> Result<Self, Error> {
+        let dir = &checkpoint.into().tokenizer()?;
         let json = dir.join("tokenizer.json");
         let config = settings(&dir.join(TOKENIZER_CONFIG))?;
         let mut warnings = Vec::new();

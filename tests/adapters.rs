@@ -288,7 +288,7 @@ fn a_base_that_cannot_be_used_is_named() {
     );
     named(
         alone().with_base(&adapter.0),
-        &["neither model.safetensors"],
+        &["no model (config.json)", "names none"],
     );
     named(alone().with_base("/nowhere"), &["/nowhere"]);
     let model = golden("patterns").base;
@@ -414,4 +414,53 @@ fn adapters_of_a_table_that_is_also_the_head_are_refused() {
         error.contains("model.embed_tokens.weight") && error.contains("tie_word_embeddings"),
         "{error}"
     );
+}
+
+#[test]
+fn names_of_bases_stay_in_their_folder() {
+    let adapter = Folder::copy("names", &folder("patterns"));
+    let place = Folder::new("names-bases");
+    let bases = place.0.join("bases");
+    fs::create_dir_all(&bases).unwrap();
+    // A model beside the folder of bases, and one in it.
+    let model = golden("patterns").base;
+    for to in [place.0.join("other"), bases.join("inside")] {
+        fs::create_dir_all(&to).unwrap();
+        for name in ["config.json", "model.safetensors"] {
+            fs::copy(model.join(name), to.join(name)).unwrap();
+        }
+    }
+    let of = |name: &str| {
+        adapter.config(|config| config["base_model_name_or_path"] = json!(name));
+        Config::load(Checkpoint::from(&adapter.0).with_base(&bases))
+    };
+    for name in ["inside", "somebody/inside", "inside/"] {
+        assert!(of(name).is_ok(), "{name}");
+    }
+    let outside = place.0.join("other");
+    for name in [
+        "../other",
+        "x/../../other",
+        outside.to_str().unwrap(),
+        "..",
+        ".",
+        "",
+    ] {
+        let error = of(name).unwrap_err().to_string();
+        assert!(
+            error.contains("holds no model (config.json)"),
+            "{name}: {error}"
+        );
+    }
+    // Nor does the name of a revision in a cache of the hub.
+    let cached = bases.join("models--a--b");
+    fs::create_dir_all(cached.join("refs")).unwrap();
+    fs::create_dir_all(cached.join("snapshots")).unwrap();
+    for (revision, is_read) in [("../../inside", false), ("abc", false), ("0f", true)] {
+        fs::write(cached.join("refs/main"), revision).unwrap();
+        if is_read {
+            fs::rename(bases.join("inside"), cached.join("snapshots/0f")).unwrap();
+        }
+        assert_eq!(of("a/b").is_ok(), is_read, "{revision}");
+    }
 }

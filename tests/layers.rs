@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "evaluate",
         &["model", "distribution", "scorer", "tokenizer"],
     ),
-    ("ladder", &[]),
+    ("ladder", &["checkpoint"]),
     (
         "log",
         &[

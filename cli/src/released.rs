@@ -171,7 +171,11 @@ fn trajectories(found: Vec<(Release, PathBuf)>) -> Vec<TrainedRun> {
             1 => release.run,
             _ => release.run.trajectory(release.trained),
         };
-        TrainedRun { run, checkpoint }
+        TrainedRun {
+            run,
+            checkpoint,
+            base: None,
+        }
     });
     runs.collect()
 }

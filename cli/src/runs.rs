@@ -7,6 +7,7 @@ use std::path::{Component, Path};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use relscale::checkpoint::Checkpoint;
 use relscale::distribution::Items;
 use relscale::evaluate::Settings;
 use relscale::ladder::TrainedRun;
@@ -99,6 +100,31 @@ pub fn score(
     found.into_inner().map_err(poisoned)
 }
 
+/// Names the base of every adapter among `runs` that has none yet: `base` is its folder, or one of
+/// bases ([`Checkpoint::with_base`]).
+///
+/// # Errors
+/// No adapter without a base among the runs; an adapter of a kind that is not read.
+pub fn name_base(runs: &mut [TrainedRun], base: &Path) -> Result<(), relscale::Error> {
+    let mut named = 0;
+    for trained in runs.iter_mut().filter(|trained| trained.base.is_none()) {
+        if Checkpoint::from(&trained.checkpoint).is_adapter()? {
+            trained.base = Some(base.to_owned());
+            named += 1;
+        }
+    }
+    if named > 0 {
+        return Ok(());
+    }
+    Err(relscale::Error::Option {
+        option: "base",
+        message:
+            "no run without a base has an adapter (adapter_config.json) as its checkpoint; leave \
+                  the option out"
+                .to_owned(),
+    })
+}
+
 /// The name of a run becomes a folder of logs: `../x` would write elsewhere.
 fn refuse_path(id: &str) -> Result<(), Failure> {
     let mut parts = Path::new(id).components();
@@ -114,14 +140,15 @@ fn poisoned<T>(error: PoisonError<T>) -> Failure {
 
 /// Completes the logs of one run; returns them and the number of items scored.
 fn score_run(
-    TrainedRun { run, checkpoint }: &TrainedRun,
+    trained: &TrainedRun,
     tasks: &[Task<'_>],
     logs: &Path,
     settings: &Settings,
     parsed: bool,
     engine: &Engine,
 ) -> Result<(Vec<Log>, usize), Failure> {
-    let hash = checkpoint_hash(checkpoint)?;
+    let run = &trained.run;
+    let hash = checkpoint_hash(trained)?;
     let mut open = Vec::new();
     for task in tasks {
         let path = logs.join(&run.id).join(format!("{}.jsonl", task.log));
@@ -139,10 +166,10 @@ fn score_run(
         |open: &[Log]| -> usize { open.iter().map(|log| log.table().records().len()).sum() };
     let before = records(&open);
     if !open.iter().all(|log| log.table().is_complete()) {
-        let model = engine.load(checkpoint, settings.batch_tokens)?;
-        let tokenizer = Tokenizer::load(checkpoint)?.with_special_tokens_parsed(parsed);
+        let model = engine.load(trained, settings.batch_tokens)?;
+        let tokenizer = Tokenizer::load(trained)?.with_special_tokens_parsed(parsed);
         warn(
-            checkpoint,
+            &trained.checkpoint,
             &model.evaluation().tokenizer(&tokenizer).warnings(),
         );
         for (log, task) in open.iter_mut().zip(tasks) {

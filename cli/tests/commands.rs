@@ -95,12 +95,12 @@ fn the_options_of_every_command_are_these() {
         ),
         (
             &["score"],
-            "checkpoint items out per-token batch-tokens max-tokens threads backend device \
+            "checkpoint base items out per-token batch-tokens max-tokens threads backend device \
              precision memory-limit bos bos-first context stride truncate repeat",
         ),
         (
             &["ladder"],
-            "checkpoints runs list texts baseline aggregate out context stride batch-tokens \
+            "checkpoints runs base list texts baseline aggregate out context stride batch-tokens \
              backend device precision threads memory-limit",
         ),
         (

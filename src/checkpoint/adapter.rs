@@ -1,7 +1,7 @@
 //! LoRA adapters as PEFT saves them, merged into their base while its tensors are read.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -19,10 +19,11 @@ mod settings;
 
 /// The configuration of an adapter.
 pub(super) const ADAPTER: &str = "adapter_config.json";
+const MODEL_CONFIG: &str = "config.json";
 /// Largest accepted configuration, as that of a model.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Way out for an adapter whose base is not known.
-const NAME_BASE: &str = "name the folder of the base (`relscale score --base DIR`, \
+const NAME_BASE: &str = "name its folder (`--base DIR`, the column `base` of a table of runs, \
                          `Checkpoint::with_base`), or write it into this field";
 /// Way out for adapters that are not read.
 const MERGE_IT: &str =
@@ -80,6 +81,42 @@ impl Adapter {
             return Err(error(format!("`{name}` is no local folder; {NAME_BASE}")));
         }
         Ok(base)
+    }
+
+    /// The base in `folder`, or `folder` itself if it is no folder of bases.
+    ///
+    /// # Errors
+    /// A folder without a model that does not hold the base either.
+    pub(crate) fn base_in(&self, folder: &Path) -> Result<PathBuf, Error> {
+        let is_model = |dir: &Path| dir.join(MODEL_CONFIG).exists();
+        if is_model(folder) || !folder.is_dir() {
+            return Ok(folder.to_owned());
+        }
+        let name = self.settings.base.as_deref().unwrap_or_default();
+        let name = name.trim_end_matches('/');
+        let last = name.rsplit('/').next().unwrap_or_default();
+        // A name comes with a download; it must not lead out of the folder.
+        let is_plain = |name: &str| {
+            let mut parts = Path::new(name).components();
+            !name.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
+        };
+        let cached = folder.join(format!("models--{}", name.replace('/', "--")));
+        let places = [name, last].map(|name| is_plain(name).then(|| folder.join(name)));
+        let places = places.into_iter().flatten();
+        let snapshot = is_plain(name).then(|| snapshot(&cached)).flatten();
+        let mut found = places.chain(snapshot).filter(|dir| is_model(dir));
+        found.next().ok_or_else(|| {
+            let named = match name {
+                "" => "names none".to_owned(),
+                name => format!("names `{name}`, which is not in it"),
+            };
+            let adapter = self.dir.join(ADAPTER);
+            let message = format!(
+                "holds no model ({MODEL_CONFIG}); {} {named}",
+                adapter.display()
+            );
+            Error::format(folder, message)
+        })
     }
 
     /// The files that determine what is merged.
@@ -188,6 +225,16 @@ impl Adapter {
     }
 }
 
+/// The folder of the main revision of a model in the cache of the Hugging Face hub.
+fn snapshot(cached: &Path) -> Option<PathBuf> {
+    /// Longest accepted name of a revision; a commit has 40 letters.
+    const MAX_REVISION_BYTES: u64 = 256;
+    let revision = read_text(&cached.join("refs/main"), MAX_REVISION_BYTES).ok()?;
+    let revision = revision.trim();
+    let plain = !revision.is_empty() && revision.chars().all(char::is_alphanumeric);
+    plain.then(|| cached.join("snapshots").join(revision))
+}
+
 /// Name of the LM head in the classes of transformers.
 const HEAD: &str = "lm_head.weight";
 
@@ -222,7 +269,7 @@ impl Inputs {
         struct Config {
             model_type: Option<String>,
         }
-        let path = dir.join("config.json");
+        let path = dir.join(MODEL_CONFIG);
         let text = read_text(&path, MAX_CONFIG_BYTES)?;
         let config: Config = serde_json::from_str(&text).map_err(|e| Error::format(&path, e))?;
         // The only class with `Conv1D`. PEFT corrects `fan_in_fan_out` by the class of the layer, so

@@ -55,7 +55,11 @@ impl From<&Checkpoint> for Checkpoint {
 }
 
 impl Checkpoint {
-    /// Names the folder of the base of an adapter.
+    /// Names the folder of the base of an adapter, or a folder of bases.
+    ///
+    /// A folder without `config.json` is one of bases: the base is the folder in it with the name that
+    /// `adapter_config.json` has for it (`OWNER/NAME`, or `NAME`), also as the cache of the Hugging Face
+    /// hub has it (`models--OWNER--NAME`).
     #[must_use]
     pub fn with_base(mut self, base: impl Into<PathBuf>) -> Self {
         self.base = Some(base.into());
@@ -66,6 +70,14 @@ impl Checkpoint {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// True for a LoRA adapter, which has a base.
+    ///
+    /// # Errors
+    /// An adapter of a kind that is not read, or without matrices.
+    pub fn is_adapter(&self) -> Result<bool, Error> {
+        Ok(Adapter::of(&self.path)?.is_some())
     }
 
     /// The folder of the whole model and the adapter on it, if the checkpoint is one.
@@ -80,7 +92,7 @@ impl Checkpoint {
                 let message = "holds no adapter (adapter_config.json), so it has no base";
                 Err(Error::format(&self.path, message))
             }
-            (Some(adapter), Some(base)) => Ok(Some((base.clone(), adapter))),
+            (Some(adapter), Some(base)) => Ok(Some((adapter.base_in(base)?, adapter))),
             (Some(adapter), None) => Ok(Some((adapter.base()?, adapter))),
         }
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::table::{Column, Row, malformed, open};
 use super::{FlopConvention, Ladder, LadderError, Run};
+#[cfg(feature = "scoring")]
+use crate::checkpoint::Checkpoint;
 
 /// The columns that every table of runs has, with the place of the checkpoint last.
 const REQUIRED: [Column; 7] = [
@@ -19,7 +21,8 @@ const REQUIRED: [Column; 7] = [
 ];
 /// The columns besides that a table of runs without checkpoints may have.
 const NAMES: [Column; 2] = [Column::Model, Column::Checkpoint];
-const OPTIONAL: [Column; 5] = [
+const OPTIONAL: [Column; 6] = [
+    Column::Base,
     Column::Epochs,
     Column::Seed,
     Column::Trajectory,
@@ -41,17 +44,28 @@ const WRITTEN: [Column; 11] = [
     Column::Checkpoint,
 ];
 
-/// A run and the path of its checkpoint.
+/// A run and the place of its checkpoint, which a loader takes as it is.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "callers write it as a literal; it is a pair"
-)]
+#[allow(clippy::exhaustive_structs, reason = "callers write it as a literal")]
 pub struct TrainedRun {
     /// The description of the run.
     pub run: Run,
-    /// The folder or file of the checkpoint.
+    /// The folder or file of the checkpoint, or the folder of a LoRA adapter.
     pub checkpoint: PathBuf,
+    /// The folder of the adapter's base, or one of bases; `None` for a whole model, or if the adapter
+    /// names a folder itself.
+    pub base: Option<PathBuf>,
+}
+
+#[cfg(feature = "scoring")]
+impl From<&TrainedRun> for Checkpoint {
+    fn from(trained: &TrainedRun) -> Self {
+        let checkpoint = Self::from(&trained.checkpoint);
+        match &trained.base {
+            None => checkpoint,
+            Some(base) => checkpoint.with_base(base),
+        }
+    }
 }
 
 /// Trained runs whose checkpoints are still to be scored: a ladder before it has losses.
@@ -113,23 +127,30 @@ impl RunTable {
         let io = |message: String| LadderError::Io { message };
         let mut out = csv::Writer::from_writer(writer);
         let with_epochs = self.runs.iter().any(|r| r.run.epochs.is_some());
-        let extra = with_epochs.then_some(Column::Epochs.name());
+        let with_base = self.runs.iter().any(|r| r.base.is_some());
+        let extra = [(with_epochs, Column::Epochs), (with_base, Column::Base)];
+        let extra = extra.iter().filter(|(is_there, _)| *is_there);
+        let extra = extra.map(|(_, column)| column.name());
         out.write_record(WRITTEN.map(Column::name).into_iter().chain(extra))
             .map_err(|e| io(e.to_string()))?;
-        for TrainedRun { run, checkpoint } in &self.runs {
-            // Absolute, because a relative path is read from the folder of the table, which may be
-            // moved.
-            let checkpoint = std::path::absolute(checkpoint).map_err(|e| io(e.to_string()))?;
-            let Some(checkpoint) = checkpoint.to_str() else {
-                return Err(io(format!("the path {checkpoint:?} is not Unicode")));
-            };
+        // Absolute, because a relative path is read from the folder of the table, which may be moved.
+        let full = |path: &Path| -> Result<String, LadderError> {
+            let path = std::path::absolute(path).map_err(|e| io(e.to_string()))?;
+            let text = path.to_str().map(str::to_owned);
+            text.ok_or_else(|| io(format!("the path {path:?} is not Unicode")))
+        };
+        for trained in &self.runs {
+            let run = &trained.run;
+            let checkpoint = full(&trained.checkpoint)?;
+            let base = trained.base.as_deref().map_or(Ok(String::new()), full)?;
             let first = run.first_columns();
             let last = run.last_columns(self.flop_convention);
             out.write_record(
                 (first.iter().map(String::as_str))
                     .chain(last)
-                    .chain([checkpoint])
-                    .chain(with_epochs.then_some(run.epochs_column().as_str())),
+                    .chain([checkpoint.as_str()])
+                    .chain(with_epochs.then_some(run.epochs_column().as_str()))
+                    .chain(with_base.then_some(base.as_str())),
             )
             .map_err(|e| io(e.to_string()))?;
         }
@@ -139,7 +160,8 @@ impl RunTable {
     /// Reads the columns `run,corpus,budget,flops,params,tokens,checkpoint` and, where they are
     /// there, `seed`, `trajectory`, `epochs`, `held_out` and `flop_convention`, with the meanings of
     /// [`Ladder::from_csv`]; as there, other columns are ignored unless they are misspelt. A
-    /// relative `checkpoint` is relative to the folder of the table.
+    /// `checkpoint` may be a LoRA adapter; the column `base` then names the folder of its base, or one
+    /// of bases. Relative paths are relative to the folder of the table.
     ///
     /// # Errors
     ///
@@ -201,7 +223,12 @@ impl RunTable {
                 let name = names.chain([row.text(Column::Run)]).find(|n| !n.is_empty());
                 PathBuf::from(name.unwrap_or_default())
             };
-            runs.push(TrainedRun { run, checkpoint });
+            let base = Some(row.text(Column::Base)).filter(|base| !base.is_empty());
+            runs.push(TrainedRun {
+                run,
+                checkpoint,
+                base: base.map(|base| folder.join(base)),
+            });
         }
         if runs.is_empty() {
             return Err(LadderError::Empty { what: "runs" });
@@ -263,10 +290,15 @@ mod tests {
         let table = RunTable::new(
             FlopConvention::SixNd,
             vec![
-                TrainedRun { run, checkpoint },
+                TrainedRun {
+                    run,
+                    checkpoint,
+                    base: Some("/models/base".into()),
+                },
                 TrainedRun {
                     run: other,
                     checkpoint: "here/c".into(),
+                    base: None,
                 },
             ],
         )
@@ -278,6 +310,7 @@ mod tests {
         assert_eq!(read.runs[1].run, table.runs[1].run);
         let here = std::env::current_dir().unwrap();
         assert_eq!(read.runs[1].checkpoint, here.join("here/c"));
+        assert_eq!(read.runs[1].base, None);
         std::fs::remove_file(&path).unwrap();
 
         let error = RunTable::new(FlopConvention::SixNd, vec![table.runs[0].clone(); 2]);

@@ -30,11 +30,12 @@ pub(super) enum Column {
     StandardError,
     Scorer,
     Model,
+    Base,
 }
 
 impl Column {
     /// All of them, in the order of the declaration, so that `column as usize` is the place.
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Corpus,
         Self::Run,
         Self::Budget,
@@ -57,6 +58,7 @@ impl Column {
         Self::StandardError,
         Self::Scorer,
         Self::Model,
+        Self::Base,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -83,6 +85,7 @@ impl Column {
             Self::StandardError => "standard_error",
             Self::Scorer => "scorer",
             Self::Model => "model",
+            Self::Base => "base",
         }
     }
 }

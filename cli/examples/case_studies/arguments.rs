@@ -114,7 +114,7 @@ impl Arguments {
         let mut context = self.context;
         if context.is_none() {
             for run in &trained.runs {
-                let own = Config::load(&run.checkpoint)?.max_position_embeddings;
+                let own = Config::load(run)?.max_position_embeddings;
                 context = Some(context.map_or(own, |least: usize| least.min(own)));
             }
         }
@@ -135,7 +135,7 @@ impl Arguments {
     pub(super) fn window(&self, trained: &RunTable, settings: &Settings) -> Result<Window, Error> {
         let empty = || Error::format(self.table(), "the table has no runs");
         let first = trained.runs.first().ok_or_else(empty)?;
-        let tokenizer = Tokenizer::load(&first.checkpoint)?;
+        let tokenizer = Tokenizer::load(first)?;
         let bos = match settings.bos {
             Bos::ModelDefault => tokenizer.adds_bos(),
             Bos::Never => false,

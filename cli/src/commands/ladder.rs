@@ -12,6 +12,7 @@ use super::values::count;
 use crate::ladder_study::LadderStudy;
 use crate::output::print;
 use crate::released;
+use crate::runs::name_base;
 
 const AFTER: &str = "\
 Examples:
@@ -33,6 +34,10 @@ pub struct LadderArguments {
     /// Print the table of runs and stop
     #[arg(long)]
     list: bool,
+    /// Folder of the base of the LoRA adapters among the checkpoints, or a folder of bases [default:
+    /// the column `base` of the table, or the folder that adapter_config.json names]
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
     /// Folder of the distributions
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
     texts: Option<PathBuf>,
@@ -100,7 +105,7 @@ impl WindowArguments {
 pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
     let engine = arguments.engine.engine()?;
     let RunSource { checkpoints, runs } = &arguments.source;
-    let (table, name) = match (runs, checkpoints) {
+    let (mut table, name) = match (runs, checkpoints) {
         (Some(file), _) => (RunTable::from_csv(file)?, file.display().to_string()),
         (None, Some(dir)) => (released::run_table(dir)?, dir.display().to_string()),
         (None, None) => {
@@ -108,6 +113,9 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
             return Err(CommandError::Usage(message));
         }
     };
+    if let Some(base) = &arguments.base {
+        name_base(&mut table.runs, base)?;
+    }
     if arguments.list {
         let mut csv = Vec::new();
         table.write_csv(&mut csv)?;

@@ -39,7 +39,8 @@ pub struct ScoreArguments {
     /// Folder of the checkpoint, or of a LoRA adapter
     #[arg(long, value_name = "DIR")]
     checkpoint: PathBuf,
-    /// Folder of the base of the adapter [default: the one that its adapter_config.json names]
+    /// Folder of the base of the adapter, or a folder of bases [default: the folder that
+    /// adapter_config.json names]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
     /// Items to score (JSON lines)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use relscale::checkpoint::Checkpoint;
 
 use super::CommandError;
 use super::values::count;
@@ -22,7 +23,8 @@ Examples:
   relscale study merge FOLDER --out losses.csv
 
 study.json, whose paths are relative to it:
-  {\"runs\": \"runs.csv\",             run,corpus,budget,flops,params,tokens,checkpoint
+  {\"runs\": \"runs.csv\",             run,corpus,budget,flops,params,tokens,checkpoint[,base]
+   \"base\": \"DIR\",                  base of the LoRA adapters among the checkpoints
    \"backend\": \"cpu f32\",           or cuda bf16, f16, f32, tf32; reference f64
    \"scoring\": {\"bos\": {\"every_window\": 1}, \"context\": 2048},
    \"special_tokens\": false,         true: those written in a text become their ids
@@ -178,8 +180,8 @@ fn score(arguments: &RunArguments) -> Result<(), CommandError> {
     let units = arguments.units(&plan)?;
     let engine = arguments.engine(&plan)?;
     let loaded = Cell::new(None);
-    let mut worker = Worker::new(&plan, |path: &Path| {
-        let model = engine.load_one(path, plan.batch_tokens())?;
+    let mut worker = Worker::new(&plan, |checkpoint: &Checkpoint| {
+        let model = engine.load_one(checkpoint, plan.batch_tokens())?;
         loaded.set(Some(Instant::now()));
         Ok(model)
     });

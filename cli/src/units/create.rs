@@ -6,10 +6,11 @@ use std::path::Path;
 use super::cut::{cut, quarters};
 use super::plan::{PinnedDistribution, PinnedRun, absolute};
 use super::{Source, Study, StudyPlan, Unit};
+use crate::runs::name_base;
 use relscale::Error;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Evaluation};
-use relscale::ladder::{Run, RunTable, TrainedRun};
+use relscale::ladder::{Run, RunTable};
 use relscale::log::{checkpoint_hash, distribution_hash};
 use relscale::model::{Batch, Model};
 use relscale::scorer::Scorer;
@@ -38,7 +39,10 @@ impl StudyPlan {
                 message: format!("{} is not above 0", study.unit_flops),
             });
         }
-        let table = read_runs(study)?;
+        let mut table = read_runs(study)?;
+        if let Some(base) = &study.base {
+            name_base(&mut table.runs, base)?;
+        }
         let mut plan = Self::empty(folder, study, table.flop_convention);
         let mut sizes = Vec::new();
         for source in &study.distributions {
@@ -50,13 +54,15 @@ impl StudyPlan {
                 message: "there are none".to_owned(),
             });
         }
-        for TrainedRun { run, checkpoint } in table.runs {
-            progress(&run);
-            plan.cut_run(&run, &sizes, study.unit_flops);
+        for trained in table.runs {
+            progress(&trained.run);
+            plan.cut_run(&trained.run, &sizes, study.unit_flops);
+            let base = trained.base.as_deref().map(|base| plan.relative(base));
             plan.runs.push(PinnedRun {
-                checkpoint_hash: checkpoint_hash(&checkpoint)?,
-                checkpoint: plan.relative(&checkpoint)?,
-                run,
+                checkpoint_hash: checkpoint_hash(&trained)?,
+                checkpoint: plan.relative(&trained.checkpoint)?,
+                base: base.transpose()?,
+                run: trained.run,
             });
         }
         plan.write()?;

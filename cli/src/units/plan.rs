@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Source, Study, Unit};
 use relscale::Error;
+use relscale::checkpoint::Checkpoint;
 use relscale::evaluate::Settings;
 use relscale::ladder::{FlopConvention, Ladder, Run};
 use relscale::log::Key;
@@ -19,6 +20,9 @@ use relscale::log::Key;
 pub(super) struct PinnedRun {
     pub(super) run: Run,
     pub(super) checkpoint: PathBuf,
+    /// Folder of the base of an adapter, or one of bases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) base: Option<PathBuf>,
     pub(super) checkpoint_hash: String,
 }
 
@@ -237,6 +241,15 @@ impl StudyPlan {
             option: "unit",
             message: format!("the plan has no run `{id}`"),
         })
+    }
+
+    /// The place of a run's checkpoint.
+    pub(super) fn checkpoint(&self, run: &PinnedRun) -> Checkpoint {
+        let checkpoint = Checkpoint::from(self.folder.join(&run.checkpoint));
+        match &run.base {
+            None => checkpoint,
+            Some(base) => checkpoint.with_base(self.folder.join(base)),
+        }
     }
 
     pub(super) fn distribution(&self, name: &str) -> Result<&PinnedDistribution, Error> {

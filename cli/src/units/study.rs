@@ -17,6 +17,10 @@ use relscale::evaluate::Settings;
 pub struct Study {
     /// The table of runs ([`RunTable::from_csv`](relscale::ladder::RunTable::from_csv)).
     pub runs: PathBuf,
+    /// Folder of the base of every adapter that has none in the table, or a folder of bases
+    /// ([`Checkpoint::with_base`](relscale::checkpoint::Checkpoint::with_base)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
     /// Distributions to score.
     pub distributions: Vec<Source>,
     /// Windows, beginning-of-sequence tokens and batches.
@@ -48,6 +52,7 @@ impl Study {
         let mut study: Self = serde_json::from_str(&text).map_err(|e| Error::format(path, e))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         study.runs = folder.join(&study.runs);
+        study.base = study.base.map(|base| folder.join(base));
         for source in &mut study.distributions {
             source.path = folder.join(&source.path);
         }

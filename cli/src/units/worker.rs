@@ -8,6 +8,7 @@ use std::path::Path;
 use super::plan::PinnedDistribution;
 use super::{StudyPlan, Unit, UnitError};
 use relscale::Error;
+use relscale::checkpoint::Checkpoint;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Evaluation, Progress};
 use relscale::log::{Key, Log, Table, checkpoint_hash, distribution_hash};
@@ -27,7 +28,7 @@ pub struct Worker<'a> {
 }
 
 /// A function that loads the model of a checkpoint.
-type Load<'a> = Box<dyn FnMut(&Path) -> Result<Box<dyn Model>, Error> + 'a>;
+type Load<'a> = Box<dyn FnMut(&Checkpoint) -> Result<Box<dyn Model>, Error> + 'a>;
 
 struct Loaded {
     run: String,
@@ -48,7 +49,7 @@ impl<'a> Worker<'a> {
     /// A worker that loads models with `load`, on the plan's backend.
     pub fn new(
         plan: &'a StudyPlan,
-        load: impl FnMut(&Path) -> Result<Box<dyn Model>, Error> + 'a,
+        load: impl FnMut(&Checkpoint) -> Result<Box<dyn Model>, Error> + 'a,
     ) -> Self {
         Self {
             plan,
@@ -144,21 +145,22 @@ impl<'a> Worker<'a> {
     /// Loads the checkpoint of a unit unless it is loaded.
     fn load(&mut self, unit: &Unit) -> Result<(), Error> {
         let planned = self.plan.run(&unit.run)?;
-        let path = self.plan.folder.join(&planned.checkpoint);
+        let checkpoint = self.plan.checkpoint(planned);
+        let path = checkpoint.path();
         if self.loaded.as_ref().is_none_or(|l| l.run != unit.run) {
             // Dropped first: two models may not fit in memory together.
             self.loaded = None;
-            let hash = checkpoint_hash(&path)?;
+            let hash = checkpoint_hash(&checkpoint)?;
             if hash != planned.checkpoint_hash {
                 return Err(not_planned(
-                    &path,
+                    path,
                     "checkpoint",
                     &planned.checkpoint_hash,
                     &hash,
                 ));
             }
-            let model = (self.load)(&path)?;
-            warn(&path, model.warnings());
+            let model = (self.load)(&checkpoint)?;
+            warn(path, model.warnings());
             self.loaded = Some(Loaded {
                 run: unit.run.clone(),
                 model,
@@ -174,8 +176,8 @@ impl<'a> Worker<'a> {
             && loaded.tokenizer.is_none()
             && needed
         {
-            let tokenizer = Tokenizer::load(&path)?;
-            warn(&path, tokenizer.warnings());
+            let tokenizer = Tokenizer::load(&checkpoint)?;
+            warn(path, tokenizer.warnings());
             let parsed = self.plan.special_tokens;
             loaded.tokenizer = Some(tokenizer.with_special_tokens_parsed(parsed));
         }

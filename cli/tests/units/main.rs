@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use relscale::Error;
+use relscale::checkpoint::Checkpoint;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Evaluation, Settings};
 use relscale::ladder::{Ladder, RunTable};
@@ -46,7 +47,7 @@ impl Drop for Folder {
 struct Oracle(f64);
 
 impl Oracle {
-    fn load(checkpoint: &Path) -> Result<Box<dyn Model>, Error> {
+    fn load(checkpoint: &Checkpoint) -> Result<Box<dyn Model>, Error> {
         let hash = checkpoint_hash(checkpoint)?;
         let seed = u32::from_str_radix(&hash[..6], 16).unwrap();
         Ok(Box::new(Self(f64::from(seed))))
@@ -118,6 +119,7 @@ fn study(folder: &Path, unit_flops: f64) -> Study {
             source("tokens.jsonl", &["nats_per_token"]),
             source("questions.jsonl", &["brier", "choice_log_loss"]),
         ],
+        base: None,
         special_tokens: false,
         scoring: Settings {
             bos: Bos::First(1),
@@ -131,21 +133,21 @@ fn study(folder: &Path, unit_flops: f64) -> Study {
 }
 
 /// The table of one machine that has a log for every run and distribution.
-fn single(folder: &Path, study: &Study, load: &dyn Fn(&Path) -> Box<dyn Model>) -> Vec<u8> {
+fn single(folder: &Path, study: &Study, load: &dyn Fn(&Checkpoint) -> Box<dyn Model>) -> Vec<u8> {
     let table = RunTable::from_csv(&study.runs).unwrap();
     let mut logs = Vec::new();
     for (number, trained) in table.runs.iter().enumerate() {
-        let model = load(&trained.checkpoint);
+        let model = load(&trained.into());
         for source in &study.distributions {
             for items in source.load("").unwrap() {
                 // One scorer, as a table has; others make no difference to it.
                 let scorer = by_name(&source.scorers[0]).unwrap();
                 let scorers: [&dyn Scorer; 1] = [&*scorer];
-                let hash = checkpoint_hash(&trained.checkpoint).unwrap();
+                let hash = checkpoint_hash(trained).unwrap();
                 let key = Key::new(hash, "one", &items, &scorers, &study.scoring).unwrap();
                 let path = folder.join(format!("single-{number}-{}", items.name()));
                 let mut log = Log::open(&path, &key).unwrap();
-                let tokenizer = Tokenizer::load(&trained.checkpoint).ok();
+                let tokenizer = Tokenizer::load(trained).ok();
                 let mut evaluation = Evaluation::new(&*model)
                     .scorers(&scorers)
                     .settings(study.scoring);
@@ -177,7 +179,7 @@ fn single(folder: &Path, study: &Study, load: &dyn Fn(&Path) -> Box<dyn Model>) 
     all
 }
 
-fn oracle(path: &Path) -> Box<dyn Model> {
+fn oracle(path: &Checkpoint) -> Box<dyn Model> {
     Oracle::load(path).unwrap()
 }
 

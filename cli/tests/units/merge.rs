@@ -190,7 +190,7 @@ fn real_checkpoints_in_pieces_give_the_bytes_of_one_run() {
     fs::write(folder.0.join("study.json"), text).unwrap();
     let study = Study::read(folder.0.join("study.json")).unwrap();
 
-    let load = |path: &Path| -> Result<Box<dyn Model>, Error> {
+    let load = |path: &Checkpoint| -> Result<Box<dyn Model>, Error> {
         Ok(Box::new(Transformer::load(path, Cpu::with_threads(2)?)?))
     };
     let want = single(&folder.0, &study, &|path| {

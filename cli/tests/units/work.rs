@@ -66,7 +66,7 @@ fn neighbours_share_a_checkpoint_and_what_is_finished_loads_none() {
     assert_eq!(plan.units(), plan_again.units());
     for (plan, loads) in [(&plan_again, 2), (&plan_again, 0), (&plan, 0)] {
         let count = Cell::new(0);
-        let mut worker = Worker::new(plan, |path: &Path| {
+        let mut worker = Worker::new(plan, |path: &Checkpoint| {
             count.set(count.get() + 1);
             Oracle::load(path)
         });

@@ -63,7 +63,8 @@ impl Delta {
 
     /// The elements `part` of a matrix of `columns` columns, with what is added to them.
     ///
-    /// Each element is computed in `f64`, in the order of the ranks, and rounded once, to `f32`.
+    /// Each element is computed in `f64`, in the order of the ranks, and rounded once, to `f32`. Where
+    /// nothing is added the bits stay: −0 plus 0 would be +0.
     pub(in crate::checkpoint) fn add(
         &self,
         factors: &Factors,
@@ -87,7 +88,9 @@ impl Delta {
                 }
             }
             for (value, sum) in row_values[..length].iter_mut().zip(&sums[column..]) {
-                *value = (f64::from(*value) + self.scale * sum) as f32;
+                if *sum != 0.0 {
+                    *value = (f64::from(*value) + self.scale * sum) as f32;
+                }
             }
             done += length;
         }
