@@ -111,6 +111,9 @@ pub enum Error {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The caller stopped an evaluation
+    /// ([`Evaluation::stop_when`](crate::evaluate::Evaluation::stop_when)).
+    Interrupted,
     /// An option has a value that makes no sense.
     Option {
         /// Name of the option.
@@ -235,6 +238,7 @@ impl fmt::Display for Error {
                     "{path}: takes {estimate} bytes of memory, the limit is {limit}"
                 )
             }
+            Self::Interrupted => f.write_str("interrupted"),
             Self::Option { option, message } => write!(f, "option `{option}`: {message}"),
         }
     }

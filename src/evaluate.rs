@@ -112,6 +112,7 @@ pub struct Evaluation<'a> {
     scorers: Vec<&'a dyn Scorer>,
     settings: Settings,
     progress: Box<dyn Fn(Progress) + 'a>,
+    stop: Box<dyn Fn() -> bool + 'a>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -123,6 +124,7 @@ impl<'a> Evaluation<'a> {
             scorers: Vec::new(),
             settings: Settings::default(),
             progress: Box::new(|_| {}),
+            stop: Box::new(|| false),
         }
     }
 
@@ -168,6 +170,16 @@ impl<'a> Evaluation<'a> {
     /// Calls `progress` after every batch.
     pub fn progress(mut self, progress: impl Fn(Progress) + 'a) -> Self {
         self.progress = Box::new(progress);
+        self
+    }
+
+    /// Ends the evaluation with [`Error::Interrupted`] once `stop` returns true. It is asked before the
+    /// first batch and after every other but the last.
+    ///
+    /// Everything computed by then has been handed on: a [log](crate::log::Log::score) keeps it, and
+    /// scoring again goes on from there.
+    pub fn stop_when(mut self, stop: impl Fn() -> bool + 'a) -> Self {
+        self.stop = Box::new(stop);
         self
     }
 
@@ -246,7 +258,8 @@ impl<'a> Evaluation<'a> {
     /// # Errors
     /// An item, by id, that is in text without a tokenizer, that has no token to score, or whose
     /// context and choice exceed the model's context; a setting outside its range; replicas of
-    /// other sizes than the model; whatever the model returns.
+    /// other sizes than the model; whatever the model returns; [`Error::Interrupted`] if
+    /// [`stop_when`](Self::stop_when) says so.
     pub fn log_likelihoods(
         &self,
         distribution: &dyn Distribution,
@@ -287,11 +300,18 @@ impl<'a> Evaluation<'a> {
         // a hundredfold in length.
         let total = batches.iter().map(|batch| batch.cost).sum();
         let mut tokens = 0;
+        if !batches.is_empty() && (self.stop)() {
+            return Err(Error::Interrupted);
+        }
         answers(&self.models, &batches, &mut |batch, answer| {
             pending.fill(batch, answer, &mut sink)?;
             // After the sink, so that progress never counts what is not recorded.
             tokens += batch.cost;
             (self.progress)(Progress { tokens, total });
+            // Nothing is left to be stopped after the last batch.
+            if tokens < total && (self.stop)() {
+                return Err(Error::Interrupted);
+            }
             Ok(())
         })
     }

@@ -226,7 +226,7 @@ impl Log {
             self.warn(evaluation.warnings())?;
         }
         let mut synced = Instant::now();
-        evaluation.for_each(distribution, &open, |_, answer: Likelihoods| {
+        let scored = evaluation.for_each(distribution, &open, |_, answer: Likelihoods| {
             let scores = evaluation.score(&answer)?;
             let record = Record {
                 cluster: answer.cluster,
@@ -239,8 +239,10 @@ impl Log {
                 synced = Instant::now();
             }
             Ok(())
-        })?;
-        self.sync()
+        });
+        // Whoever stops an evaluation may switch the machine off next.
+        self.sync()?;
+        scored
     }
 
     /// Adds findings about model and tokenizer, each once.

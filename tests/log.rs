@@ -131,6 +131,36 @@ fn whole(items: &Items) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
+fn an_evaluation_that_is_stopped_keeps_its_batches_and_resumes_to_the_same_bytes() {
+    let items = texts(12);
+    let (_, compact) = whole(&items);
+    for stop in 0..=items.len() {
+        let folder = Folder::new();
+        let path = folder.file("log");
+        let (model, asked) = (Oracle::default(), AtomicUsize::new(0));
+        let stopped =
+            evaluation(&model).stop_when(|| asked.fetch_add(1, Ordering::Relaxed) == stop);
+        let mut log = Log::open(&path, &key(&items)).unwrap();
+        let result = log.score(&stopped, &items);
+        // After the last batch there is nothing to stop.
+        if stop < items.len() {
+            assert!(matches!(result, Err(Error::Interrupted)), "{result:?}");
+        } else {
+            result.unwrap();
+        }
+        assert_eq!(log.table().records().len(), stop);
+        drop(log);
+        let kept = Table::read(&path).unwrap();
+        let before = targets(&items, |id| kept.records().contains_key(id));
+        assert_eq!(
+            finish(&path, &items).unwrap(),
+            targets(&items, |_| true) - before
+        );
+        assert_eq!(fs::read(&path).unwrap(), compact);
+    }
+}
+
+#[test]
 fn a_log_cut_at_any_byte_resumes_to_the_same_bytes() {
     let items = texts(12);
     let (raw, compact) = whole(&items);

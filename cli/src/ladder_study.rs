@@ -13,9 +13,10 @@ use relscale::report::plot;
 use relscale::scorer::{BitsPerByte, Scorer};
 
 use crate::engine::Engine;
-use crate::output::note;
+use crate::output::{note, spinner};
 use crate::readers::texts::{self, TextFields};
 use crate::runs::{Tables, Task, score};
+use crate::suggest::did_you_mean;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -54,7 +55,8 @@ impl LadderStudy {
     ///
     /// # Errors
     /// A baseline or aggregate that is not among the texts; texts or checkpoints that cannot be read;
-    /// losses that cannot be fitted.
+    /// losses that cannot be fitted; [`relscale::Error::Interrupted`] if the user asks to stop
+    /// ([`interrupt::watch`](crate::interrupt::watch)).
     pub fn run(&self) -> Result<(Analysis, usize), Failure> {
         let distributions = self.distributions()?;
         fs::create_dir_all(&self.out)?;
@@ -86,7 +88,9 @@ impl LadderStudy {
             &self.engine,
             1,
         )?;
+        let fitting = spinner("Fitting");
         let analysis = self.fit(&tasks, &tables)?;
+        fitting.finish_and_clear();
         let json = serde_json::to_string_pretty(&analysis)?;
         fs::write(self.out.join("analysis.json"), json)?;
         write_pictures(&analysis, &self.out.join("pictures"))?;
@@ -99,7 +103,8 @@ impl LadderStudy {
         for wanted in [Some(&self.baseline), self.aggregate.as_ref()] {
             if let Some(wanted) = wanted.filter(|w| !names.contains(&w.as_str())) {
                 let (texts, names) = (self.texts.display(), names.join(", "));
-                return Err(format!("{texts} has no `{wanted}`; it has {names}").into());
+                let meant = did_you_mean(wanted, found.iter().map(Items::name));
+                return Err(format!("{texts} has no `{wanted}`; it has {names}{meant}").into());
             }
         }
         Ok(found)

@@ -10,9 +10,11 @@
 
 pub mod commands;
 pub mod engine;
+pub mod interrupt;
 pub mod ladder_study;
 pub mod output;
 pub mod readers;
 pub mod released;
 pub mod runs;
+pub mod suggest;
 pub mod units;

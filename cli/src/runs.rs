@@ -1,22 +1,24 @@
 //! Scores of a table of runs, each run and distribution through a log of its own.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::fs;
 use std::path::{Component, Path};
 use std::sync::{Mutex, PoisonError};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use relscale::checkpoint::Checkpoint;
-use relscale::distribution::Items;
-use relscale::evaluate::Settings;
+use relscale::distribution::{Distribution, Items};
+use relscale::evaluate::{Progress, Settings};
 use relscale::ladder::TrainedRun;
 use relscale::log::{Key, Log, Table, checkpoint_hash};
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
 
 use crate::engine::Engine;
-use crate::output::{note, warn};
+use crate::interrupt;
+use crate::output::{detail, progress, warn, warning};
 
 /// A distribution to score, with the name of its log.
 ///
@@ -45,7 +47,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 ///
 /// # Errors
 /// A run whose name is not that of a folder; a log of another key; a failure of loading, scoring or
-/// writing. All workers end before the first error is returned.
+/// writing; [`relscale::Error::Interrupted`] if the user asks to stop ([`interrupt::watch`]). All workers
+/// end before the first error is returned.
 pub fn score(
     runs: &[TrainedRun],
     tasks: &[Task<'_>],
@@ -58,9 +61,9 @@ pub fn score(
     for TrainedRun { run, .. } in runs {
         refuse_path(&run.id)?;
     }
-    let bar = ProgressBar::new(runs.iter().map(|r| r.run.params as u64).sum()).with_style(
-        ProgressStyle::with_template("{bar:40} {percent}% {msg}, {eta} left")?,
-    );
+    // Time goes with the parameters, so that the bar counts them and not runs.
+    let length = runs.iter().map(|r| r.run.params as u64).sum();
+    let bar = progress(length, "{percent}% {msg}");
     // Largest first: a small run left for the end keeps fewer workers idle.
     let mut order: Vec<&TrainedRun> = runs.iter().collect();
     order.sort_by(|a, b| b.run.params.total_cmp(&a.run.params));
@@ -68,19 +71,19 @@ pub fn score(
     let found = Mutex::new((Tables::new(), 0));
     let work = || -> Result<(), Failure> {
         loop {
+            interrupt::check()?;
             let next = queue.lock().map_err(poisoned)?.pop_front();
             let Some(next) = next else {
                 return Ok(());
             };
             bar.set_message(next.run.id.clone());
-            let (open, scored) = score_run(next, tasks, logs, settings, parsed, engine)?;
+            let (open, scored) = score_run(next, tasks, logs, settings, parsed, engine, &bar)?;
             let mut found = found.lock().map_err(poisoned)?;
             found.1 += scored;
             for (log, task) in open.iter().zip(tasks) {
                 let name = (next.run.id.clone(), task.log.clone());
                 found.0.insert(name, log.table().clone());
             }
-            bar.inc(next.run.params as u64);
         }
     };
     std::thread::scope(|scope| {
@@ -146,6 +149,7 @@ fn score_run(
     settings: &Settings,
     parsed: bool,
     engine: &Engine,
+    bar: &ProgressBar,
 ) -> Result<(Vec<Log>, usize), Failure> {
     let run = &trained.run;
     let hash = checkpoint_hash(trained)?;
@@ -165,6 +169,9 @@ fn score_run(
     let records =
         |open: &[Log]| -> usize { open.iter().map(|log| log.table().records().len()).sum() };
     let before = records(&open);
+    let moves = moves(run.params, tasks, bar);
+    let items: usize = tasks.iter().map(|task| task.items.len()).sum();
+    detail(&format!("{}: {before} of {items} items are scored", run.id));
     if !open.iter().all(|log| log.table().is_complete()) {
         let model = engine.load(trained, settings.batch_tokens)?;
         let tokenizer = Tokenizer::load(trained)?.with_special_tokens_parsed(parsed);
@@ -172,25 +179,59 @@ fn score_run(
             &trained.checkpoint,
             &model.evaluation().tokenizer(&tokenizer).warnings(),
         );
-        for (log, task) in open.iter_mut().zip(tasks) {
+        for ((log, task), moved) in open.iter_mut().zip(tasks).zip(moves.iter()) {
             let evaluation = model
                 .evaluation()
                 .tokenizer(&tokenizer)
                 .scorers(task.scorers)
-                .settings(*settings);
+                .settings(*settings)
+                .progress(|p| moved.to(p))
+                .stop_when(interrupt::requested);
             log.score(&evaluation, task.items)?;
         }
     }
+    moves.iter().for_each(Moved::to_end);
     for log in &open {
         let records = log.table().records().values();
         let warned = records.filter(|r| !r.warnings.is_empty()).count();
         if warned > 0 {
             let (run, name) = (&run.id, &log.table().key().distribution);
-            note(&format!(
-                "warning: {run}: {warned} items of `{name}` have warnings, which stand in the log"
+            warning(&format!(
+                "{run}: {warned} items of `{name}` have warnings, which stand in the log"
             ));
         }
     }
     let scored = records(&open) - before;
     Ok((open, scored))
+}
+
+/// The part of a progress bar that is one task of one run.
+struct Moved<'a> {
+    bar: &'a ProgressBar,
+    share: u64,
+    so_far: Cell<u64>,
+}
+
+impl Moved<'_> {
+    fn to(&self, progress: Progress) {
+        let part = progress.tokens as f64 / progress.total.max(1) as f64;
+        let now = (self.share as f64 * part) as u64;
+        self.bar.inc(now.saturating_sub(self.so_far.replace(now)));
+    }
+
+    fn to_end(&self) {
+        self.bar.inc(self.share.saturating_sub(self.so_far.get()));
+    }
+}
+
+/// The parts of the bar for the tasks of a run with `params` parameters, by their numbers of items.
+fn moves<'a>(params: f64, tasks: &[Task<'_>], bar: &'a ProgressBar) -> Vec<Moved<'a>> {
+    let items: usize = tasks.iter().map(|task| task.items.len()).sum();
+    let share = |task: &Task<'_>| params * task.items.len() as f64 / items.max(1) as f64;
+    let moved = |task| Moved {
+        bar,
+        share: share(task) as u64,
+        so_far: Cell::new(0),
+    };
+    tasks.iter().map(moved).collect()
 }

@@ -59,7 +59,15 @@ fn every_command_explains_itself() {
     let whole = relscale(&["--help"]);
     assert!(whole.status.success());
     for command in [
-        "fit", "score", "ladder", "study", "harness", "inspect", "plan",
+        "fit",
+        "score",
+        "ladder",
+        "study",
+        "harness",
+        "inspect",
+        "plan",
+        "completions",
+        "man",
     ] {
         let listed = out(&whole);
         assert!(listed.contains(&format!("\n  {command} ")), "{listed}");
@@ -127,7 +135,7 @@ fn the_options_of_every_command_are_these() {
 
 #[test]
 fn mistakes_on_the_command_line_come_with_a_way_out() {
-    misused(&[], &["Usage: relscale <COMMAND>"]);
+    misused(&[], &["Usage: relscale [OPTIONS] <COMMAND>"]);
     misused(
         &["scores"],
         &["unrecognized subcommand 'scores'", "'score'"],
@@ -305,6 +313,136 @@ fn a_reader_that_closes_the_pipe_ends_the_output_quietly() {
         let output = program.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
         assert!(output.stderr.is_empty(), "{}", err(&output));
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = relscale(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        for part in ["ladder", "--baseline", "--batch-tokens"] {
+            let part = if shell == "fish" {
+                part.trim_start_matches("--")
+            } else {
+                part
+            };
+            assert!(out(&output).contains(part), "{shell}: no {part}");
+        }
+    }
+    misused(&["completions", "tcsh"], &["'tcsh'", "bash"]);
+    let page = out(&relscale(&["man"]));
+    assert!(
+        page.contains(".TH relscale 1") && page.contains("relscale\\-fit(1)"),
+        "{page}"
+    );
+    let folder = file("man");
+    let written = relscale(&["man", folder.to_str().unwrap()]);
+    assert_eq!(written.status.code(), Some(0), "{}", err(&written));
+    let page = fs::read_to_string(folder.join("relscale-study-run.1")).unwrap();
+    assert!(page.contains("\\-\\-shard"), "{page}");
+    assert!(fs::read_dir(folder).unwrap().count() >= 13);
+}
+
+#[test]
+fn a_name_that_is_almost_there_is_suggested() {
+    let scores = suite("scores.csv");
+    let fit = ["fit", "--scores", &scores, "--baseline"];
+    for (options, meant) in [
+        (&["englsh-help"][..], "did you mean `english-help`?"),
+        (
+            &["english-help", "--treatment", "Go-code"],
+            "did you mean `go-code`?",
+        ),
+        (
+            &["english-help", "--aggregate", "agregate"],
+            "did you mean `aggregate`?",
+        ),
+    ] {
+        let arguments: Vec<&str> = fit.iter().chain(options).copied().collect();
+        refused(&arguments, &[meant]);
+    }
+    let output = relscale(&[&fit[..], &["physics"]].concat());
+    assert!(!err(&output).contains("did you mean"), "{}", err(&output));
+}
+
+#[test]
+fn remarks_are_as_many_as_asked_for() {
+    let checkpoint = suite("checkpoints/balanced/isoflop-6ep10-d8-L1-B2-balanced");
+    let items = file("remarks.jsonl");
+    fs::write(&items, "{\"id\": \"a\", \"text\": \"Some text.\"}\n").unwrap();
+    let scores = file("remarks-out.jsonl");
+    let score = |options: &[&str]| {
+        let (items, scores) = (items.to_str().unwrap(), scores.to_str().unwrap());
+        let first = [
+            "score",
+            "--checkpoint",
+            &checkpoint,
+            "--items",
+            items,
+            "--out",
+            scores,
+        ];
+        let output = relscale(&[&first[..], options].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert!(out(&output).is_empty());
+        // Standard error is no terminal here: neither bars nor colours.
+        assert!(!err(&output).contains('\u{1b}'), "{}", err(&output));
+        err(&output)
+    };
+    assert_eq!(score(&["--quiet"]), "");
+    assert!(score(&[]).starts_with("1 items, "));
+    let verbose = score(&["-v"]);
+    assert!(
+        verbose.contains(".part: 0 of 1 items are scored"),
+        "{verbose}"
+    );
+    assert!(verbose.lines().count() > score(&[]).lines().count());
+    misused(&["plan", "-q", "-v"], &["'--quiet'", "'--verbose'"]);
+    // Errors stay.
+    refused(
+        &["fit", "-q", "--scores", "/nowhere", "--baseline", "a"],
+        &["/nowhere"],
+    );
+}
+
+#[test]
+fn several_checkpoints_are_scored_into_one_file() {
+    let checkpoints = [8, 12].map(|d| {
+        suite(&format!(
+            "checkpoints/balanced/isoflop-6ep10-d{d}-L1-B2-balanced"
+        ))
+    });
+    let items = file("several.jsonl");
+    fs::write(
+        &items,
+        "{\"id\": \"a\", \"text\": \"One.\"}\n{\"id\": \"b\", \"text\": \"Two.\"}\n",
+    )
+    .unwrap();
+    let score = |checkpoints: &[String], name: &str| {
+        let scores = file(name);
+        let mut arguments = vec!["score", "--items", items.to_str().unwrap(), "--out"];
+        arguments.push(scores.to_str().unwrap());
+        for checkpoint in checkpoints {
+            arguments.extend(["--checkpoint", checkpoint]);
+        }
+        let output = relscale(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let text = fs::read_to_string(scores).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<serde_json::Value>>()
+    };
+    let all = score(&checkpoints, "all-scores.jsonl");
+    let each = checkpoints
+        .iter()
+        .map(|c| score(std::slice::from_ref(c), "one-scores.jsonl"));
+    let each: Vec<_> = each.flatten().collect();
+    assert_eq!(all.len(), 4);
+    for (i, (all, one)) in all.into_iter().zip(each).enumerate() {
+        assert_eq!(all["checkpoint"], checkpoints[i / 2].as_str());
+        assert_eq!(all["log_likelihood"], one["log_likelihood"]);
+        assert_eq!(all["id"], one["id"]);
+        assert!(one.get("checkpoint").is_none());
     }
 }
 

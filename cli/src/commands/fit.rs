@@ -5,10 +5,14 @@ mod input;
 mod named;
 mod output;
 
+use std::time::Instant;
+
 use clap::Args;
-use relscale::fit;
+use relscale::fit::{self, FitError};
 
 use super::CommandError;
+use crate::output::{detail, spinner};
+use crate::suggest::did_you_mean;
 
 const AFTER: &str = "\
 Examples:
@@ -40,6 +44,27 @@ pub struct FitArguments {
 pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {
     let options = arguments.estimator.options()?;
     let ladder = arguments.input.ladder()?;
-    let analysis = fit::analyze(&ladder, &options)?;
+    detail(&format!(
+        "{} runs on {} distributions",
+        ladder.runs().len(),
+        ladder.distributions().count()
+    ));
+    let start = Instant::now();
+    let fitting = spinner("Fitting");
+    let analysis = fit::analyze(&ladder, &options);
+    fitting.finish_and_clear();
+    let analysis = analysis.map_err(|e| explained(&e))?;
+    detail(&format!("fitted in {:.2} s", start.elapsed().as_secs_f64()));
     arguments.output.write(&analysis)
+}
+
+/// The error with the name that was meant, where a name is not in the ladder.
+fn explained(error: &FitError) -> String {
+    let meant = match error {
+        FitError::Unknown { name, known, .. } => {
+            did_you_mean(name, known.iter().map(String::as_str))
+        }
+        _ => String::new(),
+    };
+    format!("{error}{meant}")
 }

@@ -9,6 +9,7 @@ use relscale::ladder::RunTable;
 use super::CommandError;
 use super::engine::EngineArguments;
 use super::values::count;
+use crate::interrupt;
 use crate::ladder_study::LadderStudy;
 use crate::output::print;
 use crate::released;
@@ -22,6 +23,7 @@ Examples:
 
 The folder of texts holds, for each distribution, a file NAME.jsonl of documents {\"text\", \"id\"?} or a
 folder NAME of .txt files. Every score goes through a log in OUT/logs: an interrupted run resumes.
+Ctrl-C ends at the end of the batch, with exit code 3.
 The names of the IsoFLOP suite, Pythia, OLMo 2 and Cerebras-GPT are known; list other checkpoints in
 a table for --runs.";
 
@@ -140,7 +142,15 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
         special_tokens: arguments.special_tokens,
         engine,
     };
-    let (analysis, scored) = study.run()?;
+    interrupt::watch()?;
+    let (analysis, scored) = study.run().map_err(|e| {
+        CommandError::stopped(e, || {
+            format!(
+                "the scores so far are in {}; the same command goes on from there",
+                out.join("logs").display()
+            )
+        })
+    })?;
     print(&format!(
         "{analysis}\nScored {scored} documents; runs, losses, the analysis and the pictures are in {}.\n",
         out.display()

@@ -10,7 +10,7 @@ use relscale::log::LongTable;
 use relscale::scorer::{ItemScore, Score};
 
 use super::CommandError;
-use crate::output::{note, print};
+use crate::output::{print, warning};
 use crate::readers::harness::{Model, Scored, Selection};
 use crate::released;
 
@@ -68,8 +68,8 @@ impl LogArguments {
         models: &[&Model],
         (scored, warnings): (Vec<Scored>, Vec<String>),
     ) -> Result<(), CommandError> {
-        for warning in warnings {
-            note(&format!("warning: {warning}"));
+        for found in warnings {
+            warning(&found);
         }
         let table = match table {
             Some(path) => RunTable::from_csv_of_models(path)?,
@@ -99,8 +99,8 @@ fn assigned<'a>(
         let fitting: Vec<&TrainedRun> = runs.iter().filter(of).collect();
         let run = match fitting.as_slice() {
             [] => {
-                note(&format!(
-                    "warning: {model}: left out: no run of the table has this model"
+                warning(&format!(
+                    "{model}: left out: no run of the table has this model"
                 ));
                 continue;
             }
@@ -123,10 +123,7 @@ fn assigned<'a>(
     }
     for TrainedRun { run, .. } in runs {
         if !taken.contains_key(run.id.as_str()) {
-            note(&format!(
-                "warning: run `{}`: left out: no logs of it",
-                run.id
-            ));
+            warning(&format!("run `{}`: left out: no logs of it", run.id));
         }
     }
     if found.is_empty() {

@@ -1,26 +1,28 @@
 //! `relscale score`: log-likelihoods of the items of one file under one checkpoint.
 
+mod part;
+mod record;
+mod run;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use relscale::Error;
 use relscale::checkpoint::Checkpoint;
-use relscale::distribution::{Distribution, Items};
-use relscale::evaluate::{Bos, Progress, Settings};
-use relscale::scorer::{Likelihoods, Sequence};
-use relscale::tokenizer::Tokenizer;
-use serde_json::{Map, Value};
+use relscale::distribution::Items;
+use relscale::evaluate::{Bos, Settings};
+use serde_json::Value;
 
 use super::CommandError;
 use super::engine::EngineArguments;
 use super::ladder::WindowArguments;
 use super::values::count;
-use crate::engine::Replicas;
-use crate::output::{note, warn};
+use crate::interrupt;
+use crate::output::note;
+use record::Record;
+use run::Scoring;
 
 const AFTER: &str = "\
 Examples:
@@ -28,17 +30,23 @@ Examples:
   relscale score --checkpoint DIR --items questions.jsonl --out scores.jsonl --truncate --bos never
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl --backend cuda --device 0,1
   relscale score --checkpoint ADAPTER --base DIR --items texts.jsonl --out scores.jsonl
+  relscale score --checkpoint step1000 --checkpoint step2000 --items texts.jsonl --out scores.jsonl
 
 A line of ITEMS is {\"id\", \"text\"}, {\"id\", \"context\", \"choices\", \"gold\"} or, with a context per
-choice, {\"id\", \"contexts\", \"choices\", \"gold\"}, each with an optional \"cluster\". A line of OUT holds log-likelihood (nats), tokens and bytes of the same item.";
+choice, {\"id\", \"contexts\", \"choices\", \"gold\"}, each with an optional \"cluster\". A line of OUT
+holds log-likelihood (nats), tokens and bytes of the same item and, with several checkpoints, the
+checkpoint.
 
-/// Scores the items of one file with one checkpoint.
+Until the end every score is kept in OUT.part. Ctrl-C ends at the end of the batch, with exit code 3;
+the same command goes on from there, also after a kill.";
+
+/// Scores the items of one file with one or several checkpoints.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct ScoreArguments {
-    /// Folder of the checkpoint, or of a LoRA adapter
-    #[arg(long, value_name = "DIR")]
-    checkpoint: PathBuf,
+    /// Folder of the checkpoint, or of a LoRA adapter; repeatable
+    #[arg(long, value_name = "DIR", required = true)]
+    checkpoint: Vec<PathBuf>,
     /// Folder of the base of the adapter, or a folder of bases [default: the folder that
     /// adapter_config.json names]
     #[arg(long, value_name = "DIR")]
@@ -87,8 +95,8 @@ pub fn every_window(text: &str) -> Result<Bos, String> {
 }
 
 impl ScoreArguments {
-    fn checkpoint(&self) -> Checkpoint {
-        let checkpoint = Checkpoint::from(&self.checkpoint);
+    fn checkpoint(&self, path: &Path) -> Checkpoint {
+        let checkpoint = Checkpoint::from(path);
         match &self.base {
             None => checkpoint,
             Some(base) => checkpoint.with_base(base),
@@ -103,121 +111,89 @@ impl ScoreArguments {
         settings.truncate = self.truncate;
         settings
     }
+
+    /// The file of unfinished scores of checkpoint `number`. None if the output is a device, beside which
+    /// nothing should be written, or if the speed is measured.
+    fn part(&self, number: usize) -> Option<PathBuf> {
+        let resumable = self.repeat == 1 && (self.out.is_file() || !self.out.exists());
+        let end = match self.checkpoint.len() {
+            1 => ".part".to_owned(),
+            _ => format!(".{number}.part"),
+        };
+        let mut name = self.out.clone().into_os_string();
+        name.push(end);
+        resumable.then(|| name.into())
+    }
 }
 
 pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
     let engine = arguments.engine.engine()?;
     let settings = arguments.settings();
-    let start = Instant::now();
     let items = Items::from_jsonl(&arguments.items)?;
-    let checkpoint = arguments.checkpoint();
-    let model = engine.load(&checkpoint, settings.batch_tokens)?;
-    let is_text = |i| items.item(i).is_ok_and(|item| item.content.is_text());
-    // Items given as tokens need no tokenizer, and a checkpoint may come without one.
-    let tokenizer = if (0..items.len()).any(is_text) {
-        let tokenizer = Tokenizer::load(checkpoint.tokenizer()?)?;
-        Some(tokenizer.with_special_tokens_parsed(arguments.special_tokens))
-    } else {
-        None
-    };
-    let mut evaluation = model.evaluation();
-    if let Some(tokenizer) = &tokenizer {
-        evaluation = evaluation.tokenizer(tokenizer);
+    interrupt::watch()?;
+    let several = arguments.checkpoint.len() > 1;
+    let mut records = Vec::new();
+    let mut parts = Vec::new();
+    for (number, path) in arguments.checkpoint.iter().enumerate() {
+        let part = arguments.part(number);
+        let name = path.display().to_string();
+        let scoring = Scoring {
+            checkpoint: arguments.checkpoint(path),
+            name: several.then_some(name.as_str()),
+            engine: &engine,
+            settings,
+            special_tokens: arguments.special_tokens,
+            per_token: arguments.per_token,
+            repeat: arguments.repeat,
+            part: part.as_deref(),
+        };
+        let scored = scoring
+            .run(&items)
+            .map_err(|e| CommandError::stopped(e.into(), || arguments.way_on(part.as_deref())))?;
+        records.extend(scored);
+        parts.extend(part);
     }
-    warn(&arguments.checkpoint, &evaluation.warnings());
-    let loaded = start.elapsed();
-    let mut answers = Vec::new();
-    for _ in 0..arguments.repeat {
-        answers = measured(&model, tokenizer.as_ref(), settings, &items, loaded)?;
+    write(&records, &arguments.out)?;
+    for part in parts {
+        // Its scores are in the output now.
+        std::fs::remove_file(&part).map_err(super::at(&part))?;
     }
-    write_answers(&answers, arguments)?;
     Ok(())
 }
 
-/// Evaluates once, with progress and speed on standard error.
-fn measured(
-    model: &Replicas,
-    tokenizer: Option<&Tokenizer>,
-    settings: Settings,
-    items: &Items,
-    loaded: Duration,
-) -> Result<Vec<Likelihoods>, Error> {
-    let bar = ProgressBar::new(0).with_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len} tokens, {per_sec}, {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    let progress = |p: Progress| {
-        bar.set_length(p.total as u64);
-        bar.set_position(p.tokens as u64);
-    };
-    let start = Instant::now();
-    let mut evaluation = model.evaluation().settings(settings).progress(progress);
-    if let Some(tokenizer) = tokenizer {
-        evaluation = evaluation.tokenizer(tokenizer);
+impl ScoreArguments {
+    /// The message about an interrupted run.
+    fn way_on(&self, part: Option<&Path>) -> String {
+        match part {
+            Some(part) => format!(
+                "the scores so far are in {}; the same command goes on from there",
+                part.display()
+            ),
+            None => format!(
+                "nothing is saved, since {} is no file or --repeat measures the speed",
+                self.out.display()
+            ),
+        }
     }
-    let answers = evaluation.log_likelihoods(items)?;
-    let tokens = bar.position();
-    bar.finish_and_clear();
-    let seconds = start.elapsed().as_secs_f64();
-    note(&format!(
-        "{} items, {tokens} tokens in {seconds:.4} s ({:.0} tokens/s); loaded in {:.3} s",
-        answers.len(),
-        tokens as f64 / seconds,
-        loaded.as_secs_f64()
-    ));
-    Ok(answers)
 }
 
-fn write_answers(answers: &[Likelihoods], arguments: &ScoreArguments) -> Result<(), Error> {
-    let io = |e| Error::io(&arguments.out, e);
-    let mut out = BufWriter::new(File::create(&arguments.out).map_err(io)?);
-    for item in answers {
-        let line = Value::Object(record(item, arguments.per_token));
-        writeln!(out, "{line}").map_err(io)?;
+fn write(records: &[Record], path: &Path) -> Result<(), Error> {
+    let io = |e| Error::io(path, e);
+    let mut out = BufWriter::new(File::create(path).map_err(io)?);
+    for record in records {
+        serde_json::to_writer(&mut out, record).map_err(|e| io(e.into()))?;
+        out.write_all(b"\n").map_err(io)?;
     }
     out.flush().map_err(io)?;
-    let warned = answers.iter().filter(|a| !a.warnings.is_empty()).count();
+    let warned = records
+        .iter()
+        .filter(|r| r.get("warnings").is_some_and(Value::is_array));
+    let warned = warned.count();
     if warned > 0 {
+        let path = path.display();
         note(&format!(
-            "{warned} items have warnings, written with them to {}",
-            arguments.out.display()
+            "{warned} items have warnings, written with them to {path}"
         ));
     }
     Ok(())
-}
-
-/// One line of the output.
-fn record(item: &Likelihoods, per_token: bool) -> Map<String, Value> {
-    let mut line = Map::new();
-    line.insert("id".to_owned(), item.id.as_str().into());
-    line.insert("cluster".to_owned(), item.cluster.as_str().into());
-    // A text has one value, an item of choices a list with one value per choice.
-    let mut put = |name: &str, values: Vec<Value>| {
-        let value = match (item.gold, values) {
-            (None, mut one) if one.len() == 1 => one.remove(0),
-            (_, list) => list.into(),
-        };
-        line.insert(name.to_owned(), value);
-    };
-    let of = |f: &dyn Fn(&Sequence) -> Value| item.sequences.iter().map(f).collect::<Vec<_>>();
-    put("log_likelihood", of(&|s| s.log_likelihood().into()));
-    put("tokens", of(&|s| s.log_likelihoods.len().into()));
-    if item.sequences.iter().all(|s| s.bytes.is_some()) {
-        put("bytes", of(&|s| s.bytes.into()));
-    }
-    if !item.unconditional.is_empty() {
-        let sums = item.unconditional.iter().map(|s| s.log_likelihood().into());
-        put("unconditional", sums.collect());
-    }
-    if per_token {
-        put(
-            "token_log_likelihoods",
-            of(&|s| s.log_likelihoods.clone().into()),
-        );
-    }
-    if !item.warnings.is_empty() {
-        let warnings = item.warnings.iter().map(|w| w.to_string().into()).collect();
-        line.insert("warnings".to_owned(), Value::Array(warnings));
-    }
-    line
 }

@@ -1,18 +1,17 @@
 //! `relscale study`: a study on as many machines as there are.
 
 use std::cell::Cell;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use relscale::checkpoint::Checkpoint;
 
 use super::CommandError;
 use super::values::count;
 use crate::engine::{Engine, EngineBackend};
-use crate::output::{note, print};
+use crate::interrupt;
+use crate::output::{error, note, print, progress, spinner};
 use crate::units::{Study, StudyPlan, Unit, UnitState, Worker};
 
 const AFTER: &str = "\
@@ -132,10 +131,9 @@ fn plan(study: &Path, folder: &Path) -> Result<(), CommandError> {
     let study = Study::read(study)?;
     // Refused here and not later on every machine.
     EngineBackend::by_name(&study.backend)?;
-    let bar = ProgressBar::new_spinner();
+    let bar = spinner("reading the texts");
     let plan = StudyPlan::create(folder, &study, &mut |run| {
         bar.set_message(format!("hashing the checkpoint of {}", run.id));
-        bar.tick();
     })?;
     bar.finish_and_clear();
     let flops: Vec<f64> = plan.units().iter().map(|u| u.flops).collect();
@@ -186,16 +184,26 @@ fn score(arguments: &RunArguments) -> Result<(), CommandError> {
         Ok(model)
     });
     let mut failed = 0;
+    interrupt::watch()?;
     for (number, unit) in units.iter().enumerate() {
         let (start, name) = (Instant::now(), unit.name());
+        let place = format!("[{} of {}]", number + 1, units.len());
         loaded.set(None);
-        let bar = bar(&name)?;
+        let stopped = || {
+            CommandError::Interrupted(format!(
+                "{place} {name} and what follows are left; the same command goes on from there"
+            ))
+        };
+        // Before a model is loaded for nothing.
+        if interrupt::requested() {
+            return Err(stopped());
+        }
+        let bar = progress(0, "{pos}/{len} tokens {msg}").with_message(name.clone());
         let scored = worker.run(unit, &|p| {
             bar.set_length(p.total as u64);
             bar.set_position(p.tokens as u64);
         });
         bar.finish_and_clear();
-        let place = format!("[{} of {}]", number + 1, units.len());
         match scored {
             Ok(true) => {
                 let seconds = |t: Duration| format!("{:.2} s", t.as_secs_f64());
@@ -208,9 +216,10 @@ fn score(arguments: &RunArguments) -> Result<(), CommandError> {
                 ))?;
             }
             Ok(false) => print(&format!("{place} {name}: finished already\n"))?,
-            Err(error) => {
+            Err(e) if interrupt::is_cause_of(&e) => return Err(stopped()),
+            Err(e) => {
                 failed += 1;
-                note(&format!("{place} error: {error}"));
+                error(&format!("{e} {place}"));
             }
         }
     }
@@ -218,16 +227,6 @@ fn score(arguments: &RunArguments) -> Result<(), CommandError> {
         0 => Ok(()),
         _ => Err(format!("{failed} of {} units failed", units.len()).into()),
     }
-}
-
-/// A progress bar on a terminal; hidden where the output goes to the file of a batch job.
-fn bar(name: &str) -> Result<ProgressBar, CommandError> {
-    if !std::io::stderr().is_terminal() {
-        return Ok(ProgressBar::hidden());
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tokens {msg}, {eta} left")?;
-    let bar = ProgressBar::new(0).with_style(style);
-    Ok(bar.with_message(name.to_owned()))
 }
 
 fn list(folder: &Path, left: bool) -> Result<(), CommandError> {

@@ -16,6 +16,7 @@ use relscale::model::Model;
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
 
+use crate::interrupt;
 use crate::output::warn;
 
 /// Scores units of a plan one by one and loads a checkpoint shared by consecutive units once.
@@ -63,8 +64,9 @@ impl<'a> Worker<'a> {
     ///
     /// # Errors
     /// A [`UnitError::Unit`]: a checkpoint or distribution that differs from the planned one, another
-    /// process working on the unit, or a failure of loading or scoring. All but the second are also
-    /// written to the unit's `.error` file.
+    /// process working on the unit, a failure of loading or scoring, or [`Error::Interrupted`] if the
+    /// user asks to stop ([`interrupt::watch`]). All but the second and the last are also written to the
+    /// unit's `.error` file.
     pub fn run(&mut self, unit: &Unit, progress: &dyn Fn(Progress)) -> Result<bool, UnitError> {
         let message = self.plan.file(unit, "error");
         match self.attempt(unit, progress) {
@@ -76,7 +78,8 @@ impl<'a> Worker<'a> {
             Err(e) => {
                 let busy = matches!(&e, Error::Io { source, .. }
                     if source.kind() == io::ErrorKind::WouldBlock);
-                if !busy {
+                // Neither is a failure of the unit.
+                if !busy && !matches!(e, Error::Interrupted) {
                     // The error is returned; that it cannot be written too is no further one.
                     fs::write(message, e.to_string()).ok();
                 }
@@ -116,7 +119,8 @@ impl<'a> Worker<'a> {
         let mut evaluation = Evaluation::new(&*loaded.model)
             .scorers(&scorers)
             .settings(self.plan.scoring)
-            .progress(progress);
+            .progress(progress)
+            .stop_when(interrupt::requested);
         if let Some(tokenizer) = &loaded.tokenizer {
             evaluation = evaluation.tokenizer(tokenizer);
         }
