@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Evaluation};
 use relscale::fit::{Analysis, Options, analyze};
-use relscale::ladder::{Ladder, RunTable, TrainedRun};
+use relscale::ladder::{Ladder, RunTable};
 use relscale::model::Transformer;
 use relscale::report::plot;
 use relscale::scorer::{BitsPerByte, cluster_totals};

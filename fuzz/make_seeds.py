@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Write the seeds of the targets checkpoint, gguf, pickle and batch from the fixtures of the tests.
+"""Write the seeds of the targets adapter, checkpoint, gguf, logs, pickle, tokenizer and batch from the
+fixtures of the tests.
 
     python3 fuzz/make_seeds.py        into fuzz/seeds/TARGET
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 FUZZ = Path(__file__).resolve().parent
 FIXTURES = FUZZ.parent / "tests/fixtures"
+DATA = FUZZ.parent / "cli/tests/data"
 
 
 def write(target, name, data):
@@ -51,6 +53,10 @@ def ggufs():
         edits = b"".join(struct.pack("<HB", at, value) for at, value in [(4, 3), (40, 7), (900, 255)])
         write("gguf", f"edits-{kind}", bytes([kind]) + edits)
         write("gguf", f"whole-{kind}", bytes([kind]))
+    for kind in range(6):
+        edits = b"".join(struct.pack("<HB", at, value) for at, value in [(40, 7), (300, 2)])
+        write("gguf", f"part-{kind}", bytes([5 + kind]) + edits)
+        write("gguf", f"parts-{kind}", bytes([5 + kind]))
     write("gguf", "file", b"\xff" + (FIXTURES / "gguf/llama-q4_0.gguf").read_bytes())
 
 
@@ -67,12 +73,53 @@ def pickles():
 
 
 def tokenizers():
-    for kind in range(8):
+    for kind in range(13):
         edits = b"".join(struct.pack("<HB", at, value) for at, value in [(1, 200), (90, 0), (400, 255)])
         write("tokenizer", f"edits-{kind}", bytes([kind]) + edits)
-    for kind, file in [(4, "pairs-normalised/tokenizer.model"), (7, "qwen/qwen.tiktoken"), (1, "gpt2/merges.txt")]:
+    files = {1: "gpt2/merges.txt", 3: "added/added_tokens.json", 4: "pairs-normalised/tokenizer.model", 7: "qwen/qwen.tiktoken",
+             8: "llama3/tokenizer.model", 9: "unigrams-normalised/tokenizer.model", 12: "t5/spiece.model"}
+    for kind, file in files.items():
         # The start of a file, with its trainer's settings left out.
         write("tokenizer", f"whole-{kind}", bytes([128 + kind]) + (FIXTURES / "tokenizers" / file).read_bytes()[:2000])
+
+
+    # The stages without the vocabulary, and a file of Tekken with few tokens.
+    stages = json.loads((FIXTURES / "tokenizers/t5-json/tokenizer.json").read_text())
+    stages["added_tokens"] = []
+    stages["model"]["vocab"] = stages["model"]["vocab"][:9]
+    write("tokenizer", "whole-10", bytes([128 + 10]) + json.dumps(stages, separators=(",", ":")).encode())
+    tekken = json.loads((FIXTURES / "tokenizers/tekken/tekken.json").read_text())
+    tekken["vocab"] = tekken["vocab"][:258]
+    tekken["config"]["default_vocab_size"] = 288
+    write("tokenizer", "whole-11", bytes([128 + 11]) + json.dumps(tekken, separators=(",", ":")).encode())
+
+
+def adapters():
+    for kind, name in enumerate(["patterns", "gpt2", "whole"]):
+        folder = FIXTURES / "adapters" / name
+        config = json.dumps(json.loads((folder / "adapter_config.json").read_text()), separators=(",", ":")).encode()
+        write("adapter", f"config-{name}", bytes([kind]) + config)
+        edits = b"".join(struct.pack("<HB", at, value) for at, value in [(9, 34), (70, 0x41), (9000, 255)])
+        write("adapter", f"edits-{name}", bytes([3 + kind]) + edits)
+        if (folder / "adapter_model.safetensors").exists():
+            file = (folder / "adapter_model.safetensors").read_bytes()
+            (length,) = struct.unpack("<Q", file[:8])
+            write("adapter", f"header-{name}", bytes([6 + kind]) + file[8 : 8 + length].rstrip())
+    for file in sorted((FIXTURES / "adapters/refused").glob("*.json")):
+        config = json.dumps(json.loads(file.read_text()), separators=(",", ":")).encode()
+        write("adapter", f"config-{file.stem}", bytes([0]) + config)
+
+
+def logs():
+    times = ["2026-11-28T17-44-18.319681", "2026-11-28T17-43-38.033196"]
+    harness = [f"results_{times[0]}.json", f"samples_large_{times[0]}.jsonl", f"results_{times[1]}.json"]
+    harness += [f"samples_{task}_{times[1]}.jsonl" for task in ["generated", "lambada", "numeric_mutual", "wino"]]
+    files = [DATA / "harness_logs/tiny__a" / name for name in harness]
+    files += sorted((DATA / "inspect_logs").glob("*.json"))[:2]
+    for kind, file in enumerate(files):
+        edits = b"".join(struct.pack("<HB", at, value) for at, value in [(9, 34), (700, 0x39), (1500, 255)])
+        write("logs", f"edits-{kind}", bytes([kind]) + edits)
+        write("logs", f"whole-{kind}", bytes([128 + kind]) + file.read_bytes())
 
 
 def batches():
@@ -100,4 +147,6 @@ if __name__ == "__main__":
     ggufs()
     pickles()
     tokenizers()
+    adapters()
+    logs()
     batches()

@@ -34,7 +34,7 @@ mod stages;
 mod words;
 
 /// A map from text to token ids: a `tokenizer.json` of Hugging Face, the files of older checkpoints
-/// (`vocab.json` and `merges.txt`, SentencePiece, tiktoken), the metadata of a GGUF file, or plain
+/// (`vocab.json` and `merges.txt`, SentencePiece, tiktoken, Tekken), the metadata of a GGUF file, or plain
 /// bytes.
 ///
 /// No special tokens are added to a text, and those that are written in it are encoded as ordinary
@@ -71,6 +71,38 @@ struct HuggingFace {
     /// If true, tokens have one letter per byte.
     byte_level: bool,
     special: Option<special::SpecialTokens>,
+    /// The table by which a text is normalised before the library has it.
+    charsmap: Option<charsmap::Charsmap>,
+}
+
+/// A tokenizer of the `tokenizers` library as it was read.
+#[cfg(feature = "tokenizers")]
+struct Built {
+    tokenizer: tokenizers::Tokenizer,
+    /// The file with the vocabulary.
+    path: PathBuf,
+    bos: BosToken,
+    charsmap: Option<charsmap::Charsmap>,
+    warnings: Vec<String>,
+}
+
+#[cfg(feature = "tokenizers")]
+impl Built {
+    /// A tokenizer whose normalisation is all in its stages.
+    fn new(
+        tokenizer: tokenizers::Tokenizer,
+        path: &Path,
+        bos: BosToken,
+        warnings: Vec<String>,
+    ) -> Self {
+        Self {
+            tokenizer,
+            path: path.to_owned(),
+            bos,
+            charsmap: None,
+            warnings,
+        }
+    }
 }
 
 /// The tokens of a text.
@@ -122,9 +154,9 @@ impl Tokenizer {
     /// Loads the tokenizer of a checkpoint folder or a GGUF file; of an adapter, its own or its base's.
     ///
     /// In a folder it is the first of these: `tokenizer.json`; bytes if `tokenizer_config.json` has
-    /// `"tokenizer_class": "ByteTokenizer"`; `vocab.json` with `merges.txt`, a `.tiktoken` file, or
-    /// `tokenizer.model` (SentencePiece's or tiktoken's), whichever the class of the tokenizer has; the
-    /// metadata of the only GGUF file.
+    /// `"tokenizer_class": "ByteTokenizer"`; `tekken.json`; `vocab.json` with `merges.txt`, a `.tiktoken`
+    /// file, or `tokenizer.model` (SentencePiece's or tiktoken's), whichever the class of the tokenizer
+    /// has; the metadata of the only GGUF file.
     ///
     /// # Errors
     /// None of these; a file that cannot be read, or that needs the feature `tokenizers` in a build
@@ -155,8 +187,7 @@ impl Tokenizer {
         }
         #[cfg(feature = "tokenizers")]
         if let Some(found) = folder::tokenizer(dir, &config)? {
-            let (tokenizer, path, bos, warnings) = found.build(dir, &config)?;
-            return Self::from_library(tokenizer, &path, bos, warnings);
+            return Self::from_library(found.build(dir, &config)?);
         }
         if let Some(file) = gguf::find(dir)? {
             return Self::from_gguf(&file);
@@ -177,21 +208,21 @@ impl Tokenizer {
         let own = Own::first(first);
         let bos = BosToken::of_checkpoint(dir, config, &id, own, &mut warnings)?;
         warnings.extend(bos.against_processor(first, config));
-        Self::from_library(tokenizer, path, bos, warnings)
+        Self::from_library(Built::new(tokenizer, path, bos, warnings))
     }
 
     #[cfg(feature = "tokenizers")]
-    fn from_library(
-        mut tokenizer: tokenizers::Tokenizer,
-        path: &Path,
-        bos: BosToken,
-        warnings: Vec<String>,
-    ) -> Result<Self, Error> {
+    fn from_library(built: Built) -> Result<Self, Error> {
+        let Built {
+            mut tokenizer,
+            path,
+            ..
+        } = built;
         // A file may pad or cut every text. Both would change what is scored, in silence.
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(None)
-            .map_err(|e| Error::format(path, e))?;
+            .map_err(|e| Error::format(&path, e))?;
         // The post-processor would add tokens, repeat those of the text, and cut white space from
         // offsets.
         tokenizer.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
@@ -201,19 +232,20 @@ impl Tokenizer {
             kind: Kind::HuggingFace(Box::new(HuggingFace {
                 byte_level: ends::is_byte_level(&tokenizer),
                 special: special::SpecialTokens::of(&tokenizer),
+                charsmap: built.charsmap,
                 tokenizer,
             })),
-            path: path.to_owned(),
-            bos,
+            path,
+            bos: built.bos,
             parses_special_tokens: false,
-            warnings,
+            warnings: built.warnings,
         })
     }
 
     #[cfg(feature = "tokenizers")]
     fn from_gguf(path: &Path) -> Result<Self, Error> {
         let (tokenizer, bos) = metadata::tokenizer(&gguf::Gguf::open(path)?)?;
-        Self::from_library(tokenizer, path, bos, Vec::new())
+        Self::from_library(Built::new(tokenizer, path, bos, Vec::new()))
     }
 
     #[cfg(not(feature = "tokenizers"))]
@@ -321,9 +353,14 @@ impl Tokenizer {
             )),
             #[cfg(feature = "tokenizers")]
             Kind::HuggingFace(inner) => {
+                let normal = inner.charsmap.as_ref().map(|map| map.normalise(text));
+                let text = normal.as_ref().map_or(text, |normal| &normal.text);
                 let encoding = stages::guarded(&self.path, || inner.tokenizer.encode(text, false))?;
                 let (ranges, tokens) = (encoding.get_offsets(), encoding.get_tokens());
-                let ends = ends::ends(ranges, tokens, inner.byte_level);
+                let mut ends = ends::ends(ranges, tokens, inner.byte_level);
+                if let Some(normal) = &normal {
+                    ends.iter_mut().for_each(|end| *end = normal.end(*end));
+                }
                 Ok((encoding.get_ids().to_vec(), ends))
             }
         }

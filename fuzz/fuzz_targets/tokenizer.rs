@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use relscale::tokenizer::Tokenizer;
 
 /// The folders, with the file that changes.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 13] = [
     ("gpt2", "vocab.json"),
     ("gpt2", "merges.txt"),
     ("qwen2", "tokenizer_config.json"),
@@ -21,6 +21,11 @@ const FILES: [(&str, &str); 8] = [
     ("unigrams", "tokenizer.model"),
     ("gemma", "tokenizer.model"),
     ("qwen", "qwen.tiktoken"),
+    ("llama3", "tokenizer.model"),
+    ("unigrams-normalised", "tokenizer.model"),
+    ("t5-json", "tokenizer.json"),
+    ("tekken", "tekken.json"),
+    ("t5", "spiece.model"),
 ];
 
 /// A copy of each folder for this process.
@@ -45,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((&kind, rest)) = bytes.split_first() else {
         return;
     };
-    let (name, file) = FILES[usize::from(kind) % FILES.len()];
+    let (name, file) = FILES[usize::from(kind & 127) % FILES.len()];
     let path = folder(name).join(file);
     let original = fs::read(&path).unwrap();
     let mut changed = original.clone();

@@ -17,7 +17,7 @@ use crate::error::Error;
 /// `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`, every `.safetensors` file
 /// with their index, and every `.gguf` file; where the weights are PyTorch files, also every `.bin`
 /// file with their index; without a `tokenizer.json`, also the files that stand in its place
-/// (`vocab.json`, `merges.txt`, `added_tokens.json`, SentencePiece, tiktoken). For a file it covers its
+/// (`vocab.json`, `merges.txt`, `added_tokens.json`, SentencePiece, tiktoken, `tekken.json`). For a file it covers its
 /// bytes, and those of the other files of a split GGUF model. For an adapter it covers the hash of its
 /// base, its configuration, its matrices and its own tokenizer. Files are streamed.
 ///
@@ -108,6 +108,7 @@ fn is_tokenizer(name: &str) -> bool {
         "added_tokens.json",
         "tokenizer.model",
         "spiece.model",
+        "tekken.json",
     ];
     files.contains(&name) || name.ends_with(".tiktoken")
 }

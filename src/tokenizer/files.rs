@@ -39,7 +39,7 @@ pub(super) fn no_tokenizer(dir: &Path) -> Error {
         ),
         Some(found) => format!("has {found}; reading it needs the feature `tokenizers`"),
         None => format!(
-            "no tokenizer: neither tokenizer.json, vocab.json with merges.txt, tokenizer.model, a \
+            "no tokenizer: neither tokenizer.json, vocab.json with merges.txt, tokenizer.model, tekken.json, a \
              tiktoken file, a tokenizer_config.json with the class {BYTE_CLASS} nor a GGUF file is \
              there"
         ),

@@ -1,5 +1,5 @@
 //! Tokenizers of checkpoint folders without `tokenizer.json`: `vocab.json` with `merges.txt`,
-//! SentencePiece models and tiktoken files.
+//! SentencePiece models, tiktoken files and Mistral's `tekken.json`.
 //!
 //! The class that the folder names decides how a text is cut, because these files do not record it.
 //! Each becomes the pipeline that `transformers` 5 builds for the class, as a tokenizer of the
@@ -10,13 +10,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
+use super::Built;
 use super::bos::{self, BosToken, Own, TOKENIZER_CONFIG, field_error, settings};
+use super::charsmap::Charsmap;
 use super::stages::guarded;
 use crate::error::Error;
 use added::Added;
 
 mod added;
 mod sentence_piece_model;
+mod tekken;
 mod tiktoken;
 mod vocab_merges;
 mod wire;
@@ -31,11 +34,13 @@ pub(super) struct Found {
     pub(super) bos: Option<u32>,
     /// If true, texts begin with that token unless the settings say otherwise.
     pub(super) adds_bos: bool,
+    /// The table by which a text is normalised before anything else.
+    pub(super) charsmap: Option<Charsmap>,
     pub(super) warnings: Vec<String>,
 }
 
 impl Found {
-    /// The tokenizer, its file, the token that begins texts, and all warnings.
+    /// The tokenizer with its settings.
     pub(super) fn build(self, dir: &Path, config: &Json) -> Result<Built, Error> {
         let path = self.path;
         let bytes = serde_json::to_vec(&self.json).map_err(|e| Error::format(&path, e))?;
@@ -59,11 +64,15 @@ impl Found {
                  without add_bos_token"
             ));
         }
-        Ok((tokenizer, path, bos, warnings))
+        Ok(Built {
+            tokenizer,
+            path,
+            bos,
+            charsmap: self.charsmap,
+            warnings,
+        })
     }
 }
-
-type Built = (tokenizers::Tokenizer, PathBuf, BosToken, Vec<String>);
 
 /// The classes of tokenizers whose pipelines are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +108,10 @@ struct Settings<'a> {
 /// A class that is not supported, or a file that cannot be used.
 pub(super) fn tokenizer(dir: &Path, config: &Json) -> Result<Option<Found>, Error> {
     let file = |name: &str| Some(dir.join(name)).filter(|path| path.exists());
+    if let Some(path) = file(tekken::FILE) {
+        // It says all by itself, and `mistral-common` takes it before other files.
+        return tekken::tokenizer(&path).map(Some);
+    }
     let pairs = file("vocab.json").zip(file("merges.txt"));
     let model = file("tokenizer.model").or_else(|| file("spiece.model"));
     let ranks = tiktoken_file(dir)?;
@@ -213,6 +226,7 @@ impl<'a> Settings<'a> {
             json,
             bos: self.class.special("bos_token").and_then(ids),
             adds_bos: sentence_piece,
+            charsmap: None,
             warnings: Vec::new(),
         })
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::tokenizer::bos::field_error;
+use crate::tokenizer::charsmap::Charsmap;
 
 /// The stages of a file. Vocabulary and merges are left to the library.
 #[derive(Deserialize)]
@@ -76,8 +77,7 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
             let message = format!("expressions of {letters:e} letters, repetitions counted");
             return refuse(field, message);
         }
-        lengthening *=
-            longest(stage).map_err(|m| field_error(path.to_owned(), field, m.to_owned()))?;
+        lengthening *= longest(stage).map_err(|m| field_error(path.to_owned(), field, m))?;
         if lengthening > MAX_LENGTHENING {
             let message = format!("could make a text {lengthening:e} times as long");
             return refuse(field, message);
@@ -93,11 +93,14 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
 ///
 /// # Errors
 /// A message about a stage that is not supported.
-fn longest(stage: &Value) -> Result<f64, &'static str> {
-    if stage.get("precompiled_charsmap").is_some() {
-        return Err("a `Precompiled` normaliser is not supported");
-    }
+fn longest(stage: &Value) -> Result<f64, String> {
     let mut factor = 1.0;
+    if let Some(table) = stage.get("precompiled_charsmap") {
+        let table = table.as_str().and_then(|table| base64::decode(table).ok());
+        let table = table.ok_or("`precompiled_charsmap` is not base64")?;
+        let table = Charsmap::read(&table).map_err(|m| format!("`precompiled_charsmap`: {m}"))?;
+        factor *= table.lengthening();
+    }
     if stage["type"] == "ByteLevel" || stage.get("trim_offsets").is_some() {
         // Bytes above 127 become letters of two bytes.
         factor *= 2.0;

@@ -9,6 +9,7 @@ mod common;
 mod hostile;
 mod lossless;
 mod settings;
+mod tables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -109,7 +110,7 @@ fn every_line_has_the_tokens_of_the_library_that_is_right() {
     let folder = fixture("tokenizers");
     let golden = golden(&folder);
     let tokenizers = golden["tokenizers"].as_object().unwrap();
-    assert!(tokenizers.len() >= 16);
+    assert!(tokenizers.len() >= 18);
     for (name, want) in tokenizers {
         let tokenizer = Tokenizer::load(folder.join(name)).unwrap();
         let tokenizer = tokenizer.with_special_tokens_parsed(true);
@@ -144,13 +145,14 @@ fn ten_thousand_lines() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tokenizers");
     let golden = golden(&folder);
     let lines = golden["lines"].as_array().unwrap().len();
+    let mut worst = 0;
     for (name, want) in golden["tokenizers"].as_object().unwrap() {
         let tokenizer = Tokenizer::load(folder.join(name)).unwrap();
         let tokenizer = tokenizer.with_special_tokens_parsed(true);
         let wrong = differing(&tokenizer, &golden["lines"], &want["ids"]);
         println!("{name:22} {} of {lines}", lines - wrong.len());
         wrong.iter().take(3).for_each(|line| println!("{line}"));
-        // A normalisation table changes about one line in a hundred, which a warning says.
-        assert!(wrong.len() * 50 <= lines, "{name}");
+        worst = worst.max(wrong.len());
     }
+    assert_eq!(worst, 0, "lines differ");
 }

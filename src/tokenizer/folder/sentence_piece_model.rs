@@ -8,7 +8,8 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::super::{MAX_TOKENIZER_BYTES, alphabet, charsmap, merges};
+use super::super::charsmap::{self, Charsmap};
+use super::super::{MAX_TOKENIZER_BYTES, alphabet, merges};
 use super::added::Added;
 use super::wire::{BPE, BYTE, CONTROL, Model, UNIGRAM, UNKNOWN, USER_DEFINED};
 use super::{Class, Found, Settings, remedy, shown};
@@ -51,12 +52,14 @@ pub(super) fn tokenizer(settings: &Settings<'_>, path: &Path) -> Result<Found, E
     }
     let ids = ids(path, &model)?;
     let mut warnings = Vec::new();
-    let mut pipeline = pipeline(settings, path, &model, &mut warnings)?;
+    let (mut pipeline, table) = pipeline(settings, path, &model, &mut warnings)?;
     pipeline["model"] = match unigram {
         true => unigrams(settings, path, &model, &mut warnings)?,
         false => pairs(settings, path, &model, &ids, &mut warnings)?,
     };
-    finish(settings, path, &model, &ids, pipeline, warnings)
+    let mut found = finish(settings, path, &model, &ids, pipeline, warnings)?;
+    found.charsmap = table;
+    Ok(found)
 }
 
 /// Adds the tokens that are found in a text whole, and the one that begins texts.
@@ -113,22 +116,21 @@ fn ids<'a>(path: &Path, model: &'a Model<'_>) -> Result<HashMap<&'a str, usize>,
     Ok(ids)
 }
 
-/// Normaliser and pre-tokenizer.
+/// Normaliser and pre-tokenizer, and the table that comes before them.
 fn pipeline(
     settings: &Settings<'_>,
     path: &Path,
     model: &Model<'_>,
     warnings: &mut Vec<String>,
-) -> Result<Json, Error> {
+) -> Result<(Json, Option<Charsmap>), Error> {
     let spec = &model.normalizer;
     let own = matches!(settings.class, Class::T5 | Class::Unnamed);
     let table = match spec.charsmap {
         [] => None,
-        table if own => {
-            charsmap::check(table)
-                .map_err(|m| field_error(path.to_owned(), "precompiled_charsmap", m))?;
-            Some(charsmap::json(table))
-        }
+        table if own => Some(
+            Charsmap::read(table)
+                .map_err(|m| field_error(path.to_owned(), "precompiled_charsmap", m))?,
+        ),
         _ => {
             warnings.push(
                 "the model normalises texts by a table (precompiled_charsmap), which transformers 5 \
@@ -145,32 +147,32 @@ fn pipeline(
                 .to_owned(),
         );
     }
-    Ok(match settings.class {
+    let stages = match settings.class {
         Class::Llama => {
             json!({"pre_tokenizer": llama_spaces(settings, spec.add_dummy_prefix, warnings)?})
         }
         Class::Gemma => json!({"normalizer": marks()}),
+        // As transformers, by the library's own reading of the table.
         Class::T5 => json!({
-            "normalizer": table,
+            "normalizer": table.map(|_| charsmap::json(spec.charsmap)),
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
                 {"type": "WhitespaceSplit"},
                 {"type": "Metaspace", "replacement": MARK, "prepend_scheme": "always",
                  "split": true}]},
         }),
-        _ => own_rules(model, table, warnings),
-    })
+        _ => {
+            let kept = model.pieces.iter().filter(|p| p.kind == USER_DEFINED);
+            let kept = kept.map(|piece| piece.text.clone());
+            let table = table.map(|table| table.keeping(kept));
+            return Ok((own_rules(model, warnings), table));
+        }
+    };
+    Ok((stages, None))
 }
 
-/// The normaliser that follows the rules of the model.
-fn own_rules(model: &Model<'_>, table: Option<Json>, warnings: &mut Vec<String>) -> Json {
-    if table.is_some() {
-        warnings.push(
-            "letters with marks and Hangul written in parts are normalised as transformers does it, \
-             which the model's own library does otherwise"
-                .to_owned(),
-        );
-    }
-    let mut steps: Vec<Json> = table.into_iter().collect();
+/// The normaliser that follows the rules of the model, after its table.
+fn own_rules(model: &Model<'_>, warnings: &mut Vec<String>) -> Json {
+    let mut steps: Vec<Json> = Vec::new();
     if model.normalizer.remove_extra_whitespaces {
         let replace = |pattern: &str, content: &str| json!({"type": "Replace", "pattern": {"Regex": pattern}, "content": content});
         steps.push(replace("^ +| +$", ""));
