@@ -261,6 +261,66 @@ fn replaced(name: &str, from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
+/// The file with another text in place of the first `from`, whose length precedes it.
+fn renamed(file: &str, from: &str, to: &str) -> Vec<u8> {
+    let bytes = real(file);
+    let counted = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let from = counted(from);
+    let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
+    // A shorter header may end on an earlier boundary; the tensors are not read.
+    let room = [0; 64];
+    [&bytes[..at], &counted(to), &bytes[at + from.len()..], &room].concat()
+}
+
+/// The names are those of llama.cpp (`src/llama-arch.cpp`).
+#[test]
+fn classes_that_are_read_from_folders_only_say_so() {
+    let folder = Folder::new("folders-only");
+    let load = |bytes: &[u8]| {
+        let path = folder.write("a.gguf", bytes);
+        let loaded = Transformer::load(path, Reference::<f32>::new());
+        loaded.unwrap_err().to_string()
+    };
+    for name in [
+        "bloom",
+        "falcon",
+        "gptj",
+        "granite",
+        "mistral3",
+        "olmo",
+        "olmoe",
+        "phi2",
+        "qwen2moe",
+        "qwen3moe",
+        "smollm3",
+        "stablelm",
+        "starcoder2",
+    ] {
+        let error = load(&renamed("llama-q4_0.gguf", "llama", name));
+        for word in [
+            "general.architecture",
+            &format!("\"{name}\""),
+            "safetensors",
+            "a.gguf",
+        ] {
+            assert!(error.contains(word), "{name}: {error}");
+        }
+    }
+    let error = load(&renamed("llama-q4_0.gguf", "llama", "deepseek2"));
+    assert!(
+        error.contains("not supported") && !error.contains("safetensors"),
+        "{error}"
+    );
+    // Mixtral is a `llama` with experts.
+    for key in ["llama.expert_count", "llama.expert_used_count"] {
+        let error = load(&renamed("llama-q4_0.gguf", "llama.rope.freq_base", key));
+        assert!(
+            error.contains(key) && error.contains("mixture of experts"),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn what_is_not_supported_is_named() {
     let folder = Folder::new("names");

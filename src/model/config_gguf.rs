@@ -69,6 +69,23 @@ pub(super) fn read(file: &Gguf) -> Result<Config, Error> {
     Ok(config)
 }
 
+/// Names that llama.cpp has for architectures that are read from folders of safetensors only.
+const FOLDERS_ONLY: [&str; 13] = [
+    "bloom",
+    "falcon",
+    "gptj",
+    "granite",
+    "mistral3",
+    "olmo",
+    "olmoe",
+    "phi2",
+    "qwen2moe",
+    "qwen3moe",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
+];
+
 /// The architecture that wrote the file.
 fn architecture(file: &Gguf) -> Result<(Architecture, &'static GgufFamily), Error> {
     const KEY: &str = "general.architecture";
@@ -85,7 +102,12 @@ fn architecture(file: &Gguf) -> Result<(Architecture, &'static GgufFamily), Erro
     let supported = supported();
     all.find(|(_, family)| matches!(value, Value::Text(text) if text == family.name))
         .ok_or_else(|| {
-            let message = format!("{value} is not supported; supported: {supported}");
+            let known = |name: &&str| matches!(value, Value::Text(text) if text == *name);
+            let remedy = match FOLDERS_ONLY.iter().any(|name| known(&name)) {
+                true => "; name the folder of safetensors that the file was converted from, whose class is read",
+                false => "",
+            };
+            let message = format!("{value} is not supported; supported: {supported}{remedy}");
             file.error(KEY, message)
         })
 }
@@ -102,7 +124,11 @@ fn shared(architecture: Architecture, norm: NormKind, keys: &Keys<'_>) -> Result
         return Err(keys.error("attention.causal", format!("{value} is not supported")));
     }
     for none in ["expert_count", "expert_used_count"] {
-        keys.must_be(none, 0.0)?;
+        if keys.number(none)?.is_some_and(|count| count != 0.0) {
+            let message = "a mixture of experts is not read from GGUF; name the folder of safetensors \
+                           that the file was converted from, whose class may be read";
+            return Err(keys.error(none, message.to_owned()));
+        }
     }
     // Repeats the size of the embedding table, and not always correctly.
     keys.get("vocab_size");

@@ -105,6 +105,20 @@ fn differing(tokenizer: &Tokenizer, lines: &Value, want: &Value) -> Vec<String> 
     found
 }
 
+/// True if both results of a differing line have the same tokens in another order.
+///
+/// Two cuts of a run of letters into unigrams then score the same but for rounding: `sentencepiece` sums
+/// in f32, the `tokenizers` library in f64.
+fn tied(differing: &str) -> bool {
+    let lines: Vec<&str> = differing.lines().collect();
+    let tokens = |line: &str| {
+        let mut ids: Vec<u32> = serde_json::from_str(line.trim()).unwrap();
+        ids.sort_unstable();
+        ids
+    };
+    tokens(lines[lines.len() - 2]) == tokens(lines[lines.len() - 1])
+}
+
 #[test]
 fn every_line_has_the_tokens_of_the_library_that_is_right() {
     let folder = fixture("tokenizers");
@@ -118,16 +132,7 @@ fn every_line_has_the_tokens_of_the_library_that_is_right() {
         if !want["special"].is_null() {
             wrong.extend(differing(&tokenizer, &golden["special"], &want["special"]));
         }
-        // Two cuts of a run of letters may score the same, and the libraries take different ones.
-        if name.starts_with("unigrams") && wrong.len() == 1 {
-            let lines: Vec<&str> = wrong[0].lines().collect();
-            let tokens = lines[lines.len() - 2..].iter().map(|line| {
-                let mut ids: Vec<u32> = serde_json::from_str(line.trim()).unwrap();
-                ids.sort_unstable();
-                ids
-            });
-            let tokens: Vec<_> = tokens.collect();
-            assert_eq!(tokens[0], tokens[1], "{}", wrong[0]);
+        if name.starts_with("unigrams") && wrong.len() == 1 && tied(&wrong[0]) {
             wrong.clear();
         }
         assert!(
@@ -150,9 +155,13 @@ fn ten_thousand_lines() {
         let tokenizer = Tokenizer::load(folder.join(name)).unwrap();
         let tokenizer = tokenizer.with_special_tokens_parsed(true);
         let wrong = differing(&tokenizer, &golden["lines"], &want["ids"]);
-        println!("{name:22} {} of {lines}", lines - wrong.len());
+        let (ties, wrong): (Vec<_>, Vec<_>) = wrong
+            .into_iter()
+            .partition(|line| name.starts_with("unigrams") && tied(line));
+        let right = lines - wrong.len();
+        println!("{name:22} {right} of {lines}, of which {} ties", ties.len());
         wrong.iter().take(3).for_each(|line| println!("{line}"));
-        worst = worst.max(wrong.len());
+        worst = worst.max(wrong.len()).max(ties.len().saturating_sub(1));
     }
     assert_eq!(worst, 0, "lines differ");
 }

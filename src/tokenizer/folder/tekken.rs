@@ -74,7 +74,8 @@ struct Special {
 /// come twice; fewer tokens than the vocabulary has; special tokens that could be words of a text.
 pub(super) fn tokenizer(path: &Path) -> Result<Found, Error> {
     let text = read_text(path, MAX_TOKENIZER_BYTES)?;
-    let file: File = serde_json::from_str(&text).map_err(|e| Error::format(path, e))?;
+    let file: File = serde_json::from_str(&text)
+        .map_err(|e| Error::format(path, format!("{e}; {}", remedy(path))))?;
     drop(text);
     let refuse = |field: &str, message: String| Err(field_error(path.to_owned(), field, message));
     // Another expression would cut texts otherwise than it was tested.
