@@ -1,40 +1,45 @@
-//! SVG drawings of an analysis: the ratio against compute, size profiles with the frontier, a
-//! forest of exponents, and the panel of optimum rules.
+//! SVG drawings of an analysis: the ratio against compute beside the errors, size profiles with the
+//! frontier, error rates, a forest of exponents, the panel of optimum rules, and all laws of a corpus as
+//! one figure for a paper.
 //!
-//! Colours are those of Okabe and Ito, distinguishable with every common colour blindness; marker
-//! shapes and dashes repeat what they say, so that a drawing survives a black-and-white printer.
-//! Layout is by hand on plotters' drawing primitives, because text cannot be measured without a
-//! font: every label has a place that its neighbours do not reach.
-//!
-//! # References
-//! M. Okabe, K. Ito (2008), *Color Universal Design*.
+//! Every function draws in the default [`Style`]; its methods draw in any other. Layout is by hand with
+//! the widths of a wide font, because the viewer chooses the font: every label has a place that its
+//! neighbours do not reach. Marker shapes and dashes repeat what colours say, so that a drawing
+//! survives a black-and-white printer.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::fit::Analysis;
+use crate::fit::{Analysis, CorpusReport, RelativeLaw};
 
 mod canvas;
 mod covariate;
+mod curves;
+mod exponents;
+mod figure;
 mod forest;
 mod frame;
+mod grid;
+mod key;
+mod marks;
+mod metrics;
+mod pair;
+mod palette;
 mod panels;
 mod profiles;
 mod rates;
 mod ratio;
 mod span;
 mod style;
+mod svg;
 mod text;
+mod ticks;
 
-pub use covariate::covariate;
-pub use forest::{contrasts, forest, rates_forest, rules};
-pub use panels::ratios;
-pub use profiles::profiles;
-pub use rates::rates;
-pub use ratio::ratio;
+pub use palette::Palette;
+pub use style::{Label, Size, Style, Unit};
 
 /// The reason why a drawing was not made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum PlotError {
     /// The analysis holds nothing of this kind.
@@ -42,10 +47,10 @@ pub enum PlotError {
         /// The missing kind.
         what: String,
     },
-    /// The drawing library failed.
-    Backend {
-        /// Its message.
-        reason: String,
+    /// No page has this size.
+    Size {
+        /// The size.
+        size: Size,
     },
 }
 
@@ -53,77 +58,197 @@ impl fmt::Display for PlotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing { what } => write!(f, "nothing to draw: no {what}"),
-            Self::Backend { reason } => write!(f, "the drawing failed: {reason}"),
+            Self::Size { size } => {
+                write!(f, "a page of {size} cannot be drawn: give 1 to 100 inches")
+            }
         }
     }
 }
 
 impl std::error::Error for PlotError {}
 
-type Drawn = Result<(), PlotError>;
-
-/// Every drawing that `analysis` allows, as (file name, SVG text): `ratio-…` and `rules-…` per law,
-/// `ratios-…`, `profiles-…` and `forest-…` per corpus, `contrasts-…` and `contrast-…` where contrasts
-/// are named, `rates-…` and `rates-forest-…` where there are
-/// error rates.
+/// Every drawing that `analysis` allows, as [`Style::all`] names them.
 ///
 /// # Errors
-/// [`PlotError::Backend`] when the drawing library fails.
+/// Those of [`Style::all`].
 pub fn all(analysis: &Analysis) -> Result<Vec<(String, String)>, PlotError> {
-    let mut files = Vec::new();
-    let mut add = |parts: &[&str], svg: Result<String, PlotError>| match svg {
-        Ok(svg) => {
-            files.push((file_name(parts), svg));
-            Ok(())
-        }
-        // Rungs have no profiles, and single rules no panel: a drawing that cannot exist is no
-        // failure.
-        Err(PlotError::Nothing { .. }) => Ok(()),
-        Err(error) => Err(error),
-    };
-    for corpus in &analysis.corpora {
-        add(&["profiles", &corpus.corpus], profiles(corpus))?;
-        add(
-            &["forest", &corpus.corpus],
-            forest(analysis, &corpus.corpus),
-        )?;
-        add(
-            &["ratios", &corpus.corpus],
-            ratios(analysis, &corpus.corpus),
-        )?;
-        add(
-            &["contrasts", &corpus.corpus],
-            contrasts(analysis, &corpus.corpus),
-        )?;
-    }
-    let corpora: BTreeSet<&str> = analysis.rates.iter().map(|r| r.corpus.as_str()).collect();
-    for corpus in corpora {
-        add(&["rates", corpus], rates(analysis, corpus))?;
-        add(&["rates-forest", corpus], rates_forest(analysis, corpus))?;
-    }
-    for law in &analysis.laws {
-        add(
-            &["ratio", &law.corpus, &law.treatment],
-            ratio(analysis, law),
-        )?;
-        add(
-            &["rules", &law.corpus, &law.treatment],
-            rules(analysis, law),
-        )?;
-    }
-    for c in &analysis.contrasts {
-        let parts = ["contrast", &c.law.corpus, &c.name];
-        add(&parts, ratio(analysis, &c.law))?;
-    }
-    // Names that differ only in what a file name cannot hold must not overwrite each other.
-    for k in 1..files.len() {
-        let (before, from) = files.split_at_mut(k);
-        if before.iter().any(|b| b.0 == from[0].0) {
-            from[0].0 = format!("{}-{k}.svg", from[0].0.trim_end_matches(".svg"));
-        }
-    }
-    Ok(files)
+    Style::default().all(analysis)
 }
+
+/// [`Style::ratio`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::ratio`].
+pub fn ratio(analysis: &Analysis, law: &RelativeLaw) -> Result<String, PlotError> {
+    Style::default().ratio(analysis, law)
+}
+
+/// [`Style::ratios`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::ratios`].
+pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+    Style::default().ratios(analysis, corpus)
+}
+
+/// [`Style::figure`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::figure`].
+pub fn figure(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+    Style::default().figure(analysis, corpus)
+}
+
+/// [`Style::profiles`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::profiles`].
+pub fn profiles(corpus: &CorpusReport) -> Result<String, PlotError> {
+    Style::default().profiles(corpus)
+}
+
+/// [`Style::forest`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::forest`].
+pub fn forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+    Style::default().forest(analysis, corpus)
+}
+
+/// [`Style::contrasts`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::contrasts`].
+pub fn contrasts(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+    Style::default().contrasts(analysis, corpus)
+}
+
+/// [`Style::rules`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::rules`].
+pub fn rules(analysis: &Analysis, law: &RelativeLaw) -> Result<String, PlotError> {
+    Style::default().rules(analysis, law)
+}
+
+/// [`Style::rates`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::rates`].
+pub fn rates(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+    Style::default().rates(analysis, corpus)
+}
+
+/// [`Style::rates_forest`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::rates_forest`].
+pub fn rates_forest(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+    Style::default().rates_forest(analysis, corpus)
+}
+
+/// [`Style::covariate`] in the default style.
+///
+/// # Errors
+/// Those of [`Style::covariate`].
+pub fn covariate(analysis: &Analysis, corpus: &str, label: &str) -> Result<String, PlotError> {
+    Style::default().covariate(analysis, corpus, label)
+}
+
+impl Style {
+    /// Every drawing that `analysis` allows, as (file name, SVG text): `ratio-…` and `rules-…` per law,
+    /// `figure-…`, `ratios-…`, `profiles-…` and `forest-…` per corpus, `contrasts-…` and `contrast-…`
+    /// where contrasts are named, `covariate-…` where there is one, `rates-…`, `rates-forest-…` and
+    /// `rate-ratio-…` where there are error rates.
+    ///
+    /// # Errors
+    /// [`PlotError::Size`] when no page has the size of the style.
+    pub fn all(&self, analysis: &Analysis) -> Result<Vec<(String, String)>, PlotError> {
+        let mut files = Files::default();
+        for report in &analysis.corpora {
+            let corpus = report.corpus.as_str();
+            files.add(&["figure", corpus], self.figure(analysis, corpus))?;
+            files.add(&["profiles", corpus], self.profiles(report))?;
+            files.add(&["forest", corpus], self.forest(analysis, corpus))?;
+            files.add(&["ratios", corpus], self.ratios(analysis, corpus))?;
+            files.add(&["contrasts", corpus], self.contrasts(analysis, corpus))?;
+            let covariate = self.covariate(analysis, corpus, "covariate");
+            files.add(&["covariate", corpus], covariate)?;
+        }
+        let corpora: BTreeSet<&str> = analysis.rates.iter().map(|r| r.corpus.as_str()).collect();
+        for corpus in corpora {
+            files.add(&["rates", corpus], self.rates(analysis, corpus))?;
+            let forest = self.rates_forest(analysis, corpus);
+            files.add(&["rates-forest", corpus], forest)?;
+        }
+        for law in &analysis.counts {
+            let parts = ["rate-ratio", &law.corpus, &law.treatment];
+            files.add(&parts, self.rate_ratio(analysis, law))?;
+        }
+        for law in &analysis.laws {
+            let parts = |kind| [kind, law.corpus.as_str(), law.treatment.as_str()];
+            files.add(&parts("ratio"), self.ratio(analysis, law))?;
+            files.add(&parts("rules"), self.rules(analysis, law))?;
+        }
+        for c in &analysis.contrasts {
+            let parts = ["contrast", &c.law.corpus, &c.name];
+            files.add(&parts, self.ratio(analysis, &c.law))?;
+        }
+        Ok(files.made)
+    }
+
+    /// The figure of every corpus, as (file name, SVG text).
+    ///
+    /// # Errors
+    /// [`PlotError::Size`] when no page has the size of the style.
+    pub fn figures(&self, analysis: &Analysis) -> Result<Vec<(String, String)>, PlotError> {
+        let mut files = Files::default();
+        for report in &analysis.corpora {
+            let corpus = report.corpus.as_str();
+            files.add(&["figure", corpus], self.figure(analysis, corpus))?;
+        }
+        Ok(files.made)
+    }
+}
+
+/// Drawings by the names of their files.
+#[derive(Default)]
+struct Files {
+    made: Vec<(String, String)>,
+    names: BTreeSet<String>,
+}
+
+impl Files {
+    fn add(&mut self, parts: &[&str], svg: Result<String, PlotError>) -> Result<(), PlotError> {
+        match svg {
+            Ok(svg) => {
+                let name = self.free(file_name(parts));
+                self.made.push((name, svg));
+                Ok(())
+            }
+            // Rungs have no profiles, and single rules no panel: a drawing that cannot exist is no
+            // failure.
+            Err(PlotError::Nothing { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The name, or another like it: names that differ only in what a file name cannot hold, or in case,
+    /// which some file systems ignore, must not overwrite each other.
+    fn free(&mut self, name: String) -> String {
+        let stem = name.trim_end_matches(".svg").to_owned();
+        let mut free = name;
+        let mut count = 1;
+        while !self.names.insert(free.to_lowercase()) {
+            count += 1;
+            free = format!("{stem}-{count}.svg");
+        }
+        free
+    }
+}
+
+/// Bytes of one part of a file name: file systems stop at 255, and a name has two long parts.
+const LONGEST_PART: usize = 110;
 
 fn file_name(parts: &[&str]) -> String {
     let safe = |c: char| {
@@ -136,18 +261,38 @@ fn file_name(parts: &[&str]) -> String {
     };
     let name: Vec<String> = parts
         .iter()
-        // File systems stop at 255 bytes; two names of 80 ASCII characters stay below.
-        .map(|part| part.chars().map(safe).take(80).collect())
+        .map(|part| {
+            let mut left = LONGEST_PART;
+            let fits = |c: &char| {
+                left = left.saturating_sub(c.len_utf8());
+                left > 0
+            };
+            part.chars().map(safe).take_while(fits).collect()
+        })
         .collect();
     format!("{}.svg", name.join("-"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::file_name;
+    use super::{Files, file_name};
 
     #[test]
     fn file_names_hold_no_separators() {
         assert_eq!(file_name(&["ratio", "a/b", "c d"]), "ratio-a_b-c_d.svg");
+        let long = "日".repeat(200);
+        assert!(file_name(&["rules", &long, &long]).len() <= 240);
+    }
+
+    #[test]
+    fn no_file_overwrites_another() {
+        let mut files = Files::default();
+        for name in ["a b", "a/b", "A/B", "a_b-2", "a:b"] {
+            files.add(&["ratio", name], Ok(String::new())).unwrap();
+        }
+        let mut names: Vec<String> = files.made.into_iter().map(|f| f.0.to_lowercase()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 5);
     }
 }

@@ -1,43 +1,44 @@
-//! The plotting area: data to pixels, and its axes.
+//! The plotting area: data to places on the page, and its axes.
 
-use plotters::style::BLACK;
-use plotters::style::text_anchor::HPos;
-
-use super::Drawn;
-use super::canvas::Canvas;
+use super::canvas::{Canvas, DOTS, LABEL, Side, TICK};
+use super::metrics;
+use super::palette::Ink;
 use super::span::Span;
-use super::style::FRAME_GREY;
-use super::text::{digits_for, power_of_ten};
+use super::svg::Point;
+use super::text::{digits_for, minus};
+use super::ticks::{self, Ticks};
 use crate::fit::{Analysis, Axis};
+use crate::ladder::FlopConvention;
 
-/// The plotting area in pixels and in data.
+/// The plotting area on the page and in data.
 pub(super) struct Frame {
-    pub(super) left: i32,
-    pub(super) right: i32,
-    pub(super) top: i32,
-    pub(super) bottom: i32,
+    pub(super) left: f64,
+    pub(super) right: f64,
+    pub(super) top: f64,
+    pub(super) bottom: f64,
     pub(super) x: Span,
     pub(super) y: Span,
 }
 
 impl Frame {
-    pub(super) fn at(&self, x: f64, y: f64) -> (i32, i32) {
-        // Ten frames away is out of sight; an unclamped number would overflow a pixel's 32 bits.
-        let share = |v: f64, s: Span| ((v - s.low) / s.length()).clamp(-10.0, 11.0);
-        let width = f64::from(self.right - self.left);
-        let height = f64::from(self.bottom - self.top);
-        (
-            self.left + (share(x, self.x) * width).round() as i32,
-            self.bottom - (share(y, self.y) * height).round() as i32,
-        )
+    pub(super) fn x_of(&self, x: f64) -> f64 {
+        self.left + share(x, self.x) * (self.right - self.left)
     }
 
-    pub(super) fn path(&self, points: &[(f64, f64)]) -> Vec<(i32, i32)> {
+    pub(super) fn y_of(&self, y: f64) -> f64 {
+        self.bottom - share(y, self.y) * (self.bottom - self.top)
+    }
+
+    pub(super) fn at(&self, x: f64, y: f64) -> Point {
+        (self.x_of(x), self.y_of(y))
+    }
+
+    pub(super) fn path(&self, points: &[Point]) -> Vec<Point> {
         points.iter().map(|(x, y)| self.at(*x, *y)).collect()
     }
 
     /// The points inside the frame, those outside moved to its edge.
-    pub(super) fn clipped(&self, points: &[(f64, f64)]) -> Vec<(i32, i32)> {
+    pub(super) fn clipped(&self, points: &[Point]) -> Vec<Point> {
         points
             .iter()
             .map(|(x, y)| {
@@ -49,16 +50,28 @@ impl Frame {
             .collect()
     }
 
-    /// A dotted line at parity, `ln G = 0`, where the frame holds it.
-    pub(super) fn parity(&self, c: &mut Canvas<'_>) -> Drawn {
-        if !self.y.holds(0.0) {
-            return Ok(());
+    /// The part of the straight line from `a` to `b` that lies between the lower and the upper edge.
+    pub(super) fn straight(&self, a: Point, b: Point) -> Vec<Point> {
+        let cut = |v: f64| ((v - a.1) / (b.1 - a.1)).clamp(0.0, 1.0);
+        let (mut from, mut to) = (0.0, 1.0);
+        if a.1 != b.1 {
+            let ends = [cut(self.y.low), cut(self.y.high)];
+            (from, to) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
         }
-        let line = [(self.x.low, 0.0), (self.x.high, 0.0)];
-        c.dashed(&self.path(&line), BLACK, 2, 3, 7)
+        let at = |t: f64| (a.0 + t * (b.0 - a.0), a.1 + t * (b.1 - a.1));
+        self.clipped(&[at(from), at(to)])
     }
 
-    pub(super) fn border(&self, c: &mut Canvas<'_>) -> Drawn {
+    /// A dotted line at parity, `ln G = 0`, where the frame holds it.
+    pub(super) fn parity(&self, c: &mut Canvas<'_>) {
+        if !self.y.holds(0.0) {
+            return;
+        }
+        let line = self.path(&[(self.x.low, 0.0), (self.x.high, 0.0)]);
+        c.group("parity", |c| c.dashed(&line, Ink::Black, 2.0, DOTS));
+    }
+
+    pub(super) fn border(&self, c: &mut Canvas<'_>) {
         let corners = [
             (self.left, self.top),
             (self.right, self.top),
@@ -66,146 +79,133 @@ impl Frame {
             (self.left, self.bottom),
             (self.left, self.top),
         ];
-        c.line(&corners, FRAME_GREY, 2)
+        c.group("frame", |c| c.line(&corners, Ink::FrameGrey, 2.0));
     }
 
-    pub(super) fn x_ticks(
-        &self,
-        c: &mut Canvas<'_>,
-        label: &str,
-        ticks: &[(f64, String)],
-    ) -> Drawn {
-        self.border(c)?;
-        for (v, text) in ticks {
-            let (x, _) = self.at(*v, 0.0);
-            c.line(&[(x, self.bottom), (x, self.bottom + 10)], FRAME_GREY, 2)?;
-            c.text(text, (x, self.bottom + 30), 22, HPos::Center, false)?;
-        }
-        let middle = (self.left + self.right) / 2;
-        c.text(label, (middle, self.bottom + 74), 24, HPos::Center, false)
-    }
-
-    /// Powers of ten, or round multiples where the axis spans less than two.
-    pub(super) fn log_x_axis(&self, c: &mut Canvas<'_>, label: &str) -> Drawn {
-        let decades: Vec<f64> = (self.x.low.ceil() as i32..=self.x.high.floor() as i32)
-            .map(f64::from)
-            .collect();
-        let multiples: &[f64] = match decades.len() {
-            0..=1 => &[1.0, 2.0, 3.0, 5.0],
-            2 => &[1.0, 3.0],
-            _ => &[1.0],
-        };
-        // More than ten labels touch each other.
-        let every = decades.len().div_ceil(10).max(1) as i32;
-        let mut ticks = Vec::new();
-        for decade in self.x.low.floor() as i32..=self.x.high.floor() as i32 {
-            if decade % every != 0 {
-                continue;
+    pub(super) fn x_ticks(&self, c: &mut Canvas<'_>, ticks: &Ticks, size: f64) {
+        let length = 0.45 * size;
+        c.group("x-axis", |c| {
+            for (v, text) in ticks {
+                let x = self.x_of(*v);
+                let foot = self.bottom + length;
+                c.line(&[(x, self.bottom), (x, foot)], Ink::FrameGrey, 2.0);
+                let place = (x, self.bottom + 1.4 * size);
+                c.text(text, place, size, Side::Centre, false);
             }
-            for m in multiples {
-                let v = f64::from(decade) + m.log10();
-                if self.x.holds(v) {
-                    ticks.push((v, power_of_ten(v)));
-                }
+        });
+    }
+
+    pub(super) fn y_ticks(&self, c: &mut Canvas<'_>, ticks: &Ticks, size: f64) {
+        let length = 0.45 * size;
+        c.group("y-axis", |c| {
+            for (v, text) in ticks {
+                let y = self.y_of(*v);
+                let head = self.left - length;
+                c.line(&[(head, y), (self.left, y)], Ink::FrameGrey, 2.0);
+                let place = (self.left - 0.82 * size, y);
+                c.text(text, place, size, Side::Right, false);
             }
-        }
-        self.x_ticks(c, label, &ticks)
+        });
     }
 
-    pub(super) fn linear_x_axis(&self, c: &mut Canvas<'_>, label: &str) -> Drawn {
-        let values = self.x.ticks(5.0);
-        let digits = digits_for(&values);
-        let ticks: Vec<(f64, String)> = values
-            .iter()
-            .map(|v| (*v, format!("{v:+.digits$}")))
-            // "+0.000" reads like a positive exponent that was rounded.
-            .map(|(v, text)| (v, if v == 0.0 { "0".to_owned() } else { text }))
-            .collect();
-        self.x_ticks(c, label, &ticks)
+    /// The words below the x axis.
+    pub(super) fn x_label(&self, c: &mut Canvas<'_>, label: &str) {
+        let middle = (self.left + self.right) / 2.0;
+        // The label may be wider than its frame, but not than the page.
+        let room = 2.0 * middle.min(c.width - middle);
+        let label = metrics::fit(label, room, LABEL, false);
+        let place = (middle, self.bottom + 74.0);
+        c.text(&label, place, LABEL, Side::Centre, false);
     }
 
-    /// The ratios along the y axis, which holds their natural logarithms; kept finite.
-    pub(super) fn ratios(&self) -> Span {
-        // Inside e^±700, so that ratios and their quotients by twenty stay finite.
-        let ratio = |log: f64| log.clamp(-690.0, 690.0).exp();
-        Span {
-            low: ratio(self.y.low),
-            high: ratio(self.y.high),
-        }
+    /// The words beside the y axis, `left` of the widest of its tick labels.
+    pub(super) fn y_label(&self, c: &mut Canvas<'_>, label: &str, left: f64) {
+        let middle = (self.top + self.bottom) / 2.0;
+        // Half a title's height above the frame is free.
+        let label = metrics::fit(label, self.bottom - self.top + 80.0, LABEL, false);
+        c.sideways(&label, (left, middle), LABEL);
     }
 
-    /// The axes of a small panel: powers of ten below, three or four values of the ratio beside.
-    pub(super) fn small_axes(&self, c: &mut Canvas<'_>) -> Drawn {
-        self.border(c)?;
-        for decade in self.x.low.ceil() as i32..=self.x.high.floor() as i32 {
-            let v = f64::from(decade);
-            let (x, _) = self.at(v, 0.0);
-            c.line(&[(x, self.bottom), (x, self.bottom + 7)], FRAME_GREY, 2)?;
-            c.text(
-                &power_of_ten(v),
-                (x, self.bottom + 24),
-                18,
-                HPos::Center,
-                false,
-            )?;
-        }
-        let values = self.ratios();
-        let ticks = values.ticks(5.0);
-        let digits = digits_for(&ticks);
-        for v in ticks.iter().filter(|v| **v > 0.0) {
-            let (_, y) = self.at(self.x.low, v.ln());
-            c.line(&[(self.left - 7, y), (self.left, y)], FRAME_GREY, 2)?;
-            c.text(
-                &format!("{v:.digits$}"),
-                (self.left - 12, y),
-                18,
-                HPos::Right,
-                false,
-            )?;
-        }
-        Ok(())
+    /// Border and axis of a logarithmic scale, which x holds as log10.
+    pub(super) fn scale_axis(&self, c: &mut Canvas<'_>, label: &str) {
+        self.border(c);
+        let ticks = ticks::of_scales(self.x, self.right - self.left, TICK);
+        self.x_ticks(c, &ticks, TICK);
+        self.x_label(c, label);
     }
 
-    /// A logarithmic axis (y holds natural logarithms) ticked at round values.
-    pub(super) fn ratio_y_axis(&self, c: &mut Canvas<'_>, label: &str) -> Drawn {
-        let values = self.ratios();
-        // Very many decades get every so many of them.
-        let mut every = 1;
-        // Beyond a factor of twenty, evenly spaced values crowd at the top of a logarithmic axis.
-        let ticks = if values.high > 20.0 * values.low {
-            // Several decades: round multiples of powers of ten.
-            let low = values.low.log10().floor() as i32;
-            let high = values.high.log10().ceil() as i32;
-            // About eight labels, as many as the height holds with room between.
-            every = ((high - low) / 8).max(1);
-            let multiples: &[f64] = if every == 1 { &[1.0, 3.0] } else { &[1.0] };
-            (low..=high)
-                .filter(|d| d % every == 0)
-                .flat_map(|d| multiples.iter().map(move |m| m * 10_f64.powi(d)))
-                .filter(|v| values.holds(*v))
-                .collect()
-        } else {
-            values.ticks(7.0)
+    /// Border and axis of exponents.
+    pub(super) fn exponent_x_axis(&self, c: &mut Canvas<'_>, label: &str) {
+        self.border(c);
+        self.x_ticks(c, &exponents(self.x, 5.0), TICK);
+        self.x_label(c, label);
+    }
+
+    /// Ticks of the y axis, which holds natural logarithms of ratios or losses.
+    pub(super) fn value_ticks(&self, size: f64) -> Ticks {
+        const LN_10: f64 = std::f64::consts::LN_10;
+        let span = Span {
+            low: self.y.low / LN_10,
+            high: self.y.high / LN_10,
         };
-        let digits = digits_for(&ticks);
-        for v in ticks.iter().filter(|v| **v > 0.0) {
-            let (_, y) = self.at(self.x.low, v.ln());
-            c.line(&[(self.left - 10, y), (self.left, y)], FRAME_GREY, 2)?;
-            let text = if every == 1 {
-                format!("{v:.digits$}")
-            } else {
-                power_of_ten(v.log10())
-            };
-            c.text(&text, (self.left - 18, y), 22, HPos::Right, false)?;
-        }
-        c.sideways(label, (38, (self.top + self.bottom) / 2), 24)
+        ticks::of_values(span, self.bottom - self.top, size)
+            .into_iter()
+            .map(|(v, text)| (v * LN_10, text))
+            .collect()
+    }
+
+    /// The y axis of ratios or losses.
+    pub(super) fn value_axis(&self, c: &mut Canvas<'_>, label: &str) {
+        let ticks = self.value_ticks(TICK);
+        self.y_ticks(c, &ticks, TICK);
+        let widest = (ticks.iter())
+            .map(|t| metrics::width(&t.1, TICK, false))
+            .fold(0.0, f64::max);
+        // Beside the labels, whose width the axis decides: a fixed place would be far from short
+        // ones or under long ones.
+        self.y_label(c, label, self.left - 18.0 - widest - 28.0);
+    }
+
+    /// The axes of a small panel.
+    pub(super) fn small_axes(&self, c: &mut Canvas<'_>, size: f64) {
+        self.border(c);
+        let room = self.right - self.left;
+        self.x_ticks(c, &ticks::of_scales(self.x, room, size), size);
+        self.y_ticks(c, &self.value_ticks(size), size);
     }
 }
 
-/// The scale as the label of an axis.
-pub(super) fn axis_label(analysis: &Analysis) -> &str {
-    match (analysis.options.axis, &analysis.scale_name) {
-        (Axis::Flops, None) => "compute F (FLOPs)",
-        _ => analysis.scale_in_words(),
-    }
+/// Place within a span, 0 to 1 inside it.
+fn share(v: f64, s: Span) -> f64 {
+    // Ten frames away is out of sight, and larger numbers are refused by some viewers.
+    ((v - s.low) / s.length()).clamp(-10.0, 11.0)
+}
+
+/// Ticks of signed exponents.
+pub(super) fn exponents(span: Span, count: f64) -> Ticks {
+    let values = span.ticks(count);
+    let digits = digits_for(&values);
+    let label = |v: f64| match v == 0.0 {
+        // "+0.000" reads like a positive exponent that was rounded.
+        true => "0".to_owned(),
+        false => minus(format!("{v:+.digits$}")),
+    };
+    values.into_iter().map(|v| (v, label(v))).collect()
+}
+
+/// The scale as the label of an axis, with its unit or convention where that is known.
+pub(super) fn axis_label(analysis: &Analysis) -> String {
+    let words = match (analysis.options.axis, analysis.flop_convention) {
+        // The ladder gives its scale a name, which is not compute.
+        (Axis::Flops, _) if analysis.scale_name.is_some() => analysis.scale_in_words(),
+        (Axis::Flops, FlopConvention::Training) => "training compute F (FLOPs)",
+        (Axis::Flops, FlopConvention::ForwardOnly) => "forward compute F (FLOPs)",
+        (Axis::Flops, FlopConvention::SixNd) => "training compute F = 6·N·D (FLOPs)",
+        (Axis::Flops, FlopConvention::Unspecified) => "compute F (FLOPs)",
+        // Whatever stands in the column `flops`: no unit is known.
+        (Axis::Flops, _) => "scale F",
+        (Axis::Params, _) => "parameters N",
+        (Axis::Tokens, _) => "training tokens D",
+    };
+    words.to_owned()
 }

@@ -1,130 +1,140 @@
 //! All laws of a corpus in small panels.
 
-use plotters::style::text_anchor::HPos;
-
-use super::canvas::{Canvas, drawing, header_height};
+use super::PlotError;
+use super::canvas::{Canvas, Header, LABEL, SMALL, Side, drawing};
+use super::curves;
 use super::frame::{Frame, axis_label};
+use super::grid::Grid;
+use super::marks::{is_at_chance, said, shown, verdict_style};
+use super::metrics;
+use super::ratio::scales;
 use super::span::Span;
-use super::style::{is_at_chance, said, shown, verdict_style};
-use super::text::{shorten, wrap};
-use super::{Drawn, PlotError};
+use super::style::Style;
+use super::text::signed;
 use crate::fit::{Analysis, RelativeLaw};
-use crate::report::format::signed;
 
-/// Width and height of one panel in pixels.
-const PANEL: (i32, i32) = (300, 250);
-/// From one panel's corner to the next: the panel, its ticks and its two lines of text.
-const STEP: (i32, i32) = (420, 390);
-
-/// The ratios of all treatments of a corpus in small panels. Every panel spans the same range of
-/// `ln G`, so that slopes can be compared by eye.
-///
-/// # Errors
-/// [`PlotError::Nothing`] when the corpus has no laws.
-pub fn ratios(analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
-    let laws: Vec<&RelativeLaw> = analysis
-        .laws
-        .iter()
-        .filter(|l| l.corpus == corpus && !l.readings.is_empty())
-        .collect();
-    let Some(first) = laws.first() else {
-        return Err(PlotError::Nothing {
-            what: "laws of the corpus".to_owned(),
-        });
-    };
-    let half = half_range(&laws);
-    let x = Span::of(laws.iter().flat_map(|l| {
-        let readings = l.readings.iter().map(|r| r.scale.log10());
-        readings.chain(l.band().into_iter().map(|b| b.scale.log10()))
-    }))
-    // One x for all panels: the eye compares slopes only on one scale.
-    .padded(0.04);
-    // As wide as tall, up to what fits a page.
-    let columns = (1..4).find(|n| n * n >= laws.len()).unwrap_or(4);
-    let rows = laws.len().div_ceil(columns) as i32;
-    let width = (columns as i32 * STEP.0 + 60).max(1100);
-    let notes = format!(
-        "G = E / E of {} against {}; line: G = γ·F^Δβ, shaded: its {:.0} % interval; every panel \
-         spans the same factor of G; dotted: G = 1",
-        shorten(&first.baseline, 30),
-        axis_label(analysis),
-        100.0 * (1.0 - analysis.options.alpha)
-    );
-    // Letters of a note are up to 14 pixels wide.
-    let notes = wrap(&notes, ((width - 80) / 14) as usize);
-    let first_row = header_height(notes.len()) + 70;
-    drawing(width, first_row + rows * STEP.1 - 20, |c| {
-        // 54 bold characters fill the narrowest page, 1,100 pixels.
-        let title = shorten(&format!("{corpus}: how the gaps evolve"), 54);
-        c.header(&title, &notes)?;
-        for (k, law) in laws.iter().enumerate() {
-            let span = Span::of(law.readings.iter().map(|r| r.log_ratio));
-            let middle = (span.low + span.high) / 2.0;
-            let left = 110 + (k % columns) as i32 * STEP.0;
-            let top = first_row + (k / columns) as i32 * STEP.1;
-            let frame = Frame {
-                left,
-                right: left + PANEL.0,
-                top,
-                bottom: top + PANEL.1,
-                x,
-                y: Span {
+impl Style {
+    /// The ratios of all treatments of a corpus in small panels. Every panel spans the same range of
+    /// `ln G`, so that slopes can be compared by eye, unless one law is far steeper than the others.
+    ///
+    /// # Errors
+    /// [`PlotError::Nothing`] when the corpus has no laws.
+    pub fn ratios(&self, analysis: &Analysis, corpus: &str) -> Result<String, PlotError> {
+        self.check()?;
+        let mut laws: Vec<&RelativeLaw> = analysis
+            .laws
+            .iter()
+            .filter(|l| l.corpus == corpus && !l.readings.is_empty())
+            .collect();
+        let Some(first) = laws.first() else {
+            return Err(PlotError::Nothing {
+                what: "laws of the corpus".to_owned(),
+            });
+        };
+        let baseline = metrics::fit(self.name(&first.baseline), 400.0, LABEL, false);
+        self.sort(&mut laws, |l| &l.treatment);
+        let halves = half_ranges(&laws);
+        let alike = halves.windows(2).all(|w| w[0] == w[1]);
+        // One x for all panels: the eye compares slopes only on one scale.
+        let x = laws.iter().map(|l| scales(l));
+        let x = Span::of(x.flat_map(|s| [s.low, s.high])).padded(0.04);
+        let grid = Grid::of(laws.len());
+        let notes = format!(
+            "G = E / E of {baseline} against {}; line: G = γ·(F/F₀)^Δβ, shaded: its {:.0}\u{a0}% interval; \
+             every panel spans {} of G; dotted: G = 1",
+            axis_label(analysis),
+            100.0 * (1.0 - analysis.options.alpha),
+            if alike {
+                "the same factor"
+            } else {
+                "its own range"
+            }
+        );
+        let name = metrics::fit(self.name(corpus), 500.0, 32.0, true);
+        let title = format!("{name}: how the gaps evolve");
+        let header = Header::new(self, &title, &[notes], grid.width());
+        let first_row = header.height() + 70.0;
+        let page = (grid.width(), first_row + grid.height());
+        Ok(drawing(self, page, &header, |c| {
+            for (k, (law, half)) in laws.iter().zip(&halves).enumerate() {
+                let span = Span::of(law.readings.iter().map(|r| r.log_ratio));
+                let middle = (span.low + span.high) / 2.0;
+                let y = Span {
                     low: middle - half,
                     high: middle + half,
-                },
-            };
-            panel(c, &frame, law)?;
-        }
-        Ok(())
-    })
+                };
+                panel(c, &grid.frame(k, first_row, x, y), law);
+            }
+        }))
+    }
 }
 
-/// Half the range of `ln G` that every panel spans. All readings are shown; an interval far wider
-/// than they are leaves the panel.
-fn half_range(laws: &[&RelativeLaw]) -> f64 {
-    // Ratios within 2 % of each other still get an axis with ticks apart.
-    let longest = |of: &dyn Fn(&RelativeLaw) -> Span| {
-        laws.iter().map(|l| of(l).length()).fold(0.02, f64::max)
-    };
-    let readings = |law: &RelativeLaw| Span::of(law.readings.iter().map(|r| r.log_ratio));
+/// Half the range of `ln G` that each panel spans. All readings are shown; an interval far wider than
+/// they are leaves the panel.
+fn half_ranges(laws: &[&RelativeLaw]) -> Vec<f64> {
+    let readings = |law: &RelativeLaw| Span::of(law.readings.iter().map(|r| r.log_ratio)).length();
     let with_band = |law: &RelativeLaw| {
         let band = law.band();
         let band = band.iter().flat_map(|b| [b.lower.ln(), b.upper.ln()]);
-        Span::of(law.readings.iter().map(|r| r.log_ratio).chain(band))
+        Span::of(law.readings.iter().map(|r| r.log_ratio).chain(band)).length()
     };
-    // A tenth more than half, so that markers stay off the edge.
-    0.55 * longest(&with_band).min(2.0 * longest(&readings))
+    // A tenth more than half, so that markers stay off the edge. Ratios within 2 % of each other still
+    // get an axis with ticks apart.
+    let half = |longest: f64, band: f64| 0.55 * band.min(3.0 * longest).max(0.02);
+    let each: Vec<(f64, f64)> = laws.iter().map(|l| (readings(l), with_band(l))).collect();
+    let longest = each.iter().fold(0.0_f64, |m, e| m.max(e.0));
+    let band = each.iter().fold(0.0_f64, |m, e| m.max(e.1));
+    let mut lengths: Vec<f64> = each.iter().map(|e| e.0).collect();
+    lengths.sort_by(f64::total_cmp);
+    // Where one law is twenty times as steep as the usual one, a common range would show the others as
+    // one flat line.
+    match longest > 20.0 * lengths[lengths.len() / 2].max(0.02) {
+        true => each.iter().map(|e| half(e.0, e.1)).collect(),
+        false => vec![half(longest, band); laws.len()],
+    }
 }
 
-fn panel(c: &mut Canvas<'_>, frame: &Frame, law: &RelativeLaw) -> Drawn {
+fn panel(c: &mut Canvas<'_>, frame: &Frame, law: &RelativeLaw) {
     let at_chance = is_at_chance(law);
-    let (colour, marker) = verdict_style(shown(law));
-    let name = shorten(&law.treatment, 24);
-    c.text(&name, (frame.left, frame.top - 48), 24, HPos::Left, true)?;
+    let (ink, marker) = verdict_style(shown(law));
     // An exponent there would be read as a finding.
     let note = match at_chance {
         true => format!("{}: no law", said(law)),
         false => format!("Δβ = {} · {}", signed(law.delta_beta.value), said(law)),
     };
-    c.text(&note, (frame.left, frame.top - 20), 20, HPos::Left, false)?;
-    let band = law.band();
-    if !at_chance {
-        let lower = band.iter().map(|b| (b.scale.log10(), b.lower.ln()));
-        let upper = band.iter().map(|b| (b.scale.log10(), b.upper.ln()));
-        let mut area: Vec<(f64, f64)> = lower.chain(upper.rev()).collect();
-        // The logarithm of a lower end that underflowed to zero.
-        area.retain(|p| p.1.is_finite());
-        c.area(&frame.clipped(&area), colour, 0.25)?;
-    }
-    frame.parity(c)?;
-    if let [first, .., last] = band.as_slice()
-        && !at_chance
-    {
-        let ends = [first, last].map(|b| (b.scale.log10(), b.ratio.ln()));
-        c.line(&frame.clipped(&ends), colour, 3)?;
-    }
-    for r in &law.readings {
-        c.marker(marker, frame.at(r.scale.log10(), r.log_ratio), 7, colour)?;
-    }
-    frame.small_axes(c)
+    c.group("panel", |c| {
+        caption(c, frame, c.style.name(&law.treatment), &note);
+        let band = law.band();
+        if !at_chance {
+            curves::area(c, frame, &band, ink, 0.25);
+        }
+        frame.parity(c);
+        if !at_chance {
+            curves::line(c, frame, &band, ink, 3.0);
+        }
+        curves::points(c, frame, &curves::ratios(law), (marker, 7.0, ink));
+        frame.small_axes(c, SMALL);
+    });
+}
+
+/// Name and note above a small panel.
+pub(super) fn caption(c: &mut Canvas<'_>, frame: &Frame, name: &str, note: &str) {
+    // Up to the next panel or the edge of the page.
+    let room = (frame.right - frame.left + 100.0).min(c.width - frame.left - 16.0);
+    let name = metrics::fit(name, room, LABEL, true);
+    c.text(
+        &name,
+        (frame.left, frame.top - 48.0),
+        LABEL,
+        Side::Left,
+        true,
+    );
+    let note = metrics::fit(note, room, 20.0, false);
+    c.text(
+        &note,
+        (frame.left, frame.top - 20.0),
+        20.0,
+        Side::Left,
+        false,
+    );
 }

@@ -1,123 +1,185 @@
 //! Size profiles: the aggregate loss against model size, and the frontier.
 
-use plotters::style::text_anchor::HPos;
-use plotters::style::{BLACK, RGBColor};
-
-use super::canvas::{Canvas, drawing, header_height};
+use super::PlotError;
+use super::canvas::{BAND, Canvas, Header, MARGIN, Side, TICK, drawing};
 use super::frame::Frame;
+use super::key::{self, Sample};
+use super::marks::{Marker, series};
+use super::metrics;
+use super::palette::Ink;
 use super::span::Span;
-use super::style::{Marker, series};
-use super::text::{power_of_ten, shorten};
-use super::{Drawn, PlotError};
+use super::style::Style;
+use super::svg::Point;
+use super::text::power_of_ten;
 use crate::fit::LinearFit;
 use crate::fit::{CorpusReport, FrontierReport, ProfilePoint};
 
-/// The aggregate loss against model size at every budget, the polynomials that find the minima,
-/// and the smoothed frontier.
-///
-/// # Errors
-/// [`PlotError::Nothing`] when the corpus has no frontier.
-pub fn profiles(corpus: &CorpusReport) -> Result<String, PlotError> {
-    let Some(frontier) = &corpus.frontier else {
-        return Err(PlotError::Nothing {
-            what: "frontier".to_owned(),
-        });
-    };
-    let mut budgets: Vec<f64> = corpus.profiles.iter().map(|p| p.budget).collect();
-    // In ascending order: colour and marker of a budget are then the same in every drawing of a
-    // ladder.
-    budgets.sort_by(f64::total_cmp);
-    budgets.dedup();
-    if budgets.is_empty() {
-        return Err(PlotError::Nothing {
-            what: "profiles".to_owned(),
-        });
+impl Style {
+    /// The aggregate loss against model size at every budget, the polynomials that find the minima,
+    /// and the smoothed frontier.
+    ///
+    /// # Errors
+    /// [`PlotError::Nothing`] when the corpus has no frontier.
+    pub fn profiles(&self, corpus: &CorpusReport) -> Result<String, PlotError> {
+        self.check()?;
+        let Some(frontier) = &corpus.frontier else {
+            return Err(PlotError::Nothing {
+                what: "frontier".to_owned(),
+            });
+        };
+        let profiles = Profiles::new(corpus, frontier);
+        if profiles.curves.is_empty() {
+            return Err(PlotError::Nothing {
+                what: "profiles".to_owned(),
+            });
+        }
+        let (width, asked) = self.page().unwrap_or((1500.0, None));
+        let name = metrics::fit(self.name(&corpus.corpus), 500.0, 32.0, true);
+        let title = format!("{name}: loss profiles and the compute-optimal frontier");
+        let header = Header::new(self, &title, &[note(corpus, frontier, &profiles)], width);
+        let top = header.height() + 20.0;
+        let below = 116.0 + key::height(&ENTRIES, MARGIN, width - MARGIN);
+        let height = asked.map_or(0.48 * width, |h| h - top - below).max(240.0);
+        let points = corpus.profiles.iter();
+        let losses = points.clone().map(|p| p.aggregate.ln());
+        let shown = losses.chain(profiles.losses());
+        let frame = Frame {
+            left: 160.0,
+            // The column of the budgets: a marker and a power of ten.
+            right: width - 190.0,
+            top,
+            bottom: top + height,
+            x: Span::of(points.map(|p| p.params.log10())).padded(0.04),
+            y: Span::of(shown).padded(0.06),
+        };
+        let page = (width, frame.bottom + below);
+        Ok(drawing(self, page, &header, |c| {
+            frame.scale_axis(c, "parameters N");
+            frame.value_axis(c, "aggregate loss");
+            profiles.draw(c, &frame);
+            key::draw(c, &ENTRIES, (MARGIN, width - MARGIN), frame.bottom + 96.0);
+        }))
     }
-    let title = format!(
-        "{}: loss profiles and the compute-optimal frontier",
-        corpus.corpus
-    );
-    let notes = vec![format!(
+}
+
+/// The line under the title.
+fn note(corpus: &CorpusReport, frontier: &FrontierReport, profiles: &Profiles<'_>) -> String {
+    format!(
         "N* ~ F^{:.3} [{:.3}, {:.3}] · scatter of minima {:.3} nats · {} runs at {} budgets",
         frontier.exponent.value,
         frontier.exponent.lower,
         frontier.exponent.upper,
         frontier.residual_sd,
         corpus.profiles.len(),
-        budgets.len(),
-    )];
-    let top = header_height(notes.len());
-    let losses = corpus.profiles.iter().map(|p| p.aggregate.ln());
-    let frame = Frame {
-        left: 170,
-        right: 1270,
-        top,
-        bottom: top + 720,
-        x: Span::of(corpus.profiles.iter().map(|p| p.params.log10())).padded(0.04),
-        y: Span::of(losses).padded(0.06),
-    };
-    drawing(1500, frame.bottom + 170, |c| {
-        c.header(&shorten(&title, 84), &notes)?;
-        frame.log_x_axis(c, "parameters N")?;
-        frame.ratio_y_axis(c, "aggregate loss")?;
-        let mut labels = Vec::new();
-        let mut optima = Vec::new();
-        for (k, budget) in budgets.iter().enumerate() {
-            let (label, curve) = profile(c, &frame, corpus, *budget, k)?;
-            labels.extend(label);
-            if let (Some(size), Some(curve)) = (optimum(corpus, frontier, *budget), curve) {
-                optima.push((size.log10(), curve.at(size.log10())));
-            }
-        }
-        c.dashed(&frame.clipped(&optima), BLACK, 3, 12, 8)?;
-        for (x, y) in &optima {
-            if frame.y.holds(*y) && frame.x.holds(*x) {
-                c.marker(Marker::Star, frame.at(*x, *y), 12, BLACK)?;
-            }
-        }
-        label_budgets(c, &frame, labels)?;
-        legend(c, &frame)
-    })
+        profiles.curves.len(),
+    )
 }
 
-/// A budget beside the last point of its profile.
-struct Label {
-    y: i32,
-    text: String,
-    colour: RGBColor,
-    marker: Marker,
-}
-
-/// Draws the profile of one budget.
-fn profile(
-    c: &mut Canvas<'_>,
-    frame: &Frame,
-    corpus: &CorpusReport,
+/// The runs of one budget, their polynomial and its place at the smoothed optimum.
+struct Profile<'a> {
     budget: f64,
-    k: usize,
-) -> Result<(Option<Label>, Option<Curve>), PlotError> {
-    let (colour, marker) = series(k);
-    let mut points: Vec<&ProfilePoint> = corpus
-        .profiles
-        .iter()
-        .filter(|p| p.budget == budget)
-        .collect();
-    points.sort_by(|a, b| a.params.total_cmp(&b.params));
-    let curve = profile_curve(&points);
-    if let Some(curve) = &curve {
-        c.line(&frame.path(&curve.points()), colour, 2)?;
+    points: Vec<&'a ProfilePoint>,
+    curve: Option<Curve>,
+    optimum: Option<Point>,
+}
+
+/// The profiles of a corpus by budget, in ascending order: colour and marker of a budget are then the
+/// same in every drawing of a ladder.
+struct Profiles<'a> {
+    curves: Vec<Profile<'a>>,
+}
+
+impl<'a> Profiles<'a> {
+    fn new(corpus: &'a CorpusReport, frontier: &FrontierReport) -> Self {
+        let mut budgets: Vec<f64> = corpus.profiles.iter().map(|p| p.budget).collect();
+        budgets.sort_by(f64::total_cmp);
+        budgets.dedup();
+        let profile = |budget: f64| {
+            let of_budget = |p: &&ProfilePoint| p.budget == budget;
+            let mut points: Vec<&ProfilePoint> = corpus.profiles.iter().filter(of_budget).collect();
+            points.sort_by(|a, b| a.params.total_cmp(&b.params));
+            let curve = profile_curve(&points);
+            let size = optimum(corpus, frontier, budget).map(f64::log10);
+            let optimum = size.zip(curve.as_ref()).map(|(x, c)| (x, c.at(x)));
+            Profile {
+                budget,
+                points,
+                curve,
+                optimum,
+            }
+        };
+        Self {
+            curves: budgets.into_iter().map(profile).collect(),
+        }
     }
-    let place = |p: &ProfilePoint| frame.at(p.params.log10(), p.aggregate.ln());
-    for p in &points {
-        c.marker(marker, place(p), 7, colour)?;
+
+    /// The logarithms of the losses along the curves.
+    fn losses(&self) -> impl Iterator<Item = f64> + '_ {
+        let curves = self.curves.iter().filter_map(|p| p.curve.as_ref());
+        curves.flat_map(|c| c.points()).map(|p| p.1)
     }
-    let label = points.last().map(|last| Label {
-        y: place(last).1,
-        text: power_of_ten(budget.log10()),
-        colour,
-        marker,
-    });
-    Ok((label, curve))
+
+    fn draw(&self, c: &mut Canvas<'_>, frame: &Frame) {
+        for (k, profile) in self.curves.iter().enumerate() {
+            let (ink, marker) = series(k);
+            c.group("profile", |c| {
+                if let Some(curve) = &profile.curve {
+                    c.line(&frame.clipped(&curve.points()), ink, 2.0);
+                }
+                for p in &profile.points {
+                    let at = frame.at(p.params.log10(), p.aggregate.ln());
+                    c.marker(marker, at, 7.0, ink);
+                }
+            });
+        }
+        let optima: Vec<Point> = self.curves.iter().filter_map(|p| p.optimum).collect();
+        let line = frame.clipped(&optima);
+        c.group("frontier", |c| {
+            c.dashed(&line, Ink::Black, 3.0, BAND);
+            for (x, y) in optima {
+                if frame.y.holds(y) && frame.x.holds(x) {
+                    c.marker(Marker::Star, frame.at(x, y), 12.0, Ink::Black);
+                }
+            }
+        });
+        self.name_budgets(c, frame);
+    }
+
+    /// Names budgets beside the last points of their profiles, pushed apart where those meet.
+    fn name_budgets(&self, c: &mut Canvas<'_>, frame: &Frame) {
+        const STEP: f64 = 30.0;
+        let ends = self.curves.iter().enumerate().filter_map(|(k, p)| {
+            let last = p.points.last()?;
+            Some((frame.y_of(last.aggregate.ln()), k, p.budget))
+        });
+        let mut names: Vec<(f64, usize, f64)> = ends.collect();
+        names.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // More budgets than lines: every so many of them has a name.
+        let room = ((frame.bottom - frame.top) / STEP).floor().max(1.0) as usize;
+        let every = names.len().div_ceil(room).max(1);
+        let mut names: Vec<_> = names.into_iter().step_by(every).collect();
+        let mut free = frame.top + 12.0;
+        for name in &mut names {
+            name.0 = name.0.max(free);
+            free = name.0 + STEP;
+        }
+        // Those that would run off the frame move up, each only as far as it must.
+        let mut floor = frame.bottom - 4.0;
+        for name in names.iter_mut().rev() {
+            name.0 = name.0.min(floor);
+            floor = name.0 - STEP;
+        }
+        c.group("budgets", |c| {
+            let head = (frame.right + 20.0, frame.top - 22.0);
+            c.text("budget", head, TICK, Side::Left, false);
+            for (y, k, budget) in names {
+                let (ink, marker) = series(k);
+                c.marker(marker, (frame.right + 30.0, y), 7.0, ink);
+                let text = power_of_ten(budget.log10());
+                c.text(&text, (frame.right + 48.0, y), TICK, Side::Left, false);
+            }
+        });
+    }
 }
 
 /// The smoothed compute-optimal size at a budget, if the frontier read it.
@@ -131,37 +193,15 @@ fn optimum(corpus: &CorpusReport, frontier: &FrontierReport, budget: f64) -> Opt
         .map(|(_, size)| *size)
 }
 
-/// Labels budgets beside their curves, pushed apart where the curves meet.
-fn label_budgets(c: &mut Canvas<'_>, frame: &Frame, mut labels: Vec<Label>) -> Drawn {
-    labels.sort_by_key(|l| l.y);
-    let mut free = frame.top + 12;
-    for label in &mut labels {
-        label.y = label.y.max(free);
-        free = label.y + 30;
-    }
-    // Many budgets that end together would run off the page; the whole column moves up instead.
-    let overflow = (free - 30 - frame.bottom).max(0);
-    let head = (frame.right + 20, frame.top - 22);
-    c.text("budget", head, 22, HPos::Left, false)?;
-    for label in &labels {
-        let y = label.y - overflow;
-        c.marker(label.marker, (frame.right + 30, y), 7, label.colour)?;
-        c.text(&label.text, (frame.right + 48, y), 22, HPos::Left, false)?;
-    }
-    Ok(())
-}
-
-fn legend(c: &mut Canvas<'_>, frame: &Frame) -> Drawn {
-    let row = frame.bottom + 130;
-    c.marker(Marker::Circle, (frame.left + 20, row), 7, series(0).0)?;
-    let x = c.legend(frame.left + 40, row, "run (shape by budget)")?;
-    c.line(&[(x, row), (x + 50, row)], series(0).0, 2)?;
-    let x = c.legend(x + 60, row, "local polynomial")?;
-    c.dashed(&[(x, row), (x + 80, row)], BLACK, 3, 12, 8)?;
-    c.marker(Marker::Star, (x + 40, row), 12, BLACK)?;
-    c.legend(x + 90, row, "smoothed optimum")?;
-    Ok(())
-}
+/// The entries of the key.
+const ENTRIES: [(Sample, &str); 3] = [
+    (
+        Sample::Marker(Marker::Circle, 7.0, Ink::Blue),
+        "run (colour and shape by budget)",
+    ),
+    (Sample::Line(Ink::Blue, 2.0), "local polynomial"),
+    (Sample::Optimum, "smoothed optimum"),
+];
 
 /// A polynomial through the middle of one profile, in log10 N and ln loss.
 struct Curve {
@@ -181,9 +221,9 @@ impl Curve {
     }
 
     fn points(&self) -> Vec<(f64, f64)> {
-        // Coordinates are whole pixels: more points would show their rounding.
-        (0..=24)
-            .map(|k| self.low + (self.high - self.low) * f64::from(k) / 24.0)
+        // A curve through 49 points shows no corners.
+        (0..=48)
+            .map(|k| self.low + (self.high - self.low) * f64::from(k) / 48.0)
             .map(|x| (x, self.at(x)))
             .collect()
     }

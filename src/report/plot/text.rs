@@ -1,16 +1,38 @@
-//! Text of drawings: typeset numbers, shortened names and line breaks.
+//! Typeset numbers.
+
+use crate::report::format;
+
+/// An exponent with sign and five decimals.
+pub(super) fn signed(v: f64) -> String {
+    minus(format::signed(v))
+}
+
+/// An interval of exponents.
+pub(super) fn interval_of(lower: f64, upper: f64) -> String {
+    minus(format::interval_of(lower, upper))
+}
+
+/// A number with the sign for minus in place of the hyphen.
+pub(super) fn minus(number: String) -> String {
+    number.replace('-', "−")
+}
 
 /// 10^v with a typographic exponent: `10¹⁹`, `3·10¹⁸`.
 pub(super) fn power_of_ten(v: f64) -> String {
+    scientific(v, None)
+}
+
+/// 10^v as [`power_of_ten`]; with `digits`, its lead has that many decimals.
+pub(super) fn scientific(v: f64, digits: Option<usize>) -> String {
     if !v.is_finite() {
-        return format!("{v}");
+        return minus(format!("{v}"));
     }
     // Scales are exponentials of mean logarithms: 10²¹ comes as 20.999…, which must not become
     // 10.0·10²⁰.
     let mut decade = (v + 1e-6).floor();
     let mut lead = 10_f64.powf(v - decade);
     // It would be printed as 10.0.
-    if lead >= 9.95 {
+    if digits.is_none() && lead >= 9.95 {
         (lead, decade) = (1.0, decade + 1.0);
     }
     let exponent: String = format!("{decade}")
@@ -29,6 +51,9 @@ pub(super) fn power_of_ten(v: f64) -> String {
             _ => '⁻',
         })
         .collect();
+    if let Some(digits) = digits {
+        return format!("{lead:.digits$}·10{exponent}");
+    }
     // Half of the last digit that would be printed after it.
     if (lead - 1.0).abs() < 0.005 {
         format!("10{exponent}")
@@ -37,30 +62,6 @@ pub(super) fn power_of_ten(v: f64) -> String {
     } else {
         format!("{lead:.1}·10{exponent}")
     }
-}
-
-/// At most `limit` characters, the cut shown.
-pub(super) fn shorten(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(limit.saturating_sub(1)).collect();
-    format!("{kept}…")
-}
-
-/// Lines of at most about `limit` characters, broken at spaces.
-pub(super) fn wrap(text: &str, limit: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + word.chars().count() < limit => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// Decimals that tell neighbouring ticks apart.
@@ -79,7 +80,7 @@ pub(super) fn digits_for(ticks: &[f64]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{power_of_ten, shorten, wrap};
+    use super::{power_of_ten, scientific, signed};
 
     #[test]
     fn powers_of_ten_read_like_print() {
@@ -87,11 +88,11 @@ mod tests {
         assert_eq!(power_of_ten(3e18_f64.log10()), "3·10¹⁸");
         assert_eq!(power_of_ten(2.54e-4_f64.log10()), "2.5·10⁻⁴");
         assert_eq!(power_of_ten(9.99e5_f64.log10()), "10⁶");
+        assert_eq!(scientific(1.05e18_f64.log10(), Some(2)), "1.05·10¹⁸");
     }
 
     #[test]
-    fn long_text_is_cut_or_wrapped() {
-        assert_eq!(shorten("abcdef", 4), "abc…");
-        assert_eq!(wrap("a bc def", 5), ["a bc", "def"]);
+    fn exponents_have_the_sign_of_print() {
+        assert_eq!(signed(-0.01), "−0.01000");
     }
 }
