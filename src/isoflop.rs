@@ -29,6 +29,7 @@ use check::error;
 
 /// Hidden sizes tried at every budget up to a highest one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::exhaustive_structs, reason = "callers write it as a literal")]
 pub struct Widths {
@@ -53,6 +54,7 @@ pub struct Widths {
 /// B below `batch_min`, or whose whole number of steps misses the budget by more than `tolerance`,
 /// are left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(
     clippy::exhaustive_structs,

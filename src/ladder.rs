@@ -191,6 +191,18 @@ impl Ladder {
         self.scores.get(at)
     }
 
+    /// The same ladder with `run` held out: predicted and never fitted ([`Run::held_out`]).
+    ///
+    /// # Errors
+    /// [`LadderError::UnknownRun`].
+    pub fn hold_out(mut self, run: &str) -> Result<Self, LadderError> {
+        let of = |r: &&mut Run| r.id == run;
+        let found = self.runs.iter_mut().find(of);
+        let unknown = || LadderError::UnknownRun { run: run.into() };
+        found.ok_or_else(unknown)?.held_out = true;
+        Ok(self)
+    }
+
     /// Error of a run on a distribution over everything scored, `Σ loss·weight / Σ weight`.
     #[must_use]
     pub fn error(&self, run: &str, distribution: &str) -> Option<f64> {

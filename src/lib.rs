@@ -95,6 +95,7 @@
 //! - `scoring` (default): runs checkpoints. Without it only [`ladder`], [`fit`], [`report`] and
 //!   [`isoflop`] compile, and no tensor code.
 //! - `tokenizers` (default): reads `tokenizer.json`.
+//! - `schema`: JSON Schemas of options, results and plans: they implement `schemars::JsonSchema`.
 //! - `plot`: SVG drawings, `report::plot`.
 //! - `parquet`: scores as Parquet, `log::export_parquet`.
 //! - `conformance`: the test kit for backends, `conformance`.

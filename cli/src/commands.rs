@@ -4,7 +4,9 @@
 //! everything saved.
 
 pub mod completions;
+pub mod demo;
 pub mod engine;
+mod fields;
 pub mod fit;
 pub mod harness;
 pub mod inspect;
@@ -12,7 +14,10 @@ pub mod ladder;
 mod logs;
 pub mod man;
 pub mod plan;
+pub mod report;
+pub mod schema;
 pub mod score;
+pub mod simulate;
 pub mod study;
 mod values;
 
@@ -44,6 +49,7 @@ struct Program {
 
 const EXAMPLES: &str = "\
 Examples:
+  relscale demo
   relscale fit --scores losses.csv --baseline web --plots out/
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl
   relscale ladder --checkpoints DIR --texts DIR --baseline web --out OUT
@@ -81,6 +87,10 @@ enum Command {
     Harness(harness::HarnessArguments),
     Inspect(inspect::InspectArguments),
     Plan(plan::PlanArguments),
+    Simulate(simulate::SimulateArguments),
+    Report(report::ReportArguments),
+    Demo(demo::DemoArguments),
+    Schema(schema::SchemaArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
 }
@@ -157,6 +167,10 @@ fn run(command: &Command) -> Result<(), CommandError> {
         Command::Harness(arguments) => harness::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
+        Command::Simulate(arguments) => simulate::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Schema(arguments) => schema::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man(arguments) => man::run(arguments),
     }

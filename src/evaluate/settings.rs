@@ -11,6 +11,7 @@ use crate::error::Error;
 // Exhaustive on purpose: every field but one changes scores, and code that pins how scores were made
 // must not compile unchanged past a field it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Token budget of one batch, including the cached prefix. A single sequence longer than the
@@ -80,6 +81,7 @@ impl Settings {
 /// A text that already begins with the token is left alone: the token is never doubled.
 // Exhaustive on purpose: code that records how scores were made must name every policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Bos {
     /// Follows the checkpoint's own tokenizer: [`Bos::EveryWindow`] with its token if it adds one,

@@ -20,6 +20,7 @@ use super::stats::quantile::t_critical;
 /// A. Bhagia et al. (2024), *Establishing Task Scaling Laws via Compute-Efficient Model Ladders*,
 /// arXiv:2412.04403.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct AccuracyCurve {
     /// Accuracy at the highest losses.
@@ -41,6 +42,7 @@ pub struct AccuracyCurve {
 
 /// An accuracy predicted from a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct AccuracyPrediction {
     /// Accuracy with the interval of a new model, within 0 and 1.

@@ -9,6 +9,7 @@ use super::stats::regression::TEstimate;
 /// A point estimate with its interval and two-sided test of zero.
 // Exhaustive: a statistic, its interval and its test are all there is, and callers build their own.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Estimate {
     /// Point estimate.
     pub value: f64,
@@ -91,6 +92,7 @@ impl Estimate {
 /// A value and its interval.
 // Exhaustive: three numbers by definition.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Interval {
     /// Point estimate.
     pub value: f64,

@@ -182,6 +182,7 @@ pub(crate) fn covariate(
 
 /// A random-effects regression of effects on one covariate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct MetaRegression {
     /// Change of the effect per unit of the covariate, with Knapp and Hartung's standard error.

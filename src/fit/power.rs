@@ -31,6 +31,7 @@ const WANTED_POWER: f64 = 0.8;
 
 /// A ladder that is not trained yet, and the noise expected of it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(
     clippy::exhaustive_structs,
@@ -61,6 +62,7 @@ pub struct PlannedLadder {
 
 /// The analysis expected of a [`PlannedLadder`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Forecast {
     /// Variance of δ̂ from runs.

@@ -11,6 +11,7 @@ const EXAMPLES: usize = 3;
 
 /// Refusals for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RefusedGroup {
     /// The reason; of several that differ in names or numbers, `…` stands for those.

@@ -61,6 +61,7 @@ pub const SCHEMA: u32 = 2;
 /// Serialised, it holds everything behind the table of the report, including each reading and each
 /// diagnostic. [`Analysis::summary`] serialises what one quotes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Analysis {
     /// Version of this layout; another one is refused on reading.
@@ -133,6 +134,7 @@ fn this_schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
 
 /// Something left out of an analysis, with the reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Refused {
     /// The corpus.

@@ -7,6 +7,7 @@ use super::{PlannedRun, RecipeError};
 
 /// Keeps only the sizes about the expected optimum `N*(C) = params·(C/flops)^exponent`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::exhaustive_structs, reason = "callers write it as a literal")]
 pub struct Bracket {

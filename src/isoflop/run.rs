@@ -11,6 +11,7 @@ use crate::ladder::FlopConvention;
 /// **Units**: `budget` and the FLOPs in FLOPs of the whole run; `batch` in sequences; `tokens` in
 /// training tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PlannedRun {
     /// The budget it belongs to.

@@ -41,6 +41,7 @@ pub struct Scale {
 ///
 /// [`LadderBuilder::run`]: super::LadderBuilder::run
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Run {
@@ -217,6 +218,7 @@ pub(super) const GREATEST_FLOPS_RATIO: f64 = 100.0;
 /// Meaning of the FLOPs of a ladder. Exponents do not depend on it as long as it is one convention
 /// throughout; every absolute axis does, so it is a field and never a guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FlopConvention {

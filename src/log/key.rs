@@ -18,6 +18,7 @@ use crate::scorer::Scorer;
 // Exhaustive on purpose: a new field separates scores that were taken for comparable, and must break
 // code that writes keys without knowing it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// [`checkpoint_hash`](super::checkpoint_hash) of the model, or another name that changes when
@@ -34,6 +35,7 @@ pub struct Key {
     /// Policy for the beginning-of-sequence token. In the file: `model_default`, `never`,
     /// `first <id>` or `every_window <id>`.
     #[serde(serialize_with = "write_bos", deserialize_with = "read_bos")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub bos: Bos,
     /// Input tokens per window; `None` for the model's context.
     pub context: Option<usize>,

@@ -1,9 +1,14 @@
 //! `relscale fit`: relative scaling laws of a table of losses.
 
+mod covariate;
 mod estimator;
 mod input;
 mod named;
+mod options_file;
 mod output;
+mod predictions;
+
+pub(super) use output::OutputArguments;
 
 use std::time::Instant;
 
@@ -20,12 +25,20 @@ Examples:
   relscale fit --scores losses.csv --baseline web --treatment law --treatment code --plots out/
   relscale fit --scores losses.csv --baseline web --json laws.json --details
   relscale fit --scores losses.csv --baseline web --group risky=fraud,weapons --contrast risky:news
+  relscale fit --scores losses.csv --options options.toml --alpha 0.1
+  relscale fit --scores losses.csv --baseline web --predict-at 1e22,1e23 --held-out largest-run
   relscale fit --scores losses.csv --baseline all --contrast tuning=client-after:all-after,client:all
 
 The table has one row per run, distribution and item cluster, with the columns
 corpus,run,budget,flops,params,tokens,distribution,loss and, optionally, cluster, weight, seed,
 trajectory, epochs, held_out, flop_convention, chance, scorer and scale_name. Along --scale COLUMN the columns budget
-and flops are not read, and params and tokens may be left out.";
+and flops are not read, and params and tokens may be left out.
+
+The file of --options has the names of the fields of `relscale::fit::Options`, such as
+  baseline = \"web\"
+  optimum = \"best_run\"
+  predict_at = [1e22, 1e23]
+`relscale schema options` lists them. A flag overrides the file; a repeatable flag replaces its list.";
 
 /// Fits the relative scaling laws of a table of losses.
 ///
@@ -38,12 +51,12 @@ pub struct FitArguments {
     #[command(flatten)]
     estimator: estimator::EstimatorArguments,
     #[command(flatten)]
-    output: output::OutputArguments,
+    output: OutputArguments,
 }
 
 pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {
     let options = arguments.estimator.options()?;
-    let ladder = arguments.input.ladder()?;
+    let ladder = arguments.estimator.held_out(arguments.input.ladder()?)?;
     detail(&format!(
         "{} runs on {} distributions",
         ladder.runs().len(),

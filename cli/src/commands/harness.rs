@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::CommandError;
 use super::logs::LogArguments;
+use crate::output::spinner;
 use crate::readers::harness::Logs;
 
 const AFTER: &str = "\
@@ -32,7 +33,9 @@ pub struct HarnessArguments {
 
 pub(super) fn run(arguments: &HarnessArguments) -> Result<(), CommandError> {
     let (table, folder) = arguments.logs.paths()?;
+    let reading = spinner("Reading the logs");
     let logs = Logs::find(folder)?;
     let read = logs.read(&arguments.logs.selection())?;
+    reading.finish_and_clear();
     arguments.logs.write(table, &logs.models(), read)
 }

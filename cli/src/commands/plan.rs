@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use relscale::fit::power::{PlannedLadder, Search};
 use relscale::isoflop::{Bracket, PlannedRun, Recipe, Widths, write_csv};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::values::non_negative;
 use super::{CommandError, at};
@@ -147,25 +148,32 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
         write_runs(path, &runs, arguments.corpora).map_err(at(path))?;
     }
     if let Some(path) = &arguments.json {
-        let all = serde_json::json!({
-            "recipe": recipe, "corpora": arguments.corpora, "seeds": seeds, "runs": runs,
-        });
+        let all = PlanFile {
+            corpora: Some(arguments.corpora),
+            recipe,
+            runs,
+            seeds: Some(seeds),
+        };
         fs::write(path, serde_json::to_string_pretty(&all)?).map_err(at(path))?;
     }
     Ok(())
 }
 
 /// The file that `--json` writes; only the recipe is read.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct PlanFile {
+pub(super) struct PlanFile {
+    /// Number of corpora that the suite is repeated for.
+    #[serde(default)]
+    corpora: Option<u32>,
+    /// The recipe.
     recipe: Recipe,
-    #[serde(rename = "corpora")]
-    _corpora: Option<u32>,
-    #[serde(rename = "seeds")]
-    _seeds: Option<u32>,
-    #[serde(rename = "runs")]
-    _runs: Option<serde_json::Value>,
+    /// The runs of one corpus.
+    #[serde(default)]
+    runs: Vec<PlannedRun>,
+    /// Number of seeds per run.
+    #[serde(default)]
+    seeds: Option<u32>,
 }
 
 /// Reads a recipe, by itself or in a file of `--json`.

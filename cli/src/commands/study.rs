@@ -268,7 +268,9 @@ fn list(folder: &Path, left: bool) -> Result<(), CommandError> {
 
 fn merge(folder: &Path, out: &Path, scorer: Option<&str>) -> Result<(), CommandError> {
     let plan = StudyPlan::read(folder)?;
+    let merging = spinner("Merging");
     plan.merge(out, scorer)?;
+    merging.finish_and_clear();
     print(&format!(
         "{} units in {}\n",
         plan.units().len(),

@@ -104,7 +104,7 @@ impl Default for RiskGroups {
 /// Text around the questions.
 ///
 /// Exhaustive: it mirrors the fields of a study's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BehaviourOptions {
     /// Text before the question.

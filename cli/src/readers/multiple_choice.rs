@@ -20,7 +20,7 @@ use relscale::distribution::{Content, Item, Items};
 /// Names of the fields of a document, and the delimiter of its choices.
 ///
 /// Exhaustive: it mirrors the fields of a study's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChoiceFields {
     /// Field of the context.

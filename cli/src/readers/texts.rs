@@ -17,7 +17,7 @@ use relscale::distribution::{Content, Distribution, Item, Items};
 /// Names of the fields of a corpus in JSON lines.
 ///
 /// Exhaustive: it mirrors the fields of a study's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextFields {
     /// Field of the text.

@@ -15,7 +15,7 @@ use relscale::ladder::{FlopConvention, Ladder, Run};
 use relscale::log::Key;
 
 /// A run of a plan with the hash of its checkpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PinnedRun {
     pub(super) run: Run,
@@ -27,7 +27,7 @@ pub(super) struct PinnedRun {
 }
 
 /// A distribution of a plan with the hash of its items.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PinnedDistribution {
     pub(super) name: String,
@@ -42,7 +42,7 @@ pub(super) struct PinnedDistribution {
 /// The file `plan.json` of the folder pins checkpoints and distributions by their hashes. Paths under
 /// the folder are stored relative to it, so that the folder may be mounted anywhere; other paths are
 /// absolute. The same study gives the same file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StudyPlan {
     /// Version of the file format, 1.

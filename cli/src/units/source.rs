@@ -17,7 +17,7 @@ use relscale::Error;
 /// A file or folder that holds one or several distributions, and the scorers to apply.
 ///
 /// Exhaustive: it mirrors the fields of the study's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The file or folder.
@@ -35,7 +35,7 @@ pub struct Source {
 /// Reader of a [`Source`] with its options: `"items"`, `{"mmlu": {"shots": 0}}`.
 ///
 /// Non-exhaustive: further benchmarks will bring further readers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SourceKind {

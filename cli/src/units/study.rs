@@ -12,7 +12,7 @@ use relscale::evaluate::Settings;
 /// A study as its author writes it.
 ///
 /// Exhaustive: it mirrors the fields of the file, and tests and programs build it by its fields.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Study {
     /// The table of runs ([`RunTable::from_csv`](relscale::ladder::RunTable::from_csv)).

@@ -10,7 +10,7 @@ use relscale::Error;
 /// Some items of one distribution, to be scored with one checkpoint.
 ///
 /// Exhaustive: it mirrors the fields of `plan.json`, whose format has a version.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unit {
     /// Name of the run that the checkpoint belongs to.

@@ -37,6 +37,7 @@ pub(super) struct Degrees {
 
 /// Form in which the size profile of one budget was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProfileFit {

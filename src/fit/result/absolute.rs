@@ -6,6 +6,7 @@ use super::{Curvature, Estimate, Interval, SemiLog};
 
 /// The power law `E(F) = α (F/F0)^−β` of one distribution in one corpus.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct AbsoluteLaw {
     /// The corpus.
@@ -36,6 +37,7 @@ pub struct AbsoluteLaw {
 
 /// The law `E(F) = ε + A (F/F0)^−b`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FloorReport {
     /// `ε`.
@@ -59,6 +61,7 @@ pub struct FloorReport {
 
 /// The surface `L(N, D) = E + A/N^α + B/D^β`, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SurfaceFit {
@@ -93,6 +96,7 @@ impl SurfaceFit {
 /// others are conditional on it. An interval is `None` if its parameter is at a bound or the data do
 /// not determine it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct SurfaceReport {
     /// Number of runs fitted.
@@ -155,6 +159,7 @@ pub struct SurfaceReport {
 
 /// A compute-optimal model by the surface.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct SurfaceAllocation {
     /// `C`.

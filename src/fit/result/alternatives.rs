@@ -8,6 +8,7 @@ use super::{
 
 /// The comparison of a relative law by other estimators and in other forms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Alternatives {
     /// `Δβ` over this benchmark only: items are not a sample.
@@ -51,6 +52,7 @@ pub struct Alternatives {
 /// `Δβ` with the interval of errors that are correlated from one scale (or checkpoint) to the next:
 /// that of [`CovarianceType::Ar1`](crate::fit::CovarianceType::Ar1).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct SerialReport {
     /// Mean autocorrelation of neighbours by its restricted likelihood.
@@ -61,6 +63,7 @@ pub struct SerialReport {
 
 /// `Δβ` by a wild bootstrap of the whole pipeline, with the variance of runs and frontier only.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct WildBootstrap {
     /// `Δβ` with its studentised symmetric interval.
@@ -75,6 +78,7 @@ pub struct WildBootstrap {
 
 /// One rule of reading.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RuleResult {
     /// Name of the rule.
@@ -93,6 +97,7 @@ pub struct RuleResult {
 
 /// The law of the difference `E_t − E_b` beside that of the ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct DifferenceLaw {
     /// `E_t − E_b` at the reference scale, in the unit of the loss.
@@ -107,6 +112,7 @@ pub struct DifferenceLaw {
 
 /// A straight line of the ratio itself against `log10 F`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct SemiLog {
     /// `G` at the reference scale.
@@ -119,6 +125,7 @@ pub struct SemiLog {
 
 /// Loss-to-loss: `ln E_t` falls by `κ` when `ln E_b` falls by one, `κ = β_t/β_b`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LossToLoss {
     /// `κ`, with the scale as instrument; `None` if the baseline is flat.
@@ -131,6 +138,7 @@ pub struct LossToLoss {
 
 /// The exponent by a mixed model of runs: budgets and runs have normal random effects (REML).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct MixedReport {
     /// `Δβ` with Satterthwaite's degrees of freedom; neither frontier nor items enter.

@@ -10,6 +10,7 @@ use super::{Design, Equivalence, Estimate, Flag, GapEquivalence, Interval, Verdi
 /// Each corpus is read at its own frontier. Readings are paired by budget (of grids, by size and
 /// training length), so that what two runs of one configuration share cancels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ArmLaw {
     /// The corpus in the numerator.
@@ -50,6 +51,7 @@ pub struct ArmLaw {
 
 /// One reading of the ratio between two corpora.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ArmReading {
     /// Scale, in the unit of the axis.

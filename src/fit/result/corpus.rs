@@ -8,6 +8,7 @@ use super::{
 
 /// One corpus.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CorpusReport {
     /// The corpus.
@@ -48,6 +49,7 @@ pub struct CorpusReport {
 
 /// One run on the size profile of its budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ProfilePoint {
     /// The run.
@@ -62,6 +64,7 @@ pub struct ProfilePoint {
 
 /// The compute-optimal frontier of an IsoFLOP ladder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FrontierReport {
     /// Minimum of each budget, in parameters.

@@ -8,6 +8,7 @@ use super::{
 
 /// The power law of one error rate in one corpus, by quasi-binomial regression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RateLaw {
     /// The corpus.
@@ -44,6 +45,7 @@ pub struct RateLaw {
 
 /// One error rate and its fit: of a run, or of a budget of an IsoFLOP ladder at its optimum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RateReading {
     /// The run; `None` for a budget.
@@ -65,6 +67,7 @@ pub struct RateReading {
 
 /// The relative law of one treatment where it, or the baseline, is an error rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CountsLaw {
     /// The corpus.
@@ -112,6 +115,7 @@ pub struct CountsLaw {
 
 /// The errors of one run, or of a budget of an IsoFLOP ladder at its optimum, on both distributions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CountsReading {
     /// The run; `None` for a budget.

@@ -6,6 +6,7 @@ use super::{Estimate, Interval};
 
 /// Sources of the variance of a relative law, and checks of its line and readings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Diagnostics {
     /// Variance of `delta_beta` by source.
@@ -35,6 +36,7 @@ pub struct Diagnostics {
 /// Variance of `delta_beta` by source; `total` is `max(R + item − idiosyncratic, R, item)` with
 /// `R = run + frontier + specification`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct VarianceComponents {
     /// Scatter of the readings about the line; on grids with the effect that a size has on all its
@@ -54,6 +56,7 @@ pub struct VarianceComponents {
 
 /// The quadratic term of `ln G` in the log scale.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Curvature {
     /// Coefficient of the squared, centred log scale; `None` with fewer than four readings.
@@ -67,6 +70,7 @@ pub struct Curvature {
 /// F test of the polynomials over `ln N`, one per budget, against pure error: the spread of runs
 /// that differ in nothing but the seed. Sums run over the budgets that have such runs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LackOfFit {
     /// Budgets with replicates.
@@ -92,6 +96,7 @@ pub struct LackOfFit {
 ///
 /// J. B. Ramsey (1969), *JRSS B* 31:350, of which this is the case with known regressors.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct NextPower {
     /// Budgets read by a polynomial.
@@ -112,6 +117,7 @@ pub struct NextPower {
 
 /// The law without each reading in turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LeaveOneOut {
     /// `Δβ` without each reading.
@@ -127,6 +133,7 @@ pub struct LeaveOneOut {
 /// A run that differs from what the other runs of its size profile predict (on rungs and grids: from
 /// what the law predicts) by more than their noise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct OutlyingRun {
     /// The run.
@@ -147,6 +154,7 @@ pub struct OutlyingRun {
 
 /// Second opinions that need no t distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Resampling {
     /// Two-sided permutation p-value of the slope.
@@ -171,6 +179,7 @@ pub struct Resampling {
 
 /// Contribution of the items of both distributions to `delta_beta`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ItemReport {
     /// Clusters of the treatment used.
@@ -204,6 +213,7 @@ pub struct ItemReport {
 
 /// Range of `Δβ` when one cluster is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ClusterRange {
     /// Least `Δβ`.
@@ -216,6 +226,7 @@ pub struct ClusterRange {
 
 /// Predictions of the largest scales from the others.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Backtest {
     /// One entry per reading predicted, from the nearest to the largest hold-out.
@@ -236,6 +247,7 @@ pub struct Backtest {
 
 /// One reading predicted from smaller scales.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Holdout {
     /// The run, if it is one that the ladder marks as held out.

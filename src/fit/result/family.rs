@@ -6,6 +6,7 @@ use super::{Estimate, Interval, SimulatedQuantile};
 
 /// A linear combination of log errors, `Σ c_d ln E_d`, followed along the scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ContrastLaw {
     /// Name of the contrast, for example `news` or `news: web − books`.
@@ -22,6 +23,7 @@ pub struct ContrastLaw {
 
 /// Spread of the exponents of the distributions of one corpus.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Heterogeneity {
     /// The corpus.
@@ -55,6 +57,7 @@ pub struct Heterogeneity {
 /// C. N. Morris (1983), *JASA* 78:47; N. G. N. Prasad, J. N. K. Rao (1990), *JASA* 85:163; G. S. Datta,
 /// P. Lahiri (2000), *Statistica Sinica* 10:613.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PartialPooling {
     /// The corpus.
@@ -71,6 +74,7 @@ pub struct PartialPooling {
 
 /// One exponent drawn towards the mean of all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ShrunkExponent {
     /// The treatment.
@@ -85,6 +89,7 @@ pub struct ShrunkExponent {
 
 /// Slope of the exponents on a covariate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CovariateSlope {
     /// The corpus.
@@ -111,6 +116,7 @@ pub struct CovariateSlope {
 /// O. Ledoit, M. Wolf (2004), *Journal of Portfolio Management* 30:110 (constant correlation);
 /// J. Schäfer, K. Strimmer (2005), *SAGMB* 4:32 (intensity); Z. Šidák (1967), *JASA* 62:626.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct MaxT {
     /// Number of laws in the family.

@@ -18,6 +18,7 @@ use super::{Interval, Prediction};
 ///
 /// **Reproducibility**: draws depend on [`Options::seed`](crate::fit::Options::seed) alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FloorRatio {
     /// Law of the treatment.
@@ -44,6 +45,7 @@ pub struct FloorRatio {
 
 /// A law of one error with a floor.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FlooredLaw {
@@ -73,6 +75,7 @@ pub enum FlooredLaw {
 
 /// The ratio of two floors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RatioLimit {

@@ -6,6 +6,7 @@ use super::{ConfidenceSet, Interval, RelativeLaw};
 
 /// A named contrast: its law, and for differences of pairs the levels of both pairs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct NamedContrast {
     /// Name of the contrast.
@@ -38,6 +39,7 @@ pub struct NamedContrast {
 /// A. M. Shaikh, M. Wolf (2014), *Econometrica* 82:1979 (two steps); J. C. Hsu (1996), *Multiple
 /// Comparisons*, ch. 4.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct WorstGroup {
     /// The corpus.
@@ -60,6 +62,7 @@ pub struct WorstGroup {
 
 /// The worst distribution at one end of the ladder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct WorstAt {
     /// Scale, in the unit of the axis.
@@ -76,6 +79,7 @@ pub struct WorstAt {
 
 /// The largest ratio among the readings of one scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct WorstReading {
     /// Scale, in the unit of the axis.
@@ -92,6 +96,7 @@ pub struct WorstReading {
 /// # References
 /// E. C. Fieller (1954), *Journal of the Royal Statistical Society B* 16:175.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct GapLevel {
     /// Scale, in the unit of the axis.

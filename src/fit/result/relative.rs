@@ -15,6 +15,7 @@ use super::{Alternatives, ConfidenceSet, Design, Diagnostics, Estimate, Flag, In
 /// of laws changes, [`diagnostics`](Self::diagnostics) what speaks for and against the law, and
 /// [`alternatives`](Self::alternatives) the same comparison by other estimators.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RelativeLaw {
     /// The corpus.
@@ -69,6 +70,7 @@ impl RelativeLaw {
 
 /// Two one-sided tests of `|Δβ| < margin`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Equivalence {
     /// The margin in percent of `G` per decade.
@@ -83,6 +85,7 @@ pub struct Equivalence {
 
 /// The test of a gap `|ln G|` below a margin at both ends of the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct GapEquivalence {
     /// The margin in percent of `G`.
@@ -99,6 +102,7 @@ pub struct GapEquivalence {
 
 /// The test of `Δβ = 0` and its interval, adjusted for the number of laws of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Multiplicity {
     /// The family of laws that the adjustment is for.
@@ -145,6 +149,7 @@ impl Multiplicity {
 
 /// One reading of the ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Reading {
     /// Label of the budget.
@@ -171,6 +176,7 @@ pub struct Reading {
 
 /// The line `ln G = level + slope · ln(F/F0)` with the covariance that the intervals of the law use.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FittedLine {
     /// `ln γ`, the fitted `ln G` at `F0`.
@@ -255,6 +261,7 @@ impl FittedLine {
 
 /// The fitted ratio at one scale.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct BandPoint {
     /// Scale, in the unit of the axis.
@@ -273,6 +280,7 @@ pub struct BandPoint {
 
 /// A prediction of the ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Prediction {
     /// Scale, in the unit of the axis.
@@ -311,6 +319,7 @@ impl Prediction {
 
 /// The scales at which `G = 1` cannot be excluded (Fieller).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Parity {
     /// `log10` of the scale at which the line meets parity; `None` for a flat line.

@@ -18,6 +18,7 @@ use super::{Interval, Prediction};
 /// K. P. Burnham, D. R. Anderson (2002), *Model Selection and Multimodel Inference*, §2.9 (weights),
 /// §4.3 (the interval, which counts the spread of the shapes).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ShapeComparison {
     /// Number of readings that the shapes are fitted to.
@@ -35,6 +36,7 @@ pub struct ShapeComparison {
 
 /// A shape of `ln G` against `x = ln(F/F0)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RatioShape {
@@ -66,6 +68,7 @@ impl RatioShape {
 
 /// A shape that was fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ShapeResult {
     /// The shape.
@@ -90,6 +93,7 @@ pub struct ShapeResult {
 
 /// A shape that was not compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RefusedShape {
     /// The shape.

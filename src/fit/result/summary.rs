@@ -17,6 +17,7 @@ use super::{
 /// Field names are those of [`Analysis`]. It is a view and not an option, because flags, tables and
 /// drawings need the details whether or not a file keeps them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Summary<'a> {
     /// Version of this layout.
@@ -53,6 +54,7 @@ pub struct Summary<'a> {
 
 /// The part of a [`RelativeLaw`] that one quotes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RelativeLawSummary<'a> {
     /// The corpus.
@@ -91,6 +93,7 @@ pub struct RelativeLawSummary<'a> {
 
 /// The part of a [`NamedContrast`] that one quotes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct NamedContrastSummary<'a> {
     /// Name of the contrast.
@@ -105,6 +108,7 @@ pub struct NamedContrastSummary<'a> {
 
 /// The part of an [`AbsoluteLaw`] that one quotes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct AbsoluteLawSummary<'a> {
     /// The corpus.
@@ -121,6 +125,7 @@ pub struct AbsoluteLawSummary<'a> {
 
 /// The part of a [`CountsLaw`] that one quotes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CountsLawSummary<'a> {
     /// The corpus.
@@ -157,6 +162,7 @@ pub struct CountsLawSummary<'a> {
 
 /// The part of a [`RateLaw`] that one quotes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RateLawSummary<'a> {
     /// The corpus.

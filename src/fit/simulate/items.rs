@@ -9,6 +9,7 @@ use crate::ladder::{LadderBuilder, LadderError};
 /// Items of a distribution: multiplicative difficulties, slopes of their own, and noise by run.
 /// Every replicate draws new items, the same for all runs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ItemTruth {

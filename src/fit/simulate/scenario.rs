@@ -6,6 +6,7 @@ use super::{ItemTruth, Shape, Simulation};
 
 /// Scenarios under which intervals should cover, with `treatment`, `baseline` and `aggregate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Scenario {

@@ -6,6 +6,7 @@ use super::ItemTruth;
 
 /// Laws of one distribution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Truth {
@@ -91,6 +92,7 @@ impl Default for Truth {
 /// # Ok::<(), relscale::fit::FitError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(
     clippy::exhaustive_structs,

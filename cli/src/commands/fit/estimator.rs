@@ -1,19 +1,29 @@
 //! Options of the estimator on the command line.
 
-use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use relscale::fit::{Contrast, CovarianceType, DesignChoice, FamilyScope, Group, Options, WorstOf};
+use relscale::fit::{
+    Averaging, Axis, Contrast, CovarianceType, DesignChoice, FamilyScope, Group, ItemSampling,
+    Options, WorstOf,
+};
+use relscale::ladder::Ladder;
 
-use super::named;
+use super::covariate::CovariateColumn;
+use super::{named, options_file};
 use crate::commands::CommandError;
+use crate::suggest::did_you_mean;
 
-/// Options of the estimator, one per field of [`Options`].
+/// Options of the estimator. Those without a flag are set by `--options`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Estimator")]
 pub(super) struct EstimatorArguments {
     /// Distribution that the others are compared with
-    #[arg(long, value_name = "NAME")]
-    baseline: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "options")]
+    baseline: Option<String>,
+    /// Options in TOML or JSON, or an analysis whose options are used again; flags override the file
+    #[arg(long, value_name = "FILE")]
+    options: Option<PathBuf>,
     /// Distribution to compare with the baseline; repeatable [default: all others]
     #[arg(long, value_name = "NAME")]
     treatment: Vec<String>,
@@ -35,21 +45,42 @@ pub(super) struct EstimatorArguments {
     /// Distribution whose loss picks the compute-optimal sizes [default: mean of all]
     #[arg(long, value_name = "NAME")]
     aggregate: Option<String>,
-    /// Design of the ladder
-    #[arg(long, value_enum, default_value_t = Design::Auto)]
-    design: Design,
-    /// Smallest change of the gap that matters, percent per decade of compute
-    #[arg(long, value_name = "X", default_value_t = 0.5)]
-    margin_percent: f64,
-    /// Largest gap that counts as none, percent of the ratio
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    gap_margin_percent: f64,
-    /// Laws that one adjustment for multiple testing covers
-    #[arg(long, value_enum, default_value_t = Family::Corpus)]
-    family: Family,
-    /// Significance level; intervals have level 1 − alpha
-    #[arg(long, value_name = "X", default_value_t = 0.05)]
-    alpha: f64,
+    /// Run that is predicted and never fitted; repeatable
+    #[arg(long, value_name = "RUN")]
+    held_out: Vec<String>,
+    /// Design of the ladder [default: auto]
+    #[arg(long, value_enum)]
+    design: Option<Design>,
+    /// Scale along which losses fall [default: flops, or the column of --scale]
+    #[arg(long, value_enum, conflicts_with = "scale")]
+    axis: Option<AxisName>,
+    /// Tokens per parameter at which grids are read [default: mean of the runs]
+    #[arg(long, value_name = "X")]
+    tokens_per_param: Option<f64>,
+    /// Scales at which the ratio is predicted, such as 1e22,1e23
+    #[arg(long, value_name = "F[,F...]")]
+    predict_at: Option<Numbers>,
+    /// Column of a table by distribution, for its slope on the exponents
+    #[arg(long, value_name = "FILE:COLUMN")]
+    covariate: Option<CovariateColumn>,
+    /// Smallest change of the gap that matters, percent per decade of compute [default: 0.5]
+    #[arg(long, value_name = "X")]
+    margin_percent: Option<f64>,
+    /// Largest gap that counts as none, percent of the ratio [default: 1]
+    #[arg(long, value_name = "X")]
+    gap_margin_percent: Option<f64>,
+    /// Laws that one adjustment for multiple testing covers [default: corpus]
+    #[arg(long, value_enum)]
+    family: Option<Family>,
+    /// Significance level; intervals have level 1 − alpha [default: 0.05]
+    #[arg(long, value_name = "X")]
+    alpha: Option<f64>,
+    /// Average of the clusters of a distribution [default: micro]
+    #[arg(long, value_enum)]
+    averaging: Option<AveragingName>,
+    /// Population that the items stand for [default: population]
+    #[arg(long, value_enum)]
+    items: Option<Items>,
     /// Distribution whose loss is the share of wrong answers among `weight` items, fitted to counts;
     /// repeatable
     #[arg(long, value_name = "NAME")]
@@ -61,9 +92,9 @@ pub(super) struct EstimatorArguments {
     /// Compare distributions that were scored differently (column `scorer`), in different units
     #[arg(long)]
     across_scorers: bool,
-    /// Covariance of the line through the readings
-    #[arg(long, value_enum, default_value_t = Covariance::Ols)]
-    covariance: Covariance,
+    /// Covariance of the line through the readings [default: ols]
+    #[arg(long, value_enum)]
+    covariance: Option<Covariance>,
     /// Weight down runs that lie far from their size profile (IsoFLOP ladders)
     #[arg(long)]
     robust: bool,
@@ -71,9 +102,20 @@ pub(super) struct EstimatorArguments {
     /// squares]
     #[arg(long, value_name = "X")]
     surface_huber: Option<f64>,
+    /// Redrawn sets of runs behind the intervals of the surfaces; 0 linearises [default: 250 with
+    /// --surface-huber, otherwise 0]
+    #[arg(long, value_name = "N")]
+    surface_draws: Option<u32>,
+    /// Redrawn pairs behind the intervals of the ratio of two laws with floors; 0 leaves it out
+    /// [default: 199]
+    #[arg(long, value_name = "N")]
+    floor_draws: Option<u32>,
     /// Distribution whose clusters are named `stratum/cluster`, with fixed strata; repeatable
     #[arg(long, value_name = "NAME")]
     stratified: Vec<String>,
+    /// Add a mixed model with a random effect of the budget (ten budgets and seed replicates)
+    #[arg(long)]
+    mixed_model: bool,
     /// Add bootstrap intervals of runs crossed with item clusters
     #[arg(long)]
     crossed_bootstrap: bool,
@@ -83,6 +125,25 @@ pub(super) struct EstimatorArguments {
     /// Add intervals that hold for all laws at once
     #[arg(long)]
     max_t: bool,
+    /// Seed of random draws
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// Numbers separated by commas: one value, so that a second flag is refused.
+#[derive(Debug, Clone)]
+struct Numbers(Vec<f64>);
+
+impl std::str::FromStr for Numbers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |word: &str| {
+            let number = word.trim().parse::<f64>();
+            number.map_err(|_| format!("`{word}` is not a number"))
+        };
+        Ok(Self(text.split(',').map(number).collect::<Result<_, _>>()?))
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -114,6 +175,32 @@ enum Family {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum AxisName {
+    /// The training FLOPs of the runs
+    Flops,
+    /// Parameters
+    Params,
+    /// Training tokens
+    Tokens,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AveragingName {
+    /// Ratio of sums over all items
+    Micro,
+    /// Mean over clusters of each cluster's error
+    Macro,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Items {
+    /// A sample: intervals hold for other items too
+    Population,
+    /// All there are: intervals hold for this benchmark only
+    Fixed,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Design {
     /// Chosen by the shape of the ladder
     Auto,
@@ -126,62 +213,168 @@ enum Design {
 }
 
 impl EstimatorArguments {
-    /// The options of the estimator that the flags describe.
+    /// The options that the file and the flags describe; a flag overrides the file.
     ///
     /// # Errors
-    /// Flags that contradict each other.
+    /// A file that is refused, or flags that contradict each other.
     pub(super) fn options(&self) -> Result<Options, CommandError> {
-        let name = &self.baseline;
-        if self.treatment.contains(name) {
+        let mut options = match (&self.options, &self.baseline) {
+            (Some(path), baseline) => options_file::read(path, baseline.as_deref())?,
+            (None, Some(baseline)) => Options::new(baseline),
+            (None, None) => {
+                let message = "one of --baseline and --options is needed".to_owned();
+                return Err(CommandError::Usage(message));
+            }
+        };
+        self.set_comparisons(&mut options)?;
+        self.set_method(&mut options);
+        self.set_tests(&mut options);
+        self.set_scores(&mut options);
+        self.set_extras(&mut options);
+        if let Some(column) = &self.covariate {
+            options.covariate = column.read()?;
+        }
+        Ok(options)
+    }
+
+    /// The ladder with the runs of `--held-out` held out.
+    ///
+    /// # Errors
+    /// A run that the ladder does not have.
+    pub(super) fn held_out(&self, mut ladder: Ladder) -> Result<Ladder, CommandError> {
+        for run in &self.held_out {
+            if !ladder.runs().iter().any(|r| r.id == *run) {
+                let meant = did_you_mean(run, ladder.runs().iter().map(|r| r.id.as_str()));
+                return Err(format!("--held-out {run}: the ladder has no such run{meant}").into());
+            }
+            ladder = ladder.hold_out(run)?;
+        }
+        Ok(ladder)
+    }
+
+    /// Distributions and their comparisons.
+    fn set_comparisons(&self, options: &mut Options) -> Result<(), CommandError> {
+        let baseline = &options.baseline;
+        if self.treatment.contains(baseline) {
             return Err(CommandError::Usage(format!(
-                "--treatment {name}: `{name}` is the baseline, and its ratio to itself is 1"
+                "--treatment {baseline}: `{baseline}` is the baseline, and its ratio to itself is 1"
             )));
         }
-        let mut options = Options::new(name);
-        options.treatments.clone_from(&self.treatment);
-        options.contrasts.clone_from(&self.contrast);
+        replace_list(&mut options.treatments, &self.treatment);
+        replace_list(&mut options.contrasts, &self.contrast);
+        if !self.group.is_empty() {
+            options.groups.clear();
+        }
         for (name, group) in &self.group {
             if options.groups.insert(name.clone(), group.clone()).is_some() {
                 let message = format!("--group {name}: two groups have this name");
                 return Err(CommandError::Usage(message));
             }
         }
-        options.worst = self.worst.map(|worst| match worst {
-            Worst::Treatments => WorstOf::Treatments,
-            Worst::Groups => WorstOf::Groups,
-        });
-        options.partial_pooling = self.partial_pooling;
-        options.corpus_baseline.clone_from(&self.corpus_baseline);
-        options.aggregate.clone_from(&self.aggregate);
-        options.design = match self.design {
-            Design::Auto => DesignChoice::Auto,
-            Design::Isoflop => DesignChoice::Isoflop,
-            Design::Rungs => DesignChoice::Rungs,
-            Design::Grid => DesignChoice::Grid,
-        };
-        options.margin_percent = self.margin_percent;
-        options.gap_margin_percent = self.gap_margin_percent;
-        options.family = match self.family {
-            Family::Corpus => FamilyScope::Corpus,
-            Family::All => FamilyScope::All,
-        };
-        options.alpha = self.alpha;
-        options.error_rates = self.error_rate.iter().cloned().collect::<BTreeSet<_>>();
-        options.chance = self.chance.iter().cloned().collect();
-        options.across_scorers = self.across_scorers;
-        options.covariance = match self.covariance {
-            Covariance::Ols => CovarianceType::Ols,
-            Covariance::Hc2 => CovarianceType::Hc2,
-            Covariance::Hc3 => CovarianceType::Hc3,
-            Covariance::Ar1 => CovarianceType::Ar1,
-        };
-        options.robust = self.robust;
-        options.surface_huber = self.surface_huber;
-        options.stratified.clone_from(&self.stratified);
-        options.crossed_bootstrap = self.crossed_bootstrap;
-        options.wild_bootstrap = self.wild_bootstrap;
-        options.max_t = self.max_t;
-        Ok(options)
+        if let Some(worst) = self.worst {
+            options.worst = Some(match worst {
+                Worst::Treatments => WorstOf::Treatments,
+                Worst::Groups => WorstOf::Groups,
+            });
+        }
+        if self.corpus_baseline.is_some() {
+            options.corpus_baseline.clone_from(&self.corpus_baseline);
+        }
+        Ok(())
+    }
+
+    /// Design, scale and the line through the readings.
+    fn set_method(&self, options: &mut Options) {
+        if self.aggregate.is_some() {
+            options.aggregate.clone_from(&self.aggregate);
+        }
+        if let Some(design) = self.design {
+            options.design = match design {
+                Design::Auto => DesignChoice::Auto,
+                Design::Isoflop => DesignChoice::Isoflop,
+                Design::Rungs => DesignChoice::Rungs,
+                Design::Grid => DesignChoice::Grid,
+            };
+        }
+        if let Some(axis) = self.axis {
+            options.axis = match axis {
+                AxisName::Flops => Axis::Flops,
+                AxisName::Params => Axis::Params,
+                AxisName::Tokens => Axis::Tokens,
+            };
+        }
+        if let Some(covariance) = self.covariance {
+            options.covariance = match covariance {
+                Covariance::Ols => CovarianceType::Ols,
+                Covariance::Hc2 => CovarianceType::Hc2,
+                Covariance::Hc3 => CovarianceType::Hc3,
+                Covariance::Ar1 => CovarianceType::Ar1,
+            };
+        }
+        options.robust |= self.robust;
+        options.tokens_per_param = self.tokens_per_param.or(options.tokens_per_param);
+        options.surface_huber = self.surface_huber.or(options.surface_huber);
+        options.surface_draws = self.surface_draws.or(options.surface_draws);
+        options.floor_draws = self.floor_draws.unwrap_or(options.floor_draws);
+        options.seed = self.seed.unwrap_or(options.seed);
+    }
+
+    /// Margins and levels.
+    fn set_tests(&self, options: &mut Options) {
+        if let Some(family) = self.family {
+            options.family = match family {
+                Family::Corpus => FamilyScope::Corpus,
+                Family::All => FamilyScope::All,
+            };
+        }
+        options.margin_percent = self.margin_percent.unwrap_or(options.margin_percent);
+        let gap_margin = self.gap_margin_percent;
+        options.gap_margin_percent = gap_margin.unwrap_or(options.gap_margin_percent);
+        options.alpha = self.alpha.unwrap_or(options.alpha);
+    }
+
+    /// The meaning of losses and items.
+    fn set_scores(&self, options: &mut Options) {
+        if let Some(averaging) = self.averaging {
+            options.averaging = match averaging {
+                AveragingName::Micro => Averaging::Micro,
+                AveragingName::Macro => Averaging::Macro,
+            };
+        }
+        if let Some(items) = self.items {
+            options.items = match items {
+                Items::Population => ItemSampling::Population,
+                Items::Fixed => ItemSampling::Fixed,
+            };
+        }
+        if !self.error_rate.is_empty() {
+            options.error_rates = self.error_rate.iter().cloned().collect();
+        }
+        if !self.chance.is_empty() {
+            options.chance = self.chance.iter().cloned().collect();
+        }
+        options.across_scorers |= self.across_scorers;
+        replace_list(&mut options.stratified, &self.stratified);
+    }
+
+    /// Results beside the laws.
+    fn set_extras(&self, options: &mut Options) {
+        if let Some(Numbers(scales)) = &self.predict_at {
+            options.predict_at.clone_from(scales);
+        }
+        options.partial_pooling |= self.partial_pooling;
+        options.mixed_model |= self.mixed_model;
+        options.crossed_bootstrap |= self.crossed_bootstrap;
+        options.wild_bootstrap |= self.wild_bootstrap;
+        options.max_t |= self.max_t;
+    }
+}
+
+/// A list of flags replaces that of the file.
+fn replace_list<T: Clone>(field: &mut Vec<T>, flags: &[T]) {
+    if !flags.is_empty() {
+        field.clear();
+        field.extend_from_slice(flags);
     }
 }
 
@@ -191,4 +384,176 @@ fn chance(text: &str) -> Result<(String, f64), String> {
     let (name, loss) = text.rsplit_once('=').ok_or("NAME=LOSS, such as arc=0.75")?;
     let loss = loss.parse().map_err(|e| format!("{loss:?}: {e}"))?;
     Ok((name.to_owned(), loss))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Parser;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::commands::fit::FitArguments;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        fit: FitArguments,
+    }
+
+    fn options(flags: &[&str]) -> Value {
+        let words = ["fit", "--scores", "losses.csv"].iter().chain(flags);
+        let program = Program::try_parse_from(words).unwrap();
+        let options = program.fit.estimator.options();
+        let options = options.unwrap_or_else(|e| panic!("{flags:?}: {e:?}"));
+        serde_json::to_value(options).unwrap()
+    }
+
+    /// Every field of the options with a value other than the default and the flags that set it; none
+    /// for fields that only a file sets.
+    fn fields() -> Vec<(&'static str, Value, &'static [&'static str])> {
+        vec![
+            ("baseline", json!("b"), &["--baseline", "b"]),
+            (
+                "treatments",
+                json!(["c", "d"]),
+                &["--treatment", "c", "--treatment", "d"],
+            ),
+            (
+                "contrasts",
+                json!([{"name": "x", "treatment": "c", "baseline": "d"}]),
+                &["--contrast", "x=c:d"],
+            ),
+            ("groups", json!({"g": ["c", "d"]}), &["--group", "g=c,d"]),
+            ("worst", json!("groups"), &["--worst", "groups"]),
+            (
+                "corpus_baseline",
+                json!("dclm"),
+                &["--corpus-baseline", "dclm"],
+            ),
+            ("aggregate", json!("all"), &["--aggregate", "all"]),
+            ("design", json!("grid"), &["--design", "grid"]),
+            ("axis", json!("params"), &["--axis", "params"]),
+            ("averaging", json!("macro"), &["--averaging", "macro"]),
+            ("optimum", json!("best_run"), &[]),
+            ("covariance", json!("hc3"), &["--covariance", "hc3"]),
+            ("weighting", json!("design"), &[]),
+            ("items", json!("fixed"), &["--items", "fixed"]),
+            ("stratified", json!(["c"]), &["--stratified", "c"]),
+            ("specification_term", json!(false), &[]),
+            ("robust", json!(true), &["--robust"]),
+            ("moderation", json!(false), &[]),
+            ("margin_percent", json!(2.0), &["--margin-percent", "2"]),
+            (
+                "gap_margin_percent",
+                json!(3.0),
+                &["--gap-margin-percent", "3"],
+            ),
+            ("family", json!("all"), &["--family", "all"]),
+            ("alpha", json!(0.1), &["--alpha", "0.1"]),
+            (
+                "tokens_per_param",
+                json!(20.0),
+                &["--tokens-per-param", "20"],
+            ),
+            ("chance", json!({"c": 0.75}), &["--chance", "c=0.75"]),
+            ("chance_either_side", json!(["c"]), &[]),
+            ("error_rates", json!(["c"]), &["--error-rate", "c"]),
+            ("across_scorers", json!(true), &["--across-scorers"]),
+            ("mixed_model", json!(true), &["--mixed-model"]),
+            ("covariate", json!({"c": 1.5}), &["--covariate", COVARIATE]),
+            ("surface_huber", json!(0.001), &["--surface-huber", "1e-3"]),
+            ("surface_draws", json!(99), &["--surface-draws", "99"]),
+            ("partial_pooling", json!(true), &["--partial-pooling"]),
+            (
+                "predict_at",
+                json!([1e22, 1e23]),
+                &["--predict-at", "1e22,1e23"],
+            ),
+            ("crossed_bootstrap", json!(true), &["--crossed-bootstrap"]),
+            ("wild_bootstrap", json!(true), &["--wild-bootstrap"]),
+            ("max_t", json!(true), &["--max-t"]),
+            ("floor_draws", json!(0), &["--floor-draws", "0"]),
+            ("seed", json!(11), &["--seed", "11"]),
+        ]
+    }
+
+    /// A table whose column `value` gives `c` the covariate 1.5.
+    const COVARIATE: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/covariate.csv:value"
+    );
+
+    /// The names of all fields: serde lists them when it refuses another.
+    fn names() -> BTreeSet<String> {
+        let error = serde_json::from_value::<Options>(json!({"": 0})).unwrap_err();
+        let message = error.to_string();
+        let listed = message.split_once("expected one of ").unwrap().1;
+        listed
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(Into::into)
+            .collect()
+    }
+
+    #[test]
+    fn every_field_is_set_by_the_file_and_by_its_flag() {
+        let fields = fields();
+        let listed: BTreeSet<String> = fields.iter().map(|f| f.0.to_owned()).collect();
+        assert_eq!(listed, names());
+        let path =
+            std::env::temp_dir().join(format!("relscale-fields-{}.json", std::process::id()));
+        let file = path.to_str().unwrap();
+        let write = |options: &Value| std::fs::write(&path, options.to_string()).unwrap();
+        for (field, value, flags) in fields {
+            // One field, by the file and by the flag; all others keep their defaults.
+            let mut wanted = options(&["--baseline", "a"]);
+            assert!(field == "baseline" || wanted[field] != value, "{field}");
+            wanted[field] = value.clone();
+            let mut written = json!({"baseline": "a"});
+            written[field] = value.clone();
+            write(&written);
+            assert_eq!(options(&["--options", file]), wanted, "{field} of a file");
+            if flags.is_empty() {
+                continue;
+            }
+            let first: &[&str] = if field == "baseline" {
+                &[]
+            } else {
+                &["--baseline", "a"]
+            };
+            assert_eq!(
+                options(&[first, flags].concat()),
+                wanted,
+                "{field} by {flags:?}"
+            );
+            // The flag overrides what the file says.
+            let mut other = wanted.clone();
+            other[field] = serde_json::to_value(Options::new("z")).unwrap()[field].clone();
+            if other[field].is_null() && field == "across_scorers" {
+                other[field] = json!(false);
+            }
+            write(&other);
+            let both = [&["--options", file], flags].concat();
+            assert_eq!(options(&both), wanted, "{flags:?} over a file");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn lists_of_flags_replace_those_of_the_file() {
+        let path = std::env::temp_dir().join(format!("relscale-lists-{}.toml", std::process::id()));
+        std::fs::write(
+            &path,
+            "baseline = \"a\"\ntreatments = [\"b\", \"c\"]\nalpha = 0.1\n",
+        )
+        .unwrap();
+        let file = path.to_str().unwrap();
+        let both = options(&["--options", file, "--treatment", "d"]);
+        assert_eq!(both["treatments"], json!(["d"]));
+        assert_eq!(both["alpha"], json!(0.1));
+        std::fs::remove_file(path).unwrap();
+    }
 }

@@ -8,12 +8,14 @@ use clap::Args;
 use relscale::fit::Analysis;
 use relscale::report::plot;
 
+use super::predictions;
 use crate::commands::{CommandError, at};
 use crate::output::print;
 
 /// Results on the terminal and in files.
 #[derive(Debug, Args)]
-pub(super) struct OutputArguments {
+#[command(next_help_heading = "Output")]
+pub(in crate::commands) struct OutputArguments {
     /// Write the laws with their intervals and verdicts as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -27,8 +29,9 @@ pub(super) struct OutputArguments {
 
 impl OutputArguments {
     /// Prints the analysis and writes the files asked for.
-    pub(super) fn write(&self, analysis: &Analysis) -> Result<(), CommandError> {
+    pub(in crate::commands) fn write(&self, analysis: &Analysis) -> Result<(), CommandError> {
         print(&analysis.to_string())?;
+        print(&predictions::text(analysis))?;
         if let Some(path) = &self.json {
             write_json(analysis, self.details, path)?;
         }

@@ -9,7 +9,9 @@ use relscale::distribution::{Content, Item};
 /// Form of a question and of the continuations that are scored after it.
 ///
 /// Non-exhaustive: other harnesses ask in other forms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MmluPrompt {
@@ -27,7 +29,7 @@ pub enum MmluPrompt {
 /// Prompt and few-shot examples of the questions.
 ///
 /// Exhaustive: it mirrors the fields of a study's file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MmluOptions {
     /// Form of a question.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// # References
 /// E. C. Fieller (1954), *Journal of the Royal Statistical Society B* 16:175.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 // Exhaustive: the solutions of a quadratic inequality take no other form.
 pub enum ConfidenceSet {

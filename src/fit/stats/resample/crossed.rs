@@ -15,6 +15,7 @@ use crate::fit::stats::sums::{centred, compensated_sum, dot};
 
 /// A crossed bootstrap interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 // Exhaustive: an interval with its spread, built nowhere else.
 pub struct CrossedBootstrap {
     /// Lower end.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A quantile found by simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 // Exhaustive: a number, its error and the effort behind it say all there is.
 pub struct SimulatedQuantile {
     /// The quantile.

@@ -1,0 +1,186 @@
+//! `relscale simulate`: ladders of known truth, as tables.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use relscale::fit::simulate::{Scenario, Simulation};
+use relscale::ladder::Ladder;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::fields::{read_fields, typed};
+use super::{CommandError, at};
+use crate::output::{note, print};
+use crate::suggest::did_you_mean;
+
+const AFTER: &str = "\
+Examples:
+  relscale simulate --out losses.csv
+  relscale simulate --scenario heavy-tails --replicate 3 --out losses.csv --truth truth.json
+  relscale simulate --simulation simulation.toml --out losses.csv
+  relscale simulate | relscale fit --scores /dev/stdin --baseline baseline --aggregate aggregate
+
+The table is one that `relscale fit` reads. The truth holds the exponents that a fit should find, and the
+whole simulation, which can be changed and given as --simulation.";
+
+/// Draws a ladder whose laws are known, to test an analysis.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct SimulateArguments {
+    /// Laws, design and noise
+    #[arg(long, value_enum, default_value_t = ScenarioName::Plain)]
+    scenario: ScenarioName,
+    /// Simulation in TOML or JSON, with the names of `relscale schema simulation`, or a truth, whose
+    /// simulation is used again
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    simulation: Option<PathBuf>,
+    /// Distribution that the exponents are against
+    #[arg(long, value_name = "NAME", default_value = "baseline")]
+    baseline: String,
+    /// Number of the draw: the design is the same in all, noise and items are new
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    replicate: u64,
+    /// Seed of everything [default: that of the simulation]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Table of losses [default: standard output]
+    #[arg(long, value_name = "FILE.csv")]
+    out: Option<PathBuf>,
+    /// Write the truth as JSON [default: beside the table, FILE.truth.json]
+    #[arg(long, value_name = "FILE.json")]
+    truth: Option<PathBuf>,
+}
+
+/// The scenarios of [`Scenario`] by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ScenarioName {
+    /// Normal run noise
+    Plain,
+    /// Items are a sample
+    Items,
+    /// Items are a sample whose slopes do not differ
+    HomogeneousItems,
+    /// Student's t with 5 degrees of freedom, three times the noise at the small end
+    HeavyTails,
+    /// A shock on the treatment by budget
+    BudgetShock,
+    /// Sizes drift off-centre over the budgets
+    DriftingGrid,
+    /// Curvature of the size profile drifts with scale
+    ShapeDrift,
+    /// Both drifts
+    BothDrifts,
+    /// Strong quartic, optima drifting apart, larger models noisier, heavy tails, nine sizes
+    HeldOut,
+}
+
+impl From<ScenarioName> for Scenario {
+    fn from(name: ScenarioName) -> Self {
+        match name {
+            ScenarioName::Plain => Self::Plain,
+            ScenarioName::Items => Self::Items,
+            ScenarioName::HomogeneousItems => Self::HomogeneousItems,
+            ScenarioName::HeavyTails => Self::HeavyTails,
+            ScenarioName::BudgetShock => Self::BudgetShock,
+            ScenarioName::DriftingGrid => Self::DriftingGrid,
+            ScenarioName::ShapeDrift => Self::ShapeDrift,
+            ScenarioName::BothDrifts => Self::BothDrifts,
+            ScenarioName::HeldOut => Self::HeldOut,
+        }
+    }
+}
+
+/// The truth behind a table.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct TruthFile {
+    /// Exponents of the ratio of each distribution to the baseline.
+    exponents: Vec<TrueExponent>,
+    /// Number of the draw.
+    replicate: u64,
+    /// The simulation.
+    simulation: Simulation,
+}
+
+/// An exponent that a fit should find.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TrueExponent {
+    /// The treatment.
+    treatment: String,
+    /// The baseline.
+    baseline: String,
+    /// The exponent of their ratio.
+    delta_beta: f64,
+}
+
+pub(super) fn run(arguments: &SimulateArguments) -> Result<(), CommandError> {
+    let mut simulation = match &arguments.simulation {
+        Some(path) => typed(path, read_fields(path, "simulation")?)?,
+        None => Simulation::scenario(arguments.scenario.into()),
+    };
+    if let Some(seed) = arguments.seed {
+        simulation.seed = seed;
+    }
+    let exponents = exponents(&simulation, &arguments.baseline)?;
+    let ladder = simulation.ladder(arguments.replicate)?;
+    write_table(&ladder, arguments.out.as_deref())?;
+    let mut said = format!(
+        "{} runs on {} distributions",
+        ladder.runs().len(),
+        ladder.scores().len()
+    );
+    for e in &exponents {
+        said += &format!("; Δβ of {} is {:+.5}", e.treatment, e.delta_beta);
+    }
+    let beside = arguments
+        .out
+        .as_ref()
+        .map(|out| out.with_extension("truth.json"));
+    if let Some(path) = arguments.truth.as_ref().or(beside.as_ref()) {
+        let truth = TruthFile {
+            exponents,
+            replicate: arguments.replicate,
+            simulation,
+        };
+        fs::write(path, serde_json::to_string_pretty(&truth)?).map_err(at(path))?;
+        said += &format!("; the truth is in {}", path.display());
+    }
+    note(&said);
+    Ok(())
+}
+
+/// The true exponents against a distribution.
+fn exponents(simulation: &Simulation, baseline: &str) -> Result<Vec<TrueExponent>, CommandError> {
+    let names = || simulation.distributions.iter().map(|d| d.name.as_str());
+    let Some(b) = names().position(|name| name == baseline) else {
+        let (all, meant) = (
+            names().collect::<Vec<_>>().join(", "),
+            did_you_mean(baseline, names()),
+        );
+        return Err(format!("--baseline {baseline}: the simulation has {all}{meant}").into());
+    };
+    let mut exponents = Vec::new();
+    for (t, name) in names().enumerate().filter(|(t, _)| *t != b) {
+        exponents.push(TrueExponent {
+            treatment: name.to_owned(),
+            baseline: baseline.to_owned(),
+            delta_beta: simulation.exponent(t, b)?,
+        });
+    }
+    Ok(exponents)
+}
+
+fn write_table(ladder: &Ladder, path: Option<&Path>) -> Result<(), CommandError> {
+    let Some(path) = path else {
+        // Through memory, so that a closed pipe ends quietly.
+        let mut table = Vec::new();
+        ladder.write_csv(&mut table)?;
+        print(&String::from_utf8(table)?)?;
+        return Ok(());
+    };
+    let mut file = BufWriter::new(File::create(path).map_err(at(path))?);
+    ladder.write_csv(&mut file)?;
+    file.flush().map_err(at(path))?;
+    Ok(())
+}
