@@ -5,6 +5,8 @@
 
 mod items;
 pub mod jsonl;
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use std::borrow::Cow;
 

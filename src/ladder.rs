@@ -3,8 +3,8 @@
 //! A [`Ladder`] is the whole input of the estimator. It holds the cost of each run and, for every
 //! (run, distribution, cluster of items), two sums: `Σ loss·weight` and `Σ weight`. The error of a
 //! run on a distribution is their ratio, `E = Σ loss·weight / Σ weight`. The losses may come from
-//! this crate's scorer, from a long CSV ([`Ladder::from_csv`]) or from any program that fills a
-//! [`LadderBuilder`].
+//! this crate's scorer, from a long CSV ([`Ladder::from_csv`]), from tables in other forms ([`Tables`]) or
+//! from any program that fills a [`LadderBuilder`].
 //!
 //! Order never matters: runs, distributions and clusters are sorted by name, and the sums are
 //! carried in double-double arithmetic, so that rows in another order give the same ladder.
@@ -12,11 +12,15 @@
 mod builder;
 mod csv;
 mod error;
+mod nearest;
 mod newlines;
+mod rows;
 mod run;
 mod runs;
+mod source;
 mod sum;
 mod table;
+mod tables;
 
 use std::collections::BTreeSet;
 
@@ -24,6 +28,9 @@ pub use builder::LadderBuilder;
 pub use error::LadderError;
 pub use run::{FlopConvention, Run, Scale};
 pub use runs::{RunTable, TrainedRun};
+pub use tables::Tables;
+
+pub(crate) use nearest::nearest;
 
 use sum::Sum;
 

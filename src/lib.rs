@@ -97,7 +97,9 @@
 //! - `tokenizers` (default): reads `tokenizer.json`.
 //! - `schema`: JSON Schemas of options, results and plans: they implement `schemars::JsonSchema`.
 //! - `plot`: SVG drawings, `report::plot`.
-//! - `parquet`: scores as Parquet, `log::export_parquet`.
+//! - `compressed`: tables and texts compressed with gzip or Zstandard ([`input`]).
+//! - `parquet`: tables of losses in Parquet ([`ladder::Tables`]), scores as Parquet
+//!   (`log::export_parquet`).
 //! - `conformance`: the test kit for backends, `conformance`.
 //! - `proptest`: strategies for ladders and laws, `fit::strategies`.
 //!
@@ -131,6 +133,7 @@ mod error;
 #[cfg(feature = "scoring")]
 pub mod evaluate;
 pub mod fit;
+pub mod input;
 pub mod isoflop;
 pub mod ladder;
 #[cfg(feature = "scoring")]

@@ -10,13 +10,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("checkpoint", &["backend"]),
     ("model", &["backend", "checkpoint"]),
     ("tokenizer", &["checkpoint"]),
-    ("distribution", &[]),
+    ("input", &[]),
+    ("distribution", &["input"]),
     ("scorer", &["distribution"]),
     (
         "evaluate",
         &["model", "distribution", "scorer", "tokenizer"],
     ),
-    ("ladder", &["checkpoint"]),
+    ("ladder", &["input", "checkpoint"]),
     (
         "log",
         &[

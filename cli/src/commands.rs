@@ -50,7 +50,7 @@ struct Program {
 const EXAMPLES: &str = "\
 Examples:
   relscale demo
-  relscale fit --scores losses.csv --baseline web --plots out/
+  relscale fit losses.csv --baseline web --plots out/
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl
   relscale ladder --checkpoints DIR --texts DIR --baseline web --out OUT
   relscale harness runs.csv LOGS --out losses.csv

@@ -4,28 +4,24 @@
 //! ([`matched`]), multiple choice ([`mmlu`], [`behaviours`], [`multiple_choice`]). Each returns one
 //! [`Items`](relscale::distribution::Items) per distribution to compare (a region, a group of
 //! subjects), with its clusters. [`harness`] reads losses
-//! that lm-evaluation-harness has computed, [`inspect`] scores of inspect_ai.
+//! that lm-evaluation-harness has computed, [`inspect`] scores of inspect_ai, [`logged`] either.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use relscale::Error;
+use relscale::input::stem;
 use serde_json::{Map, Value};
 
 pub mod behaviours;
 pub mod harness;
 pub mod inspect;
+pub mod logged;
 pub mod matched;
 pub mod mmlu;
 pub mod multiple_choice;
 pub mod texts;
-
-/// The name of a file without its folder and extension.
-fn stem(path: &Path) -> String {
-    path.file_stem()
-        .map_or_else(String::new, |s| s.to_string_lossy().into_owned())
-}
 
 /// The string or number in `field`; `None` if it is absent.
 fn name(line: &Map<String, Value>, field: &str) -> Result<Option<String>, String> {

@@ -7,9 +7,12 @@
 //! | name | revisions | tokens | FLOPs |
 //! | --- | --- | --- | --- |
 //! | `isoflop-1ep19-d2048-L21-B16-nemo-wider-depth-adapt-178bd6` (also `comma`, `dclm`) | `main` | of the recipe | training |
-//! | `pythia-160m`, `pythia-160m-deduped`, `pythia-160m-seed3` | `stepN`; `main` is `step143000` | 2,097,152 per step | 6ND |
+//! | `pythia-160m`, `-deduped`, `-seed3` (14m to 410m), `-data-seed1`, `-weight-seed1` (160m) | `stepN`; `main` is `step143000` | 2,097,152 per step | 6ND |
+//! | `pythia-160m-v0`, `-deduped-v0` (70m to 12b) | the same, N a multiple of 1,000 | 2,097,152 per step, as renamed | 6ND |
 //! | `OLMo-2-0425-1B`, `OLMo-2-1124-7B`, `OLMo-2-1124-13B`, `OLMo-2-0325-32B` | `stage1-stepN-tokensMB` | 2²¹ (1B), 2²² (7B) or 2²³ per step | 6ND |
 //! | `Cerebras-GPT-111M` to `-13B` | `main` | 20 per parameter | 6ND |
+//! | `DataDecide-c4-150M` (25 corpora, 4M to 1B) | `stepN-seed-default` | 2,048 × batch of the size per step | 6ND |
+//! | `Gemstone-256x23`, `_lr_ablation`, `_cooldown` | `step_N`, `step_X_cooldown_N` | 4,194,304 per step | 6ND |
 //!
 //! - **IsoFLOP runs** have the steps and parameters of [`Recipe::relative_scaling_laws`]. The budget in
 //!   the name counts forward passes only and serves as their label; their FLOPs are those of training,
@@ -17,12 +20,18 @@
 //! - **6ND** is six times parameters times tokens; the parameters include the embeddings.
 //! - **Checkpoints of one training run** form a trajectory. Only the last one had its learning rate
 //!   decayed; the others have a higher loss than runs planned for their length.
+//! - **Organisations** may stand before a name: `EleutherAI__pythia-160m`, `models--EleutherAI--pythia-160m`.
+//! - **Another model in the folder** is told by its configuration ([`disagreements`]).
+//! - **Not recognised**, since the tokens of a checkpoint do not follow from published names: other seeds and
+//!   `main` of DataDecide, `main` of the Gemstones, OLMo-Ladder, and Marin 8B and 32B, whose data changed
+//!   during the training.
 //! - **OLMo 2** was trained on another mix after stage 1, so those revisions, including `main`, are
 //!   refused.
 //!
 //! # References
 //! Biderman et al. (2023), *Pythia*, arXiv:2304.01373. van der Wal et al. (2025), *PolyPythias*,
-//! arXiv:2503.09543. Dey et al. (2023), *Cerebras-GPT*, arXiv:2304.03208. OLMo Team (2025), *2 OLMo 2
+//! arXiv:2503.09543. Magnusson et al. (2025), *DataDecide*, arXiv:2504.11393. McLeish et al. (2025),
+//! *Gemstones*, arXiv:2502.06857. Dey et al. (2023), *Cerebras-GPT*, arXiv:2304.03208. OLMo Team (2025), *2 OLMo 2
 //! Furious*, arXiv:2501.00656. Held et al. (2025), *Relative Scaling Laws for LLMs*,
 //! arXiv:2510.24626.
 
@@ -36,8 +45,10 @@ use relscale::isoflop::{PlannedRun, Recipe};
 use relscale::ladder::{RunTable, TrainedRun};
 use relscale::model::Config;
 
+pub use agreement::disagreements;
 use names::{Release, release};
 
+mod agreement;
 mod names;
 
 /// Reads a folder of checkpoints in any layout that downloads have.
@@ -237,18 +248,27 @@ fn walk(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Error
     Ok(())
 }
 
-/// `pythia-160m` of `models--EleutherAI--pythia-160m`, the name itself of any other.
+/// `pythia-160m` of `models--EleutherAI--pythia-160m` and `EleutherAI__pythia-160m`, the name itself of any
+/// other.
 fn repository(name: &str) -> &str {
-    match name.strip_prefix("models--") {
-        Some(rest) => rest.rsplit("--").next().unwrap_or(rest),
-        None => name,
-    }
+    let mark = match name.starts_with("models--") {
+        true => "--",
+        false => "__",
+    };
+    name.rsplit(mark).next().unwrap_or(name)
 }
 
 fn is_release(name: &str) -> bool {
-    ["isoflop-", "pythia-", "OLMo-2-", "Cerebras-GPT-"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    [
+        "isoflop-",
+        "pythia-",
+        "OLMo-2-",
+        "Cerebras-GPT-",
+        "DataDecide-",
+        "Gemstone-",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
 }
 
 fn is_revision(name: &str) -> bool {
@@ -275,9 +295,10 @@ fn folder_names(path: &Path) -> Result<(String, Option<String>), Error> {
     if let Some((_, parent)) = parent
         && is_revision(last)
     {
-        return Ok((parent.to_owned(), Some(last.to_owned())));
+        return Ok((repository(parent).to_owned(), Some(last.to_owned())));
     }
-    for mark in ["-stage", "-step"] {
+    let last = repository(last);
+    for mark in ["-stage", "-step", "@stage", "@step"] {
         if let Some(at) = last.find(mark).filter(|_| is_release(last)) {
             return Ok((last[..at].to_owned(), Some(last[at + 1..].to_owned())));
         }

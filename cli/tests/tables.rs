@@ -1,5 +1,10 @@
 //! Tables of losses as people have them.
 
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use relscale::fit::{self, Contrast, Options};
 use relscale::ladder::{Ladder, LadderError};
 
@@ -90,4 +95,136 @@ fn comparisons_across_scorers_are_refused_unless_asked_for() {
     assert_eq!(format!("{:?}", with.laws), format!("{:?}", without.laws));
     let json = serde_json::to_string(&Options::new("web")).unwrap();
     assert!(!json.contains("across_scorers"), "{json}");
+}
+
+/// The rows of `table` without scorers, as CSV.
+fn plain() -> String {
+    let text = table("").replace("bits_per_byte", "");
+    text.replace(",scorer", "").replace(",\n", "\n")
+}
+
+/// A file of this test and process.
+fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("relscale-fit-tables-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// Standard output without its first line, which names the tables, and standard error.
+fn fit(arguments: &[&str], input: &[u8]) -> (String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_relscale"))
+        .arg("fit")
+        .args(arguments)
+        .args(["--baseline", "web"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    (text.lines().skip(1).collect::<Vec<_>>().join("\n"), said)
+}
+
+#[test]
+fn the_fit_reads_positional_tables_flags_standard_input_and_tables_of_runs() {
+    let text = plain();
+    let path = file("losses.csv", text.as_bytes());
+    let path = path.to_str().unwrap();
+    let (expected, _) = fit(&["--scores", path], b"");
+    assert!(expected.contains("law"), "{expected}");
+    assert_eq!(fit(&[path], b"").0, expected);
+    assert_eq!(fit(&["-"], text.as_bytes()).0, expected);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(text.as_bytes()).unwrap();
+    assert_eq!(fit(&["-"], &gzip.finish().unwrap()).0, expected);
+    // Runs described apart, and the losses with other names.
+    let cut = |places: &[usize]| {
+        let rows = text.lines().map(|line| {
+            let fields: Vec<&str> = line.split(',').collect();
+            places
+                .iter()
+                .map(|p| fields[*p])
+                .collect::<Vec<_>>()
+                .join(",")
+        });
+        rows.fold(String::new(), |all, row| all + &row + "\n")
+    };
+    // One row per run: the rows of a run follow each other, one per distribution.
+    let all = cut(&[0, 1, 2, 3, 4, 5]);
+    let (header, rows) = all.split_once('\n').unwrap();
+    let runs = rows
+        .lines()
+        .step_by(3)
+        .fold(format!("{header}\n"), |all, row| all + row + "\n");
+    let losses = cut(&[1, 6, 7]).replace("distribution,loss", "domain,bpb");
+    let (runs, losses) = (
+        file("runs.csv", runs.as_bytes()),
+        file("bare.csv", losses.as_bytes()),
+    );
+    let arguments = [losses.to_str().unwrap(), runs.to_str().unwrap()];
+    let names = ["--columns", "loss=bpb,distribution=domain"];
+    assert_eq!(fit(&[arguments, names].concat(), b"").0, expected);
+}
+
+#[test]
+fn parquet_of_polars_and_wide_tables_are_fitted() {
+    let fixture = |name: &str| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tables");
+        root.join(name).to_str().unwrap().to_owned()
+    };
+    let run = |name: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_relscale"))
+            .args(["fit", &fixture(name), "--baseline", "news", "--details"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{name}: {said}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        (text.lines().skip(1).collect::<Vec<_>>().join("\n"), said)
+    };
+    let (expected, said) = run("index.csv");
+    assert!(said.is_empty(), "{said}");
+    for name in ["polars.parquet", "snappy.parquet", "long.jsonl.zst"] {
+        assert_eq!(run(name).0, expected, "{name}");
+    }
+    let (wide, said) = run("wide.parquet");
+    assert_eq!(wide, expected);
+    assert!(
+        said.contains("note: ") && said.contains("code, law, news"),
+        "{said}"
+    );
+}
+
+#[test]
+fn input_of_the_fit_that_cannot_be_read_is_refused() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_relscale"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let (code, said) = run(&["fit", "--baseline", "web"]);
+    assert!(code == Some(2) && said.contains("TABLE"), "{said}");
+    let (code, said) = run(&["fit", "-", "-", "--baseline", "web"]);
+    assert!(code == Some(2) && said.contains("standard input"), "{said}");
+    let (code, said) = run(&["fit", "x.csv", "--columns", "loss", "--baseline", "web"]);
+    assert!(code == Some(2) && said.contains("loss=bpb"), "{said}");
+    let folder = file("notes.md", b"x").with_file_name("");
+    let empty = folder.join("empty");
+    fs::create_dir_all(&empty).unwrap();
+    let (code, said) = run(&["fit", empty.to_str().unwrap(), "--baseline", "web"]);
+    assert!(code == Some(1) && said.contains("without logs"), "{said}");
+    let (code, said) = run(&["fit", "/nowhere/x.csv", "--baseline", "web"]);
+    assert!(
+        code == Some(1) && said.contains("/nowhere/x.csv: "),
+        "{said}"
+    );
 }

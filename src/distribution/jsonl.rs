@@ -1,8 +1,7 @@
 //! Files of JSON lines: the items file of this crate, and the pieces for reading any other.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Content, Item, Items, check};
 use crate::error::Error;
+use crate::input;
 
 impl Items {
     /// Reads a file of JSON lines; the distribution is named after the file.
@@ -20,7 +20,8 @@ impl Items {
     /// "unconditional_tokens"?}`, or `{"id", "cluster"?, "contexts": [..], "choices": [..], "gold"}`
     /// with one context per choice ([`Content::Pairs`]). Ids and clusters are strings or integers. An item without a cluster
     /// is a cluster of its own. Empty lines are skipped; other fields are refused, so that a
-    /// misspelt `unconditional` is not ignored.
+    /// misspelt `unconditional` is not ignored. The file may be compressed with gzip or Zstandard (feature
+    /// `compressed`), or Parquet with columns of these names (feature `parquet`).
     ///
     /// # Errors
     /// A file that cannot be read or has no items, or the first line that is not such an object, by
@@ -39,16 +40,15 @@ impl Items {
             return Err(Error::format(path, "no items"));
         }
         Ok(Self {
-            name: path
-                .file_stem()
-                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
+            name: input::stem(path),
             items,
         })
     }
 }
 
 /// Calls `read` with the number (from 1) and the value of every line that is not empty. A byte-order
-/// mark at the start of the file is skipped.
+/// mark at the start of the file is skipped. The file may be compressed
+/// ([`input::open`]) or, with the feature `parquet`, Parquet, whose columns are then the fields.
 ///
 /// # Errors
 /// A file that cannot be read, or an [`Error::Line`] for the first line that is not UTF-8, is not a
@@ -57,10 +57,18 @@ pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
     path: &Path,
     mut read: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), Error> {
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let io = |e| Error::io(path, e);
+    #[cfg(feature = "parquet")]
+    {
+        let file = std::fs::File::open(path).map_err(io)?;
+        if input::parquet::is_parquet_file(&file).map_err(io)? {
+            return super::parquet::each_row(path, file, read);
+        }
+    }
+    let input = input::open(path).map_err(io)?;
     // Bytes, not `lines()`: its error about UTF-8 has no line number.
-    for (number, line) in BufReader::new(file).split(b'\n').enumerate() {
-        let line = line.map_err(|e| Error::io(path, e))?;
+    for (number, line) in input.split(b'\n').enumerate() {
+        let line = line.map_err(io)?;
         let number = number + 1;
         let error = |message: String| Error::Line {
             path: path.to_owned(),

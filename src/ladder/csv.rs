@@ -1,13 +1,12 @@
 //! The long CSV form of a ladder.
 
-mod rows;
-
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use self::rows::Rows;
-use super::table::{Column, Row, malformed, open};
+use super::rows::Rows;
+use super::source::Source;
+use super::table::{Column, Row, find};
 use super::{Ladder, LadderError};
 
 /// The columns that every table of losses has.
@@ -28,7 +27,8 @@ const REQUIRED_ALONG: [Column; 4] = [
     Column::Distribution,
     Column::Loss,
 ];
-const OPTIONAL: [Column; 12] = [
+/// The columns that a table of losses may have besides.
+pub(super) const OPTIONAL: [Column; 12] = [
     Column::Seed,
     Column::Cluster,
     Column::Item,
@@ -42,6 +42,14 @@ const OPTIONAL: [Column; 12] = [
     Column::StandardError,
     Column::Scorer,
 ];
+/// The columns that a table must have, along a scale of its own or along compute.
+pub(super) fn required(along: bool) -> &'static [Column] {
+    match along {
+        true => &REQUIRED_ALONG,
+        false => &REQUIRED,
+    }
+}
+
 /// The columns that are written, in their order; `chance`, `scale_name`, `epochs`, `standard_error` and
 /// `scorer` follow where they are known.
 const WRITTEN: [Column; 14] = [
@@ -140,25 +148,20 @@ impl Ladder {
     }
 
     fn read(reader: impl Read, name: &str, scale: Option<&str>) -> Result<Self, LadderError> {
-        let required: &[Column] = match scale {
-            Some(_) => &REQUIRED_ALONG,
-            None => &REQUIRED,
-        };
-        let (mut input, mut places) = open(reader, name, required, &OPTIONAL)?;
+        let mut source = Source::csv(reader, name)?;
+        let required = required(scale.is_some());
+        let mut places = find(&source.header, name, required, &OPTIONAL)?;
         let mut rows = Rows::default();
         rows.builder.name(name);
         if let Some(scale) = scale {
-            let header = input.headers().map_err(|e| malformed(name, &e))?;
-            places = places.along(scale, header, name)?;
-            rows.scale = Some((scale.replace('_', " "), 1));
+            places = places.along(scale, &source.header, name)?;
+            rows.scale = Some((scale.replace('_', " "), None));
         }
         let mut record = csv::StringRecord::new();
-        while input
-            .read_record(&mut record)
-            .map_err(|e| malformed(name, &e))?
-        {
+        while source.read(&mut record)? {
             rows.add(&Row {
                 table: name,
+                earlier: &[],
                 places: &places,
                 record: &record,
             })?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::nearest::nearest;
 use super::run::{GREATEST_FLOPS_RATIO, LEAST_FLOPS_RATIO};
 
 /// The reason why a ladder was refused. Every variant names the run, the distribution or the line.
@@ -183,6 +184,23 @@ impl fmt::Display for LadderError {
 }
 
 impl LadderError {
+    /// The line, if the error is of a line of `table`.
+    pub(super) fn line_in(&self, table: &str) -> Option<u64> {
+        let (named, line) = self.place()?;
+        line.filter(|_| named == table)
+    }
+
+    /// The message without table and line.
+    pub(super) fn without_place(&self) -> String {
+        struct Complaint<'a>(&'a LadderError);
+        impl fmt::Display for Complaint<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.complaint(f)
+            }
+        }
+        Complaint(self).to_string()
+    }
+
     /// The table, and the line where there is one.
     fn place(&self) -> Option<(&str, Option<u64>)> {
         match self {
@@ -298,6 +316,13 @@ fn missing_column(f: &mut fmt::Formatter<'_>, column: &str, found: &[String]) ->
             write!(f, "{all:?}, which is not separated by commas")
         }
         found => f.write_str(&found.join(", ")),
+    }?;
+    match nearest(column, found.iter().map(String::as_str)) {
+        Some(near) => write!(
+            f,
+            "; did you mean {near:?}? Rename it, or map it ({column}={near})"
+        ),
+        None => Ok(()),
     }
 }
 

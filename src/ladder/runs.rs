@@ -1,10 +1,10 @@
 //! Tables of trained runs, each with the path of its checkpoint.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::table::{Column, Row, malformed, open};
+use super::source::Source;
+use super::table::{Column, Place, Row, find};
 use super::{FlopConvention, Ladder, LadderError, Run};
 #[cfg(feature = "scoring")]
 use crate::checkpoint::Checkpoint;
@@ -161,7 +161,8 @@ impl RunTable {
     /// there, `seed`, `trajectory`, `epochs`, `held_out` and `flop_convention`, with the meanings of
     /// [`Ladder::from_csv`]; as there, other columns are ignored unless they are misspelt. A
     /// `checkpoint` may be a LoRA adapter; the column `base` then names the folder of its base, or one
-    /// of bases. Relative paths are relative to the folder of the table.
+    /// of bases. Relative paths are relative to the folder of the table. The other forms of
+    /// tables are read too ([`Tables::open`](crate::ladder::Tables::open)).
     ///
     /// # Errors
     ///
@@ -185,27 +186,23 @@ impl RunTable {
 
     fn read(path: &Path, with_checkpoints: bool) -> Result<Self, LadderError> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|e| LadderError::Io {
-            message: format!("{name}: {e}"),
-        })?;
+        let mut source = Source::open(path)?;
         // Relative to the table, not to where the program was started.
         let folder = path.parent().unwrap_or(Path::new(""));
         let (required, optional) = match with_checkpoints {
             true => (&REQUIRED[..], OPTIONAL.to_vec()),
             false => (&REQUIRED[..6], [&OPTIONAL[..], &NAMES].concat()),
         };
-        let (mut input, places) = open(file, &name, required, &optional)?;
+        let places = find(&source.header, &name, required, &optional)?;
         // A builder refuses what is no run, and repeated names.
         let mut ladder = Ladder::builder();
-        let mut convention: Option<(FlopConvention, u64)> = None;
+        let mut convention: Option<(FlopConvention, Place)> = None;
         let mut runs = Vec::new();
         let mut record = csv::StringRecord::new();
-        while input
-            .read_record(&mut record)
-            .map_err(|e| malformed(&name, &e))?
-        {
+        while source.read(&mut record)? {
             let row = Row {
                 table: &name,
+                earlier: &[],
                 places: &places,
                 record: &record,
             };
@@ -243,6 +240,8 @@ impl RunTable {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::ladder::Scale;
 

@@ -1,8 +1,6 @@
 //! Common parts of the CSV tables: columns found by their names, rows that know their line.
 
-use std::io::Read;
-
-use super::newlines::UnixNewlines;
+use super::nearest::alike;
 use super::{FlopConvention, LadderError, Run, Scale};
 
 /// A column that is read, in the order in which tables are written.
@@ -35,7 +33,7 @@ pub(super) enum Column {
 
 impl Column {
     /// All of them, in the order of the declaration, so that `column as usize` is the place.
-    const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Corpus,
         Self::Run,
         Self::Budget,
@@ -91,6 +89,7 @@ impl Column {
 }
 
 /// Indices of the columns in one table, by [`Column`]; `None` for those the table leaves out.
+#[derive(Debug)]
 pub(super) struct Places {
     at: [Option<usize>; Column::ALL.len()],
     /// Name of the column that stands for FLOPs and budgets.
@@ -135,19 +134,14 @@ impl Places {
     }
 }
 
-/// Opens a table and finds its columns, of which `required` must be there. Of the `optional` ones,
-/// one that is missing must not be there under a name that is nearly its own.
-pub(super) fn open<R: Read>(
-    reader: R,
+/// Finds the columns of a table, of which `required` must be there. Of the `optional` ones, one that is
+/// missing must not be there under a name that is nearly its own.
+pub(super) fn find(
+    header: &csv::StringRecord,
     table: &str,
     required: &[Column],
     optional: &[Column],
-) -> Result<(csv::Reader<UnixNewlines<R>>, Places), LadderError> {
-    let mut input = csv::ReaderBuilder::new()
-        // Spreadsheets and hands leave spaces after commas.
-        .trim(csv::Trim::All)
-        .from_reader(UnixNewlines::new(reader));
-    let header = input.headers().map_err(|e| malformed(table, &e))?.clone();
+) -> Result<Places, LadderError> {
     let places = Places {
         at: Column::ALL.map(|column| header.iter().position(|h| h == column.name())),
         scale: None,
@@ -186,39 +180,7 @@ pub(super) fn open<R: Read>(
             });
         }
     }
-    Ok((input, places))
-}
-
-/// True if two names differ only in case, separators and a final `s`, or, from six letters on, in
-/// one letter put in, left out or replaced, or in two neighbours exchanged.
-fn alike(found: &str, meant: &str) -> bool {
-    let letters = |name: &str| -> Vec<char> {
-        let lower = name.chars().flat_map(char::to_lowercase);
-        let mut letters: Vec<char> = lower.filter(|c| c.is_alphanumeric()).collect();
-        if letters.last() == Some(&'s') {
-            letters.pop();
-        }
-        letters
-    };
-    let (found, meant) = (letters(found), letters(meant));
-    if found == meant {
-        return true;
-    }
-    // Shorter names are near too many words: `time` is one letter from `item`.
-    if meant.len() < 6 {
-        return false;
-    }
-    let same = |a: &[char], b: &[char]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let front = same(&found, &meant);
-    let (found, meant) = (&found[front..], &meant[front..]);
-    match (found, meant) {
-        ([a, b, rest @ ..], [c, d, end @ ..]) if (a, b) == (d, c) && rest == end => true,
-        _ => {
-            found.get(1..) == meant.get(1..)
-                || found.get(1..) == Some(meant)
-                || Some(found) == meant.get(1..)
-        }
-    }
+    Ok(places)
 }
 
 pub(super) fn malformed(table: &str, error: &csv::Error) -> LadderError {
@@ -235,9 +197,19 @@ pub(super) fn malformed(table: &str, error: &csv::Error) -> LadderError {
     }
 }
 
+/// A line of one of several tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Number of tables before.
+    table: usize,
+    line: u64,
+}
+
 /// One row of a table.
 pub(super) struct Row<'a> {
     pub(super) table: &'a str,
+    /// Names of the tables before.
+    pub(super) earlier: &'a [String],
     pub(super) places: &'a Places,
     pub(super) record: &'a csv::StringRecord,
 }
@@ -245,6 +217,49 @@ pub(super) struct Row<'a> {
 impl Row<'_> {
     pub(super) fn line(&self) -> u64 {
         self.record.position().map_or(0, csv::Position::line)
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.place_of(self.line())
+    }
+
+    /// A line of the table of this row.
+    pub(super) fn place_of(&self, line: u64) -> Place {
+        Place {
+            table: self.earlier.len(),
+            line,
+        }
+    }
+
+    /// The table of a place, if it is not that of this row.
+    fn other_table(&self, place: Place) -> Option<&str> {
+        self.earlier.get(place.table).map(String::as_str)
+    }
+
+    fn malformed(&self, message: String) -> LadderError {
+        LadderError::Malformed {
+            table: self.table.into(),
+            line: Some(self.line()),
+            message,
+        }
+    }
+
+    /// The error of a row that repeats an earlier one.
+    pub(super) fn repeats(&self, first: Place) -> LadderError {
+        let (run, distribution) = (self.text(Column::Run), self.text(Column::Distribution));
+        let line = first.line;
+        match self.other_table(first) {
+            None => LadderError::DuplicateRow {
+                table: self.table.into(),
+                line: self.line(),
+                first: line,
+                run: run.into(),
+                distribution: distribution.into(),
+            },
+            Some(other) => self.malformed(format!(
+                "repeats line {line} of {other} (run {run:?}, distribution {distribution:?})"
+            )),
+        }
     }
 
     /// The field, `""` where there is none.
@@ -290,24 +305,30 @@ impl Row<'_> {
     /// The FLOP convention of the table, which must be that of the line that stated it `first`.
     pub(super) fn convention_as(
         &self,
-        first: &mut Option<(FlopConvention, u64)>,
+        first: &mut Option<(FlopConvention, Place)>,
     ) -> Result<FlopConvention, LadderError> {
         let stated = self.convention()?;
-        let (convention, line) = *first.get_or_insert((stated, self.line()));
+        let (convention, place) = *first.get_or_insert((stated, self.place()));
         if convention == stated {
             return Ok(convention);
         }
-        Err(self.conflict(line, self.text(Column::Run), Column::FlopConvention))
+        Err(self.conflict(place, self.text(Column::Run), Column::FlopConvention))
     }
 
-    /// The error of a run that line `first` describes differently.
-    pub(super) fn conflict(&self, first: u64, run: &str, column: Column) -> LadderError {
-        LadderError::Conflict {
-            table: self.table.into(),
-            line: self.line(),
-            first,
-            run: run.into(),
-            column: column.name(),
+    /// The error of a run that the row at `first` describes differently.
+    pub(super) fn conflict(&self, first: Place, run: &str, column: Column) -> LadderError {
+        let (column, line) = (column.name(), first.line);
+        match self.other_table(first) {
+            None => LadderError::Conflict {
+                table: self.table.into(),
+                line: self.line(),
+                first: line,
+                run: run.into(),
+                column,
+            },
+            Some(other) => self.malformed(format!(
+                "{column} of run {run:?} differs from line {line} of {other}"
+            )),
         }
     }
 
@@ -316,24 +337,21 @@ impl Row<'_> {
         let text = self.text(Column::Flops);
         match text.parse::<f64>() {
             Ok(value) if value.is_normal() && value > 0.0 => Ok(value),
-            _ => Err(LadderError::Malformed {
-                table: self.table.into(),
-                line: Some(self.line()),
-                message: format!(
-                    "{name} is {text:?}, expected a number above 0: a scale has a logarithm"
-                ),
-            }),
+            _ => Err(self.malformed(format!(
+                "{name} is {text:?}, expected a number above 0: a scale has a logarithm"
+            ))),
         }
     }
 
-    /// The error of a run that line `first` puts at another value of the scale that the caller named.
-    pub(super) fn other_scale(&self, first: u64, run: &str) -> LadderError {
+    /// The error of a run that the row at `first` puts at another value of the scale that the caller
+    /// named.
+    pub(super) fn other_scale(&self, first: Place, run: &str) -> LadderError {
         let scale = self.places.scale.as_deref().unwrap_or_default();
-        LadderError::Malformed {
-            table: self.table.into(),
-            line: Some(self.line()),
-            message: format!("{scale} of run {run:?} differs from line {first}"),
-        }
+        let of = (self.other_table(first)).map_or_else(String::new, |table| format!(" of {table}"));
+        let line = first.line;
+        self.malformed(format!(
+            "{scale} of run {run:?} differs from line {line}{of}"
+        ))
     }
 
     /// The run of this row. The builder of the ladder checks its numbers.
@@ -378,43 +396,5 @@ impl Row<'_> {
             _ => return Err(self.unexpected(Column::HeldOut, "true, false or nothing")),
         }
         Ok(run)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::alike;
-
-    #[test]
-    fn near_misses_are_told_from_other_words() {
-        for (found, meant) in [
-            ("Weight", "weight"),
-            ("weights", "weight"),
-            ("wieght", "weight"),
-            ("weigth", "weight"),
-            ("heldout", "held_out"),
-            ("held-out", "held_out"),
-            ("flops_convention", "flop_convention"),
-            ("flop convention", "flop_convention"),
-            ("trajctory", "trajectory"),
-            ("clusters", "cluster"),
-            ("clusterr", "cluster"),
-            ("items", "item"),
-            ("seeds", "seed"),
-        ] {
-            assert!(alike(found, meant), "{found} {meant}");
-        }
-        for (found, meant) in [
-            ("time", "item"),
-            ("speed", "seed"),
-            ("held", "held_out"),
-            ("bytes", "weight"),
-            ("length", "weight"),
-            ("cluster_size", "cluster"),
-            ("item_id", "item"),
-            ("", "cluster"),
-        ] {
-            assert!(!alike(found, meant), "{found} {meant}");
-        }
     }
 }

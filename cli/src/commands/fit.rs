@@ -21,18 +21,24 @@ use crate::suggest::did_you_mean;
 
 const AFTER: &str = "\
 Examples:
-  relscale fit --scores losses.csv --baseline web
-  relscale fit --scores losses.csv --baseline web --treatment law --treatment code --plots out/
-  relscale fit --scores losses.csv --baseline web --json laws.json --details
-  relscale fit --scores losses.csv --baseline web --group risky=fraud,weapons --contrast risky:news
-  relscale fit --scores losses.csv --options options.toml --alpha 0.1
-  relscale fit --scores losses.csv --baseline web --predict-at 1e22,1e23 --held-out largest-run
-  relscale fit --scores losses.csv --baseline all --contrast tuning=client-after:all-after,client:all
+  relscale fit losses.csv --baseline web
+  relscale fit losses.parquet runs.csv --baseline web --treatment law --treatment code --plots out/
+  relscale fit wide.csv.gz --baseline web --distributions web,law,code
+  relscale fit LOGS runs.csv --baseline arc_easy
+  zcat losses.jsonl.gz | relscale fit - --baseline web --columns loss=bpb,distribution=domain
+  relscale fit losses.csv --baseline web --json laws.json --details
+  relscale fit losses.csv --baseline web --group risky=fraud,weapons --contrast risky:news
+  relscale fit losses.csv --options options.toml --alpha 0.1
+  relscale fit losses.csv --baseline web --predict-at 1e22,1e23 --held-out largest-run
+  relscale fit losses.csv --baseline all --contrast tuning=client-after:all-after,client:all
 
-The table has one row per run, distribution and item cluster, with the columns
-corpus,run,budget,flops,params,tokens,distribution,loss and, optionally, cluster, weight, seed,
-trajectory, epochs, held_out, flop_convention, chance, scorer and scale_name. Along --scale COLUMN the columns budget
-and flops are not read, and params and tokens may be left out.
+A table is CSV (also .tsv), JSON lines or Parquet, plain or compressed (.gz, .zst). A long one has one row
+per run, distribution and item cluster, with the columns corpus,run,budget,flops,params,tokens,
+distribution,loss and, optionally, cluster, item, weight, seed, trajectory, epochs, held_out,
+flop_convention, chance, standard_error, scorer and scale_name. A wide one has a column of losses per
+distribution. Tables without losses describe runs and are joined by the column run. Folders hold logs of
+lm-evaluation-harness or inspect_ai. Along --scale COLUMN the columns budget and flops are not read, and
+params and tokens may be left out.
 
 The file of --options has the names of the fields of `relscale::fit::Options`, such as
   baseline = \"web\"
@@ -40,7 +46,7 @@ The file of --options has the names of the fields of `relscale::fit::Options`, s
   predict_at = [1e22, 1e23]
 `relscale schema options` lists them. A flag overrides the file; a repeatable flag replaces its list.";
 
-/// Fits the relative scaling laws of a table of losses.
+/// Fits the relative scaling laws of tables of losses.
 ///
 /// Prints one law per treatment distribution; writes JSON and SVG on request.
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ Examples:
   relscale harness runs.csv LOGS --out losses.csv
   relscale harness runs.csv LOGS --out losses.csv --metric acc_norm --task arc_easy --task arc_challenge
   relscale harness LOGS --out losses.csv --task mmlu_stem --task mmlu_humanities
-  relscale fit --scores losses.csv --baseline arc_easy
+  relscale fit losses.csv --baseline arc_easy
 
 LOGS is a folder as `lm_eval run --output_path LOGS --log_samples` writes it, of any number of models,
 tasks and times. RUNS.csv has the columns corpus,run,budget,flops,params,tokens and, where a run is not

@@ -11,7 +11,7 @@ use super::engine::EngineArguments;
 use super::values::count;
 use crate::interrupt;
 use crate::ladder_study::LadderStudy;
-use crate::output::print;
+use crate::output::{print, warning};
 use crate::released;
 use crate::runs::name_base;
 
@@ -24,8 +24,8 @@ Examples:
 The folder of texts holds, for each distribution, a file NAME.jsonl of documents {\"text\", \"id\"?} or a
 folder NAME of .txt files. Every score goes through a log in OUT/logs: an interrupted run resumes.
 Ctrl-C ends at the end of the batch, with exit code 3.
-The names of the IsoFLOP suite, Pythia, OLMo 2 and Cerebras-GPT are known; list other checkpoints in
-a table for --runs.";
+The names of the IsoFLOP suite, Pythia, PolyPythias, DataDecide, the Gemstones, OLMo 2 and Cerebras-GPT are
+known; list other checkpoints in a table for --runs.";
 
 /// Takes a ladder of checkpoints to scores, laws and pictures.
 #[derive(Debug, Args)]
@@ -109,7 +109,13 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
     let RunSource { checkpoints, runs } = &arguments.source;
     let (mut table, name) = match (runs, checkpoints) {
         (Some(file), _) => (RunTable::from_csv(file)?, file.display().to_string()),
-        (None, Some(dir)) => (released::run_table(dir)?, dir.display().to_string()),
+        (None, Some(dir)) => {
+            let table = released::run_table(dir)?;
+            for found in released::disagreements(&table)? {
+                warning(&found);
+            }
+            (table, dir.display().to_string())
+        }
         (None, None) => {
             let message = "one of --checkpoints and --runs is needed".to_owned();
             return Err(CommandError::Usage(message));

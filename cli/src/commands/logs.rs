@@ -88,7 +88,7 @@ impl LogArguments {
 
 /// The run of each model, by the model's name in words. Models and runs without a partner are left out
 /// with a warning.
-fn assigned<'a>(
+pub(super) fn assigned<'a>(
     models: &[&Model],
     runs: &'a [TrainedRun],
 ) -> Result<BTreeMap<String, &'a Run>, String> {
@@ -191,6 +191,43 @@ fn write(
         },
     )?;
     Ok(rows)
+}
+
+/// The losses of all runs that have logs as a long table in CSV, without the columns that describe runs.
+pub(super) fn losses(
+    runs: &BTreeMap<String, &Run>,
+    scored: &[Scored],
+) -> Result<Vec<u8>, csv::Error> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    out.write_record([
+        "run",
+        "distribution",
+        "cluster",
+        "item",
+        "loss",
+        "weight",
+        "scorer",
+        "chance",
+    ])?;
+    for one in scored {
+        let Some(run) = runs.get(&one.model.to_string()) else {
+            continue;
+        };
+        for document in &one.documents {
+            out.write_record([
+                &run.id,
+                &one.distribution,
+                &document.cluster,
+                &document.id,
+                // `Display` writes the shortest decimals that read back to the same bits.
+                &document.loss.to_string(),
+                &document.weight.to_string(),
+                &one.scorer,
+                &document.chance.map_or_else(String::new, |c| c.to_string()),
+            ])?;
+        }
+    }
+    out.into_inner().map_err(|e| e.into_error().into())
 }
 
 /// One line per run and distribution: the metric, and the loss where that is another number.

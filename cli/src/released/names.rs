@@ -3,6 +3,14 @@
 use relscale::isoflop::PlannedRun;
 use relscale::ladder::{FlopConvention, Run, Scale};
 
+use datadecide::datadecide;
+use gemstones::gemstone;
+
+pub(in crate::released) use gemstones::shape as gemstone_shape;
+
+mod datadecide;
+mod gemstones;
+
 /// A checkpoint as its name describes it.
 pub(super) struct Release {
     pub(super) run: Run,
@@ -29,6 +37,12 @@ pub(super) fn release(
     }
     if let Some(rest) = name.strip_prefix("OLMo-2-") {
         return olmo(name, rest, revision, params);
+    }
+    if let Some(rest) = name.strip_prefix("DataDecide-") {
+        return datadecide(name, rest, revision, params);
+    }
+    if let Some(rest) = name.strip_prefix("Gemstone-") {
+        return gemstone(name, rest, revision, params);
     }
     if let Some(size) = name.strip_prefix("Cerebras-GPT-") {
         final_only(revision)?;
@@ -149,14 +163,11 @@ fn pythia(name: &str, rest: &str, revision: Option<&str>, params: u64) -> Result
             "14m", "31m", "70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b",
         ],
     )?;
-    let (corpus, seed) = match variant {
-        None => ("pythia", None),
-        Some("deduped") => ("pythia-deduped", None),
-        Some(variant) => match variant.strip_prefix("seed").and_then(|n| n.parse().ok()) {
-            Some(seed @ 1..=9) => ("pythia", Some(seed)),
-            _ => return Err(format!("is an unknown variant, `{variant}`")),
-        },
-    };
+    let Variant {
+        corpus,
+        seed,
+        evenly,
+    } = variant_of_pythia(size, variant)?;
     let step = match revision {
         None | Some("main") => Some(PYTHIA_STEPS),
         Some(other) => other.strip_prefix("step").and_then(|n| n.parse().ok()),
@@ -166,10 +177,77 @@ fn pythia(name: &str, rest: &str, revision: Option<&str>, params: u64) -> Result
         Some(step @ 1..=PYTHIA_STEPS) => step,
         _ => return Err("is not `stepN`, N up to 143000, or `main`".to_owned()),
     };
+    if evenly && !step.is_multiple_of(1000) {
+        return Err("is not a multiple of 1,000 steps, as the checkpoints of `v0` are".to_owned());
+    }
     let tokens = (step * PYTHIA_STEP) as f64;
     let mut release = six_nd(format!("{name}-step{step}"), name, corpus, params, tokens);
     release.run.seed = seed;
     Ok(release)
+}
+
+/// A variant of Pythia.
+struct Variant {
+    corpus: &'static str,
+    seed: Option<u64>,
+    /// If true, there are only checkpoints at every thousandth step.
+    evenly: bool,
+}
+
+/// The suffix of a name. The seeds are those of PolyPythias (model card of `pythia-410m-seed3`): all
+/// random numbers for 14m to 410m, the order of the data or the first weights alone for 160m.
+///
+/// The `v0` models of 160m, 410m and 1.4b were trained on batches of twice the size, and their checkpoints are
+/// renamed to steps of 2,097,152 tokens (README of github.com/EleutherAI/pythia).
+fn variant_of_pythia(size: &str, variant: Option<&str>) -> Result<Variant, String> {
+    const SEEDED: [&str; 5] = ["14m", "31m", "70m", "160m", "410m"];
+    // Neither size was part of the first release.
+    const LATER: [&str; 2] = ["14m", "31m"];
+    let of = |corpus, seed| Variant {
+        corpus,
+        seed,
+        evenly: false,
+    };
+    let seed = |text: &str, most: u64| {
+        let seed = text.parse().ok();
+        seed.filter(|seed| (1..=most).contains(seed))
+    };
+    let Some(variant) = variant else {
+        return Ok(of("pythia", None));
+    };
+    let unknown = || Err(format!("is an unknown variant, `{variant}`"));
+    let (corpus, seed) = match variant {
+        "deduped" => ("pythia-deduped", None),
+        "v0" | "deduped-v0" if !LATER.contains(&size) => {
+            return Ok(Variant {
+                corpus: match variant {
+                    "v0" => "pythia-v0",
+                    _ => "pythia-deduped-v0",
+                },
+                seed: None,
+                evenly: true,
+            });
+        }
+        _ => {
+            let (corpus, seed) = if let Some(text) = variant.strip_prefix("seed") {
+                ("pythia", seed(text, 9).filter(|_| SEEDED.contains(&size)))
+            } else if let Some(text) = variant.strip_prefix("data-seed") {
+                ("pythia-data-seed", seed(text, 3).filter(|_| size == "160m"))
+            } else if let Some(text) = variant.strip_prefix("weight-seed") {
+                (
+                    "pythia-weight-seed",
+                    seed(text, 3).filter(|_| size == "160m"),
+                )
+            } else {
+                return unknown();
+            };
+            if seed.is_none() {
+                return unknown();
+            }
+            (corpus, seed)
+        }
+    };
+    Ok(of(corpus, seed))
 }
 
 fn olmo(name: &str, rest: &str, revision: Option<&str>, params: u64) -> Result<Release, String> {

@@ -36,7 +36,7 @@ def tasks():
     }
 
 
-def run(folder, name, task, right, seed):
+def run(folder, name, task, right, seed, log_format="json"):
     rng = random.Random(seed)
     task, answers = tasks()[task]
     answers = [a if rng.random() < right else "none" for a in answers]
@@ -45,7 +45,7 @@ def run(folder, name, task, right, seed):
         # Stated, because counting them would fetch a tokenizer.
         output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
     model = get_model(f"mockllm/{name}", custom_outputs=outputs)
-    logs = eval(task, model=model, log_dir=str(folder), log_format="json", display="none",
+    logs = eval(task, model=model, log_dir=str(folder), log_format=log_format, display="none",
                 max_samples=1, max_connections=1)
     assert logs[0].status == "success"
 

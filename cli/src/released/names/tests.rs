@@ -99,6 +99,81 @@ fn olmo_and_cerebras_have_the_tokens_that_were_published() {
     assert!(read("Cerebras-GPT-13B", Some(hash), 1).is_ok());
 }
 
+/// Tokens as the model cards state them: 100 per parameter, 2 billion per 477 steps, 99 billion.
+#[test]
+fn suites_of_many_corpora_and_shapes_have_the_tokens_that_were_published() {
+    for (name, revision, tokens, corpus) in [
+        (
+            "DataDecide-c4-150M",
+            "step38157-seed-default",
+            15_003_942_912.0,
+            "c4",
+        ),
+        (
+            "DataDecide-dolma1_7-no-code-1B",
+            "step69369-seed-default",
+            100_015_669_248.0,
+            "dolma1_7-no-code",
+        ),
+        (
+            "DataDecide-dclm-baseline-25p-dolma1.7-75p-4M",
+            "step5725-seed-default",
+            375_193_600.0,
+            "dclm-baseline-25p-dolma1.7-75p",
+        ),
+        (
+            "Gemstone-256x23",
+            "step_00000477",
+            2_000_683_008.0,
+            "gemstones",
+        ),
+        (
+            "Gemstone-512x16_lr_ablation",
+            "step_00023850",
+            100_034_150_400.0,
+            "gemstones-lr-ablation",
+        ),
+        (
+            "Gemstone-3072x12_cooldown",
+            "step_00002385_cooldown_00002622",
+            10_997_465_088.0,
+            "gemstones-cooldown",
+        ),
+        ("pythia-160m-v0", "step1000", 2_097_152_000.0, "pythia-v0"),
+        (
+            "pythia-1.4b-deduped-v0",
+            "main",
+            299_892_736_000.0,
+            "pythia-deduped-v0",
+        ),
+        (
+            "pythia-160m-data-seed2",
+            "step512",
+            1_073_741_824.0,
+            "pythia-data-seed",
+        ),
+        (
+            "pythia-160m-weight-seed3",
+            "step143000",
+            299_892_736_000.0,
+            "pythia-weight-seed",
+        ),
+    ] {
+        let r = read(name, Some(revision), 10).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(r.run.tokens, tokens, "{name}");
+        assert_eq!((r.run.corpus.as_str(), r.trained.as_str()), (corpus, name));
+        assert_eq!(r.convention, FlopConvention::SixNd);
+    }
+    // Two revisions are two runs of one training.
+    let of = |revision| {
+        read("DataDecide-c4-150M", Some(revision), 10)
+            .unwrap()
+            .run
+            .id
+    };
+    assert_ne!(of("step1250-seed-default"), of("step2500-seed-default"));
+}
+
 #[test]
 fn what_a_name_does_not_say_is_refused() {
     for (name, revision, expected) in [
@@ -132,12 +207,92 @@ fn what_a_name_does_not_say_is_refused() {
             "was not released",
         ),
         ("pythia-150m", None, "has the size `150m`"),
-        ("pythia-160m-v0", None, "unknown variant, `v0`"),
+        ("pythia-14m-v0", None, "unknown variant, `v0`"),
+        ("pythia-160m-v0", Some("step512"), "multiple of 1,000"),
         (
-            "pythia-160m-data-seed1",
+            "pythia-70m-data-seed1",
             None,
             "unknown variant, `data-seed1`",
         ),
+        (
+            "pythia-160m-weight-seed4",
+            None,
+            "unknown variant, `weight-seed4`",
+        ),
+        ("pythia-1b-seed1", None, "unknown variant, `seed1`"),
+        (
+            "DataDecide-c4-150M",
+            None,
+            "is not a revision `stepN-seed-default`",
+        ),
+        (
+            "DataDecide-c4-150M",
+            Some("main"),
+            "is not a revision `stepN-seed-default`",
+        ),
+        (
+            "DataDecide-c4-150M",
+            Some("step38157-seed-small-aux-2"),
+            "is not a revision",
+        ),
+        (
+            "DataDecide-c4-150M",
+            Some("step38158-seed-default"),
+            "has more than 38157 steps",
+        ),
+        (
+            "DataDecide-c4-150M",
+            Some("step0-seed-default"),
+            "has not been trained",
+        ),
+        (
+            "DataDecide-pile-150M",
+            Some("step1-seed-default"),
+            "has the corpus `pile`",
+        ),
+        (
+            "DataDecide-c4-12M",
+            Some("step1-seed-default"),
+            "has the size `12M`",
+        ),
+        (
+            "DataDecide-c4",
+            Some("step1-seed-default"),
+            "is not `DataDecide-CORPUS-SIZE`",
+        ),
+        (
+            "Gemstone-256",
+            Some("step_00000477"),
+            "is not `Gemstone-WIDTHxDEPTH`",
+        ),
+        ("Gemstone-256x23", None, "the step of `main` is not known"),
+        ("Gemstone-256x23", Some("step_0"), "has not been trained"),
+        (
+            "Gemstone-256x23",
+            Some("step_00100000"),
+            "has 419430400000 tokens",
+        ),
+        (
+            "Gemstone-256x23_sft",
+            Some("step_00000477"),
+            "unknown variant, `sft`",
+        ),
+        (
+            "Gemstone-256x23_cooldown",
+            Some("step_00002385"),
+            "`step_N_cooldown_N`",
+        ),
+        (
+            "Gemstone-256x23_cooldown",
+            Some("step_00002622_cooldown_00002385"),
+            "is not a revision",
+        ),
+        (
+            "OLMo-Ladder-190M-5xC",
+            None,
+            "is not the name of a known release",
+        ),
+        ("marin-8b-base", None, "is not the name of a known release"),
         ("pythia-160m-seed10", None, "unknown variant, `seed10`"),
         ("pythia-160m", Some("step0"), "has not been trained"),
         ("pythia-160m", Some("step144000"), "is not `stepN`"),

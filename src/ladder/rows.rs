@@ -3,23 +3,24 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::ladder::sum::Sum;
-use crate::ladder::table::{Column, Row};
+use crate::ladder::table::{Column, Place, Row};
 use crate::ladder::{FlopConvention, Ladder, LadderBuilder, LadderError, Run};
 
 /// Distinguishes rows: run, distribution, cluster, item, loss and weight.
 type RowKey = (String, String, String, String, u64, u64);
 
 /// The rows read so far.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Rows {
     pub(super) builder: LadderBuilder,
     /// The convention and the line that stated it first.
-    convention: Option<(FlopConvention, u64)>,
-    /// The name of the scale, empty for compute, and the line that stated it first.
-    pub(super) scale: Option<(String, u64)>,
-    /// The first description of each run, with its line.
-    runs: HashMap<String, (Run, u64)>,
-    lines: HashMap<RowKey, u64>,
+    convention: Option<(FlopConvention, Place)>,
+    /// The name of the scale, empty for compute, and the row that stated it first; `None` where the
+    /// caller named it.
+    pub(super) scale: Option<(String, Option<Place>)>,
+    /// The first description of each run, with its place.
+    runs: HashMap<String, (Run, Place)>,
+    lines: HashMap<RowKey, Place>,
     /// Chance level by distribution; `None` where its first row has none.
     chances: BTreeMap<String, Option<Chance>>,
     /// If true, the rows of a distribution have standard errors.
@@ -29,6 +30,7 @@ pub(super) struct Rows {
 }
 
 /// Mean chance level of the rows of one distribution.
+#[derive(Debug)]
 struct Chance {
     first: f64,
     /// If true, all rows so far have the first one's level.
@@ -86,15 +88,9 @@ impl Rows {
         let (run, distribution) = (row.text(Column::Run), row.text(Column::Distribution));
         if let Some(first) = self
             .lines
-            .insert(key(row, cluster, loss, weight), row.line())
+            .insert(key(row, cluster, loss, weight), row.place())
         {
-            return Err(LadderError::DuplicateRow {
-                table: row.table.into(),
-                line: row.line(),
-                first,
-                run: run.into(),
-                distribution: distribution.into(),
-            });
+            return Err(row.repeats(first));
         }
         self.builder
             .score(run, distribution, cluster, loss, weight)
@@ -197,13 +193,15 @@ impl Rows {
         let (name, first) = match &self.scale {
             Some((name, first)) => (name, *first),
             None => {
-                self.scale = Some((stated.into(), row.line()));
+                self.scale = Some((stated.into(), Some(row.place())));
                 return Ok(Some(stated.into()).filter(|s: &String| !s.is_empty()));
             }
         };
         // A table read along a column of its own need not say its name again.
         let silent = stated.is_empty() && row.places.is_along();
         if !silent && stated != name {
+            // The caller's scale is a column, which the first line names.
+            let first = first.unwrap_or_else(|| row.place_of(1));
             return Err(row.conflict(first, row.text(Column::Run), Column::ScaleName));
         }
         Ok(Some(name.clone()).filter(|s| !s.is_empty()))
@@ -216,7 +214,7 @@ impl Rows {
             self.builder.run(run.clone()).map_err(|e| row.within(e))?;
             // Per row as well as in the builder, for a message with the line.
             run.check_flops(convention).map_err(|e| row.within(e))?;
-            self.runs.insert(run.id.clone(), (run, row.line()));
+            self.runs.insert(run.id.clone(), (run, row.place()));
             return Ok(());
         };
         let differs = [

@@ -1,0 +1,65 @@
+//! Tables in Parquet.
+
+use std::io;
+
+use csv::StringRecord;
+use parquet::record::Field;
+
+use super::{Rows, Source, fill, io_error, number};
+use crate::input::parquet::ParquetRows;
+use crate::ladder::LadderError;
+
+/// The table of these rows.
+pub(super) fn table(
+    rows: io::Result<ParquetRows>,
+    name: &str,
+) -> Result<Source<'static>, LadderError> {
+    let rows = rows.map_err(|e| io_error(name, &e))?;
+    Ok(Source {
+        name: name.to_owned(),
+        header: rows.columns.iter().map(|column| column.trim()).collect(),
+        by_row: true,
+        first: None,
+        rows: Box::new(Records {
+            rows,
+            name: name.to_owned(),
+            row: 0,
+        }),
+    })
+}
+
+struct Records {
+    rows: ParquetRows,
+    name: String,
+    row: u64,
+}
+
+impl Rows for Records {
+    fn read(&mut self, row: &mut StringRecord) -> Result<bool, LadderError> {
+        let failed = |e: io::Error| io_error(&self.name, &e);
+        let Some(next) = self.rows.next().map_err(failed)? else {
+            return Ok(false);
+        };
+        self.row += 1;
+        let fields: Vec<String> = next.get_column_iter().map(|(_, f)| text(f)).collect();
+        let bytes = fields.iter().map(|field| field.len() + 1).sum();
+        self.rows.charge(bytes).map_err(failed)?;
+        fill(row, self.row, fields.iter().map(String::as_str));
+        Ok(true)
+    }
+}
+
+/// A value as a CSV file has it.
+fn text(field: &Field) -> String {
+    match field {
+        Field::Null => String::new(),
+        Field::Str(text) => text.clone(),
+        Field::Double(value) => number(*value),
+        // The digits of the short number, as a CSV file has them: 0.1, not 0.10000000149.
+        Field::Float(value) => value.to_string(),
+        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => "(nested)".to_owned(),
+        // Text that was stored without saying that it is text.
+        Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).into_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,318 @@
+//! The columns of a table as those of a long table.
+
+use csv::StringRecord;
+
+use super::roles::Role;
+use super::runs::Runs;
+use crate::ladder::LadderError;
+use crate::ladder::nearest::alike;
+use crate::ladder::source::Source;
+use crate::ladder::table::Column;
+
+/// Columns of numbers that tables of runs have, and that are no losses. Taken for distributions, they
+/// would be fitted.
+const NO_LOSSES: [&str; 22] = [
+    "",
+    "unnamed: 0",
+    "index",
+    "__index_level_0__",
+    "id",
+    "step",
+    "steps",
+    "epoch",
+    "iteration",
+    "lr",
+    "learning_rate",
+    "batch_size",
+    "weight_decay",
+    "warmup",
+    "layers",
+    "width",
+    "depth",
+    "heads",
+    "hidden",
+    "context",
+    "vocab_size",
+    "time",
+];
+
+/// A table of losses whose rows are made long, complete and joined.
+pub(super) struct Layout {
+    /// Columns of the long rows.
+    pub(super) header: StringRecord,
+    table: String,
+    from: Vec<From>,
+    run: Option<usize>,
+    /// Places of columns that a table of runs has too, with their number there.
+    described: Vec<(usize, usize)>,
+    wide: Option<Wide>,
+}
+
+/// The origin of a field of a long row.
+enum From {
+    Field(usize),
+    /// A column of the tables of runs.
+    Runs(usize),
+    /// A field of the long row before.
+    Copy(usize),
+    Constant(&'static str),
+    /// 6·parameters·tokens of the fields of the long row before.
+    SixNd(usize, usize),
+    Distribution,
+    Loss,
+}
+
+/// The columns of a wide table.
+struct Wide {
+    header: StringRecord,
+    losses: Vec<usize>,
+}
+
+impl Layout {
+    /// The layout of one table; adds notes on what it takes for granted.
+    pub(super) fn new(
+        source: &mut Source<'_>,
+        role: Role,
+        runs: &Runs,
+        scale: Option<&str>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, LadderError> {
+        let wide = match role {
+            Role::Wide(Some(losses)) => Some(Wide {
+                header: source.header.clone(),
+                losses,
+            }),
+            Role::Wide(None) => Some(Wide::by_first_row(source, scale, notes)?),
+            Role::Long | Role::Runs => None,
+        };
+        let header = &source.header;
+        let is_loss = |place: usize| wide.as_ref().is_some_and(|w| w.losses.contains(&place));
+        let mut layout = Self {
+            header: StringRecord::new(),
+            table: source.name.clone(),
+            from: Vec::new(),
+            run: header.iter().position(|h| h == Column::Run.name()),
+            described: Vec::new(),
+            wide: None,
+        };
+        for (place, name) in header.iter().enumerate().filter(|(p, _)| !is_loss(*p)) {
+            layout.push(name, From::Field(place));
+            if let Some(at) = runs.columns.iter().position(|c| c == name) {
+                layout.described.push((place, at));
+            }
+        }
+        for (at, name) in runs.columns.iter().enumerate() {
+            if layout.place(name).is_none() {
+                layout.push(name, From::Runs(at));
+            }
+        }
+        layout.complete(scale.is_some(), notes);
+        if wide.is_some() {
+            layout.push(Column::Distribution.name(), From::Distribution);
+            layout.push(Column::Loss.name(), From::Loss);
+        }
+        layout.wide = wide;
+        Ok(layout)
+    }
+
+    fn push(&mut self, name: &str, from: From) {
+        self.header.push_field(name);
+        self.from.push(from);
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.header.iter().position(|h| h == name)
+    }
+
+    /// Adds the columns that follow from others, with notes.
+    fn complete(&mut self, along: bool, notes: &mut Vec<String>) {
+        let table = self.table.clone();
+        // A misspelt column is not a missing one.
+        let lacks =
+            |layout: &Self, column: Column| !layout.header.iter().any(|h| alike(h, column.name()));
+        if lacks(self, Column::Corpus) {
+            self.push(Column::Corpus.name(), From::Constant("default"));
+            notes.push(format!(
+                "{table}: no column `corpus`; all runs are of one corpus, `default`"
+            ));
+        }
+        if along {
+            return;
+        }
+        let size = [Column::Params, Column::Tokens].map(|c| self.place(c.name()));
+        if let [Some(params), Some(tokens)] = size
+            && lacks(self, Column::Flops)
+            && lacks(self, Column::FlopConvention)
+        {
+            self.push(Column::Flops.name(), From::SixNd(params, tokens));
+            self.push(Column::FlopConvention.name(), From::Constant("6nd"));
+            notes.push(format!(
+                "{table}: no column `flops`; they are taken for 6·params·tokens"
+            ));
+        }
+        if let Some(flops) = self.place(Column::Flops.name())
+            && lacks(self, Column::Budget)
+        {
+            self.push(Column::Budget.name(), From::Copy(flops));
+            notes.push(format!(
+                "{table}: no column `budget`; the budget of a run is its FLOPs"
+            ));
+        }
+    }
+
+    /// Calls `add` with the long rows of a row.
+    pub(super) fn rows(
+        &self,
+        row: &StringRecord,
+        runs: &mut Runs,
+        long: &mut StringRecord,
+        mut add: impl FnMut(&StringRecord) -> Result<(), LadderError>,
+    ) -> Result<(), LadderError> {
+        let run = self.run.and_then(|at| row.get(at)).unwrap_or_default();
+        if !runs.is_empty() {
+            runs.find(run).map_err(|m| self.malformed(row, m))?;
+            for &(place, at) in &self.described {
+                let text = row.get(place).unwrap_or_default();
+                if let Some(message) = runs.conflict(run, at, text) {
+                    return Err(self.malformed(row, message));
+                }
+            }
+        }
+        let Some(wide) = &self.wide else {
+            self.long(row, runs, ("", ""), long)?;
+            return add(long);
+        };
+        for &at in &wide.losses {
+            let (name, loss) = (&wide.header[at], row.get(at).unwrap_or_default());
+            // pandas writes an empty cell for NaN, other programs the word.
+            if loss.is_empty() || loss.eq_ignore_ascii_case("nan") {
+                continue;
+            }
+            if loss.parse::<f64>().is_err() {
+                let message = format!(
+                    "{name} is {loss:?}, expected a loss; name the columns that are losses \
+                     (distributions)"
+                );
+                return Err(self.malformed(row, message));
+            }
+            self.long(row, runs, (name, loss), long)?;
+            add(long)?;
+        }
+        Ok(())
+    }
+
+    /// Makes one long row.
+    fn long(
+        &self,
+        row: &StringRecord,
+        runs: &Runs,
+        (distribution, loss): (&str, &str),
+        long: &mut StringRecord,
+    ) -> Result<(), LadderError> {
+        let run = self.run.and_then(|at| row.get(at)).unwrap_or_default();
+        long.clear();
+        for from in &self.from {
+            match from {
+                From::Field(at) => {
+                    let own = row.get(*at).unwrap_or_default();
+                    let described = self.described.iter().find(|(place, _)| place == at);
+                    match described {
+                        Some((_, column)) if own.is_empty() => {
+                            long.push_field(runs.value(run, *column));
+                        }
+                        _ => long.push_field(own),
+                    }
+                }
+                From::Runs(at) => long.push_field(runs.value(run, *at)),
+                From::Copy(at) => {
+                    let field = long.get(*at).unwrap_or_default().to_owned();
+                    long.push_field(&field);
+                }
+                From::Constant(text) => long.push_field(text),
+                From::SixNd(params, tokens) => {
+                    let number = |at: usize| {
+                        let text = long.get(at).unwrap_or_default();
+                        text.parse::<f64>().map_err(|_| {
+                            let name = &self.header[at];
+                            self.malformed(row, format!("{name} is {text:?}, expected a number"))
+                        })
+                    };
+                    let flops = 6.0 * number(*params)? * number(*tokens)?;
+                    long.push_field(&format!("{flops:e}"));
+                }
+                From::Distribution => long.push_field(distribution),
+                From::Loss => long.push_field(loss),
+            }
+        }
+        long.set_position(row.position().cloned());
+        Ok(())
+    }
+
+    fn malformed(&self, row: &StringRecord, message: String) -> LadderError {
+        LadderError::Malformed {
+            table: self.table.clone(),
+            line: row.position().map(csv::Position::line),
+            message,
+        }
+    }
+}
+
+impl Wide {
+    /// Takes every column of numbers for losses that is not known to be something else.
+    fn by_first_row(
+        source: &mut Source<'_>,
+        scale: Option<&str>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, LadderError> {
+        let header = source.header.clone();
+        let table = source.name.clone();
+        let first = source.first()?.cloned().unwrap_or_default();
+        let known = |h: &str| scale == Some(h) || Column::ALL.iter().any(|c| c.name() == h);
+        let is_number = |place: usize| {
+            let text = first.get(place).unwrap_or_default();
+            text.is_empty() || text.parse::<f64>().is_ok()
+        };
+        let rest = header.iter().enumerate().filter(|(_, h)| !known(h));
+        let (losses, others): (Vec<(usize, &str)>, Vec<_>) = rest.partition(|(place, h)| {
+            is_number(*place) && !NO_LOSSES.contains(&h.to_ascii_lowercase().as_str())
+        });
+        for (_, name) in &losses {
+            if let Some(meant) = Column::ALL.iter().find(|c| alike(name, c.name())) {
+                return Err(LadderError::MisspeltColumn {
+                    table,
+                    column: (*name).to_owned(),
+                    meant: meant.name(),
+                });
+            }
+        }
+        let names = |columns: &[(usize, &str)]| {
+            let names = columns.iter().map(|(_, name)| *name);
+            names
+                .filter(|n| !n.is_empty())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        if losses.is_empty() {
+            let columns: Vec<&str> = header.iter().collect();
+            return Err(LadderError::Malformed {
+                table,
+                line: Some(1),
+                message: format!(
+                    "neither a column `loss` nor columns of numbers that could be losses; the first line has {}",
+                    columns.join(", ")
+                ),
+            });
+        }
+        let not = match names(&others) {
+            none if none.is_empty() => none,
+            others => format!(", and {others} not"),
+        };
+        notes.push(format!(
+            "{table}: no column `loss`; each of the columns {} is taken for a distribution{not}; name them \
+             (distributions) if that is wrong",
+            names(&losses)
+        ));
+        let losses = losses.into_iter().map(|(place, _)| place).collect();
+        Ok(Self { header, losses })
+    }
+}
