@@ -5,14 +5,19 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 #[cfg(feature = "compressed")]
+use decompress::reader as decompressed;
+
+#[cfg(feature = "compressed")]
 mod decompress;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
 
 /// Largest number of decompressed bytes per compressed byte, beyond [`FREE`]. Tables of repeated run
 /// columns reach a hundred; a file made to fill the memory has a thousand (gzip) or more.
+#[cfg(any(feature = "compressed", feature = "parquet"))]
 pub(crate) const MOST_PER_BYTE: u64 = 500;
 /// Decompressed bytes that no ratio is asked of: a small table of one repeated line is harmless.
+#[cfg(any(feature = "compressed", feature = "parquet"))]
 pub(crate) const FREE: u64 = 1 << 26;
 /// Bytes by which the form of a file is recognised: a header line of a wide table fits.
 const HEAD: u64 = 1 << 13;
@@ -99,10 +104,13 @@ pub fn reader<'a>(source: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
     if let Some((_, message)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Err(invalid(*message));
     }
-    #[cfg(feature = "compressed")]
-    return decompress::reader(&head, source);
-    #[cfg(not(feature = "compressed"))]
-    match compression(&head) {
+    decompressed(&head, source)
+}
+
+/// Without the feature, files are read as they are.
+#[cfg(not(feature = "compressed"))]
+fn decompressed<'a>(head: &[u8], source: impl BufRead + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+    match compression(head) {
         None => Ok(Box::new(source)),
         Some(name) => Err(io::Error::new(
             io::ErrorKind::Unsupported,

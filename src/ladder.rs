@@ -30,8 +30,6 @@ pub use run::{FlopConvention, Run, Scale};
 pub use runs::{RunTable, TrainedRun};
 pub use tables::Tables;
 
-pub(crate) use nearest::nearest;
-
 use sum::Sum;
 
 /// The two sums of one (run, distribution, cluster).

@@ -10,8 +10,8 @@ use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
+use relscale::fit::Design;
 use relscale::fit::strategies;
-use relscale::fit::{Design, FitError, Options};
 use relscale::ladder::{Ladder, LadderError, RunTable, Tables};
 
 fn fixture(name: &str) -> PathBuf {
@@ -74,7 +74,9 @@ fn tables_of_pandas_and_polars_are_the_same_ladder() {
         assert_eq!(seeds, [Some(0), Some(1), Some(2), None, Some(4)], "{name}");
         let held_out: Vec<bool> = runs.iter().map(|r| r.held_out).collect();
         assert_eq!(held_out, [false, false, false, false, true], "{name}");
-        assert_eq!((runs[4].params, runs[4].flops), (8.1e8, 1.01e22), "{name}");
+        assert_eq!(runs[4].params, 8.1e8, "{name}");
+        // pandas writes ten digits to JSON.
+        assert!((runs[4].flops / 1.01e22 - 1.0).abs() < 1e-9, "{name}");
         assert_eq!(runs[0].trajectory, None, "{name}");
     };
     for name in [
@@ -287,8 +289,8 @@ proptest! {
         let header = reader.headers().unwrap().clone();
         let of_runs = ["corpus", "budget", "flops", "params", "tokens", "seed", "trajectory",
             "flop_convention", "held_out", "epochs", "run"];
-        let mut losses = vec![csv::Writer::from_writer(Vec::new()); 0];
-        losses.extend((0..parts).map(|_| csv::Writer::from_writer(Vec::new())));
+        let writer = |_| csv::Writer::from_writer(Vec::new());
+        let mut losses: Vec<csv::Writer<Vec<u8>>> = (0..parts).map(writer).collect();
         let mut runs = csv::Writer::from_writer(Vec::new());
         let cut = |row: &csv::StringRecord, keep: &dyn Fn(&str) -> bool| {
             let kept = header.iter().zip(row.iter()).filter(|(h, _)| keep(h));
@@ -512,15 +514,6 @@ fn names_that_are_nearly_right_are_suggested() {
         let error = Tables::new().column(column, "x").unwrap_err().to_string();
         assert!(error.contains(part), "no {part:?} in {error}");
     }
-    let (ladder, _) = load(&small).unwrap();
-    let error = relscale::fit::analyze(&ladder, &Options::new("New")).unwrap_err();
-    assert!(!matches!(&error, FitError::Unknown { name, .. } if name.is_empty()));
-    assert!(!error.to_string().contains("did you mean"), "{error}");
-    let error = relscale::fit::analyze(&ladder, &Options::new("News")).unwrap_err();
-    assert!(
-        error.to_string().contains("did you mean \"news\"?"),
-        "{error}"
-    );
 }
 
 #[test]
@@ -582,7 +575,7 @@ fn files_that_are_no_tables_are_refused_with_a_way_out() {
             SMALL.replace(",4\n", "\n").into_bytes(),
             "line 3: 7 fields",
         ),
-        ("empty.csv", Vec::new(), "no column named"),
+        ("empty.csv", Vec::new(), "neither a column `loss`"),
     ];
     for (name, bytes, part) in cases {
         let error = refused(name, bytes);
@@ -608,31 +601,23 @@ fn files_that_are_no_tables_are_refused_with_a_way_out() {
 
 #[test]
 fn files_that_expand_without_end_are_refused_while_they_are_read() {
-    // 200 MB of one row in 200 kB, and rows of the same.
-    for (name, unit, part) in [
-        ("row.csv.gz", "0".to_owned(), "a row is longer than"),
-        (
-            "rows.csv.gz",
-            "c,r,1,1,1,1,d,1\n".repeat(64),
-            "more than 500 times",
-        ),
+    // 200 MB of one row in 200 kB, and 100 MB in less.
+    let zeros = vec![b'0'; 200 << 20];
+    for (name, bytes) in [
+        ("zeros.csv.gz", gzip(&zeros)),
+        ("zeros.csv.zst", zstd(&zeros[..100 << 20])),
     ] {
-        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        out.write_all(SMALL.lines().next().unwrap().as_bytes())
-            .unwrap();
-        out.write_all(b"\n").unwrap();
-        let block = unit.repeat((1 << 20) / unit.len());
-        for _ in 0..200 {
-            out.write_all(block.as_bytes()).unwrap();
-        }
-        let bytes = out.finish().unwrap();
+        let size = bytes.len();
+        assert!(size < 1 << 18, "{name}: {size}");
         let mut reader = relscale::input::reader(bytes.as_slice()).unwrap();
-        let all = std::io::copy(&mut reader, &mut std::io::sink());
-        let error = match part.contains("row is") {
-            true => refused(name, &bytes),
-            false => all.unwrap_err().to_string(),
-        };
-        assert!(error.contains(part), "{name}: {error}");
+        let error = std::io::copy(&mut reader, &mut std::io::sink()).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("more than 500 times"), "{name}: {error}");
+        let error = refused(name, &bytes);
+        assert!(
+            error.contains(name) && error.contains("a row is longer than"),
+            "{name}: {error}"
+        );
     }
 }
 

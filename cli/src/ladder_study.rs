@@ -99,6 +99,16 @@ impl LadderStudy {
 
     fn distributions(&self) -> Result<Vec<Items>, Failure> {
         let found = texts::regions(&self.texts, &TextFields::default())?;
+        let others = texts::others(&self.texts)?;
+        if !others.is_empty() {
+            let names = others.iter().filter_map(|path| path.file_name());
+            let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+            let folder = self.texts.display();
+            note(&format!(
+                "note: {folder}: left out, not texts: {}",
+                names.join(", ")
+            ));
+        }
         let names: Vec<&str> = found.iter().map(Items::name).collect();
         for wanted in [Some(&self.baseline), self.aggregate.as_ref()] {
             if let Some(wanted) = wanted.filter(|w| !names.contains(&w.as_str())) {

@@ -145,7 +145,7 @@ fn mistakes_on_the_command_line_come_with_a_way_out() {
         &["fit", "--score", "a.csv", "--baseline", "web"],
         &["unexpected argument '--score'", "'--scores'"],
     );
-    misused(&["fit", "--baseline", "web"], &["--scores <FILE.csv>"]);
+    misused(&["fit", "--baseline", "web"], &["<TABLE>"]);
     misused(
         &["fit", "--scores", "a", "--baseline", "b", "--baseline", "c"],
         &["'--baseline <NAME>' cannot be used multiple times"],
@@ -255,7 +255,7 @@ fn input_that_is_refused_is_named() {
     let wrong = wrong.to_str().unwrap();
     refused(
         &["fit", "--scores", wrong, "--baseline", "web"],
-        &[wrong, "column", "corpus"],
+        &[wrong, "column", "\"flops\""],
     );
     refused(
         &[

@@ -643,3 +643,28 @@ fn released_models_need_no_table() {
         "{said}"
     );
 }
+
+#[test]
+fn compressed_samples_and_results_are_read_as_they_are() {
+    let to = folder("compressed");
+    for path in files(&golden()) {
+        let copy = to.join(path.strip_prefix(golden()).unwrap());
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let name = copy.to_str().unwrap();
+        if is(&path, "samples_") {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut out, &bytes).unwrap();
+            fs::write(format!("{name}.gz"), out.finish().unwrap()).unwrap();
+        } else {
+            fs::write(copy, bytes).unwrap();
+        }
+    }
+    let of = |dir: &Path| {
+        let scored = read(dir, "", None).unwrap();
+        let one = |s: &Scored| (s.model.clone(), s.distribution.clone(), s.documents.clone());
+        scored.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&to), of(&golden()));
+    fs::remove_dir_all(to).unwrap();
+}

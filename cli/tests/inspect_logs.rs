@@ -156,10 +156,10 @@ fn damaged_logs_are_refused_by_file_and_sample() {
             .contains("no log of inspect_ai")
     );
     fs::write(dir.join("a.eval"), "PK").unwrap();
+    let error = read(&dir, "sums", None).unwrap_err();
     assert!(
-        read(&dir, "sums", None)
-            .unwrap_err()
-            .contains("inspect log convert")
+        error.contains("a.eval") && error.contains("zip container"),
+        "{error}"
     );
     let error = read(&golden(), "sums", Some("bleu")).unwrap_err();
     assert!(
@@ -214,4 +214,79 @@ fn the_command_writes_a_table() {
         (2, Some("1-match"))
     );
     assert!(ladder.error("large", "sums") < ladder.error("small", "sums"));
+}
+
+/// Archives as the program wrote them, and as it converts them.
+fn archives(form: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/inspect_archives")
+        .join(form)
+}
+
+#[test]
+fn archives_hold_what_their_conversion_to_json_holds() {
+    for task in ["sums", "letters"] {
+        let sorted = |form: &str| {
+            let (scored, warnings) = read(&archives(form), task, None).unwrap();
+            assert!(warnings.is_empty(), "{warnings:?}");
+            let of = |s: &Scored| {
+                let mut documents = s.documents.clone();
+                documents.sort_by(|a, b| a.id.cmp(&b.id));
+                (s.model.clone(), s.scorer.clone(), s.value, documents)
+            };
+            scored.iter().map(of).collect::<Vec<_>>()
+        };
+        let json = sorted("json");
+        assert_eq!(json.len(), 2);
+        assert_eq!(sorted("zstd"), json, "{task}");
+        assert_eq!(sorted("deflate"), json, "{task}");
+    }
+    let selection = Selection {
+        tasks: vec!["sums".to_owned()],
+        cluster_field: Some("level".to_owned()),
+        ..Selection::default()
+    };
+    let (scored, _) = Logs::find(archives("zstd"))
+        .unwrap()
+        .read(&selection)
+        .unwrap();
+    let clusters = scored[0].documents.iter().map(|d| d.cluster.as_str());
+    assert_eq!(clusters.collect::<std::collections::BTreeSet<_>>().len(), 2);
+}
+
+#[test]
+fn damaged_archives_are_named_with_their_member() {
+    let mut names = fs::read_dir(archives("deflate")).unwrap();
+    let of_sums = |p: &PathBuf| p.to_str().unwrap().contains("sums");
+    let path = names.find_map(|e| Some(e.unwrap().path()).filter(of_sums));
+    let bytes = fs::read(path.unwrap()).unwrap();
+    let dir = folder("damaged");
+    let archive = dir.join("a.eval");
+    // Any byte changed: read or refused, by name.
+    for at in (0..bytes.len()).step_by(97) {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 0x55;
+        fs::write(&archive, &bytes).unwrap();
+        if let Err(e) = read(&dir, "sums", None) {
+            assert!(
+                e.contains("a.eval") || e.contains("not every task"),
+                "{at}: {e}"
+            );
+        }
+    }
+    let data = bytes
+        .windows(14)
+        .position(|w| w == b"samples/sum-0_")
+        .unwrap();
+    let mut changed = bytes.clone();
+    changed[data + 200] ^= 0xff;
+    fs::write(&archive, &changed).unwrap();
+    let error = read(&dir, "sums", None).unwrap_err();
+    assert!(error.contains("`samples/sum-0_epoch_1.json`"), "{error}");
+    for end in [0, 100, bytes.len() - 10] {
+        fs::write(&archive, &bytes[..end]).unwrap();
+        let error = read(&dir, "sums", None).unwrap_err();
+        assert!(error.contains("a.eval"), "{error}");
+    }
+    fs::remove_dir_all(dir).unwrap();
 }

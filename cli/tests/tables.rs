@@ -180,7 +180,7 @@ fn parquet_of_polars_and_wide_tables_are_fitted() {
     };
     let run = |name: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_relscale"))
-            .args(["fit", &fixture(name), "--baseline", "news", "--details"])
+            .args(["fit", &fixture(name), "--baseline", "news"])
             .output()
             .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -227,4 +227,59 @@ fn input_of_the_fit_that_cannot_be_read_is_refused() {
         code == Some(1) && said.contains("/nowhere/x.csv: "),
         "{said}"
     );
+}
+
+/// A log of inspect_ai of one model on one task whose samples have these scores.
+fn log(model: &str, task: &str, scores: &[f64]) -> String {
+    let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+    let samples = scores.iter().enumerate().map(|(id, value)| {
+        serde_json::json!({"id": id, "epoch": 1, "target": "x", "scores": {"match": {"value": value}}})
+    });
+    serde_json::json!({
+        "status": "success",
+        "eval": {"created": "2026-11-28T10:00:00", "task": task, "model": model, "task_version": 0},
+        "results": {"scores": [{"name": "match", "metrics": {"accuracy": {"value": mean}}}]},
+        "samples": samples.collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+#[test]
+fn a_folder_of_logs_is_a_table() {
+    let folder = file("logs", b"").with_file_name("inspect");
+    fs::create_dir_all(&folder).unwrap();
+    let mut runs = "corpus,run,budget,flops,params,tokens,model\n".to_owned();
+    for i in 0..6 {
+        let flops = 1e18 * 10f64.powi(i);
+        let (params, tokens) = ((flops / 120.0).sqrt(), (flops / 0.3).sqrt());
+        runs += &format!("c,r{i},{flops},{flops},{params},{tokens},hf/org/m{i}\n");
+        for (k, task) in ["web", "law"].into_iter().enumerate() {
+            let share = |id: i32| {
+                let wobble = 1e-3 * f64::from((i * 7 + id * 5) % 4);
+                1.0 - 0.5 * (flops / 1e18).powf(-0.04 - 0.004 * k as f64 - wobble)
+            };
+            let scores: Vec<f64> = (0..8).map(share).collect();
+            let text = log(&format!("hf/org/m{i}"), task, &scores);
+            fs::write(folder.join(format!("{task}-{i}.json")), text).unwrap();
+        }
+    }
+    let runs = file("runs-of-logs.csv", runs.as_bytes());
+    let (runs, folder) = (runs.to_str().unwrap(), folder.to_str().unwrap());
+    let losses = file("losses-of-logs.csv", b"");
+    let losses = losses.to_str().unwrap();
+    let written = Command::new(env!("CARGO_BIN_EXE_relscale"))
+        .args(["inspect", runs, folder, "--out", losses])
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{written:?}");
+    let (expected, _) = fit(&[losses], b"");
+    assert!(expected.contains("law"), "{expected}");
+    assert_eq!(fit(&[folder, runs], b"").0, expected);
+    // Without the table, the names are those of no release.
+    let output = Command::new(env!("CARGO_BIN_EXE_relscale"))
+        .args(["fit", folder, "--baseline", "web"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("a table of runs"), "{said}");
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::refusals::RefusedGroup;
-use crate::ladder::nearest;
 
 /// The reason for which an analysis was refused.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,10 +87,6 @@ impl fmt::Display for FitError {
                 match known.as_slice() {
                     [] => Ok(()),
                     known => write!(f, ", which has {}", known.join(", ")),
-                }?;
-                match nearest(name, known.iter().map(String::as_str)) {
-                    Some(near) => write!(f, "; did you mean {near:?}?"),
-                    None => Ok(()),
                 }
             }
             Self::NothingLeft { reasons, .. } => {

@@ -1,7 +1,7 @@
 //! Names that are nearly others.
 
 /// The known name that `name` is probably meant to be.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known.into_iter().find(|known| alike(name, known))
 }
 

@@ -12,7 +12,7 @@ Examples:
   relscale inspect runs.csv LOGS --out losses.csv
   relscale inspect runs.csv LOGS --out losses.csv --task arithmetic --metric match --cluster level
 
-LOGS is a folder of logs in JSON, as `inspect eval --log-format json --log-dir LOGS` writes them. RUNS.csv
+LOGS is a folder of logs, as `inspect eval --log-dir LOGS` writes them (.eval, or JSON). RUNS.csv
 has the columns corpus,run,budget,flops,params,tokens and, where a run is not named like its model,
 `model`. The loss is one minus the score by the scorer that --metric names, by default the first of the
 task; --cluster names a field of the metadata.";

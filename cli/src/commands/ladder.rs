@@ -21,9 +21,9 @@ Examples:
   relscale ladder --checkpoints DIR --texts DIR --baseline web --out OUT
   relscale ladder --runs runs.csv --texts DIR --baseline web --out OUT --context 2048
 
-The folder of texts holds, for each distribution, a file NAME.jsonl of documents {\"text\", \"id\"?} or a
-folder NAME of .txt files. Every score goes through a log in OUT/logs: an interrupted run resumes.
-Ctrl-C ends at the end of the batch, with exit code 3.
+The folder of texts holds, for each distribution, a file NAME.jsonl (or .jsonl.gz, .jsonl.zst, .parquet) of
+documents {\"text\", \"id\"?}, a file NAME.txt, or a folder NAME of .txt files. Every score goes through a log
+in OUT/logs: an interrupted run resumes. Ctrl-C ends at the end of the batch, with exit code 3.
 The names of the IsoFLOP suite, Pythia, PolyPythias, DataDecide, the Gemstones, OLMo 2 and Cerebras-GPT are
 known; list other checkpoints in a table for --runs.";
 

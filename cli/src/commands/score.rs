@@ -51,8 +51,8 @@ pub struct ScoreArguments {
     /// adapter_config.json names]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
-    /// Items to score (JSON lines)
-    #[arg(long, value_name = "FILE.jsonl")]
+    /// Items to score: JSON lines, plain or compressed (.gz, .zst), or Parquet
+    #[arg(long, value_name = "FILE")]
     items: PathBuf,
     /// File of the scores (JSON lines)
     #[arg(long, value_name = "FILE.jsonl")]

@@ -1,8 +1,8 @@
-//! Losses from the logs of inspect_ai in JSON.
+//! Losses from the logs of inspect_ai.
 //!
 //! A log is one model on one task: `eval` (task, model, time), `results` (metrics of each scorer) and
 //! `samples`, each with `id`, `epoch`, `scores` by scorer, `target`, `choices` and `metadata`. The files are
-//! those of `--log-format json`, or of `inspect log convert --to json` for `.eval` archives.
+//! archives `.eval`, as the program writes them by default, or JSON (`--log-format json`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use relscale::Error;
 use serde_json::Value;
 
 use super::harness::{Document, Model, Scored, Selection, json, logs};
+
+mod archive;
 
 /// Difference from the program's own number that rounding explains.
 const TOLERANCE: f64 = 1e-6;
@@ -38,25 +40,21 @@ impl Logs {
     /// Finds the logs in `dir` and its folders.
     ///
     /// # Errors
-    /// A folder without logs; a file `.json` that is not JSON; an archive `.eval`, with the command that
-    /// converts it.
+    /// A folder without logs; a file `.json` that is not JSON; an archive `.eval` that is damaged or of an
+    /// evaluation that was not finished.
     pub fn find(dir: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = dir.as_ref();
         let mut files = Vec::new();
         logs::walk(dir, 0, &mut |path| {
             match path.extension().and_then(|e| e.to_str()) {
                 Some("json") => files.extend(File::read(&path, &json::read(&path)?)),
-                Some("eval") => {
-                    let message =
-                        "is an archive; `inspect log convert --to json` writes it as JSON";
-                    return Err(Error::format(path, message));
-                }
+                Some("eval") => files.extend(File::read(&path, &archive::read(&path, false)?)),
                 _ => {}
             }
             Ok(())
         })?;
         if files.is_empty() {
-            let message = "no log of inspect_ai in JSON, as --log-format json writes it";
+            let message = "no log of inspect_ai, neither `.eval` nor JSON";
             return Err(Error::format(dir, message));
         }
         files.sort_by(|a, b| (&a.time, &a.path).cmp(&(&b.time, &b.path)));
@@ -103,7 +101,10 @@ impl Logs {
         }
         let mut scored = Vec::new();
         for file in newest.into_values() {
-            let log = json::read(&file.path)?;
+            let log = match file.path.extension().is_some_and(|e| e == "eval") {
+                true => archive::read(&file.path, true)?,
+                false => json::read(&file.path)?,
+            };
             let one = file.scored(&log, selection, &mut warnings);
             scored.push(one.map_err(|message| Error::format(&file.path, message))?);
         }

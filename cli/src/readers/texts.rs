@@ -1,18 +1,18 @@
-//! Running text: corpora as JSON lines, plain files, and a folder of regions.
+//! Running text: corpora as JSON lines or Parquet, plain files, and a folder of regions.
 //!
 //! A document is one item. It is its own cluster unless a field names one (an author, a speaker).
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Ids, csv_error, entries, files, name, stem};
-use relscale::Error;
+use super::{Ids, csv_error, entries, name, stem};
 use relscale::distribution::jsonl::each_line;
 use relscale::distribution::{Content, Distribution, Item, Items};
+use relscale::{Error, input};
 
 /// Names of the fields of a corpus in JSON lines.
 ///
@@ -91,7 +91,7 @@ pub fn from_jsonl(path: impl AsRef<Path>, fields: &TextFields) -> Result<Items, 
 }
 
 /// Reads a plain text file as one document, or each `.txt` file of a folder as one; the distribution
-/// is named after the file or folder.
+/// is named after the file or folder. The files may be compressed ([`input::open`]).
 ///
 /// # Errors
 /// A folder without `.txt` files; a file that cannot be read, is not UTF-8 or is empty.
@@ -101,7 +101,9 @@ pub fn from_plain(path: impl AsRef<Path>) -> Result<Items, Error> {
         let name = path
             .file_name()
             .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        (name, files(path, "txt")?)
+        let mut documents = entries(path)?;
+        documents.retain(|file| file.is_file() && kind(file) == "txt");
+        (name, documents)
     } else {
         (stem(path), vec![path.to_owned()])
     };
@@ -110,7 +112,10 @@ pub fn from_plain(path: impl AsRef<Path>) -> Result<Items, Error> {
     }
     let mut items = Vec::with_capacity(documents.len());
     for document in documents {
-        let bytes = fs::read(&document).map_err(|e| Error::io(&document, e))?;
+        let io = |e| Error::io(&document, e);
+        let mut bytes = Vec::new();
+        let mut file = input::open(&document).map_err(io)?;
+        file.read_to_end(&mut bytes).map_err(io)?;
         let text = String::from_utf8(bytes)
             .map_err(|e| Error::format(&document, format!("not UTF-8: {}", e.utf8_error())))?;
         if text.is_empty() {
@@ -127,55 +132,95 @@ pub fn from_plain(path: impl AsRef<Path>) -> Result<Items, Error> {
 }
 
 /// Reads the regions (or dialects, genres, speakers) of a folder, in alphabetical order. A region is a
-/// sub-folder of `.txt` files or a file `<region>.jsonl`.
+/// sub-folder of `.txt` files, or a file `<region>.jsonl`, `.parquet` (with columns for fields) or `.txt` (one
+/// document). Text files may be compressed, with `.gz` or `.zst` at the end of the name.
+///
+/// Other files are left out ([`others`]); so are files of text named `README`, `SOURCES` or `LICENSE`.
 ///
 /// # Errors
-/// A folder without regions; a region that occurs twice; a file that looks like texts and is not read (a
-/// `.txt` outside a folder, compressed files, Parquet, `.json`); the errors of [`from_jsonl`] and
-/// [`from_plain`].
+/// A folder without regions; a region that occurs twice; a file that looks like texts and is not read
+/// (`.json`, `.arrow`, other compressions); the errors of [`from_jsonl`] and [`from_plain`].
 pub fn regions(dir: impl AsRef<Path>, fields: &TextFields) -> Result<Vec<Items>, Error> {
     let dir = dir.as_ref();
     let mut found: BTreeMap<String, Items> = BTreeMap::new();
     for path in entries(dir)? {
-        let items = if path.is_dir() {
-            from_plain(&path)?
-        } else if path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("jsonl"))
-        {
-            from_jsonl(&path, fields)?
-        } else if let Some(way_out) = unread(&path) {
-            return Err(Error::format(path, way_out));
-        } else {
+        let Some(form) = form(&path) else {
             continue;
+        };
+        let items = match form {
+            Form::Plain => from_plain(&path)?,
+            Form::Lines => from_jsonl(&path, fields)?,
+            Form::Unread(way_out) => return Err(Error::format(path, way_out)),
         };
         let name = items.name().to_owned();
         if found.insert(name, items).is_some() {
-            return Err(Error::format(path, "a folder and a file of this name"));
+            return Err(Error::format(
+                path,
+                "a folder or a file of this name is there too",
+            ));
         }
     }
     if found.is_empty() {
-        return Err(Error::format(dir, "neither folders of texts nor `.jsonl`"));
+        let message = "neither folders of texts nor `.jsonl`, `.parquet` or `.txt`";
+        return Err(Error::format(dir, message));
     }
     Ok(found.into_values().collect())
 }
 
-/// The message about a file that looks like texts and is not read as a region. Notes about the texts
-/// and tables of covariates may stand beside the regions.
-fn unread(path: &Path) -> Option<&'static str> {
+/// The files beside the regions of a folder, which are left out.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn others(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>, Error> {
+    let mut found = entries(dir.as_ref())?;
+    found.retain(|path| form(path).is_none());
+    Ok(found)
+}
+
+/// Kind of an entry of a folder of texts.
+enum Form {
+    /// A folder of `.txt` files, or one such file.
+    Plain,
+    /// Lines of JSON, or Parquet.
+    Lines,
+    /// Texts that are not read, with the way out.
+    Unread(&'static str),
+}
+
+fn form(path: &Path) -> Option<Form> {
     const NOTES: [&str; 5] = ["readme", "source", "sources", "license", "licence"];
+    if path.is_dir() {
+        return Some(Form::Plain);
+    }
     if NOTES.contains(&stem(path).to_ascii_lowercase().as_str()) {
         return None;
     }
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    Some(match extension.as_str() {
-        "txt" => "is not in a folder; a region is a folder of `.txt` files or a file `.jsonl`",
-        "gz" | "zst" | "xz" | "bz2" | "zip" => "is compressed; decompress it, or move it elsewhere",
-        "parquet" | "arrow" | "json" | "ndjson" => {
-            "is not read; write it as JSON lines, `.jsonl`, or move it elsewhere"
-        }
+    Some(match kind(path).as_str() {
+        "txt" => Form::Plain,
+        "jsonl" | "ndjson" | "parquet" => Form::Lines,
+        "xz" | "bz2" | "zip" | "gz" | "zst" => Form::Unread(
+            "is compressed in a way or holds files that are not read; unpack it, or move it elsewhere",
+        ),
+        "arrow" | "json" => Form::Unread(
+            "is not read; write it as JSON lines, `.jsonl`, or as Parquet, or move it elsewhere",
+        ),
         _ => return None,
     })
+}
+
+/// The extension in lower case, that before `.gz` and `.zst`.
+fn kind(path: &Path) -> String {
+    let of = |path: &Path| {
+        let extension = path.extension().and_then(|e| e.to_str());
+        extension.unwrap_or_default().to_ascii_lowercase()
+    };
+    match of(path).as_str() {
+        compressed @ ("gz" | "zst") => match of(&path.with_extension("")).as_str() {
+            "" | "tar" => compressed.to_owned(),
+            inner => inner.to_owned(),
+        },
+        plain => plain.to_owned(),
+    }
 }
 
 /// Reads one number per distribution (such as the internet users of a region), for

@@ -98,7 +98,7 @@ mod tests {
                 "hidden_act": "gelu", "tie_word_embeddings": false}}"#,
             4 * width
         );
-        Config::from_json(&text).unwrap()
+        Config::parse(&text, std::path::Path::new("config.json")).unwrap()
     }
 
     #[test]

@@ -139,18 +139,19 @@ fn matched_texts_share_their_clusters() {
 fn no_file_of_texts_is_skipped_in_silence() {
     let plain = texts::TextFields::default();
     for (file, reason) in [
-        ("a.txt", "not in a folder"),
-        ("a.TXT", "not in a folder"),
-        ("a.jsonl.gz", "decompress"),
-        ("a.jsonl.zst", "decompress"),
-        ("a.parquet", "JSON lines"),
+        ("a.jsonl.xz", "unpack it"),
+        ("a.tar.gz", "unpack it"),
+        ("a.gz", "unpack it"),
         ("a.json", "JSON lines"),
+        ("a.arrow", "JSON lines"),
     ] {
         let folder = Folder::new(&format!("skipped-{file}"));
         folder.write("web.jsonl", r#"{"text": "x"}"#);
         folder.write("README.txt", "About these texts");
         folder.write("covariates.csv", "region,users");
         assert_eq!(texts::regions(&folder.0, &plain).unwrap().len(), 1);
+        let others = texts::others(&folder.0).unwrap();
+        assert_eq!(others.len(), 2, "{others:?}");
         folder.write(file, "x");
         let error = texts::regions(&folder.0, &plain).unwrap_err().to_string();
         assert!(error.contains(file) && error.contains(reason), "{error}");
@@ -162,4 +163,41 @@ fn no_file_of_texts_is_skipped_in_silence() {
     let found = texts::regions(&folder.0, &plain).unwrap();
     let sizes: Vec<_> = found.iter().map(|r| (r.name(), r.len())).collect();
     assert_eq!(sizes, [("news", 2), ("web", 1)]);
+}
+
+/// Texts of pandas (`tests/data/texts/make.py`) in every form.
+#[test]
+fn texts_are_read_in_every_form() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/texts");
+    let found = texts::regions(&folder, &texts::TextFields::default()).unwrap();
+    let names: Vec<&str> = found.iter().map(|r| r.name()).collect();
+    assert_eq!(
+        names,
+        [
+            "columns", "gzip", "lines", "lone", "packed", "plain", "zstd"
+        ]
+    );
+    let text = |item: &relscale::distribution::Item| match &item.content {
+        Content::Text(text) => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    for region in &found {
+        let items: Vec<relscale::distribution::Item> = (0..region.len())
+            .map(|i| region.item(i).unwrap().into_owned())
+            .collect();
+        let first = text(&items[0]);
+        if ["lone", "packed"].contains(&region.name()) {
+            assert_eq!((items.len(), first.as_str()), (1, " Grüße,\n\"Welt\" \n"));
+            continue;
+        }
+        assert_eq!(items.len(), 3, "{}", region.name());
+        assert_eq!(first, " Grüße,\n\"Welt\" \n", "{}", region.name());
+        let ids: Vec<&str> = items.iter().map(|i| i.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b", "c"], "{}", region.name());
+    }
+    let others = texts::others(&folder).unwrap();
+    assert_eq!(others.len(), 2, "{others:?}");
+    // A file of items, too.
+    let items = relscale::distribution::Items::from_jsonl(folder.join("columns.parquet")).unwrap();
+    assert_eq!((items.len(), items.name()), (3, "columns"));
 }

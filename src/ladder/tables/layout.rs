@@ -36,6 +36,15 @@ const NO_LOSSES: [&str; 22] = [
     "time",
 ];
 
+/// Columns without which a run has no place on a ladder.
+const ESSENTIAL: [Column; 5] = [
+    Column::Corpus,
+    Column::Budget,
+    Column::Flops,
+    Column::Params,
+    Column::Tokens,
+];
+
 /// A table of losses whose rows are made long, complete and joined.
 pub(super) struct Layout {
     /// Columns of the long rows.
@@ -43,6 +52,8 @@ pub(super) struct Layout {
     table: String,
     from: Vec<From>,
     run: Option<usize>,
+    /// If true, columns that every run must have come from the tables of runs.
+    needs_runs: bool,
     /// Places of columns that a table of runs has too, with their number there.
     described: Vec<(usize, usize)>,
     wide: Option<Wide>,
@@ -92,6 +103,7 @@ impl Layout {
             table: source.name.clone(),
             from: Vec::new(),
             run: header.iter().position(|h| h == Column::Run.name()),
+            needs_runs: false,
             described: Vec::new(),
             wide: None,
         };
@@ -104,6 +116,8 @@ impl Layout {
         for (at, name) in runs.columns.iter().enumerate() {
             if layout.place(name).is_none() {
                 layout.push(name, From::Runs(at));
+                layout.needs_runs |=
+                    ESSENTIAL.iter().any(|c| c.name() == name) || scale == Some(name.as_str());
             }
         }
         layout.complete(scale.is_some(), notes);
@@ -170,7 +184,12 @@ impl Layout {
     ) -> Result<(), LadderError> {
         let run = self.run.and_then(|at| row.get(at)).unwrap_or_default();
         if !runs.is_empty() {
-            runs.find(run).map_err(|m| self.malformed(row, m))?;
+            // A table that describes its runs itself needs no other.
+            if let Err(message) = runs.find(run)
+                && self.needs_runs
+            {
+                return Err(self.malformed(row, message));
+            }
             for &(place, at) in &self.described {
                 let text = row.get(place).unwrap_or_default();
                 if let Some(message) = runs.conflict(run, at, text) {

@@ -7,7 +7,7 @@ use crate::ladder::nearest::nearest;
 use crate::ladder::source::Source;
 use crate::ladder::table::Column;
 
-/// What a table holds.
+/// Content of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Role {
     /// One row per loss.

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use relscale::ladder::{Ladder, RunTable, Tables, TrainedRun};
+use relscale::ladder::{Ladder, LadderError, RunTable, Tables, TrainedRun};
 
 use crate::commands::{CommandError, logs};
 use crate::output::{note, warning};
@@ -80,14 +80,22 @@ fn add_logs(tables: Tables, folder: &Path, files: &[&PathBuf]) -> Result<Tables,
         warning(&found);
     }
     // A table of losses is none of runs: it repeats them.
-    let described = files.iter().filter(|file| **file != Path::new("-"));
-    let described = described.filter_map(|file| RunTable::from_csv_of_models(file).ok());
-    let mut runs: Vec<TrainedRun> = described.flat_map(|table| table.runs).collect();
+    let (mut runs, mut refused): (Vec<TrainedRun>, Option<LadderError>) = (Vec::new(), None);
+    for file in files.iter().filter(|file| **file != Path::new("-")) {
+        match RunTable::from_csv_of_models(file) {
+            Ok(table) => runs.extend(table.runs),
+            Err(e) => refused = refused.or(Some(e)),
+        }
+    }
     let mut tables = tables;
     if runs.is_empty() {
         let names = models.iter();
         let names = names.map(|m: &Model| (m.name.as_str(), m.revision.as_deref(), m.params));
-        let released = released::named_runs(&names.collect::<Vec<_>>())?;
+        let released = released::named_runs(&names.collect::<Vec<_>>());
+        let released = released.map_err(|e| match &refused {
+            Some(refused) => format!("{e}; the tables given do not describe runs: {refused}"),
+            None => e.to_string(),
+        })?;
         let mut csv = Vec::new();
         released.write_csv(&mut csv)?;
         tables = tables.add(Cursor::new(csv), "runs of released ladders")?;

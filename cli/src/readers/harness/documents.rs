@@ -23,15 +23,12 @@ fn samples(e: &Evaluation, task: &str) -> Result<PathBuf, Error> {
             format!("the task `{task}` is no name of a file"),
         ));
     }
-    let path = e
-        .path
-        .with_file_name(format!("samples_{task}_{}.jsonl", e.time));
-    if path.exists() {
-        return Ok(path);
-    }
+    let name = format!("samples_{task}_{}.jsonl", e.time);
+    let of = |end| e.path.with_file_name(format!("{name}{end}"));
+    let found = ["", ".gz", ".zst"].map(of).into_iter().find(|p| p.exists());
     let message =
         "the results are here and the samples are not; run the harness with --log_samples";
-    Err(Error::format(path, message))
+    found.ok_or_else(|| Error::format(of(""), message))
 }
 
 /// Reads the documents of a task and compares number and mean with the results.

@@ -1,11 +1,10 @@
 //! JSON as Python writes it.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::Path;
 
-use relscale::Error;
+use relscale::{Error, input};
 use serde_json::Value;
 
 /// Limit of one line, in bytes. A document with the prompts of a hundred choices has a few million.
@@ -13,13 +12,9 @@ const LONGEST_LINE: u64 = 1 << 26;
 /// Limit of a file that is one value, in bytes. The results of hundreds of tasks have a few million.
 const LONGEST_FILE: u64 = 1 << 28;
 
-/// Opens a regular file. Opening a pipe would wait for a writer.
-fn open(path: &Path) -> Result<File, Error> {
-    let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
-    if !metadata.is_file() {
-        return Err(Error::format(path, "is not a regular file"));
-    }
-    File::open(path).map_err(|e| Error::io(path, e))
+/// Opens a regular file, which may be compressed.
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {
+    input::open(path).map_err(|e| Error::io(path, e))
 }
 
 /// The value of a whole file.
@@ -47,7 +42,7 @@ pub(super) fn each_line(
     path: &Path,
     mut read: impl FnMut(usize, Value) -> Result<(), String>,
 ) -> Result<(), Error> {
-    let mut input = BufReader::new(open(path)?);
+    let mut input = open(path)?;
     let mut bytes = Vec::new();
     for line in 1.. {
         let error = |message: String| Error::Line {
@@ -84,7 +79,7 @@ pub(super) fn each_line(
 }
 
 /// The value of a JSON text, in which `NaN` and infinities are null.
-pub(super) fn parse(text: &str) -> Result<Value, serde_json::Error> {
+pub(in crate::readers) fn parse(text: &str) -> Result<Value, serde_json::Error> {
     // A byte-order mark is no part of the text.
     serde_json::from_str(&without_nan(text.trim_start_matches('\u{feff}')))
 }

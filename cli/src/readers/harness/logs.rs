@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use relscale::Error;
+use relscale::{Error, input};
 
 use super::SEVERAL;
 pub(in crate::readers) use super::documents::mean as mean_loss;
@@ -111,8 +111,12 @@ impl Logs {
         let dir = dir.as_ref();
         let (mut evaluations, mut samples) = (Vec::new(), Vec::new());
         walk(dir, 0, &mut |path| {
-            let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("");
-            let extension = path.extension().and_then(|e| e.to_str());
+            let name = path.file_name().and_then(|s| s.to_str()).unwrap_or("");
+            let stem = input::stem(&path);
+            // `.jsonl` of `samples_….jsonl.gz`.
+            let extension = name
+                .strip_prefix(&stem)
+                .and_then(|end| end.split('.').nth(1));
             let Some((_, time)) = stem.rsplit_once('_').filter(|(_, t)| is_time(t)) else {
                 return Ok(());
             };
