@@ -10,6 +10,8 @@
 
 pub mod commands;
 pub mod engine;
+#[cfg(feature = "figures")]
+pub mod figures;
 pub mod interrupt;
 pub mod ladder_study;
 pub mod output;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 /// One element with the classes of its groups, outermost first.
 #[derive(Debug, Clone)]
-pub struct Element {
-    pub tag: String,
-    pub groups: Vec<(String, usize)>,
-    pub text: String,
+pub(crate) struct Element {
+    pub(crate) tag: String,
+    pub(crate) groups: Vec<(String, usize)>,
+    pub(crate) text: String,
     attributes: BTreeMap<String, String>,
 }
 
@@ -19,7 +19,7 @@ impl Element {
     }
 
     /// Left, top, right and bottom of a shape.
-    pub fn extent(&self) -> [f64; 4] {
+    pub(crate) fn extent(&self) -> [f64; 4] {
         if self.tag == "circle" {
             let (x, y, r) = (self.number("cx"), self.number("cy"), self.number("r"));
             return [x - r, y - r, x + r, y + r];
@@ -34,7 +34,7 @@ impl Element {
     }
 
     /// Left, top, right and bottom of a text, its characters taken as 0.5 em wide, the mean of Arial.
-    pub fn bounds(&self) -> [f64; 4] {
+    pub(crate) fn bounds(&self) -> [f64; 4] {
         let (x, y, size) = (self.number("x"), self.number("y"), self.number("font-size"));
         let length = self.text.chars().count() as f64 * size * 0.5;
         let (left, right) = match self.attributes["text-anchor"].as_str() {
@@ -57,14 +57,14 @@ impl Element {
 
 /// A drawing, or a part of one.
 #[derive(Debug, Clone)]
-pub struct Drawing {
-    pub width: f64,
-    pub height: f64,
-    pub elements: Vec<Element>,
+pub(crate) struct Drawing {
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+    pub(crate) elements: Vec<Element>,
 }
 
 impl Drawing {
-    pub fn parse(svg: &str) -> Self {
+    pub(crate) fn parse(svg: &str) -> Self {
         let mut elements = Vec::new();
         let mut stack: Vec<(String, usize)> = Vec::new();
         let (mut width, mut height) = (0.0, 0.0);
@@ -105,21 +105,21 @@ impl Drawing {
         }
     }
 
-    pub fn of<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = &'a Element> + 'a {
+    pub(crate) fn of<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = &'a Element> + 'a {
         self.elements.iter().filter(move |e| e.tag == tag)
     }
 
-    pub fn in_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Element> + 'a {
+    pub(crate) fn in_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Element> + 'a {
         self.elements.iter().filter(move |e| e.is_in(group))
     }
 
     /// Everything that is no text.
-    pub fn shapes(&self) -> impl Iterator<Item = &Element> + '_ {
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = &Element> + '_ {
         self.elements.iter().filter(|e| e.tag != "text")
     }
 
     /// The groups of a class, each as a drawing.
-    pub fn groups(&self, class: &str) -> Vec<Self> {
+    pub(crate) fn groups(&self, class: &str) -> Vec<Self> {
         let mut found: Vec<(usize, Self)> = Vec::new();
         for element in &self.elements {
             let Some((_, id)) = element.groups.iter().find(|g| g.0 == class) else {
@@ -138,7 +138,7 @@ impl Drawing {
     }
 
     /// The frames with everything that is drawn from their border on.
-    pub fn frames(&self) -> Vec<Self> {
+    pub(crate) fn frames(&self) -> Vec<Self> {
         let mut found: Vec<Self> = Vec::new();
         for element in &self.elements {
             if element.is_in("frame") {
@@ -155,7 +155,7 @@ impl Drawing {
     }
 
     /// An axis by its ticks and their labels: `value` reads a label.
-    pub fn x_axis(&self, class: &str, value: impl Fn(&str) -> Option<f64>) -> Ruler {
+    pub(crate) fn x_axis(&self, class: &str, value: impl Fn(&str) -> Option<f64>) -> Ruler {
         self.ruler(class, value, 0)
     }
 
@@ -178,7 +178,7 @@ impl Drawing {
 
     /// The markers as (scale, value) by the ticks of both axes; `None` where an axis has one tick only,
     /// which says no distance.
-    pub fn readings(&self) -> Option<Readings> {
+    pub(crate) fn readings(&self) -> Option<Readings> {
         let x = self.ruler("x-axis", |t| Some(number(t)?.ln()), 0);
         let y = self.ruler("y-axis", |t| Some(number(t)?.ln()), 1);
         if x.points.len() < 2 || y.points.len() < 2 {
@@ -208,21 +208,21 @@ impl Drawing {
 
 /// Markers of a frame by the ticks of its axes.
 #[derive(Debug)]
-pub struct Readings {
+pub(crate) struct Readings {
     /// (scale, value) of each.
-    pub points: Vec<(f64, f64)>,
-    /// What the coordinates resolve of the logarithms of both.
-    pub resolution: (f64, f64),
+    pub(crate) points: Vec<(f64, f64)>,
+    /// Resolution of the coordinates in the logarithms of both.
+    pub(crate) resolution: (f64, f64),
 }
 
 /// An axis as a line through its ticks.
 #[derive(Debug)]
-pub struct Ruler {
+pub(crate) struct Ruler {
     points: Vec<(f64, f64)>,
 }
 
 impl Ruler {
-    pub fn value(&self, place: f64) -> f64 {
+    pub(crate) fn value(&self, place: f64) -> f64 {
         let (first, last) = (self.points[0], self.points[self.points.len() - 1]);
         first.1 + (place - first.0) * (last.1 - first.1) / (last.0 - first.0)
     }

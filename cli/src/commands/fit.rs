@@ -2,7 +2,9 @@
 
 mod covariate;
 mod estimator;
+mod figures;
 mod input;
+mod labels;
 mod named;
 mod options_file;
 mod output;
@@ -27,6 +29,7 @@ Examples:
   relscale fit LOGS runs.csv --baseline arc_easy
   zcat losses.jsonl.gz | relscale fit - --baseline web --columns loss=bpb,distribution=domain
   relscale fit losses.csv --baseline web --json laws.json --details
+  relscale fit losses.csv --baseline web --plots out/ --preset paper --labels names.csv
   relscale fit losses.csv --baseline web --group risky=fraud,weapons --contrast risky:news
   relscale fit losses.csv --options options.toml --alpha 0.1
   relscale fit losses.csv --baseline web --predict-at 1e22,1e23 --held-out largest-run
@@ -48,7 +51,7 @@ The file of --options has the names of the fields of `relscale::fit::Options`, s
 
 /// Fits the relative scaling laws of tables of losses.
 ///
-/// Prints one law per treatment distribution; writes JSON and SVG on request.
+/// Prints one law per treatment distribution; writes JSON and figures on request.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER, allow_negative_numbers = true)]
 pub struct FitArguments {

@@ -1,4 +1,4 @@
-//! What is drawn of a law into a frame: band, line and readings, and the errors behind them.
+//! The parts of a law in a frame: band, line and readings, and the errors behind them.
 
 use super::canvas::Canvas;
 use super::frame::Frame;

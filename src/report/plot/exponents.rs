@@ -14,7 +14,7 @@ use crate::report::format::number;
 pub(super) struct Exponents {
     /// Range of exponents shown.
     span: Span,
-    /// Where the axis turns from linear to logarithmic, if it does.
+    /// Exponent at which the axis turns from linear to logarithmic, if it does.
     turn: Option<f64>,
 }
 
@@ -74,7 +74,9 @@ impl Exponents {
     /// Zero, and on a logarithmic axis powers of ten either way.
     fn ticks(&self, frame: &Frame) -> Ticks {
         let Some(turn) = self.turn else {
-            return frame::exponents(frame.x, 5.0);
+            // A label and the air beside it take up to 130 units.
+            let count = ((frame.right - frame.left) / 130.0).clamp(2.0, 8.0);
+            return frame::exponents(frame.x, count);
         };
         let decades = turn.log10().floor() as i32..=300;
         let mut ticks = vec![(0.0, "0".to_owned())];

@@ -251,33 +251,19 @@ fn exponents(c: &mut Canvas<'_>, top: f64, lines: &[Line<'_>], baseline: &str) {
         },
     };
     axis.draw(c, &frame, margin);
-    let name = |c: &mut Canvas<'_>, k: usize, text: &str, (ink, marker): (Ink, Marker), r: f64| {
-        let y = top + STEP * (k as f64 + 0.5);
-        c.marker(marker, (52.0, y), r, ink);
-        let text = metrics::fit(text, names, TICK, false);
-        c.text(&text, (76.0, y), TICK, Side::Left, false);
-        y
-    };
-    let y = name(c, 0, baseline, BASELINE, 10.0);
-    c.text(
-        "baseline",
-        (frame.x_of(0.0) + 14.0, y),
-        SMALL,
-        Side::Left,
-        false,
-    );
+    let y = top + 0.5 * STEP;
+    name(c, y, (baseline, names), BASELINE, 10.0);
+    let place = (frame.x_of(0.0) + 14.0, y);
+    c.text("baseline", place, SMALL, Side::Left, false);
     for (k, line) in lines.iter().enumerate() {
+        let y = top + STEP * (k as f64 + 1.5);
         c.group("law", |c| {
-            let y = name(c, k + 1, line.name, (line.ink, line.marker), 8.0);
+            let (ink, marker) = (line.ink, line.marker);
+            name(c, y, (line.name, names), (ink, marker), 8.0);
+            let d = &line.law.delta_beta;
             if !line.at_chance {
-                axis.interval(c, &frame, &line.law.delta_beta, y, (line.ink, 3.0));
-                axis.value(
-                    c,
-                    &frame,
-                    &line.law.delta_beta,
-                    y,
-                    (line.marker, 8.0, line.ink),
-                );
+                axis.interval(c, &frame, d, y, (ink, 3.0));
+                axis.value(c, &frame, d, y, (marker, 8.0, ink));
             }
             if !narrow {
                 let place = (frame.right + 20.0, y);
@@ -285,6 +271,19 @@ fn exponents(c: &mut Canvas<'_>, top: f64, lines: &[Line<'_>], baseline: &str) {
             }
         });
     }
+}
+
+/// Marker and name at the left of a line, the name cut to its room.
+fn name(
+    c: &mut Canvas<'_>,
+    y: f64,
+    (text, room): (&str, f64),
+    (ink, marker): (Ink, Marker),
+    r: f64,
+) {
+    c.marker(marker, (52.0, y), r, ink);
+    let text = metrics::fit(text, room, TICK, false);
+    c.text(&text, (76.0, y), TICK, Side::Left, false);
 }
 
 /// The numbers of a law: level, exponent and verdict.

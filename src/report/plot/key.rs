@@ -5,7 +5,7 @@ use super::marks::Marker;
 use super::metrics;
 use super::palette::Ink;
 
-/// What an entry of a key shows.
+/// The drawing beside the words of an entry.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sample {
     Marker(Marker, f64, Ink),

@@ -34,8 +34,10 @@ fn advance(c: char, bold: bool) -> f64 {
         // Dot and superscripts of typeset numbers.
         '·' => 0.32 * heavier,
         '⁰'..='₎' | '²' | '³' | '¹' => 0.45 * heavier,
-        // Latin, Greek and Cyrillic letters beyond ASCII: the mean of Cyrillic capitals, which are
-        // the widest.
+        // Letters of three stems, and ligatures.
+        'Æ' | 'æ' | 'Œ' | 'œ' | 'Ж' | 'М' | 'Ф' | 'Ш' | 'Щ' | 'Ы' | 'Ю' | 'ж' | 'м' | 'ф' | 'ш'
+        | 'щ' | 'ы' | 'ю' | 'Љ' | 'Њ' | 'љ' | 'њ' => 1.19 * heavier,
+        // Other Latin, Greek and Cyrillic letters beyond ASCII: as wide as the widest capitals.
         '\u{a1}'..='\u{52f}' => 0.78 * heavier,
         // Hebrew and Arabic.
         '\u{590}'..='\u{7ff}' => 0.78 * heavier,

@@ -5,7 +5,7 @@ use super::frame::Frame;
 use super::span::Span;
 use super::style::Style;
 
-/// What a pair of frames shows.
+/// Contents of a pair of frames.
 pub(super) struct Pair {
     /// Scales of both.
     pub(super) x: Span,

@@ -92,25 +92,8 @@ impl Style {
         let fitted: Vec<Point> = (law.readings.iter())
             .map(|r| (r.scale.log10(), r.fitted))
             .collect();
-        let mut entries = vec![
-            (
-                Sample::Marker(SIDES[0].1, 9.0, SIDES[0].0),
-                treatment.as_str(),
-            ),
-            (
-                Sample::Marker(SIDES[1].1, 9.0, SIDES[1].0),
-                baseline.as_str(),
-            ),
-            (
-                Sample::Marker(Marker::Ring, 9.0, Ink::Vermilion),
-                "no error",
-            ),
-            (Sample::Line(Ink::Blue, 4.0), "law"),
-        ];
         let right = Span::of(points.iter().chain(&fitted).map(|p| p.1)).padded(0.08);
-        if right.holds(0.0) {
-            entries.push((Sample::Dots(Ink::Black), "parity, G = 1"));
-        }
+        let entries = entries([&treatment, &baseline], right.holds(0.0));
         let pair = Pair {
             x: Span::of(law.readings.iter().map(|r| r.scale.log10())).padded(0.04),
             left: range(&sides, level).padded(0.06),
@@ -143,6 +126,22 @@ const SIDES: [(Ink, Marker); 2] = [
     (Ink::Vermilion, Marker::Circle),
     (Ink::FrameGrey, Marker::Square),
 ];
+
+/// The entries of the key of a pair.
+fn entries<'a>([treatment, baseline]: [&'a str; 2], parity: bool) -> Vec<(Sample, &'a str)> {
+    let side = |k: usize| Sample::Marker(SIDES[k].1, 9.0, SIDES[k].0);
+    let none = Sample::Marker(Marker::Ring, 9.0, Ink::Vermilion);
+    let mut entries = vec![
+        (side(0), treatment),
+        (side(1), baseline),
+        (none, "no error"),
+        (Sample::Line(Ink::Blue, 4.0), "law"),
+    ];
+    if parity {
+        entries.push((Sample::Dots(Ink::Black), "parity, G = 1"));
+    }
+    entries
+}
 
 /// The lines under the title of a pair.
 fn ratio_notes(law: &CountsLaw) -> Vec<String> {

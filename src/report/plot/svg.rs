@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// A place on the page, in units of the drawing.
 pub(super) type Point = (f64, f64);
 
-/// How the outline of a shape is drawn.
+/// The outline of a shape.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stroke<'a> {
     pub(super) colour: &'a str,

@@ -1,13 +1,13 @@
 //! Files that `relscale fit` writes.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use relscale::fit::Analysis;
-use relscale::report::plot;
 
+use super::figures::FigureArguments;
 use super::predictions;
 use crate::commands::{CommandError, at};
 use crate::output::print;
@@ -22,9 +22,8 @@ pub(in crate::commands) struct OutputArguments {
     /// Add readings, diagnostics and alternatives to the JSON
     #[arg(long, requires = "json")]
     details: bool,
-    /// Draw the laws as SVG into this folder
-    #[arg(long, value_name = "DIR")]
-    plots: Option<PathBuf>,
+    #[command(flatten)]
+    figures: FigureArguments,
 }
 
 impl OutputArguments {
@@ -35,14 +34,7 @@ impl OutputArguments {
         if let Some(path) = &self.json {
             write_json(analysis, self.details, path)?;
         }
-        if let Some(folder) = &self.plots {
-            fs::create_dir_all(folder).map_err(at(folder))?;
-            for (name, svg) in plot::all(analysis)? {
-                let path = folder.join(name);
-                fs::write(&path, svg).map_err(at(&path))?;
-            }
-        }
-        Ok(())
+        self.figures.write(analysis)
     }
 }
 
