@@ -124,18 +124,35 @@ fn a_covariate_and_another_axis_come_from_flags() {
     assert_eq!(analysis.options.covariate.len(), 4);
     assert_eq!(analysis.covariate.len(), 1);
 
-    let (_, by_params) = fitted(
-        "axis.json",
-        &[
-            "--baseline",
-            "english-help",
-            "--axis",
-            "params",
-            "--design",
-            "rungs",
-        ],
-    );
-    assert_eq!(by_params.scale_in_words(), "parameters");
+    // One run per budget, so that its parameters are a scale as well.
+    let (shape, rungs) = (file("rungs.toml"), file("rungs.csv"));
+    fs::write(&shape, "shape = \"rungs\"\n").unwrap();
+    let (shape, rungs) = (shape.to_str().unwrap(), rungs.to_str().unwrap());
+    let json = file("axis.json");
+    let by_params = [
+        "--baseline",
+        "baseline",
+        "--axis",
+        "params",
+        "--details",
+        "--json",
+    ];
+    for arguments in [
+        vec!["simulate", "--simulation", shape, "--out", rungs],
+        [
+            &["fit", "--scores", rungs],
+            &by_params[..],
+            &[json.to_str().unwrap()],
+        ]
+        .concat(),
+    ] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"));
+        let output = program.args(arguments).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{message}");
+    }
+    let analysis: Analysis = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    assert_eq!(analysis.scale_in_words(), "parameters");
     refused(
         &[
             "--baseline",

@@ -38,6 +38,10 @@ fn validator(name: &str) -> Validator {
         schema["title"].is_string() && schema["description"].is_string(),
         "{name}"
     );
+    let text = schema.to_string();
+    for rust in ["](", "```", "[`"] {
+        assert!(!text.contains(rust), "{name}: {rust}");
+    }
     Validator(schema)
 }
 

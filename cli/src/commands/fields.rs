@@ -36,8 +36,12 @@ pub(super) fn typed<T: DeserializeOwned>(
     fields: Map<String, Value>,
 ) -> Result<T, String> {
     serde_path_to_error::deserialize(Value::Object(fields)).map_err(|e| {
-        let (place, message) = (e.path().to_string(), e.inner().to_string());
+        let (place, mut message) = (e.path().to_string(), e.inner().to_string());
         let meant = meant(&message);
+        if !meant.is_empty() {
+            // The one name says more than all of them.
+            message.truncate(message.find(", expected").unwrap_or(message.len()));
+        }
         match place.as_str() {
             "." => format!("{}: {message}{meant}", path.display()),
             place => format!("{}: `{place}`: {message}{meant}", path.display()),

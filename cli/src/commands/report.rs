@@ -40,8 +40,9 @@ pub(super) fn run(arguments: &ReportArguments) -> Result<(), CommandError> {
 /// out.
 fn read(path: &Path) -> Result<Analysis, String> {
     let text = fs::read_to_string(path).map_err(at(path))?;
-    let value: Value = serde_json::from_str(&text).map_err(at(path))?;
     let name = path.display();
+    let value: Value =
+        serde_json::from_str(&text).map_err(|e| format!("{name}: this is not JSON: {e}"))?;
     let again = "fit the table again with `relscale fit --json FILE --details`";
     match value.get("schema").and_then(Value::as_u64) {
         Some(schema) if schema == u64::from(SCHEMA) => {}

@@ -5,6 +5,7 @@ use relscale::fit::simulate::Simulation;
 use relscale::fit::{Analysis, Options, Summary};
 use relscale::isoflop::Recipe;
 use schemars::{Schema, schema_for};
+use serde_json::Value;
 
 use super::CommandError;
 use super::plan::PlanFile;
@@ -73,7 +74,77 @@ impl SchemaName {
 }
 
 pub(super) fn run(arguments: &SchemaArguments) -> Result<(), CommandError> {
-    let schema = serde_json::to_string_pretty(&arguments.name.schema()?)?;
-    print(&format!("{schema}\n"))?;
+    let mut schema = arguments.name.schema()?.to_value();
+    explain(&mut schema);
+    print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
     Ok(())
+}
+
+/// Turns the descriptions, which are documentation of Rust, into plain sentences.
+fn explain(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "description" => *text = plain(text),
+                    value => explain(value),
+                }
+            }
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(explain),
+        _ => {}
+    }
+}
+
+/// The text before the first heading, in one line, without the targets of its links.
+fn plain(text: &str) -> String {
+    let before = text.split("\n\n# ").next().unwrap_or_default();
+    let words: Vec<&str> = before.split_whitespace().collect();
+    let mut rest = words.join(" ");
+    let mut plain = String::new();
+    while let Some((start, after)) = rest.split_once('[') {
+        plain += start;
+        let link = after.split_once(']').and_then(|(name, tail)| {
+            match tail.strip_prefix('(').and_then(|t| t.split_once(')')) {
+                Some((_, tail)) => Some((name, tail)),
+                // An interval such as [0, 1] is no link.
+                None => name.starts_with('`').then_some((name, tail)),
+            }
+        });
+        let Some((name, tail)) = link else {
+            plain.push('[');
+            rest = after.to_owned();
+            continue;
+        };
+        plain += name;
+        rest = tail.to_owned();
+    }
+    plain + &rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn documentation_becomes_sentences() {
+        for (text, wanted) in [
+            ("The scale.", "The scale."),
+            (
+                "Draws ([`FloorRatio`](super::FloorRatio)), a\nmultiple.",
+                "Draws (`FloorRatio`), a multiple.",
+            ),
+            ("As [the guide](x.md) says.", "As the guide says."),
+            (
+                "Scorers ([`Scores::scorer`]) here.",
+                "Scorers (`Scores::scorer`) here.",
+            ),
+            (
+                "Share in [0, 1] of it.\n\nMore.\n\n# Examples\n```\nx\n```",
+                "Share in [0, 1] of it. More.",
+            ),
+        ] {
+            assert_eq!(plain(text), wanted);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `relscale score`: log-likelihoods of the items of one file under one checkpoint.
 
+mod parquet;
 mod part;
 mod record;
 mod run;
@@ -30,7 +31,7 @@ Examples:
   relscale score --checkpoint DIR --items questions.jsonl --out scores.jsonl --truncate --bos never
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl --backend cuda --device 0,1
   relscale score --checkpoint ADAPTER --base DIR --items texts.jsonl --out scores.jsonl
-  relscale score --checkpoint step1000 --checkpoint step2000 --items texts.jsonl --out scores.jsonl
+  relscale score --checkpoint step1000 --checkpoint step2000 --items texts.jsonl --out scores.parquet
 
 A line of ITEMS is {\"id\", \"text\"}, {\"id\", \"context\", \"choices\", \"gold\"} or, with a context per
 choice, {\"id\", \"contexts\", \"choices\", \"gold\"}, each with an optional \"cluster\". A line of OUT
@@ -54,8 +55,8 @@ pub struct ScoreArguments {
     /// Items to score: JSON lines, plain or compressed (.gz, .zst), or Parquet
     #[arg(long, value_name = "FILE")]
     items: PathBuf,
-    /// File of the scores (JSON lines)
-    #[arg(long, value_name = "FILE.jsonl")]
+    /// File of the scores: JSON lines, or Parquet with a row per text and per choice
+    #[arg(long, value_name = "FILE.jsonl|FILE.parquet")]
     out: PathBuf,
     /// Token put before every window of a text and every context, or `never` [default: the
     /// tokenizer's own rule]
@@ -112,6 +113,12 @@ impl ScoreArguments {
         settings
     }
 
+    /// If true, the output is Parquet.
+    fn is_parquet(&self) -> bool {
+        let extension = self.out.extension();
+        extension.is_some_and(|e| e.eq_ignore_ascii_case("parquet"))
+    }
+
     /// The file of unfinished scores of checkpoint `number`. None if the output is a device, beside which
     /// nothing should be written, or if the speed is measured.
     fn part(&self, number: usize) -> Option<PathBuf> {
@@ -127,6 +134,11 @@ impl ScoreArguments {
 }
 
 pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
+    if arguments.is_parquet() && arguments.per_token {
+        return Err(CommandError::Usage(
+            "--per-token has no column in Parquet; write JSON lines (--out FILE.jsonl)".to_owned(),
+        ));
+    }
     let engine = arguments.engine.engine()?;
     let settings = arguments.settings();
     let items = Items::from_jsonl(&arguments.items)?;
@@ -136,10 +148,8 @@ pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
     let mut parts = Vec::new();
     for (number, path) in arguments.checkpoint.iter().enumerate() {
         let part = arguments.part(number);
-        let name = path.display().to_string();
         let scoring = Scoring {
             checkpoint: arguments.checkpoint(path),
-            name: several.then_some(name.as_str()),
             engine: &engine,
             settings,
             special_tokens: arguments.special_tokens,
@@ -147,13 +157,24 @@ pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
             repeat: arguments.repeat,
             part: part.as_deref(),
         };
-        let scored = scoring
+        let mut scored = scoring
             .run(&items)
             .map_err(|e| CommandError::stopped(e.into(), || arguments.way_on(part.as_deref())))?;
+        if several {
+            let name = Value::from(path.display().to_string());
+            for record in &mut scored {
+                record.insert("checkpoint".to_owned(), name.clone());
+            }
+        }
         records.extend(scored);
         parts.extend(part);
     }
-    write(&records, &arguments.out)?;
+    if arguments.is_parquet() {
+        parquet::write(&records, &arguments.out)?;
+    } else {
+        write(&records, &arguments.out)?;
+    }
+    warn_of_items(&records, &arguments.out);
     for part in parts {
         // Its scores are in the output now.
         std::fs::remove_file(&part).map_err(super::at(&part))?;
@@ -184,7 +205,10 @@ fn write(records: &[Record], path: &Path) -> Result<(), Error> {
         serde_json::to_writer(&mut out, record).map_err(|e| io(e.into()))?;
         out.write_all(b"\n").map_err(io)?;
     }
-    out.flush().map_err(io)?;
+    out.flush().map_err(io)
+}
+
+fn warn_of_items(records: &[Record], path: &Path) {
     let warned = records
         .iter()
         .filter(|r| r.get("warnings").is_some_and(Value::is_array));
@@ -195,5 +219,4 @@ fn write(records: &[Record], path: &Path) -> Result<(), Error> {
             "{warned} items have warnings, written with them to {path}"
         ));
     }
-    Ok(())
 }

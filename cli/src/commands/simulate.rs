@@ -131,7 +131,9 @@ pub(super) fn run(arguments: &SimulateArguments) -> Result<(), CommandError> {
         ladder.scores().len()
     );
     for e in &exponents {
-        said += &format!("; Δβ of {} is {:+.5}", e.treatment, e.delta_beta);
+        // Rounding of equal exponents would show as -0.00000.
+        let shown = (e.delta_beta * 1e5).round() / 1e5 + 0.0;
+        said += &format!("; Δβ of {} is {shown:+.5}", e.treatment);
     }
     let beside = arguments
         .out

@@ -81,7 +81,6 @@ fn tested(analysis: &Analysis, name: &str, law: &RelativeLaw, target: &Holdout) 
         value: i.value.exp(),
         lower: i.lower.exp(),
         upper: i.upper.exp(),
-        ..*i
     };
     let place = if target.inside { "inside" } else { "outside" };
     format!(

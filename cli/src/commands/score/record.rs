@@ -6,12 +6,9 @@ use serde_json::{Map, Value};
 /// A line of the output.
 pub(super) type Record = Map<String, Value>;
 
-/// The line of an item; `checkpoint` is named where there are several.
-pub(super) fn record(item: &Likelihoods, checkpoint: Option<&str>, per_token: bool) -> Record {
+/// The line of an item.
+pub(super) fn record(item: &Likelihoods, per_token: bool) -> Record {
     let mut line = Map::new();
-    if let Some(checkpoint) = checkpoint {
-        line.insert("checkpoint".to_owned(), checkpoint.into());
-    }
     line.insert("id".to_owned(), item.id.as_str().into());
     line.insert("cluster".to_owned(), item.cluster.as_str().into());
     // A text has one value, an item of choices a list with one value per choice.

@@ -23,8 +23,6 @@ use crate::output::{detail, note, progress, warn};
 /// A checkpoint and the way it is asked.
 pub(super) struct Scoring<'a> {
     pub(super) checkpoint: Checkpoint,
-    /// Name of the checkpoint in every line, where there are several.
-    pub(super) name: Option<&'a str>,
     pub(super) engine: &'a Engine,
     pub(super) settings: Settings,
     pub(super) special_tokens: bool,
@@ -155,7 +153,7 @@ impl Scoring<'_> {
                 tokens.set(p.tokens);
             });
         evaluation.for_each(items, open, |index, answer: Likelihoods| {
-            keep(index, record(&answer, self.name, self.per_token))
+            keep(index, record(&answer, self.per_token))
         })?;
         bar.finish_and_clear();
         let seconds = start.elapsed().as_secs_f64();
