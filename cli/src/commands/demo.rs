@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), CommandError> {
     write(&analysis, folder)?;
     print(&format!(
         "\nThe table of losses is {0}/losses.csv; laws, analysis and pictures stand beside it. The same \
-         again:\n  relscale fit --scores {0}/losses.csv --baseline {BASELINE} --aggregate {AGGREGATE}\n",
+         again:\n  relscale fit {0}/losses.csv --baseline {BASELINE} --aggregate {AGGREGATE}\n",
         folder.display()
     ))?;
     Ok(())

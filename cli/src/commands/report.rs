@@ -12,7 +12,7 @@ use super::{CommandError, at};
 
 const AFTER: &str = "\
 Examples:
-  relscale fit --scores losses.csv --baseline web --json analysis.json --details
+  relscale fit losses.csv --baseline web --json analysis.json --details
   relscale report analysis.json --plots out/
 
 ANALYSIS.json is what `relscale fit --json FILE --details`, `relscale ladder` and `relscale demo --out`

@@ -20,7 +20,7 @@ Examples:
   relscale simulate --out losses.csv
   relscale simulate --scenario heavy-tails --replicate 3 --out losses.csv --truth truth.json
   relscale simulate --simulation simulation.toml --out losses.csv
-  relscale simulate | relscale fit --scores /dev/stdin --baseline baseline --aggregate aggregate
+  relscale simulate | relscale fit - --baseline baseline --aggregate aggregate
 
 The table is one that `relscale fit` reads. The truth holds the exponents that a fit should find, and the
 whole simulation, which can be changed and given as --simulation.";
