@@ -465,6 +465,11 @@ fn what_follows_from_other_columns_is_filled_in_with_a_note() {
         (ladder.scale_name(), ladder.runs()[1].flops),
         (Some("shots"), 4.0)
     );
+    // A loss of training beside the columns that are named is none of a distribution.
+    let trained = text.replace("news", "loss");
+    let tables = open(&[&file("trained.csv", trained)]).unwrap();
+    let (ladder, _) = tables.distributions(["law"]).ladder().unwrap();
+    assert_eq!(ladder.distributions().collect::<Vec<_>>(), ["law"]);
     // An empty cell of a wide table was not scored; a text in it is no loss.
     let (ladder, _) = load(&file("gap.csv", text.replace("3,4", "3,nan"))).unwrap();
     assert_eq!(

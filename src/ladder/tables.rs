@@ -218,7 +218,16 @@ fn read(
     rows: &mut Rows,
 ) -> Result<(), LadderError> {
     let name = source.name.clone();
-    let mut places = find(&layout.header, &name, required(scale.is_some()), &OPTIONAL)?;
+    let places = find(&layout.header, &name, required(scale.is_some()), &OPTIONAL);
+    let mut places = places.map_err(|e| match e {
+        // The columns of the file, not those that were added.
+        LadderError::MissingColumn { table, column, .. } => LadderError::MissingColumn {
+            table,
+            column,
+            found: source.header.iter().map(Into::into).collect(),
+        },
+        e => e,
+    })?;
     if let Some(scale) = scale {
         places = places.along(scale, &layout.header, &name)?;
     }

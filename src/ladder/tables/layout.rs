@@ -50,7 +50,7 @@ pub(super) struct Layout {
     /// Columns of the long rows.
     pub(super) header: StringRecord,
     table: String,
-    from: Vec<From>,
+    from: Vec<Origin>,
     run: Option<usize>,
     /// If true, columns that every run must have come from the tables of runs.
     needs_runs: bool,
@@ -60,7 +60,7 @@ pub(super) struct Layout {
 }
 
 /// The origin of a field of a long row.
-enum From {
+enum Origin {
     Field(usize),
     /// A column of the tables of runs.
     Runs(usize),
@@ -97,7 +97,12 @@ impl Layout {
             Role::Long | Role::Runs => None,
         };
         let header = &source.header;
-        let is_loss = |place: usize| wide.as_ref().is_some_and(|w| w.losses.contains(&place));
+        // Besides the losses of distributions, a table may have one of training.
+        let long = [Column::Loss, Column::Distribution].map(Column::name);
+        let is_loss = |place: usize| {
+            let wide = wide.as_ref();
+            wide.is_some_and(|w| w.losses.contains(&place) || long.contains(&&w.header[place]))
+        };
         let mut layout = Self {
             header: StringRecord::new(),
             table: source.name.clone(),
@@ -108,28 +113,28 @@ impl Layout {
             wide: None,
         };
         for (place, name) in header.iter().enumerate().filter(|(p, _)| !is_loss(*p)) {
-            layout.push(name, From::Field(place));
+            layout.push(name, Origin::Field(place));
             if let Some(at) = runs.columns.iter().position(|c| c == name) {
                 layout.described.push((place, at));
             }
         }
         for (at, name) in runs.columns.iter().enumerate() {
             if layout.place(name).is_none() {
-                layout.push(name, From::Runs(at));
+                layout.push(name, Origin::Runs(at));
                 layout.needs_runs |=
                     ESSENTIAL.iter().any(|c| c.name() == name) || scale == Some(name.as_str());
             }
         }
         layout.complete(scale.is_some(), notes);
         if wide.is_some() {
-            layout.push(Column::Distribution.name(), From::Distribution);
-            layout.push(Column::Loss.name(), From::Loss);
+            layout.push(Column::Distribution.name(), Origin::Distribution);
+            layout.push(Column::Loss.name(), Origin::Loss);
         }
         layout.wide = wide;
         Ok(layout)
     }
 
-    fn push(&mut self, name: &str, from: From) {
+    fn push(&mut self, name: &str, from: Origin) {
         self.header.push_field(name);
         self.from.push(from);
     }
@@ -145,7 +150,7 @@ impl Layout {
         let lacks =
             |layout: &Self, column: Column| !layout.header.iter().any(|h| alike(h, column.name()));
         if lacks(self, Column::Corpus) {
-            self.push(Column::Corpus.name(), From::Constant("default"));
+            self.push(Column::Corpus.name(), Origin::Constant("default"));
             notes.push(format!(
                 "{table}: no column `corpus`; all runs are of one corpus, `default`"
             ));
@@ -158,8 +163,8 @@ impl Layout {
             && lacks(self, Column::Flops)
             && lacks(self, Column::FlopConvention)
         {
-            self.push(Column::Flops.name(), From::SixNd(params, tokens));
-            self.push(Column::FlopConvention.name(), From::Constant("6nd"));
+            self.push(Column::Flops.name(), Origin::SixNd(params, tokens));
+            self.push(Column::FlopConvention.name(), Origin::Constant("6nd"));
             notes.push(format!(
                 "{table}: no column `flops`; they are taken for 6·params·tokens"
             ));
@@ -167,7 +172,7 @@ impl Layout {
         if let Some(flops) = self.place(Column::Flops.name())
             && lacks(self, Column::Budget)
         {
-            self.push(Column::Budget.name(), From::Copy(flops));
+            self.push(Column::Budget.name(), Origin::Copy(flops));
             notes.push(format!(
                 "{table}: no column `budget`; the budget of a run is its FLOPs"
             ));
@@ -232,7 +237,7 @@ impl Layout {
         long.clear();
         for from in &self.from {
             match from {
-                From::Field(at) => {
+                Origin::Field(at) => {
                     let own = row.get(*at).unwrap_or_default();
                     let described = self.described.iter().find(|(place, _)| place == at);
                     match described {
@@ -242,13 +247,13 @@ impl Layout {
                         _ => long.push_field(own),
                     }
                 }
-                From::Runs(at) => long.push_field(runs.value(run, *at)),
-                From::Copy(at) => {
+                Origin::Runs(at) => long.push_field(runs.value(run, *at)),
+                Origin::Copy(at) => {
                     let field = long.get(*at).unwrap_or_default().to_owned();
                     long.push_field(&field);
                 }
-                From::Constant(text) => long.push_field(text),
-                From::SixNd(params, tokens) => {
+                Origin::Constant(text) => long.push_field(text),
+                Origin::SixNd(params, tokens) => {
                     let number = |at: usize| {
                         let text = long.get(at).unwrap_or_default();
                         text.parse::<f64>().map_err(|_| {
@@ -259,8 +264,8 @@ impl Layout {
                     let flops = 6.0 * number(*params)? * number(*tokens)?;
                     long.push_field(&format!("{flops:e}"));
                 }
-                From::Distribution => long.push_field(distribution),
-                From::Loss => long.push_field(loss),
+                Origin::Distribution => long.push_field(distribution),
+                Origin::Loss => long.push_field(loss),
             }
         }
         long.set_position(row.position().cloned());
