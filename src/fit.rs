@@ -100,6 +100,7 @@ pub use options::{
     OptimumRule, Options, Pair, Weighting, WorstOf,
 };
 pub use refusals::RefusedGroup;
+pub(crate) use relative_law::percent_per_decade;
 pub use result::*;
 #[cfg(feature = "plot")]
 pub(crate) use stats::regression::LinearFit;

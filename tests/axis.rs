@@ -39,7 +39,7 @@ fn a_scale_by_name_reaches_sentences_tables_and_json() {
             "{sentence}"
         );
     }
-    let text = analysis.to_string();
+    let text = analysis.details();
     assert!(text.contains(", scale: test time tokens"), "{text}");
     assert!(!text.contains("compute"), "{text}");
     let json = serde_json::to_value(analysis.summary()).unwrap();

@@ -62,7 +62,7 @@ fn a_pair_with_the_main_baseline_is_the_law_itself() {
         assert_eq!(same.law, plain.laws[0]);
         assert_eq!(same.sentence, plain.laws[0].sentence);
         assert_eq!(same.levels, None);
-        let text = analysis.to_string();
+        let text = analysis.details();
         assert!(text.contains("contrasts of this corpus: 1"), "{text}");
         let json = serde_json::to_value(analysis.summary()).unwrap();
         assert_eq!(json["contrasts"][0]["law"]["treatment"], "treatment");
@@ -225,7 +225,7 @@ fn an_arm_is_told_by_the_share_of_the_gap_that_it_closes() {
                  38 % [38, 38] at the bottom and 38 % [38, 38] at the top; its advantage shrinks \
                  with scale. The ratio of client-after : all-after to client-before : all-before rises";
     assert!(found.sentence.starts_with(start), "{}", found.sentence);
-    assert!(analysis.to_string().contains(start));
+    assert!(analysis.details().contains(start));
 
     let files: Vec<String> = relscale::report::plot::all(&analysis)
         .unwrap()

@@ -45,7 +45,7 @@ fn refusals_of_many_corpora_take_one_line_per_reason() {
     let groups = analysis.refusals();
     assert_eq!(groups.len(), 1);
     assert_eq!((groups[0].count, groups[0].examples.len()), (140, 3));
-    let text = analysis.to_string();
+    let text = analysis.details();
     let (_, after) = text.split_once("Not analysed\n").unwrap();
     assert_eq!(
         after,
@@ -212,7 +212,7 @@ fn one_test_set_and_three_corpora_need_no_pivot() {
         "{}",
         one.sentence
     );
-    let text = analysis.to_string();
+    let text = analysis.details();
     assert!(
         text.contains("Corpora against corpus-0") && text.contains(&one.sentence),
         "{text}"
@@ -312,7 +312,7 @@ fn epochs_are_read_written_told_and_flagged() {
     let analysis = analyze(&ladder, &Options::new("web")).unwrap();
     assert_eq!(analysis.corpora[0].epochs, Some([1.0, 8.0]));
     assert!(analysis.laws[0].flags.contains(&Flag::RepeatedData));
-    let text = analysis.to_string();
+    let text = analysis.details();
     assert!(
         text.contains("1 to 8 epochs") && text.contains("repeated data"),
         "{text}"

@@ -181,7 +181,7 @@ fn a_precise_exponent_with_an_uncertain_level_is_told() {
             "{}",
             law.sentence
         );
-        assert!(analysis.to_string().contains(&law.sentence));
+        assert!(analysis.details().contains(&law.sentence));
         let json = serde_json::to_value(analysis.summary()).unwrap();
         assert_eq!(json["laws"][0]["sentence"], law.sentence.as_str());
     }

@@ -48,7 +48,7 @@ fn a_guess_has_no_law() {
     assert_eq!(law.verdict, Verdict::Inconclusive);
     assert!(law.flags.contains(&Flag::PreOnset), "{:?}", law.flags);
     assert!(law.sentence.contains("at chance"), "{}", law.sentence);
-    assert!(analysis.to_string().contains("at chance (0.77"));
+    assert!(analysis.details().contains("at chance (0.77"));
     // The same rates where guessing is worse are a plateau, of which the ratio is a finding.
     let law = &analysed(&GUESSES, 651, "0.9").counts[0];
     assert_eq!(law.verdict, Verdict::Widens, "{}", law.sentence);

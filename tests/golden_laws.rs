@@ -107,7 +107,7 @@ fn every_law_of_an_isoflop_ladder_has_a_surface_and_rungs_say_why_not() {
     let ends = at.params_interval.unwrap();
     assert!(ends[0] < at.params && at.params < ends[1]);
     assert!(analysis.corpora[0].surface.fitted().is_some());
-    let text = analysis.to_string();
+    let text = analysis.details();
     assert!(
         text.contains("N* at F0") && text.contains("(aggregate)"),
         "{text}"
@@ -116,7 +116,7 @@ fn every_law_of_an_isoflop_ladder_has_a_surface_and_rungs_say_why_not() {
     // A distribution that is the aggregate has no second surface.
     let mut named = options.clone();
     named.aggregate = Some("base".to_owned());
-    let named = analyze(&ladder, &named).unwrap().to_string();
+    let named = analyze(&ladder, &named).unwrap().details();
     let rows = |text: &str| {
         text.lines()
             .filter(|l| l.trim_start().starts_with("base "))
@@ -312,7 +312,7 @@ fn counts_are_those_of_statsmodels() {
         close("square", c.value, wanted("square"), 1e-7);
         close("se square", c.standard_error, wanted("square_error"), 1e-7);
     }
-    let text = analysis.to_string();
+    let text = analysis.details();
     assert!(
         text.contains("1 of 12") && text.contains("counts"),
         "{text}"
@@ -422,7 +422,7 @@ proptest! {
                 prop_assert!(d.lower <= d.value && d.value <= d.upper && d.df >= 1.0);
                 prop_assert!(law.run_variance >= 0.0);
             }
-            prop_assert!(!analysis.to_string().contains("NaN"));
+            prop_assert!(!analysis.details().contains("NaN"));
         }
     }
 }

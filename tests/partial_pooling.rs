@@ -123,7 +123,7 @@ fn pooling_moves_towards_the_mean_and_changes_nothing_else() {
         assert!((t.delta_beta.value - expected).abs() < 1e-13);
         assert!((0.0..=1.0).contains(&t.share));
     }
-    let text = analysis.to_string();
+    let text = analysis.details();
     assert!(text.contains("partial pooling: mean Δβ"), "{text}");
     assert!(text.contains("pooled Δβ"), "{text}");
 }

@@ -200,7 +200,7 @@ fn lengths(describe: impl Fn(i32, Run) -> Run) -> RelativeLaw {
     );
     let law = analysis.laws[0].clone();
     for flag in &corpus.flags {
-        assert!(law.flags.contains(flag) && analysis.to_string().contains(flag.meaning()));
+        assert!(law.flags.contains(flag) && analysis.details().contains(flag.meaning()));
     }
     law
 }
@@ -271,7 +271,7 @@ fn sizes_at_equal_tokens_are_named_and_have_a_slope_on_size() {
     assert!((slope.value - law.delta_beta.value).abs() < 1e-12);
     assert!((slope.standard_error - law.delta_beta.standard_error).abs() < 1e-12);
     assert!(slope.lower <= truth && truth <= slope.upper);
-    let text = analysis.to_string();
+    let text = analysis.details();
     assert!(text.contains("sizes at equal tokens"), "{text}");
     assert!(
         text.contains("treatment at equal tokens: d ln G / d ln N = "),

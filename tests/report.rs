@@ -140,7 +140,7 @@ fn drawings_are_legible() {
         }
         std::fs::write(
             std::path::Path::new(&folder).join("table.txt"),
-            analysis.to_string(),
+            analysis.details(),
         )
         .unwrap();
     }
@@ -218,7 +218,7 @@ fn a_law_at_chance_is_drawn_as_none() {
 #[test]
 fn the_table_names_every_law_and_verdict() {
     let analysis = analysis(5);
-    let text = analysis.to_string();
+    let text = analysis.details();
     for law in &analysis.laws {
         assert!(text.contains(&law.treatment) && text.contains(law.verdict.as_str()));
     }
@@ -252,7 +252,7 @@ fn misfits_and_second_intervals_have_lines_of_their_own() {
     options.aggregate = Some("aggregate".to_owned());
     (options.crossed_bootstrap, options.max_t) = (true, true);
     let analysis = analyze(&isoflop(3), &options).unwrap();
-    let text = analysis.to_string();
+    let text = analysis.details();
     for part in [
         "crossed bootstrap",
         "error of ends",

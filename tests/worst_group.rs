@@ -167,7 +167,7 @@ fn groups_with_items_are_followed_too() {
     let found = &analysis.worst[0];
     assert_eq!(found.bottom.distribution, "bad");
     assert!(found.top.ratio.lower < found.top.ratio.upper);
-    let text = analysis.to_string();
+    let text = analysis.details();
     assert!(text.contains("worst: The largest of 2 ratios"), "{text}");
     let json = serde_json::to_value(analysis.summary()).unwrap();
     assert_eq!(json["worst"][0]["bottom"]["distribution"], "bad");

@@ -12,11 +12,13 @@ pub mod commands;
 pub mod engine;
 #[cfg(feature = "figures")]
 pub mod figures;
+pub mod html;
 pub mod interrupt;
 pub mod ladder_study;
 pub mod output;
 pub mod readers;
 pub mod released;
 pub mod runs;
+pub mod screen;
 pub mod suggest;
 pub mod units;

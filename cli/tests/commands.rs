@@ -99,7 +99,7 @@ fn the_options_of_every_command_are_these() {
         (
             &["fit"][..],
             "scores scale baseline treatment contrast group worst partial-pooling aggregate design margin-percent alpha error-rate \
-             surface-huber stratified crossed-bootstrap max-t json details plots",
+             surface-huber stratified crossed-bootstrap max-t json details plots format report methods",
         ),
         (
             &["score"],
@@ -186,8 +186,8 @@ fn mistakes_on_the_command_line_come_with_a_way_out() {
         );
     }
     misused(
-        &["fit", "--scores", "a", "--baseline", "b", "--details"],
-        &["--json <FILE>"],
+        &["fit", "--scores", "a", "--baseline", "b", "--format", "tex"],
+        &["invalid value 'tex'", "latex"],
     );
     misused(
         &["plan", "--mfu", "-1"],

@@ -2,11 +2,13 @@
 
 use super::claim::Claim;
 use super::error::FitError;
-use super::estimate::Estimate;
+use super::estimate::{Estimate, Interval};
 use super::logarithm::exp;
 use super::max_t::Family;
 use super::options::{FamilyScope, Options};
-use super::result::{Equivalence, GapEquivalence, MaxT, Multiplicity, NamedContrast, RelativeLaw};
+use super::result::{
+    CountsLaw, Equivalence, GapEquivalence, MaxT, Multiplicity, NamedContrast, RelativeLaw,
+};
 use super::stats::multiplicity::{Correction, adjust, selected_level, simultaneous_level};
 use super::verdict::gap_p;
 
@@ -137,6 +139,18 @@ impl DecisionLevel {
             least
         };
         alpha * share.clamp(least, 1.0)
+    }
+}
+
+impl CountsLaw {
+    /// `Δβ` with the interval at the level of the decision.
+    pub(crate) fn decision(&self, alpha: f64) -> Interval {
+        let level = DecisionLevel {
+            p: self.delta_beta.p_value,
+            holm_p: self.holm_p,
+            family: self.family_size,
+        };
+        self.delta_beta.at_level(1.0 - level.alpha(alpha))
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::fit::Flag;
 
 /// The name of a flag as files have it, with spaces.
-pub(super) fn flag_name(flag: Flag) -> String {
+#[must_use]
+pub fn flag_name(flag: Flag) -> String {
     match serde_json::to_value(flag) {
         // Through the serialised name, so that table and file cannot drift apart.
         Ok(serde_json::Value::String(name)) => name.replace('_', " "),

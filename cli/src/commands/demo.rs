@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), CommandError> {
     let mut options = Options::new(BASELINE);
     options.aggregate = Some(AGGREGATE.to_owned());
     let analysis = analyze(&ladder, &options)?;
-    arguments.output.write(&analysis)?;
+    arguments.output.write(&analysis, &[])?;
     let Some(folder) = &arguments.out else {
         note("The table behind this: relscale demo --out DIR. Your own: relscale fit --help.");
         return Ok(());

@@ -30,6 +30,8 @@ Examples:
   zcat losses.jsonl.gz | relscale fit - --baseline web --columns loss=bpb,distribution=domain
   relscale fit losses.csv --baseline web --json laws.json --details
   relscale fit losses.csv --baseline web --plots out/ --preset paper --labels names.csv
+  relscale fit losses.csv --baseline web --report laws.html
+  relscale fit losses.csv --baseline web --format latex > laws.tex
   relscale fit losses.csv --baseline web --group risky=fraud,weapons --contrast risky:news
   relscale fit losses.csv --options options.toml --alpha 0.1
   relscale fit losses.csv --baseline web --predict-at 1e22,1e23 --held-out largest-run
@@ -51,7 +53,7 @@ The file of --options has the names of the fields of `relscale::fit::Options`, s
 
 /// Fits the relative scaling laws of tables of losses.
 ///
-/// Prints one law per treatment distribution; writes JSON and figures on request.
+/// Prints the answer in words and one line per law, the worst first; writes JSON, SVG and a web page on request.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER, allow_negative_numbers = true)]
 pub struct FitArguments {
@@ -77,7 +79,7 @@ pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {
     fitting.finish_and_clear();
     let analysis = analysis.map_err(|e| explained(&e))?;
     detail(&format!("fitted in {:.2} s", start.elapsed().as_secs_f64()));
-    arguments.output.write(&analysis)
+    arguments.output.write(&analysis, &arguments.input.files())
 }
 
 /// The error with the name that was meant, where a name is not in the ladder.

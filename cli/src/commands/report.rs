@@ -30,7 +30,7 @@ pub struct ReportArguments {
 }
 
 pub(super) fn run(arguments: &ReportArguments) -> Result<(), CommandError> {
-    arguments.output.write(&read(&arguments.analysis)?)
+    arguments.output.write(&read(&arguments.analysis)?, &[])
 }
 
 /// Reads an analysis.

@@ -42,6 +42,11 @@ fn column(text: &str) -> Result<(String, String), String> {
 }
 
 impl InputArguments {
+    /// Tables, files of runs and folders that are read.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.tables.iter().chain(&self.scores).cloned().collect()
+    }
+
     /// Reads the tables, with notes on standard error.
     pub(super) fn ladder(&self) -> Result<Ladder, CommandError> {
         let paths = || self.tables.iter().chain(&self.scores);

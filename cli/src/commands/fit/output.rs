@@ -1,50 +1,149 @@
-//! Files that `relscale fit` writes.
+//! Results that `relscale fit` prints and writes.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use relscale::fit::Analysis;
+use relscale::report;
+use serde::Serialize;
 
 use super::figures::FigureArguments;
 use super::predictions;
 use crate::commands::{CommandError, at};
+use crate::html;
 use crate::output::print;
+use crate::screen;
 
 /// Results on the terminal and in files.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(in crate::commands) struct OutputArguments {
+    /// Form of the laws on standard output
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Format::Table)]
+    format: Format,
+    /// Print the methods in a paragraph for a paper instead of the laws
+    #[arg(long, conflicts_with = "format")]
+    methods: bool,
     /// Write the laws with their intervals and verdicts as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Add readings, diagnostics and alternatives to the JSON
-    #[arg(long, requires = "json")]
+    /// Print all tables instead of the first screen; add readings, diagnostics and alternatives to JSON
+    #[arg(long)]
     details: bool,
+    /// Write one HTML page with the answer, drawings, a sortable table and the methods
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     figures: FigureArguments,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// First screen for a terminal; all tables with --details
+    Table,
+    /// Table for GitHub and notebooks
+    Markdown,
+    /// Table for a paper, with the package booktabs
+    Latex,
+    /// One row per law, numbers in full
+    Csv,
+    /// What one quotes; everything with --details
+    Json,
+}
+
 impl OutputArguments {
-    /// Prints the analysis and writes the files asked for.
-    pub(in crate::commands) fn write(&self, analysis: &Analysis) -> Result<(), CommandError> {
-        print(&analysis.to_string())?;
-        print(&predictions::text(analysis))?;
+    /// Prints the analysis and writes the files asked for. `inputs` are the files that were read.
+    pub(in crate::commands) fn write(
+        &self,
+        analysis: &Analysis,
+        inputs: &[PathBuf],
+    ) -> Result<(), CommandError> {
+        if self.methods {
+            print(&format!(
+                "{}\n",
+                report::methods(analysis, &hashed(inputs)?)
+            ))?;
+        } else {
+            self.print(analysis)?;
+        }
         if let Some(path) = &self.json {
-            write_json(analysis, self.details, path)?;
+            let file = BufWriter::new(File::create(path).map_err(at(path))?);
+            self.write_json(analysis, file).map_err(at(path))?;
+        }
+        if let Some(path) = &self.report {
+            let page = html::page(analysis, &hashed(inputs)?)?;
+            fs::write(path, page).map_err(at(path))?;
         }
         self.figures.write(analysis)
     }
+
+    fn print(&self, analysis: &Analysis) -> Result<(), CommandError> {
+        match self.format {
+            Format::Table if self.details => {
+                print(&analysis.details())?;
+                print(&predictions::text(analysis))?;
+            }
+            Format::Table => {
+                screen::show(analysis)?;
+                print(&predictions::text(analysis))?;
+                print(MORE)?;
+            }
+            Format::Markdown => print(&report::markdown(analysis))?,
+            Format::Latex => print(&report::latex(analysis))?,
+            Format::Csv => print(&report::csv(analysis))?,
+            Format::Json => {
+                let mut json = Vec::new();
+                self.write_json(analysis, &mut json)?;
+                print(&String::from_utf8(json)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_json(&self, analysis: &Analysis, to: impl Write) -> std::io::Result<()> {
+        if self.details {
+            write_pretty(analysis, to)
+        } else {
+            write_pretty(&analysis.summary(), to)
+        }
+    }
 }
 
-fn write_json(analysis: &Analysis, details: bool, path: &Path) -> Result<(), CommandError> {
-    let mut file = BufWriter::new(File::create(path).map_err(at(path))?);
-    if details {
-        serde_json::to_writer_pretty(&mut file, analysis).map_err(at(path))?;
-    } else {
-        serde_json::to_writer_pretty(&mut file, &analysis.summary()).map_err(at(path))?;
+const MORE: &str = "
+Not shown: floors, shapes, absolute laws, surfaces, backtests (see --details).
+Also: --format markdown|latex|csv|json, --report FILE.html, --plots, --methods.
+";
+
+fn write_pretty(value: &impl Serialize, mut to: impl Write) -> std::io::Result<()> {
+    serde_json::to_writer_pretty(&mut to, value)?;
+    to.write_all(b"\n")?;
+    to.flush()
+}
+
+/// Names of the files with the SHA-256 of their bytes. Standard input and folders have no bytes to
+/// read again.
+fn hashed(inputs: &[PathBuf]) -> Result<Vec<(String, String)>, CommandError> {
+    let files = inputs.iter().filter(|path| path.is_file());
+    files
+        .map(|path| Ok((path.display().to_string(), sha256(path)?)))
+        .collect()
+}
+
+fn sha256(path: &Path) -> Result<String, CommandError> {
+    use sha2::{Digest, Sha256};
+    let mut hasher = Sha256::new();
+    let mut file = BufReader::new(File::open(path).map_err(at(path))?);
+    loop {
+        let chunk = file.fill_buf().map_err(at(path))?;
+        let read = chunk.len();
+        if read == 0 {
+            break;
+        }
+        hasher.update(chunk);
+        file.consume(read);
     }
-    file.flush().map_err(at(path))?;
-    Ok(())
+    let digest = hasher.finalize();
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
