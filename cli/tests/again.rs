@@ -109,8 +109,13 @@ fn a_report_repeats_what_the_fit_printed() {
         first.to_str().unwrap(),
     ];
     let printed = done(&[&fit[..], &plots].concat());
-    let again = done(&["report", json, "--plots", second.to_str().unwrap()]);
+    // With details, the same tables are printed and the same analysis is written.
+    let twin = file("twin.json");
+    let written = ["--details", "--json", twin.to_str().unwrap()];
+    let report = ["report", json, "--plots", second.to_str().unwrap()];
+    let again = done(&[&report[..], &written].concat());
     assert_eq!(printed, again);
+    assert_eq!(fs::read(json).unwrap(), fs::read(twin).unwrap());
     let mut pictures = 0;
     for entry in fs::read_dir(first).unwrap() {
         let path = entry.unwrap().path();
@@ -169,7 +174,15 @@ fn every_kind_of_analysis_is_read_back() {
         ];
         let path = json.to_str().unwrap();
         let printed = done(&[&fit[..], &["--json", path, "--details"]].concat());
-        assert_eq!(printed, done(&["report", path]), "{scenario}");
+        let twin = file("kinds-twin.json");
+        let again = [
+            "report",
+            path,
+            "--details",
+            "--json",
+            twin.to_str().unwrap(),
+        ];
+        assert_eq!(printed, done(&again), "{scenario}");
     }
 }
 
