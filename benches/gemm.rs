@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench gemm [-- FILTER] [--threads N] [--milliseconds N]` prints one line per shape:
 //! our time with weights in f32 and in bf16, the ratio of the crate's time to ours (above 1 ours is
-//! faster), and our share of the binding roof. The crate gets its weights transposed, in the layout
+//! faster), and our share of the binding roof. Lines of precision bf16 round both operands to bfloat16,
+//! in which the crate, which computes in f32, does not follow. The crate gets its weights transposed, in the layout
 //! it is fastest with, outside the measured time. Both write to memory they have written before.
 
 #[allow(dead_code, reason = "every benchmark uses its own part")]
@@ -10,11 +11,11 @@ mod common;
 
 use std::hint::black_box;
 
-use common::roof::{Roof, instruction_sets};
+use common::roof::{self, Roof, instruction_sets};
 use common::{Arguments, arguments, duel, upload_values, values};
 use half::bf16;
 use relscale::backend::{Backend, Columns, Linear, Role, Values};
-use relscale_cpu::{Buffer, Cpu};
+use relscale_cpu::{Buffer, Cpu, Precision};
 
 /// Row-major operands: `x` of `rows × inputs`, `w` of `inputs × outputs`.
 struct Operands<'a> {
@@ -94,7 +95,8 @@ impl Weights {
 /// The backend on one instruction set.
 struct Bench<'a> {
     arguments: &'a Arguments,
-    name: &'static str,
+    /// Instruction set and precision.
+    name: String,
     cpu: Cpu,
     roof: Roof,
 }
@@ -114,7 +116,7 @@ impl Bench<'_> {
             shapes.push((768, 128_256));
         }
         shapes.retain(|(inputs, outputs)| {
-            let key = format!("{}/{inputs}x{outputs}", self.name);
+            let key = format!("{}/{inputs}x{outputs}", self.name.replace(' ', "-"));
             self.arguments.wants(&key)
         });
         shapes
@@ -152,7 +154,11 @@ impl Bench<'_> {
         let result = self.cpu.read(&result).expect("readable");
         for (ours, theirs) in result.iter().zip(&out) {
             // Sums of products below 1 in two orders: far more than their rounding.
-            let (error, bound) = ((ours - theirs).abs(), 1e-6 * inputs as f32);
+            let rounding = match self.cpu.precision() {
+                Precision::F32 => 1e-6,
+                Precision::Bf16 => 1e-2,
+            };
+            let (error, bound) = ((ours - theirs).abs(), rounding * inputs as f32);
             assert!(error < bound, "{inputs}x{outputs}: {ours} and {theirs}");
         }
         let seconds = duel(
@@ -177,10 +183,14 @@ impl Bench<'_> {
     fn print(&self, o: &Operands<'_>, [ours, theirs, halved]: [f64; 3]) {
         let (rows, inputs, outputs) = (o.rows, o.inputs, o.outputs);
         let flops = (2 * rows * inputs * outputs) as f64;
-        let bytes = 4.0 * (inputs * outputs + rows * (inputs + outputs)) as f64;
+        let weight = match self.cpu.precision() {
+            Precision::F32 => 4,
+            Precision::Bf16 => 2,
+        };
+        let bytes = (weight * inputs * outputs + 4 * rows * (inputs + outputs)) as f64;
         let (share, binding) = self.roof.share(flops, bytes, ours);
         println!(
-            "{:>6} {rows:>5} {inputs:>7} {outputs:>8} {:>9.1} {:>9.1} {:>7.2} {:>9.1} {:>8.2} {:>5.0} % {binding}",
+            "{:>14} {rows:>5} {inputs:>7} {outputs:>8} {:>9.1} {:>9.1} {:>7.2} {:>9.1} {:>8.2} {:>5.0} % {binding}",
             self.name,
             ours * 1e6,
             flops / ours / 1e9,
@@ -196,7 +206,7 @@ fn main() {
     let arguments = arguments(250);
     let threads = arguments.threads;
     println!(
-        "{:>6} {:>5} {:>7} {:>8} {:>9} {:>9} {:>7} {:>9} {:>8} {:>12}",
+        "{:>14} {:>5} {:>7} {:>8} {:>9} {:>9} {:>7} {:>9} {:>8} {:>12}",
         "isa", "rows", "inputs", "outputs", "µs", "GFLOP/s", "×gemm", "bf16 µs", "f32/bf16", "roof"
     );
     for name in instruction_sets() {
@@ -204,19 +214,28 @@ fn main() {
         if name == "scalar" && !arguments.test {
             continue;
         }
-        let cpu = Cpu::with_threads(threads)
-            .and_then(|cpu| cpu.with_instructions(name))
-            .expect("an instruction set of this processor");
-        let bench = Bench {
-            arguments: &arguments,
-            name,
-            cpu,
-            roof: Roof::measure(name, threads, arguments.budget),
-        };
-        for (inputs, outputs) in bench.shapes() {
-            let weights = Weights::new(&bench.cpu, inputs, outputs);
-            for rows in [1, 7, 64, 512] {
-                bench.measure(&weights, rows);
+        let roof = Roof::measure(name, threads, arguments.budget);
+        // Instructions of bf16 in their own precision; the others in both.
+        let mut precisions = vec![roof::precision(name)];
+        if name == "avx2" {
+            precisions.push(Precision::Bf16);
+        }
+        for precision in precisions {
+            let cpu = Cpu::with_threads(threads)
+                .and_then(|cpu| cpu.with_instructions(name))
+                .expect("an instruction set of this processor")
+                .with_precision(precision);
+            let bench = Bench {
+                arguments: &arguments,
+                name: format!("{name} {precision:?}").to_lowercase(),
+                cpu,
+                roof,
+            };
+            for (inputs, outputs) in bench.shapes() {
+                let weights = Weights::new(&bench.cpu, inputs, outputs);
+                for rows in [1, 7, 64, 512] {
+                    bench.measure(&weights, rows);
+                }
             }
         }
     }

@@ -9,13 +9,13 @@ mod common;
 
 use std::hint::black_box;
 
-use common::roof::Roof;
+use common::roof::{self, Roof};
 use common::{Arguments, arguments, best, upload};
 use relscale::backend::{
     Activation, Attention, Backend, Columns, Linear, LogProb, Norm, NormKind, Role, Rope, Segment,
     Target,
 };
-use relscale_cpu::Cpu;
+use relscale_cpu::{Cpu, Precision};
 
 struct Bench {
     arguments: Arguments,
@@ -190,24 +190,41 @@ impl Bench {
 
 fn main() {
     let arguments = arguments(200);
-    let cpu = Cpu::with_threads(arguments.threads).expect("threads");
-    let roof = Roof::measure(cpu.instructions(), arguments.threads, arguments.budget);
-    println!(
-        "{} on {} thread(s): {:.0} GFLOP/s; {:.0}, {:.0} and {:.0} GB/s from the second cache, the last one and memory",
-        cpu.instructions(),
-        arguments.threads,
-        roof.peak / 1e9,
-        roof.close / 1e9,
-        roof.shared / 1e9,
-        roof.far / 1e9
-    );
-    let bench = Bench {
-        arguments,
-        cpu,
-        roof,
-    };
-    bench.linear();
-    bench.attention();
-    bench.log_prob();
-    bench.rows();
+    let best = Cpu::new().instructions();
+    // Only products know bf16.
+    let mut precisions = vec![Precision::F32];
+    if roof::precision(best) == Precision::Bf16 {
+        precisions.push(Precision::Bf16);
+    }
+    for precision in precisions {
+        let instructions = match (best, precision) {
+            ("avx512bf16", Precision::F32) => "avx512",
+            (best, _) => best,
+        };
+        let cpu = Cpu::with_threads(arguments.threads)
+            .and_then(|cpu| cpu.with_instructions(instructions))
+            .expect("threads")
+            .with_precision(precision);
+        let roof = Roof::measure(instructions, arguments.threads, arguments.budget);
+        println!(
+            "{} on {} thread(s): {:.0} GFLOP/s; {:.0}, {:.0} and {:.0} GB/s from the second cache, the last one and memory",
+            instructions,
+            arguments.threads,
+            roof.peak / 1e9,
+            roof.close / 1e9,
+            roof.shared / 1e9,
+            roof.far / 1e9
+        );
+        let bench = Bench {
+            arguments: arguments.clone(),
+            cpu,
+            roof,
+        };
+        bench.linear();
+        bench.log_prob();
+        if precision == Precision::F32 {
+            bench.attention();
+            bench.rows();
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The machine's roofs: fused multiply-adds on registers per instruction set, bandwidth for working
 //! sets from the first-level cache to memory, and the rate of the matrix kernel on operands in cache.
+//! `avx512bf16` multiplies pairs of bfloat16.
 //!
 //! `cargo bench --bench roofline [-- --threads N]`
 
@@ -20,7 +21,8 @@ fn main() {
             let peak = roof::peak(name, threads, arguments.budget);
             let cpu = Cpu::with_threads(threads)
                 .and_then(|cpu| cpu.with_instructions(name))
-                .expect("an instruction set of this processor");
+                .expect("an instruction set of this processor")
+                .with_precision(roof::precision(name));
             // 256 KB of weights and 192 KB of activations stay in the second-level cache.
             let (rows, inputs, outputs) = (384, 128, 512);
             let weight = upload(&cpu, outputs, inputs, Role::Matrix);
@@ -37,7 +39,7 @@ fn main() {
             });
             let kernel = (2 * rows * inputs * outputs) as f64 / seconds;
             println!(
-                "  {name:7} peak {:7.1} GFLOP/s; product in cache {:7.1} ({:.0} %)",
+                "  {name:10} peak {:7.1} GFLOP/s; product in cache {:7.1} ({:.0} %)",
                 peak / 1e9,
                 kernel / 1e9,
                 100.0 * kernel / peak

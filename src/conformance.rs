@@ -32,6 +32,10 @@
 //! u₃₂ = 2⁻²⁴. A device may flush subnormal numbers to zero, hence a multiple of the smallest
 //! normal `f32`. NaN is never within a bound.
 //!
+//! A backend may round weights, and activations before they are multiplied with them, to a coarser
+//! format with unit roundoff r, in which values below τ count as zero ([`Roundoff`]). A product then also
+//! differs by at most Σ((1 + r)|xᵢ| + τ)((1 + r)|yᵢ| + τ) − Σ|xᵢ||yᵢ|.
+//!
 //! Elementary functions (`exp`, `tanh`, `cos`) may have a relative error of 4u, which common
 //! mathematical libraries keep. Columns outside the block that a kernel is given hold NaN, so that
 //! reading them shows in the result.
@@ -59,7 +63,7 @@ mod tiny;
 mod upload;
 mod wrong_input;
 
-pub use bounds::{UNIT_ROUNDOFF_F32, UNIT_ROUNDOFF_F64};
+pub use bounds::{Roundoff, UNIT_ROUNDOFF_BF16, UNIT_ROUNDOFF_F32, UNIT_ROUNDOFF_F64};
 pub use kit::{Determinism, Failure, Kit};
 
 /// Expands to a module of tests for one backend: one `#[test]` per check of
@@ -68,7 +72,7 @@ pub use kit::{Determinism, Failure, Kit};
 /// Arguments, in this order:
 /// 1. the name of the module;
 /// 2. a closure that makes the backend, called once or more per test;
-/// 3. the unit roundoff of the backend's arithmetic;
+/// 3. the unit roundoff of the backend's arithmetic, or a [`Roundoff`](crate::conformance::Roundoff);
 /// 4. optionally its [`Determinism`](crate::conformance::Determinism), `UpToRounding` by default;
 /// 5. optionally a function that runs the body of each test (`fn(impl FnOnce())`), for devices
 ///    that need preparation.

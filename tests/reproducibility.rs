@@ -14,7 +14,7 @@ use relscale::backend::Target;
 use relscale::distribution::{Content, Item, Items};
 use relscale::evaluate::Evaluation;
 use relscale::model::{Batch, Model, Transformer};
-use relscale_cpu::Cpu;
+use relscale_cpu::{Cpu, Precision};
 
 const CHECKPOINTS: [&str; 23] = [
     "checkpoints/llama-gqa-tied-bf16",
@@ -49,7 +49,7 @@ const CHECKPOINTS: [&str; 23] = [
     "architectures/opt",
 ];
 
-/// One checkpoint on the default backend and on others that must agree with it.
+/// One checkpoint in one precision, on the default backend and on others that must agree with it.
 struct Variants {
     model: Transformer<Cpu>,
     others: BTreeMap<String, Transformer<Cpu>>,
@@ -64,24 +64,28 @@ fn variants() -> &'static [Variants] {
             let cpu = Cpu::with_threads(threads).unwrap();
             backends.insert(format!("{threads} threads"), cpu);
         }
-        for name in ["scalar", "avx2", "avx512", "neon"] {
+        for name in ["scalar", "avx2", "avx512", "avx512bf16", "neon"] {
             match Cpu::with_threads(2).unwrap().with_instructions(name) {
                 Ok(cpu) => drop(backends.insert(name.to_owned(), cpu)),
                 Err(error) => println!("skipped: {error}"),
             }
         }
-        CHECKPOINTS
-            .iter()
-            .map(|name| Variants {
-                model: load(name, Cpu::new()),
+        let precisions = [Precision::F32, Precision::Bf16].into_iter();
+        precisions
+            .flat_map(|precision| CHECKPOINTS.iter().map(move |name| (name, precision)))
+            .map(|(name, precision)| Variants {
+                model: load(name, Cpu::new().with_precision(precision)),
                 others: backends
                     .iter()
-                    .map(|(k, v)| (k.clone(), load(name, v.clone())))
+                    .map(|(k, v)| (k.clone(), load(name, v.clone().with_precision(precision))))
                     .collect(),
             })
             .collect()
     })
 }
+
+/// Number of [`variants`]: every checkpoint in both precisions.
+const VARIANTS: usize = 2 * CHECKPOINTS.len();
 
 /// A forest before it is known how large the vocabulary and the context are.
 #[derive(Debug, Clone)]
@@ -181,7 +185,7 @@ proptest! {
 
     #[test]
     fn a_forest_scores_each_path_as_if_it_stood_alone(
-        which in 0..CHECKPOINTS.len(),
+        which in 0..VARIANTS,
         shape in shapes(),
     ) {
         let model = &variants()[which].model;
@@ -195,7 +199,7 @@ proptest! {
 
     #[test]
     fn threads_and_instruction_sets_do_not_change_a_bit(
-        which in 0..CHECKPOINTS.len(),
+        which in 0..VARIANTS,
         shape in shapes(),
     ) {
         let Variants { model, others } = &variants()[which];
@@ -208,7 +212,7 @@ proptest! {
 
     #[test]
     fn a_prefix_may_have_been_computed_before(
-        which in 0..CHECKPOINTS.len(),
+        which in 0..VARIANTS,
         shape in shapes(),
         prefix in prop::collection::vec(any::<u16>(), 1..80),
     ) {
@@ -233,7 +237,7 @@ proptest! {
 
     #[test]
     fn a_sequence_does_not_notice_its_batch(
-        which in 0..CHECKPOINTS.len(),
+        which in 0..VARIANTS,
         texts in prop::collection::vec(prop::collection::vec(any::<u16>(), 2..60), 1..12),
         order in any::<[u32; 12]>(),
         cut in any::<Index>(),
@@ -263,7 +267,7 @@ proptest! {
 
     #[test]
     fn what_follows_changes_nothing(
-        which in 0..CHECKPOINTS.len(),
+        which in 0..VARIANTS,
         tokens in prop::collection::vec(any::<u16>(), 2..90),
         other in prop::collection::vec(any::<u16>(), 0..70),
         cut in any::<Index>(),
@@ -288,7 +292,7 @@ proptest! {
 
     #[test]
     fn probabilities_sum_to_one(
-        which in 0..CHECKPOINTS.len(),
+        which in 0..VARIANTS,
         context in prop::collection::vec(any::<u16>(), 1..100),
     ) {
         let model = &variants()[which].model;

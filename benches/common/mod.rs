@@ -67,6 +67,7 @@ pub(crate) fn score(batch: &mut Batch, parent: Option<usize>, tokens: &[u32]) ->
 }
 
 /// The command line of a benchmark.
+#[derive(Clone)]
 pub(crate) struct Arguments {
     /// Runs everything once, as a test that measures nothing.
     pub(crate) test: bool,

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use relscale_cpu::Cpu;
+use relscale_cpu::{Cpu, Precision};
 
 use super::thread_seconds;
 
@@ -46,6 +46,26 @@ fn chains_avx512(rounds: usize) -> f32 {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn chains_avx512bf16(rounds: usize) -> f32 {
+    use std::arch::x86_64::{
+        __m512bh, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_reduce_add_ps, _mm512_set1_ps,
+    };
+    let pairs = |x: f32| -> __m512bh {
+        let x = _mm512_set1_ps(black_box(x));
+        _mm512_cvtne2ps_pbh(x, x)
+    };
+    let (a, b) = (pairs(0.999), pairs(1e-3));
+    let mut acc = [_mm512_set1_ps(black_box(1.0)); 16];
+    for _ in 0..rounds {
+        for x in &mut acc {
+            *x = _mm512_dpbf16_ps(*x, a, b);
+        }
+    }
+    acc.map(|x| _mm512_reduce_add_ps(x)).iter().sum()
+}
+
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn chains_avx2(rounds: usize) -> f32 {
     use std::arch::x86_64::{_mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps};
@@ -63,6 +83,13 @@ fn chains_avx2(rounds: usize) -> f32 {
 /// floating-point operations.
 fn spin(instructions: &str, rounds: usize) -> f64 {
     let lanes = match instructions {
+        // Two products and sums per lane.
+        #[cfg(target_arch = "x86_64")]
+        "avx512bf16" => {
+            // SAFETY: `peak` accepts only instruction sets that the processor was found to have.
+            black_box(unsafe { chains_avx512bf16(rounds) });
+            2 * 16 * 16
+        }
         #[cfg(target_arch = "x86_64")]
         "avx512" => {
             // SAFETY: `peak` accepts only instruction sets that the processor was found to have.
@@ -116,10 +143,18 @@ fn fastest(threads: usize, budget: Duration, work: impl Fn(usize) -> f64 + Sync)
 /// Instruction sets of the backend that this processor has, fastest first.
 pub(crate) fn instruction_sets() -> Vec<&'static str> {
     let has = |name: &&str| Cpu::new().with_instructions(name).is_ok();
-    ["avx512", "avx2", "scalar"]
+    ["avx512bf16", "avx512", "avx2", "scalar"]
         .into_iter()
         .filter(has)
         .collect()
+}
+
+/// The precision in which an instruction set is measured.
+pub(crate) fn precision(instructions: &str) -> Precision {
+    match instructions {
+        "avx512bf16" => Precision::Bf16,
+        _ => Precision::F32,
+    }
 }
 
 /// Floating-point operations per second on registers alone.
@@ -180,6 +215,7 @@ pub(crate) const SHARED: usize = 8 << 20;
 pub(crate) const FAR: usize = 256 << 20;
 
 /// The limits on a kernel of this machine.
+#[derive(Clone, Copy)]
 pub(crate) struct Roof {
     threads: usize,
     /// Floating-point operations per second.

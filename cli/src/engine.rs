@@ -14,10 +14,12 @@ use relscale_cuda::{Cuda, Precision};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EngineBackend {
-    /// The CPU backend, in f32.
+    /// The CPU backend.
     Cpu {
         /// Number of threads; `None` stands for one per core.
         threads: Option<usize>,
+        /// Precision of products with weights.
+        precision: relscale_cpu::Precision,
     },
     /// The CUDA backend.
     Cuda {
@@ -42,24 +44,30 @@ impl EngineBackend {
     /// use relscale_cli::engine::EngineBackend;
     ///
     /// let cpu = EngineBackend::by_name("cpu f32")?;
-    /// assert_eq!((&cpu, cpu.name().as_str()), (&EngineBackend::Cpu { threads: None }, "cpu f32"));
-    /// assert!(EngineBackend::by_name("cpu bf16").is_err());
+    /// assert_eq!(cpu.name(), "cpu f32");
+    /// assert!(EngineBackend::by_name("cpu f16").is_err());
     /// # Ok::<(), relscale::Error>(())
     /// ```
     pub fn by_name(name: &str) -> Result<Self, Error> {
+        let cpu = |precision| Self::Cpu {
+            threads: None,
+            precision,
+        };
         let cuda = |precision| Self::Cuda {
             devices: vec![0],
             precision,
         };
         Ok(match name {
-            "cpu f32" => Self::Cpu { threads: None },
+            "cpu f32" => cpu(relscale_cpu::Precision::F32),
+            "cpu bf16" => cpu(relscale_cpu::Precision::Bf16),
             "cuda bf16" => cuda(Precision::Bf16),
             "cuda f16" => cuda(Precision::F16),
             "cuda f32" => cuda(Precision::F32),
             "cuda tf32" => cuda(Precision::Tf32),
             "reference f64" => Self::Reference,
             other => {
-                let all = "cpu f32, cuda bf16, cuda f16, cuda f32, cuda tf32, reference f64";
+                let all =
+                    "cpu f32, cpu bf16, cuda bf16, cuda f16, cuda f32, cuda tf32, reference f64";
                 return Err(Error::Option {
                     option: "backend",
                     message: format!("`{other}` is none of {all}"),
@@ -72,7 +80,7 @@ impl EngineBackend {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Cpu { .. } => "cpu f32".to_owned(),
+            Self::Cpu { precision, .. } => format!("cpu {precision:?}").to_lowercase(),
             Self::Cuda { precision, .. } => format!("cuda {precision:?}").to_lowercase(),
             Self::Reference => "reference f64".to_owned(),
         }
@@ -89,7 +97,10 @@ pub struct Engine {
 impl Default for Engine {
     /// The CPU backend with one thread per core and no memory limit.
     fn default() -> Self {
-        Self::new(EngineBackend::Cpu { threads: None })
+        Self::new(EngineBackend::Cpu {
+            threads: None,
+            precision: relscale_cpu::Precision::default(),
+        })
     }
 }
 
@@ -149,9 +160,9 @@ impl Engine {
     ) -> Result<Box<dyn Model>, Error> {
         let checkpoint = &checkpoint.into();
         match &self.backend {
-            EngineBackend::Cpu { threads } => {
+            EngineBackend::Cpu { threads, precision } => {
                 let cpu = threads.map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
-                self.load_on(cpu, checkpoint, batch_tokens)
+                self.load_on(cpu.with_precision(*precision), checkpoint, batch_tokens)
             }
             EngineBackend::Cuda { devices, precision } => {
                 let device = devices.first().ok_or_else(no_device)?;

@@ -255,7 +255,7 @@ impl<B: Backend> Kit<B> {
         }
         let cap = op.soft_cap.map_or(0.0, |c| self.gamma(6) * c);
         let delta = self.gamma(op.head_dim + 3) * size + cap;
-        let eta = (2.0 * delta + 2.0 * self.unit_roundoff * (high - low)).exp_m1();
+        let eta = (2.0 * delta + 2.0 * self.roundoff.arithmetic * (high - low)).exp_m1();
         (1.0 + eta) * (1.0 + self.gamma(4 * n + 16)) - 1.0
     }
 

@@ -11,6 +11,40 @@ pub const UNIT_ROUNDOFF_F32: f64 = f32::EPSILON as f64 / 2.0;
 /// Unit roundoff of a backend that computes in `f64`: 2⁻⁵³.
 pub const UNIT_ROUNDOFF_F64: f64 = f64::EPSILON / 2.0;
 
+/// Unit roundoff of bfloat16: 2⁻⁸.
+pub const UNIT_ROUNDOFF_BF16: f64 = 1.0 / 256.0;
+
+/// The roundings that a backend makes.
+///
+/// Exhaustive: backends outside this crate make one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Roundoff {
+    /// Unit roundoff u of the arithmetic.
+    pub arithmetic: f64,
+    /// Unit roundoff r of weights, and of activations that are multiplied with them, if it is larger
+    /// than that of the arithmetic.
+    pub operands: f64,
+    /// Bound τ below which such a value may count as zero.
+    pub smallest: f64,
+}
+
+impl From<f64> for Roundoff {
+    /// One unit roundoff for everything.
+    fn from(arithmetic: f64) -> Self {
+        Self {
+            arithmetic,
+            operands: 0.0,
+            smallest: 0.0,
+        }
+    }
+}
+
+/// The allowance, in units of r, for results of a whole model whose operands are rounded to r.
+///
+/// About four times the largest error measured on the kit's tiny models with bfloat16, 4.2 r. An operand
+/// that is rounded twice as coarsely is caught by the checks of the products.
+pub(super) const MODEL_OPERAND_ROUNDOFFS: f64 = 16.0;
+
 /// The allowance for intermediates that a device flushes to zero because they are subnormal.
 ///
 /// Each costs less than the smallest normal `f32`, 1.2·10⁻³⁸; 64 leave room for several per
@@ -34,12 +68,12 @@ pub(super) fn oracle() -> Reference<f64> {
 impl<B> Kit<B> {
     /// γ_k = k·u / (1 − k·u), the relative error of k roundings (Higham 2002, lemma 3.1).
     pub(super) fn gamma(&self, k: usize) -> f64 {
-        let ku = k as f64 * self.unit_roundoff;
+        let ku = k as f64 * self.roundoff.arithmetic;
         assert!(
             // The bound's denominator must stay positive (Higham, lemma 3.1).
             ku < 1.0,
             "a unit roundoff of {} gives no bound on {k} operations",
-            self.unit_roundoff
+            self.roundoff.arithmetic
         );
         ku / (1.0 - ku)
     }

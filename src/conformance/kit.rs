@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::bounds::within_determinism;
+use super::bounds::{Roundoff, within_determinism};
 use crate::backend::Backend;
 use crate::error::Error;
 
@@ -81,14 +81,14 @@ impl From<Error> for Failure {
 /// ```
 pub struct Kit<B> {
     make: Box<dyn Fn() -> B>,
-    pub(super) unit_roundoff: f64,
+    pub(super) roundoff: Roundoff,
     determinism: Determinism,
 }
 
 impl<B> fmt::Debug for Kit<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kit")
-            .field("unit_roundoff", &self.unit_roundoff)
+            .field("roundoff", &self.roundoff)
             .field("determinism", &self.determinism)
             .finish_non_exhaustive()
     }
@@ -109,16 +109,17 @@ impl<B: Backend> Kit<B> {
 
     /// A kit for the backend that `make` returns.
     ///
-    /// `unit_roundoff` is that of the backend's arithmetic, for example
-    /// [`UNIT_ROUNDOFF_F32`](super::UNIT_ROUNDOFF_F32).
+    /// `roundoff` is the unit roundoff of the backend's arithmetic, for example
+    /// [`UNIT_ROUNDOFF_F32`](super::UNIT_ROUNDOFF_F32), or a [`Roundoff`] if weights and what is multiplied
+    /// with them are rounded further.
     pub fn new(
         make: impl Fn() -> B + 'static,
-        unit_roundoff: f64,
+        roundoff: impl Into<Roundoff>,
         determinism: Determinism,
     ) -> Self {
         Self {
             make: Box::new(make),
-            unit_roundoff,
+            roundoff: roundoff.into(),
             determinism,
         }
     }
@@ -147,7 +148,7 @@ impl<B: Backend> Kit<B> {
             let agree = a.is_finite()
                 && match self.determinism {
                     Determinism::Bitwise => a.to_bits() == b.to_bits(),
-                    Determinism::UpToRounding => within_determinism(a, b, self.unit_roundoff),
+                    Determinism::UpToRounding => within_determinism(a, b, self.roundoff.arithmetic),
                 };
             if !agree {
                 return Err(Failure::wrong(format!(

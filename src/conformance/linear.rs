@@ -1,6 +1,6 @@
 //! Products with a weight.
 
-use super::bounds::{close, oracle, scaled};
+use super::bounds::{Roundoff, close, oracle, scaled};
 use super::inputs::{Block, SplitMix64, bias, to_f64, upload};
 use super::kit::{Failure, Kit};
 use super::log_prob::Head;
@@ -43,6 +43,25 @@ impl Product {
         magnitudes.run(&oracle())
     }
 
+    /// The same product of operands that are as much larger as they may be wrong: (1 + r)|x| + τ and
+    /// (1 + r)|w| + τ.
+    fn enlarged(&self, roundoff: Roundoff) -> Result<Vec<f64>, Error> {
+        // Twice, because the enlarged operands are themselves rounded, to `f32`.
+        let (r, tau) = (2.0 * roundoff.operands, 2.0 * roundoff.smallest);
+        let enlarge = |x: f32| (f64::from(x.abs()) * (1.0 + r) + tau) as f32;
+        let weight = self.weight.values().to_f32();
+        let enlarged = Self {
+            x: self.x.map(enlarge),
+            weight: HostTensor::F32(weight.iter().map(|&w| enlarge(w)).collect()),
+            bias: self
+                .bias
+                .as_ref()
+                .map(|b| b.iter().map(|b| b.abs()).collect()),
+            outputs: self.outputs,
+        };
+        enlarged.run(&oracle())
+    }
+
     /// The same product for one row.
     pub(super) fn only(&self, row: usize) -> Self {
         Self {
@@ -52,11 +71,25 @@ impl Product {
     }
 }
 
+impl<B> Kit<B> {
+    /// The bound of [`Kit::linear`] on every result.
+    pub(super) fn product_bound(&self, product: &Product) -> Result<Vec<f64>, Error> {
+        let magnitudes = product.magnitudes()?;
+        let gamma = self.gamma(product.x.width + 3);
+        if self.roundoff.operands == 0.0 {
+            return Ok(scaled(&magnitudes, gamma));
+        }
+        let enlarged = product.enlarged(self.roundoff)?;
+        let both = enlarged.iter().zip(&magnitudes);
+        Ok(both.map(|(e, m)| (e - m) + gamma * e).collect())
+    }
+}
+
 impl<B: Backend> Kit<B> {
     /// Products with a weight, with and without bias.
     ///
     /// Bound: γ_{n+3}·(Σ|x||w| + |b|), for n products in any order, one bias, and two operands
-    /// rounded to the backend's precision.
+    /// rounded to the backend's precision; more if it rounds them further ([`Roundoff`]).
     pub fn linear(&self) -> Result<(), Failure> {
         let (backend, mut random) = (self.backend(), SplitMix64::new(3));
         // (rows, inputs, outputs): one row, one output, edges of tiles, and more rows or inputs
@@ -86,7 +119,7 @@ impl<B: Backend> Kit<B> {
                 };
                 let got = backend.read(&product.run(&backend)?)?;
                 let want = product.run(&oracle())?;
-                let bound = scaled(&product.magnitudes()?, self.gamma(inputs + 3));
+                let bound = self.product_bound(&product)?;
                 let what = format!("linear {rows} × {inputs} → {outputs}, bias {biased}");
                 close(what, &got, &want, &bound)?;
             }

@@ -92,7 +92,8 @@ impl<B: Backend> Kit<B> {
     /// Log-probabilities, with bias, soft cap, and rows that repeat or are skipped.
     ///
     /// Bound, for n inputs and V logits l with probabilities p:
-    /// - a logit is off by at most δ = γ_{n+3}·max(Σ|x||w| + |b|), plus γ₆·c under a soft cap c;
+    /// - a logit is off by at most the bound of [`Kit::linear`], at most δ = γ_{n+3}·max(Σ|x||w| + |b|)
+    ///   where operands are not rounded further, plus γ₆·c under a soft cap c;
     ///   it enters once as the target's logit and once through the normaliser;
     /// - the sum of exponentials adds γ_{V+16} and u·Σp|l − l_max|;
     /// - l, l_max and the normaliser are rounded, and so is the result.
@@ -134,15 +135,14 @@ impl<B: Backend> Kit<B> {
 
     /// The bound of [`Kit::log_prob`] on every target.
     fn log_prob_bound(&self, head: &Head, targets: &[Target]) -> Result<Vec<f64>, Error> {
-        let (inputs, vocab) = (head.product.x.width, head.product.outputs);
+        let vocab = head.product.outputs;
         let logits = head.product.run(&oracle())?;
-        let magnitudes = head.product.magnitudes()?;
+        let off = self.product_bound(&head.product)?;
         let cap = |l: f64| head.soft_cap.map_or(l, |c| c * (l / c).tanh());
         let bound = |target: &Target| {
             let row = target.row * vocab..(target.row + 1) * vocab;
             let logits: Vec<f64> = logits[row.clone()].iter().map(|&l| cap(l)).collect();
-            let delta = self.gamma(inputs + 3) * largest(&magnitudes[row])
-                + head.soft_cap.map_or(0.0, |c| self.gamma(6) * c);
+            let delta = largest(&off[row]) + head.soft_cap.map_or(0.0, |c| self.gamma(6) * c);
             let (max, mut sum, mut spread) = (largest(&logits), 0.0, 0.0);
             for l in &logits {
                 sum += (l - max).exp();
@@ -151,7 +151,7 @@ impl<B: Backend> Kit<B> {
             let sizes = logits[target.token as usize].abs() + 2.0 * max.abs() + (vocab as f64).ln();
             2.0 * delta
                 + self.gamma(vocab + 16)
-                + self.unit_roundoff * spread / sum
+                + self.roundoff.arithmetic * spread / sum
                 + self.gamma(4) * sizes
         };
         Ok(targets.iter().map(bound).collect())

@@ -59,7 +59,7 @@ impl<B: Backend> Kit<B> {
             for head in row.chunks_exact(dim) {
                 bound.extend((0..dim).map(|i| {
                     if i >= 2 * half {
-                        return self.unit_roundoff * head[i].abs();
+                        return self.roundoff.arithmetic * head[i].abs();
                     }
                     let pair = i % half;
                     let angle = f64::from(*position) * op.frequencies[pair];

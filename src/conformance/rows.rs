@@ -1,6 +1,6 @@
 //! Kernels that move or add rows: embedding, gathering, stacking, sums.
 
-use super::bounds::{close, oracle, scaled};
+use super::bounds::{Roundoff, close, oracle, scaled};
 use super::inputs::{Block, SIZES, SplitMix64, to_f64, upload, vector};
 use super::kit::{Failure, Kit};
 use crate::backend::{Backend, Embed, Role};
@@ -9,7 +9,7 @@ impl<B: Backend> Kit<B> {
     /// Rows of an embedding table, times a factor.
     ///
     /// Bound: γ₂·|y|, one rounding of the factor to the backend's precision and one of the
-    /// product.
+    /// product, and that of the table's values if it rounds them further ([`Roundoff`]).
     pub fn embed(&self) -> Result<(), Failure> {
         let (backend, mut random) = (self.backend(), SplitMix64::new(1));
         for (&vocab, &width) in SIZES.iter().zip(SIZES.iter().rev()) {
@@ -29,7 +29,12 @@ impl<B: Backend> Kit<B> {
                 let exact = upload(&oracle(), &table, vocab, width, Role::Matrix)?;
                 let want = oracle().embed(&exact, &op)?;
                 let what = format!("embed {vocab} × {width} scale {scale}");
-                close(what, &got, &want, &scaled(&want, self.gamma(2)))?;
+                let Roundoff {
+                    operands, smallest, ..
+                } = self.roundoff;
+                let bound = |w: &f64| (self.gamma(2) + operands) * w.abs() + smallest * scale;
+                let bound: Vec<f64> = want.iter().map(bound).collect();
+                close(what, &got, &want, &bound)?;
             }
         }
         Ok(())
@@ -67,7 +72,7 @@ impl<B: Backend> Kit<B> {
             let got = backend.read(&backend.gather(x.columns(&buffer), &asked)?)?;
             let want = x.pick(&asked).content();
             let what = format!("gather {asked:?} of {rows} × {width}");
-            close(what, &got, &want, &scaled(&want, self.unit_roundoff))?;
+            close(what, &got, &want, &scaled(&want, self.roundoff.arithmetic))?;
         }
         Ok(())
     }
@@ -86,7 +91,7 @@ impl<B: Backend> Kit<B> {
             let got = backend.concat(x.columns(&buffers.0), y.columns(&buffers.1))?;
             let want = [x.content(), y.content()].concat();
             let what = format!("concat {above} and {below} rows of {width}");
-            let bound = scaled(&want, self.unit_roundoff);
+            let bound = scaled(&want, self.roundoff.arithmetic);
             close(what, &backend.read(&got)?, &want, &bound)?;
         }
         Ok(())

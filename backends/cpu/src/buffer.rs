@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use half::{bf16, f16};
-use relscale::backend::{Columns, Precision, ShapeError, Values};
+use relscale::backend::{Columns, Precision as Stored, ShapeError, Values};
 
+use crate::pairs;
 use crate::parallel::Threads;
-use crate::simd::{Element, HalfLanes, LANES, Lanes};
+use crate::precision::Precision;
+use crate::simd::{Element, HalfLanes, LANES, Lanes, PairLanes};
 
 /// Values on the CPU.
 #[derive(Debug)]
@@ -200,8 +202,8 @@ impl Pool {
     }
 }
 
-/// A weight `[outputs, inputs]` in panels of sixteen outputs: panel `p` holds, for every input in
-/// order, the weights of outputs `16p..16p + 16` (zero beyond the last).
+/// A weight `[outputs, inputs]` in panels of sixteen outputs: panel `p` holds, for every input or pair
+/// of inputs in order, the weights of outputs `16p..16p + 16` (zero beyond the last).
 #[derive(Debug)]
 pub(crate) struct Matrix {
     pub(crate) outputs: usize,
@@ -209,42 +211,59 @@ pub(crate) struct Matrix {
     pub(crate) panels: Panels,
 }
 
-/// Panels of `f32` or bfloat16. Weights in bfloat16 stay as they are, because widening one costs a
-/// shift; weights in IEEE half precision are widened once, here.
+/// Panels of the weights of products.
 #[derive(Debug)]
 pub(crate) enum Panels {
+    /// Products in `f32`, weights in `f32`; weights in IEEE half precision are widened once, here.
     F32(Vec<Lanes>),
+    /// Products in `f32`, weights in bfloat16. They stay as they are, because widening one costs a shift.
     Bf16(Vec<HalfLanes>),
+    /// Products of pairs of bfloat16, to which all weights were rounded.
+    Pairs(Vec<PairLanes>),
+}
+
+impl Panels {
+    /// The panels of products in `products` for weights stored in `stored`: their element's size in
+    /// bytes, and the number of elements of a panel.
+    fn shape(products: Precision, stored: Stored, inputs: usize) -> (usize, usize) {
+        match (products, stored) {
+            (Precision::Bf16, _) => (size_of::<PairLanes>(), inputs.div_ceil(2)),
+            (Precision::F32, Stored::Bf16) => (size_of::<HalfLanes>(), inputs),
+            (Precision::F32, Stored::F32 | Stored::F16) => (size_of::<Lanes>(), inputs),
+        }
+    }
 }
 
 impl Matrix {
     /// Packs row-major weights; `values` has `outputs × inputs` elements.
     pub(crate) fn pack(
+        products: Precision,
         values: &Values<'_>,
-        outputs: usize,
-        inputs: usize,
+        [outputs, inputs]: [usize; 2],
         threads: &Threads,
     ) -> Result<Self, TryReserveError> {
-        let mut matrix = Self::zero(values.precision(), outputs, inputs)?;
+        let mut matrix = Self::zero(products, values.precision(), [outputs, inputs])?;
         matrix.fill(0, values, threads);
         Ok(matrix)
     }
 
-    /// A matrix of zeros in panels for values of `precision`.
+    /// A matrix of zeros in panels for products in `products` with weights in `stored`.
     ///
     /// # Errors
     /// An allocation that fails. Weights are the largest allocations, and the only ones whose size
     /// a file decides, so theirs alone are checked.
     pub(crate) fn zero(
-        precision: Precision,
-        outputs: usize,
-        inputs: usize,
+        products: Precision,
+        stored: Stored,
+        [outputs, inputs]: [usize; 2],
     ) -> Result<Self, TryReserveError> {
+        let (_, steps) = Panels::shape(products, stored, inputs);
         // A product beyond `usize` is beyond any allocation, and reserving it fails.
-        let len = outputs.div_ceil(LANES).saturating_mul(inputs);
-        let panels = match precision {
-            Precision::F32 | Precision::F16 => Panels::F32(zeros(Lanes::ZERO, len)?),
-            Precision::Bf16 => Panels::Bf16(zeros(HalfLanes::ZERO, len)?),
+        let len = outputs.div_ceil(LANES).saturating_mul(steps);
+        let panels = match (products, stored) {
+            (Precision::Bf16, _) => Panels::Pairs(zeros(PairLanes::ZERO, len)?),
+            (Precision::F32, Stored::Bf16) => Panels::Bf16(zeros(HalfLanes::ZERO, len)?),
+            (Precision::F32, _) => Panels::F32(zeros(Lanes::ZERO, len)?),
         };
         Ok(Self {
             outputs,
@@ -254,19 +273,24 @@ impl Matrix {
     }
 
     /// Size of the panels in bytes.
-    pub(crate) fn bytes(precision: Precision, outputs: usize, inputs: usize) -> u64 {
-        let lanes = match precision {
-            Precision::F32 | Precision::F16 => size_of::<Lanes>(),
-            Precision::Bf16 => size_of::<HalfLanes>(),
-        };
-        let panel = (inputs as u64).saturating_mul(lanes as u64);
+    pub(crate) fn bytes(products: Precision, stored: Stored, [outputs, inputs]: [usize; 2]) -> u64 {
+        let (element, steps) = Panels::shape(products, stored, inputs);
+        let panel = (steps as u64).saturating_mul(element as u64);
         panel.saturating_mul(outputs.div_ceil(LANES) as u64)
+    }
+
+    /// Number of elements of a panel: inputs, or pairs of them.
+    pub(crate) fn steps(&self) -> usize {
+        match &self.panels {
+            Panels::F32(_) | Panels::Bf16(_) => self.inputs,
+            Panels::Pairs(_) => self.inputs.div_ceil(2),
+        }
     }
 
     /// Sets whole rows from row `first` on, a multiple of sixteen. Returns false if the values are
     /// not in the precision of the panels.
     pub(crate) fn fill(&mut self, first: usize, values: &Values<'_>, threads: &Threads) -> bool {
-        let (inputs, start) = (self.inputs, first / LANES * self.inputs);
+        let (inputs, start) = (self.inputs, first / LANES * self.steps());
         match (&mut self.panels, values) {
             (Panels::F32(panels), Values::F32(v)) => {
                 let set = |lanes: &mut Lanes, i: usize, x: &f32| lanes.0[i] = *x;
@@ -280,6 +304,15 @@ impl Matrix {
                 let set = |lanes: &mut HalfLanes, i: usize, x: &bf16| lanes.0[i] = x.to_bits();
                 pack(v, inputs, &mut panels[start..], threads, set);
             }
+            (Panels::Pairs(panels), Values::F32(v)) => {
+                pack_pairs(v, inputs, &mut panels[start..], threads, |x| *x);
+            }
+            (Panels::Pairs(panels), Values::F16(v)) => {
+                pack_pairs(v, inputs, &mut panels[start..], threads, |x| x.to_f32());
+            }
+            (Panels::Pairs(panels), Values::Bf16(v)) => {
+                pack_pairs(v, inputs, &mut panels[start..], threads, |x| x.to_f32());
+            }
             _ => return false,
         }
         true
@@ -290,6 +323,7 @@ impl Matrix {
         match &self.panels {
             Panels::F32(panels) => unpack(panels, row, self.inputs, to),
             Panels::Bf16(panels) => unpack(panels, row, self.inputs, to),
+            Panels::Pairs(panels) => unpack(panels, row, self.inputs, to),
         }
     }
 }
@@ -332,9 +366,44 @@ fn pack<T: Sync, L: Copy + Send>(
     });
 }
 
+/// As `pack`, into pairs of bfloat16.
+fn pack_pairs<T: Sync>(
+    values: &[T],
+    inputs: usize,
+    panels: &mut [PairLanes],
+    threads: &Threads,
+    widen: impl Fn(&T) -> f32 + Send + Sync,
+) {
+    if inputs == 0 {
+        return;
+    }
+    let tasks = panels
+        .chunks_exact_mut(inputs.div_ceil(2))
+        .zip(values.chunks(LANES * inputs))
+        .collect();
+    threads.for_each(
+        values.len(),
+        tasks,
+        |_, (panel, rows): (&mut [PairLanes], &[T])| {
+            let height = rows.len() / inputs;
+            let row = |r: usize| &rows[r.min(height - 1) * inputs..][..inputs];
+            let rows: [&[T]; LANES] = std::array::from_fn(row);
+            for (i, lanes) in panel.iter_mut().enumerate() {
+                for (to, row) in lanes.0.iter_mut().zip(rows).take(height) {
+                    let second = row.get(2 * i + 1).map_or(0.0, &widen);
+                    *to = pairs::pair(widen(&row[2 * i]), second);
+                }
+            }
+        },
+    );
+}
+
 fn unpack<E: Element>(panels: &[E], row: usize, inputs: usize, to: &mut [f32]) {
-    let panel = &panels[row / LANES * inputs..][..inputs];
-    for (to, lanes) in to.iter_mut().zip(panel) {
-        *to = lanes.get(row % LANES);
+    let steps = inputs.div_ceil(E::INPUTS);
+    let panel = &panels[row / LANES * steps..][..steps];
+    for (to, lanes) in to.chunks_mut(E::INPUTS).zip(panel) {
+        for (input, to) in to.iter_mut().enumerate() {
+            *to = lanes.get(row % LANES, input);
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! The matrix product of activations with packed weights.
 //!
 //! Every output element is one chain of fused multiply-adds over the inputs in rising order,
-//! starting from zero, with the bias added last. Blocking only decides where the chain is stored
+//! starting from zero, with the bias added last. In bfloat16 the chain passes pairs of inputs, the
+//! second of a pair first ([`pairs`](crate::pairs)). Blocking only decides where the chain is stored
 //! between two blocks, so the bits do not depend on tile sizes, threads, the number of rows or the
 //! instruction set.
 
 use crate::buffer::{Dense, Matrix, Panels, Pool, View};
+use crate::pairs::PairRow;
 use crate::parallel::{Shared, Threads};
 use crate::simd::{Element, Isa, Kernel, LANES, Simd, transpose};
 
-/// Number of inputs of a block: a panel's block and a tile of rows stay in the first-level cache.
+/// Number of steps of a block: a panel's block and a tile of rows stay in the first-level cache.
 // 24 KiB of weights per panel and 18 KiB for twelve rows, in caches of 32 to 48 KiB. Blocks of 256
 // were 5 to 15 % slower with many inputs: results were loaded and stored more often.
 const BLOCK: usize = 384;
@@ -22,38 +24,53 @@ const TASK_ROWS: usize = 384;
 // 256 outputs: 384 KiB of results for 384 rows.
 const TASK_PANELS: usize = 16;
 
-/// Activations in tiles of rows: a tile holds, for every input in order, one value per row.
+/// Activations in tiles of rows: a tile holds, for every step in order, one value per row.
+///
+/// A step is an input or, for weights in pairs of bfloat16, a pair of inputs.
 pub(crate) struct Rows {
     // Tiles are as long as the rows are wide, without padding, so a tile starts at `t * tile *
-    // inputs` and only the last one is shorter.
+    // steps` and only the last one is shorter.
     values: Dense,
     pub(crate) rows: usize,
-    pub(crate) inputs: usize,
+    inputs: usize,
+    pub(crate) steps: usize,
     /// Rows of a tile.
     pub(crate) tile: usize,
 }
 
 impl Rows {
-    /// Packs the rows of a block of columns; `tallest` is [`Isa::tile_rows`].
+    /// Packs the rows of a block of columns for the weights `w`.
     pub(crate) fn pack(
         x: View<'_>,
         rows: usize,
-        inputs: usize,
-        tallest: usize,
+        w: &Matrix,
+        isa: Isa,
         pool: &Pool,
         threads: &Threads,
     ) -> Self {
         // Tiles of about the same height, because a tile of one row costs as much as one of several.
+        let paired = matches!(w.panels, Panels::Pairs(_));
+        let tallest = isa.tile_rows(paired);
         let tile = rows.div_ceil(rows.div_ceil(tallest).max(1)).max(1);
-        let mut values = pool.take(rows * inputs);
+        let (inputs, steps) = (w.inputs, w.steps());
+        let mut values = pool.take(rows * steps);
         if inputs > 0 {
             let tiles = threads.share(rows.div_ceil(tile), 1);
-            let chunks = values.chunks_mut(tiles * tile * inputs).collect();
+            let chunks = values.chunks_mut(tiles * tile * steps).collect();
             threads.for_each(rows * inputs, chunks, |chunk, packed: &mut [f32]| {
-                for (t, packed) in packed.chunks_mut(tile * inputs).enumerate() {
+                let mut pairs = paired.then(|| pool.take(tile * steps));
+                for (t, packed) in packed.chunks_mut(tile * steps).enumerate() {
                     let first = (chunk * tiles + t) * tile;
-                    let height = packed.len() / inputs;
-                    interleave(height, |r| x.row(first + r, inputs), packed);
+                    let height = packed.len() / steps;
+                    let Some(pairs) = &mut pairs else {
+                        interleave(height, |r| x.row(first + r, inputs), packed);
+                        continue;
+                    };
+                    for (r, out) in pairs.chunks_exact_mut(steps).take(height).enumerate() {
+                        let row = x.row(first + r, inputs);
+                        isa.run(PairRow { row, out });
+                    }
+                    interleave(height, |r| &pairs[r * steps..][..steps], packed);
                 }
             });
         }
@@ -61,6 +78,7 @@ impl Rows {
             values,
             rows,
             inputs,
+            steps,
             tile,
         }
     }
@@ -79,10 +97,10 @@ impl Rows {
         self.values.pool()
     }
 
-    /// The rows of tile `t`, and its values of inputs `from..to`, input by input.
+    /// The rows of tile `t`, and its values of steps `from..to`, step by step.
     fn tile(&self, t: usize, from: usize, to: usize) -> (usize, &[f32]) {
         let height = self.tile.min(self.rows - t * self.tile);
-        let start = t * self.tile * self.inputs;
+        let start = t * self.tile * self.steps;
         (
             height,
             &self.values[start + from * height..start + to * height],
@@ -154,7 +172,7 @@ pub(crate) fn linear(
     let tasks = (0..row_tasks * groups).collect();
     threads.for_each(
         // One instruction multiplies sixteen values.
-        x.rows * w.outputs * w.inputs / 16,
+        x.rows * w.outputs * x.steps / 16,
         tasks,
         |_, task: usize| {
             // Row tasks that share weights follow each other, so that the weights are in cache.
@@ -175,6 +193,12 @@ pub(crate) fn linear(
                     first_row: 0,
                 }),
                 Panels::Bf16(w) => isa.run(Product {
+                    task,
+                    w,
+                    out: &out,
+                    first_row: 0,
+                }),
+                Panels::Pairs(w) => isa.run(Product {
                     task,
                     w,
                     out: &out,
@@ -206,6 +230,7 @@ pub(crate) struct Product<'a, E> {
 
 impl<E: Element> Kernel for Product<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::INPUTS == 2;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -215,15 +240,15 @@ impl<E: Element> Kernel for Product<'_, E> {
             out,
             first_row,
         } = self;
-        let inputs = task.x.inputs;
+        let steps = task.x.steps;
         // Blocks are the outermost loop: the chain of a result then passes them in order, whatever
         // panels and tiles the task has.
-        let blocks = inputs.div_ceil(BLOCK).max(1);
+        let blocks = steps.div_ceil(BLOCK).max(1);
         // Blocks of about the same length.
-        let step = inputs.div_ceil(blocks).max(1);
+        let block = steps.div_ceil(blocks).max(1);
         // One round even without inputs, because zeros and the bias must still be stored.
-        for from in (0..inputs.max(1)).step_by(step) {
-            let to = (from + step).min(inputs);
+        for from in (0..steps.max(1)).step_by(block) {
+            let to = (from + block).min(steps);
             for panel in group_panels::<S>(&task) {
                 for t in task.tiles.clone() {
                     let (height, a) = task.x.tile(t, from, to);
@@ -236,10 +261,10 @@ impl<E: Element> Kernel for Product<'_, E> {
                     };
                     let ends = Ends {
                         first: from == 0,
-                        last: to == inputs,
+                        last: to == steps,
                         bias: task.bias,
                     };
-                    let w = |p: usize| &w[p * inputs + from..p * inputs + to];
+                    let w = |p: usize| &w[p * steps + from..p * steps + to];
                     match panel.len() {
                         4 => by_height::<S, E, 4>(
                             simd,
@@ -397,7 +422,7 @@ fn block<S: Simd, E: Element, const H: usize, const W: usize>(
     }
 }
 
-/// The innermost kernel: `acc[r][j] ← x[i][r]·w[j][i] + acc[r][j]` for every input `i` in order.
+/// The innermost kernel: `acc[r][j] ← x[i][r]·w[j][i] + acc[r][j]` for every step `i` in order.
 #[inline(always)]
 pub(crate) fn tile<S: Simd, E: Element, const H: usize, const W: usize>(
     simd: S,
@@ -419,7 +444,7 @@ pub(crate) fn tile<S: Simd, E: Element, const H: usize, const W: usize>(
         for r in 0..H {
             let x = simd.splat(a[r]);
             for j in 0..W {
-                local[r][j] = simd.fma(x, lanes[j], local[r][j]);
+                local[r][j] = E::accumulate(simd, x, lanes[j], local[r][j]);
             }
         }
     }

@@ -42,7 +42,7 @@ pub(crate) fn log_prob(
     let (partial_out, logits_out) = (Shared::new(&mut partial), Shared::new(&mut logits));
     let tasks = (0..row_tasks * tiles).collect();
     threads.for_each(
-        x.rows * w.outputs * w.inputs / 16,
+        x.rows * w.outputs * x.steps / 16,
         tasks,
         |_, task: usize| {
             // Row tasks that share weights follow each other, so that a large head is read from memory
@@ -67,6 +67,7 @@ pub(crate) fn log_prob(
             match &w.panels {
                 Panels::F32(w) => isa.run(Tile { part, w }),
                 Panels::Bf16(w) => isa.run(Tile { part, w }),
+                Panels::Pairs(w) => isa.run(Tile { part, w }),
             }
         },
     );
@@ -129,6 +130,7 @@ struct Tile<'a, E> {
 
 impl<E: Element> Kernel for Tile<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::INPUTS == 2;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -158,7 +160,7 @@ impl<E: Element> Kernel for Tile<'_, E> {
                 outputs: width,
                 bias: bias.map(|b| &b[start..start + width]),
             },
-            w: &self.w[first_panel * x.inputs..],
+            w: &self.w[first_panel * x.steps..],
             out: &out,
             first_row: rows.start,
         };

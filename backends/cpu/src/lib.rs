@@ -32,8 +32,8 @@ use std::sync::Arc;
 use relscale::Error;
 use relscale::backend::{
     Activation, Attention, Backend, Choice, Columns, Embed, HostTensor, Linear, LogProb, Norm,
-    Pointwise, Precision, Role, Rope, Route, ShapeError, Tensor, check_attention, check_len,
-    check_rows, check_targets, choose_experts,
+    Pointwise, Precision as Stored, Role, Rope, Route, ShapeError, Tensor, check_attention,
+    check_len, check_rows, check_targets, choose_experts,
 };
 
 mod attention;
@@ -42,7 +42,9 @@ mod gemm;
 mod head;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod pairs;
 mod parallel;
+mod precision;
 mod rows;
 mod simd;
 #[cfg(target_arch = "x86_64")]
@@ -52,6 +54,7 @@ pub use buffer::Buffer;
 use buffer::{Dense, Kind, Matrix, Pool, View};
 use gemm::Rows;
 use parallel::Threads;
+pub use precision::Precision;
 use simd::{Isa, LANES};
 
 /// Name of the backend, in messages and results.
@@ -61,6 +64,7 @@ const NAME: &str = "cpu";
 #[derive(Debug, Clone)]
 pub struct Cpu {
     isa: Isa,
+    precision: Precision,
     threads: Threads,
     pool: Pool,
     rotations: rows::RotationCache,
@@ -107,13 +111,27 @@ impl Cpu {
         Self {
             // `available` lists the best first and always ends with the portable one.
             isa: Isa::available()[0],
+            precision: Precision::default(),
             threads,
             pool: Pool::default(),
             rotations: rows::RotationCache::default(),
         }
     }
 
-    /// The same backend with another instruction set: `"avx512"`, `"avx2"`, `"neon"` or
+    /// The same backend with another precision of products, for weights that are uploaded from now on.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Precision of products.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The same backend with another instruction set: `"avx512bf16"`, `"avx512"`, `"avx2"`, `"neon"` or
     /// `"scalar"`.
     ///
     /// # Errors
@@ -177,18 +195,17 @@ impl Cpu {
         }
     }
 
-    fn pack(&self, x: Columns<'_, Buffer>, inputs: usize) -> Result<Rows, ShapeError> {
+    fn pack(&self, x: Columns<'_, Buffer>, weight: &Matrix) -> Result<Rows, ShapeError> {
         let view = View::new(x, "activation")?;
-        check_len("input row", x.width, inputs)?;
-        let tile = self.isa.tile_rows();
-        Ok(Rows::pack(
-            view,
-            x.rows,
-            inputs,
-            tile,
-            &self.pool,
-            &self.threads,
-        ))
+        check_len("input row", x.width, weight.inputs)?;
+        let (pool, threads) = (&self.pool, &self.threads);
+        Ok(Rows::pack(view, x.rows, weight, self.isa, pool, threads))
+    }
+
+    /// The error of an allocation for a weight.
+    fn out_of_memory(&self, stored: Stored, shape: [usize; 2], error: TryReserveError) -> Error {
+        let bytes = Matrix::bytes(self.precision, stored, shape);
+        Error::out_of_memory(NAME, Some(bytes), error)
     }
 }
 
@@ -221,11 +238,6 @@ fn misfit(message: impl Into<String>) -> Error {
     fail(ShapeError::new(message))
 }
 
-/// The error of an allocation for a weight of `rows × cols` values.
-fn out_of_memory(precision: Precision, rows: usize, cols: usize, error: TryReserveError) -> Error {
-    Error::out_of_memory(NAME, Some(Matrix::bytes(precision, rows, cols)), error)
-}
-
 #[deny(clippy::missing_trait_methods)]
 impl Backend for Cpu {
     type Buffer = Buffer;
@@ -241,9 +253,11 @@ impl Backend for Cpu {
         }
         match tensor.role {
             Role::Dense => Ok(done(self.pool.copy(&tensor.values.to_f32()))),
-            Role::Matrix => Matrix::pack(&tensor.values, rows, cols, &self.threads)
-                .map(|matrix| Buffer(Kind::Matrix(matrix)))
-                .map_err(|e| out_of_memory(tensor.values.precision(), rows, cols, e)),
+            Role::Matrix => {
+                Matrix::pack(self.precision, &tensor.values, [rows, cols], &self.threads)
+                    .map(|matrix| Buffer(Kind::Matrix(matrix)))
+                    .map_err(|e| self.out_of_memory(tensor.values.precision(), [rows, cols], e))
+            }
         }
     }
 
@@ -279,8 +293,8 @@ impl Backend for Cpu {
             let matrix = match &mut whole {
                 Some(matrix) => matrix,
                 none => none.insert(
-                    Matrix::zero(values.precision(), rows, cols)
-                        .map_err(|e| out_of_memory(values.precision(), rows, cols, e))?,
+                    Matrix::zero(self.precision, values.precision(), [rows, cols])
+                        .map_err(|e| self.out_of_memory(values.precision(), [rows, cols], e))?,
                 ),
             };
             if !matrix.fill(from, &values, &self.threads) {
@@ -293,10 +307,10 @@ impl Backend for Cpu {
         Ok(Buffer(Kind::Matrix(matrix)))
     }
 
-    fn tensor_bytes(&self, [rows, cols]: [usize; 2], precision: Precision, role: Role) -> u64 {
+    fn tensor_bytes(&self, [rows, cols]: [usize; 2], stored: Stored, role: Role) -> u64 {
         match role {
             Role::Dense => (rows as u64).saturating_mul(cols as u64).saturating_mul(4),
-            Role::Matrix => Matrix::bytes(precision, rows, cols),
+            Role::Matrix => Matrix::bytes(self.precision, stored, [rows, cols]),
         }
     }
 
@@ -362,7 +376,7 @@ impl Backend for Cpu {
     fn linear(&self, x: Columns<'_, Buffer>, op: &Linear<'_, Buffer>) -> Result<Buffer, Error> {
         let weight = op.weight.matrix(op.outputs, op.inputs).map_err(fail)?;
         let bias = optional(op.bias, "bias", op.outputs).map_err(fail)?;
-        let packed = self.pack(x, op.inputs).map_err(fail)?;
+        let packed = self.pack(x, weight).map_err(fail)?;
         let mut out = self.pool.take(x.rows * op.outputs);
         gemm::linear(self.isa, &self.threads, &packed, weight, bias, &mut out);
         Ok(done(out))
@@ -587,7 +601,7 @@ impl Backend for Cpu {
         check_targets(op.targets, x.rows, op.vocab).map_err(fail)?;
         let weight = op.weight.matrix(op.vocab, op.inputs).map_err(fail)?;
         let bias = optional(op.bias, "bias", op.vocab).map_err(fail)?;
-        let packed = self.pack(x, op.inputs).map_err(fail)?;
+        let packed = self.pack(x, weight).map_err(fail)?;
         if op.targets.is_empty() {
             // The kernel divides the vocabulary into tiles, and an empty one has none.
             return Ok(Vec::new());
@@ -620,7 +634,7 @@ mod tests {
                 Err(Error::OutOfMemory {
                     backend, requested, ..
                 }) => {
-                    let bytes = cpu.tensor_bytes([rows, 16], Precision::F32, Role::Matrix);
+                    let bytes = cpu.tensor_bytes([rows, 16], Stored::F32, Role::Matrix);
                     assert_eq!((backend.as_str(), requested), (NAME, Some(bytes)));
                 }
                 other => panic!("{other:?}"),

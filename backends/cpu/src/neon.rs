@@ -87,6 +87,27 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn load_pairs(self, x: &[u32; LANES]) -> Self::V {
+        let (x, _) = x.as_chunks::<4>();
+        // SAFETY: NEON by the token; a chunk is 4 readable numbers, aligned as they have to be.
+        let quad = |i: usize| unsafe { vld1q_u32(x[i].as_ptr()) };
+        let quad = |i: usize| intrinsic!(vreinterpretq_f32_u32(quad(i)));
+        [quad(0), quad(1), quad(2), quad(3)]
+    }
+
+    // Not `bfdot`, which rounds to odd and adds the two products before it adds the sum.
+    #[inline(always)]
+    fn widen_pairs(self, pairs: Self::V) -> [Self::V; 2] {
+        let bits = |v| intrinsic!(vreinterpretq_u32_f32(v));
+        let float = |v| intrinsic!(vreinterpretq_f32_u32(v));
+        let upper = intrinsic!(vdupq_n_u32(0xffff_0000));
+        [
+            quads!(|v| float(intrinsic!(vshlq_n_u32::<16>(bits(v)))); pairs),
+            quads!(|v| float(intrinsic!(vandq_u32(bits(v), upper))); pairs),
+        ]
+    }
+
+    #[inline(always)]
     fn store(self, v: Self::V, to: &mut [f32; LANES]) {
         let (to, _) = to.as_chunks_mut::<4>();
         for (to, v) in to.iter_mut().zip(v) {

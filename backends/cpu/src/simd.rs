@@ -42,33 +42,78 @@ impl HalfLanes {
     pub(crate) const ZERO: Self = Self([0; LANES]);
 }
 
-/// A vector of sixteen weights in memory, in some precision.
+/// Sixteen pairs of bfloat16 in memory: the first of a pair is the lower half of its lane.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(64))]
+pub(crate) struct PairLanes(pub(crate) [u32; LANES]);
+
+impl PairLanes {
+    pub(crate) const ZERO: Self = Self([0; LANES]);
+}
+
+/// A vector of weights of sixteen outputs in memory, in some precision.
 pub(crate) trait Element: Copy + Send + Sync + 'static {
-    /// The vector widened to `f32`, which is exact.
+    /// Number of inputs whose weights one vector holds.
+    const INPUTS: usize;
+    /// The vector in registers: widened to `f32`, which is exact, or as pairs.
     fn load<S: Simd>(&self, simd: S) -> S::V;
-    /// One weight.
-    fn get(&self, lane: usize) -> f32;
+    /// The products of activations `x` with weights `w`, added to `sum`.
+    fn accumulate<S: Simd>(simd: S, x: S::V, w: S::V, sum: S::V) -> S::V;
+    /// The weight of one of the inputs.
+    fn get(&self, lane: usize, input: usize) -> f32;
 }
 
 impl Element for Lanes {
+    const INPUTS: usize = 1;
+
     #[inline(always)]
     fn load<S: Simd>(&self, simd: S) -> S::V {
         simd.load(&self.0)
     }
 
-    fn get(&self, lane: usize) -> f32 {
+    #[inline(always)]
+    fn accumulate<S: Simd>(simd: S, x: S::V, w: S::V, sum: S::V) -> S::V {
+        simd.fma(x, w, sum)
+    }
+
+    fn get(&self, lane: usize, _: usize) -> f32 {
         self.0[lane]
     }
 }
 
 impl Element for HalfLanes {
+    const INPUTS: usize = 1;
+
     #[inline(always)]
     fn load<S: Simd>(&self, simd: S) -> S::V {
         simd.load_bf16(&self.0)
     }
 
-    fn get(&self, lane: usize) -> f32 {
+    #[inline(always)]
+    fn accumulate<S: Simd>(simd: S, x: S::V, w: S::V, sum: S::V) -> S::V {
+        simd.fma(x, w, sum)
+    }
+
+    fn get(&self, lane: usize, _: usize) -> f32 {
         widen(self.0[lane])
+    }
+}
+
+impl Element for PairLanes {
+    const INPUTS: usize = 2;
+
+    #[inline(always)]
+    fn load<S: Simd>(&self, simd: S) -> S::V {
+        simd.load_pairs(&self.0)
+    }
+
+    #[inline(always)]
+    fn accumulate<S: Simd>(simd: S, x: S::V, w: S::V, sum: S::V) -> S::V {
+        simd.fma_pairs(x, w, sum)
+    }
+
+    fn get(&self, lane: usize, input: usize) -> f32 {
+        widen((self.0[lane] >> (16 * input)) as u16)
     }
 }
 
@@ -95,6 +140,20 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type V: Copy;
     /// Number of accumulators that fit the register file beside the operands.
     const ACCUMULATORS: usize;
+
+    /// Sixteen pairs of bfloat16, as the bits of the lanes.
+    fn load_pairs(self, x: &[u32; LANES]) -> Self::V;
+    /// The lower and the upper bfloat16 of each lane, widened to `f32`.
+    fn widen_pairs(self, pairs: Self::V) -> [Self::V; 2];
+
+    /// Adds to each lane of `c` the products of two pairs of bfloat16: that of the upper halves first,
+    /// then that of the lower ones, each rounded once.
+    // This order, because the instruction of AVX-512 has it.
+    #[inline(always)]
+    fn fma_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        let ([a0, a1], [b0, b1]) = (self.widen_pairs(a), self.widen_pairs(b));
+        self.fma(a0, b0, self.fma(a1, b1, c))
+    }
 
     fn splat(self, x: f32) -> Self::V;
     fn load(self, x: &[f32; LANES]) -> Self::V;
@@ -273,6 +332,19 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn load_pairs(self, x: &[u32; LANES]) -> Self::V {
+        x.map(f32::from_bits)
+    }
+
+    #[inline(always)]
+    fn widen_pairs(self, pairs: Self::V) -> [Self::V; 2] {
+        [
+            pairs.map(|pair| f32::from_bits(pair.to_bits() << 16)),
+            pairs.map(|pair| f32::from_bits(pair.to_bits() & 0xffff_0000)),
+        ]
+    }
+
+    #[inline(always)]
     fn store(self, v: Self::V, to: &mut [f32; LANES]) {
         *to = v;
     }
@@ -342,6 +414,8 @@ impl Simd for Scalar {
 /// Work that is compiled once per instruction set.
 pub(crate) trait Kernel {
     type Output;
+    /// If true, the kernel multiplies pairs of bfloat16, for which some processors have instructions.
+    const PAIRS: bool = false;
     /// Does the work. It must be `#[inline(always)]`, or it is compiled without the instructions.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
@@ -353,7 +427,9 @@ pub(crate) enum Isa {
     #[cfg(target_arch = "x86_64")]
     Avx2(crate::x86::Avx2),
     #[cfg(target_arch = "x86_64")]
-    Avx512(crate::x86::Avx512),
+    Avx512(crate::x86::Avx512<false>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16(crate::x86::Avx512<true>),
     #[cfg(target_arch = "aarch64")]
     Neon(crate::neon::Neon),
 }
@@ -364,6 +440,7 @@ impl Isa {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
+            found.extend(crate::x86::Avx512::with_bf16().map(Self::Avx512Bf16));
             found.extend(crate::x86::Avx512::new().map(Self::Avx512));
             found.extend(crate::x86::Avx2::new().map(Self::Avx2));
         }
@@ -380,20 +457,28 @@ impl Isa {
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16(_) => "avx512bf16",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
         }
     }
 
-    /// Number of rows of the widest tile of the matrix kernel.
-    pub(crate) fn tile_rows(self) -> usize {
+    /// Number of rows of the tallest tile of the matrix kernel, for weights in pairs of bfloat16 or not.
+    pub(crate) fn tile_rows(self, pairs: bool) -> usize {
         match self {
+            // Without an instruction for pairs, both halves of weights and inputs need registers. Six rows
+            // were half as fast as four.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) if pairs => 4,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) if pairs => 4,
             // As many rows as the registers hold with one panel, or with two on AVX-512.
             Self::Scalar(_) => 4,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => 6,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => 12,
+            Self::Avx512(_) | Self::Avx512Bf16(_) => 12,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => 6,
         }
@@ -408,6 +493,11 @@ impl Isa {
             Self::Avx2(token) => token.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(token) => token.run(kernel),
+            // Other kernels would be compiled once more to the same code.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16(token) if K::PAIRS => token.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16(token) => token.foundation().run(kernel),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(token) => token.run(kernel),
         }

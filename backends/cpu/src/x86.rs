@@ -1,7 +1,9 @@
 //! AVX2 with FMA, and AVX-512, as tokens of [`Simd`].
 
 use std::arch::x86_64::*;
+use std::sync::OnceLock;
 
+use crate::pairs;
 use crate::simd::{Kernel, LANES, Simd, intrinsic};
 
 /// Columns become rows, by the shuffles that every x86-64 has.
@@ -45,6 +47,9 @@ fn top(v: __m256) -> f32 {
     let v = _mm_max_ps(v, _mm_movehl_ps(v, v));
     _mm_cvtss_f32(_mm_max_ss(v, _mm_shuffle_ps::<1>(v, v)))
 }
+
+/// The upper half of a lane.
+const UPPER: i32 = 0xffff_0000_u32 as i32;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +108,32 @@ impl Simd for Avx2 {
             )))
         };
         (shift(a), shift(b))
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, x: &[u32; LANES]) -> Self::V {
+        let (low, high) = x.split_at(8);
+        // SAFETY: AVX by the token; `low` is 32 readable bytes, and the load needs no alignment.
+        let a = unsafe { _mm256_loadu_ps(low.as_ptr().cast()) };
+        // SAFETY: as above, for `high`.
+        let b = unsafe { _mm256_loadu_ps(high.as_ptr().cast()) };
+        (a, b)
+    }
+
+    #[inline(always)]
+    fn widen_pairs(self, pairs: Self::V) -> [Self::V; 2] {
+        let low = |v| {
+            intrinsic!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(
+                _mm256_castps_si256(v)
+            )))
+        };
+        let high = |v| {
+            intrinsic!(_mm256_castsi256_ps(_mm256_and_si256(
+                _mm256_castps_si256(v),
+                _mm256_set1_epi32(UPPER)
+            )))
+        };
+        [(low(pairs.0), low(pairs.1)), (high(pairs.0), high(pairs.1))]
     }
 
     #[inline(always)]
@@ -220,17 +251,27 @@ impl Simd for Avx2 {
     }
 }
 
+/// [`Simd::fma_pairs`] by the instruction `vdpbf16ps`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn dot_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
+    // SAFETY: the types are 64 bytes each, and every pattern of bits is a value of them.
+    let [a, b] = [a, b].map(|v| unsafe { std::mem::transmute::<__m512, __m512bh>(v) });
+    _mm512_dpbf16_ps(c, a, b)
+}
+
 /// A bit for each of the first `count` lanes, up to sixteen.
 #[inline(always)]
 fn first_of_sixteen(count: usize) -> __mmask16 {
     ((1u32 << count.min(LANES)) - 1) as __mmask16
 }
 
-/// Proof that the processor has AVX-512 F.
+/// Proof that the processor has AVX-512 F and, if `BF16`, AVX-512 BF16 that computes as
+/// [`Simd::fma_pairs`] says.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool>(());
 
-impl Avx512 {
+impl Avx512<false> {
     /// The token, if the processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
         // The foundation alone, which every AVX-512 processor has; the kernels need no extension of
@@ -242,7 +283,7 @@ impl Avx512 {
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx512f")]
-        fn with<K: Kernel>(kernel: K, token: Avx512) -> K::Output {
+        fn with<K: Kernel>(kernel: K, token: Avx512<false>) -> K::Output {
             kernel.run(token)
         }
         // SAFETY: `self` exists only where `new` found AVX-512 F.
@@ -250,7 +291,37 @@ impl Avx512 {
     }
 }
 
-impl Simd for Avx512 {
+impl Avx512<true> {
+    /// The token, if the processor has the instructions and they give the bits of the others.
+    pub(crate) fn with_bf16() -> Option<Self> {
+        static CHECKED: OnceLock<bool> = OnceLock::new();
+        let foundation = Avx512::<false>::new()?;
+        let has = is_x86_feature_detected!("avx512bf16");
+        // The instruction is specified to round twice, but processors have been measured and not all
+        // of them: a few microseconds once per process are cheaper than other bits on one of them.
+        let checked = *CHECKED
+            .get_or_init(|| has && Self(()).run(pairs::Trial) == foundation.run(pairs::Trial));
+        checked.then_some(Self(()))
+    }
+
+    /// The token of the instructions without BF16.
+    pub(crate) fn foundation(self) -> Avx512<false> {
+        Avx512(())
+    }
+
+    /// Compiles `kernel` with these instructions and runs it.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bf16")]
+        fn with<K: Kernel>(kernel: K, token: Avx512<true>) -> K::Output {
+            kernel.run(token)
+        }
+        // SAFETY: `self` exists only where `with_bf16` found AVX-512 F and BF16.
+        unsafe { with(kernel, self) }
+    }
+}
+
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type V = __m512;
     // 24 of 32 registers. Up to four hold weights, one the broadcast input.
     const ACCUMULATORS: usize = 24;
@@ -273,6 +344,35 @@ impl Simd for Avx512 {
         intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(
             _mm512_cvtepu16_epi32(v)
         )))
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, x: &[u32; LANES]) -> Self::V {
+        // SAFETY: AVX-512 by the token; `x` is 64 readable bytes, no alignment needed.
+        unsafe { _mm512_loadu_ps(x.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn widen_pairs(self, pairs: Self::V) -> [Self::V; 2] {
+        let bits = intrinsic!(_mm512_castps_si512(pairs));
+        [
+            intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))),
+            intrinsic!(_mm512_castsi512_ps(_mm512_and_si512(
+                bits,
+                _mm512_set1_epi32(UPPER)
+            ))),
+        ]
+    }
+
+    #[inline(always)]
+    fn fma_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        if BF16 {
+            // SAFETY: the token with `BF16` exists only where the processor has the instruction, which
+            // touches no memory.
+            return unsafe { dot_pairs(a, b, c) };
+        }
+        let ([a0, a1], [b0, b1]) = (self.widen_pairs(a), self.widen_pairs(b));
+        self.fma(a0, b0, self.fma(a1, b1, c))
     }
 
     #[inline(always)]

@@ -66,7 +66,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(String, usize), Failure> {
         arguments.out.join("logs").display()
     ));
     // One thread per run: the models are too small to be split over several.
-    let engine = Engine::new(EngineBackend::Cpu { threads: Some(1) });
+    let engine = Engine::new(EngineBackend::Cpu {
+        threads: Some(1),
+        precision: relscale_cpu::Precision::F32,
+    });
     let (tables, scored) = score(
         &trained.runs,
         &tasks,

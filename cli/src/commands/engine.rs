@@ -17,7 +17,8 @@ pub struct EngineArguments {
     /// GPUs of the cuda backend; each holds a copy of the model, and they share its batches [default: 0]
     #[arg(long, value_name = "N[,N...]")]
     device: Option<Devices>,
-    /// Storage format of the cuda backend [default: bf16]
+    /// Precision of products with weights (cpu: f32, bf16 [default: f32]) or storage format (cuda: all
+    /// [default: bf16]); part of the key of every log
     #[arg(long, value_enum)]
     precision: Option<PrecisionName>,
     /// Threads of the cpu backend [default: one per core]
@@ -69,6 +70,10 @@ impl EngineArguments {
         let backend = match self.backend {
             BackendName::Cpu => EngineBackend::Cpu {
                 threads: self.threads,
+                precision: match self.precision {
+                    Some(PrecisionName::Bf16) => relscale_cpu::Precision::Bf16,
+                    _ => relscale_cpu::Precision::F32,
+                },
             },
             BackendName::Cuda => EngineBackend::Cuda {
                 devices: self.device.clone().map_or_else(|| vec![0], |d| d.0),
@@ -95,7 +100,8 @@ impl EngineArguments {
             self.backend == BackendName::Cpu,
             self.backend == BackendName::Cuda,
         );
-        let own_precision = cuda || (cpu && self.precision == Some(PrecisionName::F32));
+        let on_cpu = [Some(PrecisionName::F32), Some(PrecisionName::Bf16)];
+        let own_precision = cuda || (cpu && on_cpu.contains(&self.precision));
         let (option, cure) = if self.precision.is_some() && !own_precision {
             ("--precision", "cuda")
         } else if self.device.is_some() && !cuda {
@@ -106,7 +112,7 @@ impl EngineArguments {
             return Ok(());
         };
         let backend = match self.backend {
-            BackendName::Cpu => "cpu backend, which computes in f32",
+            BackendName::Cpu => "cpu backend, which computes in f32 or bf16",
             BackendName::Cuda => "cuda backend",
             BackendName::Reference => "reference backend, which computes in f64 on one thread",
         };

@@ -151,7 +151,7 @@ impl RunArguments {
     fn engine(&self, plan: &StudyPlan) -> Result<Engine, CommandError> {
         let mut backend = EngineBackend::by_name(plan.backend())?;
         match (&mut backend, self.device) {
-            (EngineBackend::Cpu { threads }, None) => *threads = self.threads,
+            (EngineBackend::Cpu { threads, .. }, None) => *threads = self.threads,
             (EngineBackend::Cuda { devices, .. }, Some(device)) => *devices = vec![device],
             (EngineBackend::Cuda { .. } | EngineBackend::Reference, None) => {}
             (_, Some(_)) => {
