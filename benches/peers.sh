@@ -4,8 +4,8 @@
 #
 #   bash benches/peers.sh [--quick] [--rows ROW...] [--rounds N] [--questions N] [--fresh] ...
 #
-# Peers: transformers and candle on running text, lm-evaluation-harness on multiple choice, the gemm
-# crate. They are installed into target/peers, the Python ones into the virtual environment
+# Peers: transformers, candle and, in bf16, torch and OpenVINO on running text, lm-evaluation-harness on
+# multiple choice, the gemm crate. They are installed into target/peers, the Python ones into the virtual environment
 # PEERS_VENV (target/peers/venv) unless they are there. Each row's result is kept in target/peers, so
 # that an interrupted run resumes; --fresh measures again. `--help` lists the options.
 set -euo pipefail
@@ -23,6 +23,9 @@ if ! "$venv/bin/python" -c 'import lm_eval' 2>/dev/null; then
     pip --no-deps lm_eval==0.4.13 accelerate==1.15.0
     pip datasets==5.2.0 evaluate==0.4.6 jsonlines more-itertools pytablewriter rouge-score \
         sacrebleu scikit-learn sqlitedict word2number zstandard dill jinja2 psutil
+fi
+if ! "$venv/bin/python" -c 'import openvino' 2>/dev/null; then
+    "$venv/bin/python" -m pip --quiet --disable-pip-version-check install openvino==2026.4.0 >&2
 fi
 cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p relscale-cli
 # Compiled for this processor, as candle's own instructions say.

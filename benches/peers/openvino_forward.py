@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Time OpenVINO on the CPU: next-token log-probabilities of random sequences.
+
+    python openvino_forward.py --dir DIR [options of transformers_forward.py] --compute bfloat16|float32
+
+The checkpoint, the items and the figures are those of transformers_forward.py; the model is converted
+from transformers' by `openvino.convert_model`, with its log-softmax and the choice of the next tokens in
+torch, as there.
+"""
+
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+
+from transformers_forward import arguments, items, load, prepare, report, useful_flops
+
+
+def compiled(args):
+    import openvino
+    import torch
+
+    class Logits(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids):
+            return self.model(input_ids=input_ids, use_cache=False).logits
+
+    compute, args.compute = args.compute, "float32"
+    model = load(args)
+    args.compute = compute
+    example = torch.tensor(items(args))[:, :-1]
+    converted = openvino.convert_model(Logits(model), example_input=example)
+    del model
+    hint = {"bfloat16": "bf16", "float32": "f32"}[args.compute]
+    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": args.threads}
+    return openvino.compile_model(converted, "CPU", settings)
+
+
+def main():
+    args = arguments()
+    prepare(args)
+    import openvino
+    import torch
+
+    begin = time.perf_counter()
+    model = compiled(args)
+    load_seconds = time.perf_counter() - begin
+    tokens = torch.tensor(items(args))
+
+    def run():
+        logits = torch.from_numpy(model(tokens[:, :-1].numpy())[0])
+        log_probs = torch.nn.functional.log_softmax(logits, dim=-1)
+        return log_probs.gather(2, tokens[:, 1:, None])[:, :, 0]
+
+    scores = run()
+    seconds, cpu_seconds, load_average = [], [], [os.getloadavg()[0]]
+    for _ in range(args.runs):
+        begin, cpu_begin = time.perf_counter(), time.process_time()
+        scores = run()
+        seconds.append(time.perf_counter() - begin)
+        cpu_seconds.append(time.process_time() - cpu_begin)
+    load_average.append(os.getloadavg()[0])
+    median, scored = statistics.median(seconds), args.batch * (args.seq - 1)
+    result = {
+        "engine": f"OpenVINO {openvino.__version__.split('-')[0]}",
+        "isa": "",
+        "threads": args.threads,
+        "compute": args.compute,
+        "scored_tokens": scored,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "load_average": load_average,
+        "median_tokens_per_second": scored / median,
+        "useful_gflop_per_second": useful_flops(args) / median / 1e9,
+        "load_seconds": load_seconds,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        * (1 if sys.platform == "darwin" else 1024),
+    }
+    report(args, result)
+    args.out.write_text(json.dumps(result | {"log_probs": scores.tolist()}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
