@@ -25,7 +25,7 @@ if ! "$venv/bin/python" -c 'import lm_eval' 2>/dev/null; then
         sacrebleu scikit-learn sqlitedict word2number zstandard dill jinja2 psutil
 fi
 if ! "$venv/bin/python" -c 'import openvino' 2>/dev/null; then
-    "$venv/bin/python" -m pip --quiet --disable-pip-version-check install openvino==2026.4.0 >&2
+    "$venv/bin/python" -m pip --quiet --disable-pip-version-check install openvino==2026.4.1 >&2
 fi
 cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p relscale-cli
 # Compiled for this processor, as candle's own instructions say.
