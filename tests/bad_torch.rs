@@ -10,7 +10,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bounded::{alone, bounded};
+use bounded::{alone, bounded, repeated};
 use proptest::prelude::*;
 use relscale::Error;
 use relscale::checkpoint::Weights;
@@ -416,7 +416,7 @@ fn pickles_without_end_take_no_more_memory_than_a_multiple_of_theirs() {
         ("a long name", "c", "a", "\na\n.", "is not called"),
     ] {
         // Operations from 0x80 on are written as 0x00 to 0x1f above, as texts are not bytes.
-        let text = start.to_owned() + &part.repeat(many / part.len()) + end;
+        let text = repeated(start, part, end, many);
         let high = |b: u8| {
             if (1..0x20).contains(&b) && b != b'\n' {
                 b | 0x80

@@ -258,6 +258,41 @@ fn score_takes_an_adapter_on_its_base_or_on_one_of_several() {
     fs::write(cached.join("refs/main"), "0a1b").unwrap();
     close(score(&place.adapter, &["--base", text(&hub)]), after);
 
+    // Both arms at once: the base is that of the adapter only.
+    let out = place.file("both.jsonl");
+    let arms = [
+        "score",
+        "--checkpoint",
+        text(&place.base),
+        "--checkpoint",
+        text(&place.adapter),
+    ];
+    let rest = [
+        "--base",
+        text(&place.base),
+        "--items",
+        text(&items),
+        "--out",
+        text(&out),
+    ];
+    done(&[&arms[..], &rest].concat());
+    let lines = fs::read_to_string(out).unwrap();
+    for (arm, right) in [(&place.base, before), (&place.adapter, after)] {
+        let named = |line: &&serde_json::Value| line["checkpoint"] == text(arm);
+        let lines: Vec<serde_json::Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let sum = |field: &str| -> f64 {
+            let lines = lines.iter().filter(named);
+            lines.map(|line| line[field].as_f64().unwrap()).sum()
+        };
+        close(
+            -sum("log_likelihood") / std::f64::consts::LN_2 / sum("bytes"),
+            right,
+        );
+    }
+
     let out = place.file("none.jsonl");
     let score = |checkpoint: &Path, more: &[&str], parts: &[&str]| {
         let arguments = [

@@ -48,7 +48,7 @@ pub struct ScoreArguments {
     /// Folder of the checkpoint, or of a LoRA adapter; repeatable
     #[arg(long, value_name = "DIR", required = true)]
     checkpoint: Vec<PathBuf>,
-    /// Folder of the base of the adapter, or a folder of bases [default: the folder that
+    /// Folder of the base of every adapter, or a folder of bases [default: the folder that
     /// adapter_config.json names]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
@@ -96,12 +96,22 @@ pub fn every_window(text: &str) -> Result<Bos, String> {
 }
 
 impl ScoreArguments {
-    fn checkpoint(&self, path: &Path) -> Checkpoint {
-        let checkpoint = Checkpoint::from(path);
-        match &self.base {
-            None => checkpoint,
-            Some(base) => checkpoint.with_base(base),
+    /// The checkpoints, the adapters among them on the base. A base and no adapter are an error once
+    /// the first is loaded.
+    fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
+        let mut all: Vec<Checkpoint> = self.checkpoint.iter().map(Checkpoint::from).collect();
+        let Some(base) = &self.base else {
+            return Ok(all);
+        };
+        let adapters: Vec<bool> =
+            (all.iter().map(Checkpoint::is_adapter)).collect::<Result<_, _>>()?;
+        let none = !adapters.contains(&true);
+        for (checkpoint, is_adapter) in all.iter_mut().zip(adapters) {
+            if is_adapter || none {
+                *checkpoint = checkpoint.clone().with_base(base);
+            }
         }
+        Ok(all)
     }
 
     fn settings(&self) -> Settings {
@@ -146,10 +156,11 @@ pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
     let several = arguments.checkpoint.len() > 1;
     let mut records = Vec::new();
     let mut parts = Vec::new();
-    for (number, path) in arguments.checkpoint.iter().enumerate() {
+    let checkpoints = arguments.checkpoints()?;
+    for (number, checkpoint) in checkpoints.iter().enumerate() {
         let part = arguments.part(number);
         let scoring = Scoring {
-            checkpoint: arguments.checkpoint(path),
+            checkpoint: checkpoint.clone(),
             engine: &engine,
             settings,
             special_tokens: arguments.special_tokens,
@@ -161,7 +172,7 @@ pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
             .run(&items)
             .map_err(|e| CommandError::stopped(e.into(), || arguments.way_on(part.as_deref())))?;
         if several {
-            let name = Value::from(path.display().to_string());
+            let name = Value::from(checkpoint.path().display().to_string());
             for record in &mut scored {
                 record.insert("checkpoint".to_owned(), name.clone());
             }
