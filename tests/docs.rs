@@ -50,7 +50,8 @@ fn the_worked_example_quotes_what_the_command_prints() {
     let mut options = Options::new("english-help");
     options.aggregate = Some("aggregate".into());
     let ladder = Ladder::load_csv(root().join("suite/scores.csv")).unwrap();
-    let printed = analyze(&ladder, &options).unwrap().to_string();
+    let printed = analyze(&ladder, &options).unwrap();
+    let printed = printed.details();
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let printed: BTreeSet<String> = printed.lines().map(words).collect();
     let chapter = read("docs/worked-example.md");

@@ -156,7 +156,10 @@ fn what_was_fitted_is_in_the_file_and_in_the_picture() {
     assert_eq!(summary["counts"][0]["treatment"], "t");
     let drawn = relscale::report::plot::all(&analysis).unwrap();
     let names: Vec<&str> = drawn.iter().map(|d| d.0.as_str()).collect();
-    assert_eq!(names, ["rates-c.svg", "rates-forest-c.svg"]);
+    assert_eq!(
+        names,
+        ["rates-c.svg", "rates-forest-c.svg", "rate-ratio-c-t.svg"]
+    );
     assert!(drawn.iter().all(|d| d.1.contains("</svg>")));
 }
 

@@ -30,7 +30,8 @@ fn a_table_that_cannot_be_read_says_why() {
         (
             without_loss.as_str(),
             "t.csv: no column named \"loss\"; the first line has corpus, run, budget, flops, \
-             params, tokens, distribution, Loss",
+             params, tokens, distribution, Loss; did you mean \"Loss\"? Rename it, or map it \
+             (loss=Loss)",
         ),
         (
             &HEADER.replace(',', ";"),

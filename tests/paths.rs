@@ -104,7 +104,7 @@ fn a_single_distribution_has_its_own_laws() {
         let [law] = &alone.absolute_laws[..] else {
             panic!("{:?}", alone.absolute_laws);
         };
-        let text = alone.to_string();
+        let text = alone.details();
         assert!(text.starts_with("Scaling laws\n95 % intervals"), "{text}");
         assert!(
             !text.contains("verdict") && text.contains("baseline"),

@@ -95,7 +95,7 @@ fn the_run_that_spoils_a_law_is_named() {
             .iter()
             .any(|o| o.in_aggregate);
         assert_eq!(aggregate, spoilt.all > 1.0);
-        let text = analyze(&ladder, &options()).unwrap().to_string();
+        let text = analyze(&ladder, &options()).unwrap().details();
         assert!(
             text.contains(&format!("{}, studentised", names[0])),
             "{text}"

@@ -80,7 +80,8 @@ struct RemarkArguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Fit(fit::FitArguments),
+    // Boxed: it has far more fields than the others.
+    Fit(Box<fit::FitArguments>),
     Score(score::ScoreArguments),
     Ladder(ladder::LadderArguments),
     Study(study::StudyArguments),

@@ -251,12 +251,12 @@ mod tests {
     #[test]
     fn no_name_is_markup() {
         let name = "<script>alert(1)</script>\"'&";
-        let mut table = String::from("run,budget,flops,params,tokens,distribution,loss\n");
+        let mut table = String::from("corpus,run,budget,flops,params,tokens,distribution,loss\n");
         for k in 0..6 {
             let scale = 10_f64.powi(k + 18);
             let quoted = name.replace('"', "\"\"");
             let loss = 3.0 * scale.powf(-0.02);
-            let row = format!("r{k},{scale:e},{scale:e},1e8,{:e}", scale / 6e8);
+            let row = format!("c,r{k},{scale:e},{scale:e},1e8,{:e}", scale / 6e8);
             table += &format!(
                 "{row},base,{loss}\n{row},\"{quoted}\",{}\n",
                 loss * scale.powf(0.01)

@@ -214,7 +214,7 @@ fn mistakes_on_the_command_line_come_with_a_way_out() {
 fn options_that_a_backend_does_not_honour_are_refused_in_one_line() {
     let score = ["score", "--checkpoint", "a", "--items", "b", "--out", "c"];
     for (options, named) in [
-        (&["--precision", "bf16"][..], ["--precision", "cpu backend"]),
+        (&["--precision", "f16"][..], ["--precision", "cpu backend"]),
         (&["--device", "1"], ["--device", "cpu backend"]),
         (
             &["--backend", "cuda", "--threads", "2"],

@@ -103,7 +103,7 @@ fn architecture(file: &Gguf) -> Result<(Architecture, &'static GgufFamily), Erro
     all.find(|(_, family)| matches!(value, Value::Text(text) if text == family.name))
         .ok_or_else(|| {
             let known = |name: &&str| matches!(value, Value::Text(text) if text == *name);
-            let remedy = match FOLDERS_ONLY.iter().any(|name| known(&name)) {
+            let remedy = match FOLDERS_ONLY.iter().any(known) {
                 true => "; name the folder of safetensors that the file was converted from, whose class is read",
                 false => "",
             };

@@ -64,7 +64,7 @@ pub enum Tone {
     Worse,
     /// A law that gets better.
     Better,
-    /// What may be skipped.
+    /// The rest, which may be skipped.
     Faint,
 }
 

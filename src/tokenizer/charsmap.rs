@@ -212,8 +212,7 @@ mod tests {
         let mut trie = vec![0u32; 256];
         let mut replacements = String::new();
         // The root leads to the first block, and every node to one of its own.
-        let shift = |block: usize| ((block * 256) as u32) << 10;
-        trie[0] = shift(1);
+        trie[0] = 256 << 10;
         trie.resize(512, 0);
         let mut blocks: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 1)];
         for (from, to) in rules {

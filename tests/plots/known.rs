@@ -43,7 +43,8 @@ impl Known {
             for (d, (exponent, level)) in [(0.0, 0.0)].iter().chain(&self.laws).enumerate() {
                 for cluster in 0..8 {
                     let seed = (d * 1009 + i * 31 + cluster) as f64;
-                    let log = 1.0 + level - (0.05 - exponent) * share * self.decades * 2.302_585
+                    let log = 1.0 + level
+                        - (0.05 - exponent) * share * self.decades * std::f64::consts::LN_10
                         + self.noise * wobble(seed + 0.37)
                         + 0.02 * wobble((d * 17 + cluster) as f64);
                     let name = if d == 0 {

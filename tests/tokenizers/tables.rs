@@ -102,7 +102,8 @@ fn tekken_files_that_lie_are_refused_by_field() {
     let whole: Value = serde_json::from_slice(&folder.read("tekken.json")).unwrap();
     let special =
         |rank: u32, name: &str| json!([{"rank": rank, "token_str": name, "is_control": true}]);
-    let cases: [(&str, &dyn Fn(&mut Value), &str); 14] = [
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let cases: [(&str, Change<'_>, &str); 14] = [
         (
             "other words",
             &|f| f["config"]["pattern"] = json!("x+"),

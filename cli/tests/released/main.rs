@@ -231,7 +231,7 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
     let listed = fs::read_to_string(out.0.join("runs.csv")).unwrap();
     assert_eq!(listed.lines().count(), 34);
     assert_eq!(scored, 33 * 4 * DOCUMENTS);
-    let text = first.to_string();
+    let text = first.details();
     assert!(text.contains("Corpus nemo: isoflop, 33 runs"), "{text}");
     assert_eq!(first.laws.len(), analysis(&out.0).laws.len());
     assert_eq!(first.flop_convention, FlopConvention::Training);
@@ -355,7 +355,7 @@ fn checkpoints_along_pythias_runs_are_a_grid() {
     );
 
     let (found, scored) = study(&models.0, &documents.0, &out.0).run().unwrap();
-    let text = found.to_string();
+    let text = found.details();
     assert_eq!(scored, 12 * 4 * DOCUMENTS);
     assert!(
         text.contains("Corpus pythia-deduped: grid, 12 runs"),

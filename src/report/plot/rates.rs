@@ -128,7 +128,7 @@ const SIDES: [(Ink, Marker); 2] = [
 ];
 
 /// The entries of the key of a pair.
-fn entries<'a>([treatment, baseline]: [&'a str; 2], parity: bool) -> Vec<(Sample, &'a str)> {
+fn entries([treatment, baseline]: [&str; 2], parity: bool) -> Vec<(Sample, &str)> {
     let side = |k: usize| Sample::Marker(SIDES[k].1, 9.0, SIDES[k].0);
     let none = Sample::Marker(Marker::Ring, 9.0, Ink::Vermilion);
     let mut entries = vec![

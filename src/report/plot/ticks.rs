@@ -148,10 +148,7 @@ mod tests {
         assert!(narrow.len() >= 3, "{narrow:?}");
         assert_eq!(narrow[0].1, "1.0·10¹⁸");
         let across = of_scales(span(8.9e16, 1.24e17), 300.0, 18.0);
-        assert_eq!(
-            labels(&across),
-            ["9.0·10¹⁶", "1.0·10¹⁷", "1.1·10¹⁷", "1.2·10¹⁷"][1..]
-        );
+        assert_eq!(labels(&across), ["1.0·10¹⁷", "1.2·10¹⁷"]);
         let narrower = of_scales(span(1e18, 1.001e18), 1000.0, 22.0);
         let mut distinct = labels(&narrower);
         distinct.dedup();
@@ -162,7 +159,7 @@ mod tests {
         assert!(of_scales(span(1e-300, 1e300), 300.0, 18.0).len() >= 3);
         assert_eq!(
             labels(&of_scales(span(60.0, 190.0), 300.0, 18.0)),
-            ["50", "100", "150"][1..]
+            ["100", "150"]
         );
     }
 
@@ -170,7 +167,7 @@ mod tests {
     fn values_of_any_length_have_ticks_apart() {
         assert_eq!(
             labels(&of_values(span(0.9, 2.3), 600.0, 22.0)),
-            ["1.0", "1.5", "2.0"]
+            ["1.0", "1.2", "1.4", "1.6", "1.8", "2.0", "2.2"]
         );
         let wide = of_values(span(1e-5, 1e3), 600.0, 22.0);
         assert!(

@@ -9,7 +9,7 @@ use relscale::ladder::{Ladder, LadderError, RunTable, Tables, TrainedRun};
 use crate::commands::{CommandError, logs};
 use crate::output::{note, warning};
 use crate::readers::harness::{Model, Selection};
-use crate::readers::logged;
+use crate::readers::logged::{self, Logged};
 use crate::released;
 
 /// The tables of losses.
@@ -80,7 +80,11 @@ impl InputArguments {
 /// Adds the losses of a folder of logs. The runs are those of the tables of runs among `files`, or of
 /// released ladders.
 fn add_logs(tables: Tables, folder: &Path, files: &[&PathBuf]) -> Result<Tables, CommandError> {
-    let (models, scored, warnings) = logged::read(folder, &Selection::default())?;
+    let Logged {
+        models,
+        scored,
+        warnings,
+    } = logged::read(folder, &Selection::default())?;
     for found in warnings {
         warning(&found);
     }

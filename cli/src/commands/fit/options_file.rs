@@ -89,7 +89,8 @@ mod tests {
             ),
             ("baseline = \"web\"\nalpha = = 1", vec!["line 2: "]),
             ("{\"baseline\": \"web\",}", vec!["line 1"]),
-            ("[\"web\"]", vec!["line 1"]),
+            // A table of TOML.
+            ("[\"web\"]", vec!["no `baseline`"]),
         ] {
             let message = parse(text, None).unwrap_err();
             assert_eq!(message.lines().count(), 1, "{message}");

@@ -179,8 +179,10 @@ mod tests {
             content: Content::Text("text".into()),
         };
         let items = Items::new("texts", vec![item]).unwrap();
-        let mut settings = Settings::default();
-        settings.context = context;
+        let settings = Settings {
+            context,
+            ..Settings::default()
+        };
         let key = Key::new("model", "cpu f32", &items, &[], &settings).unwrap();
         Header { key, per_token }
     }
