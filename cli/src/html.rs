@@ -162,7 +162,7 @@ fn data(cell: &Cell, column: &Column, sheet: &Sheet) -> String {
     }
 }
 
-/// What the letters and the verdicts mean.
+/// The meaning of the letters and the verdicts.
 fn notes(html: &mut String, sheet: &Sheet) {
     html.push_str("<section aria-labelledby=\"notes\">\n<h2 id=\"notes\">Notes</h2>\n<dl>\n");
     for (k, flag) in sheet.flags.iter().enumerate() {

@@ -195,7 +195,7 @@ impl Writer {
         self.line(title, Tone::Heading);
     }
 
-    /// What was read of a corpus, its answer in words, and its laws.
+    /// The contents of a corpus, its answer in words, and its laws.
     fn corpus(&mut self, analysis: &Analysis, corpus: &str, rows: &[LawRow<'_>]) {
         if let Some(report) = analysis.corpora.iter().find(|c| c.corpus == corpus) {
             let line = self.heading(analysis, report);
@@ -376,7 +376,7 @@ impl Writer {
         }
     }
 
-    /// What could not be analysed, by reason.
+    /// The laws that could not be fitted, by reason.
     fn refused(&mut self, analysis: &Analysis) {
         let groups = analysis.refusals();
         if groups.is_empty() {

@@ -49,7 +49,7 @@ enum Format {
     Latex,
     /// One row per law, numbers in full
     Csv,
-    /// What one quotes; everything with --details
+    /// The numbers to quote; everything with --details
     Json,
 }
 
