@@ -1,7 +1,7 @@
 //! Words, tables and plots of an analysis.
 //!
 //! An [`Analysis`] prints its first screen through [`std::fmt::Display`]: the answer in words and one
-//! line per law. [`Analysis::details`] has every table behind it, [`markdown`], [`latex`] and [`csv`]
+//! line per law. [`Analysis::details`] has every table behind it, [`markdown`], [`latex`] and [`csv()`]
 //! write the laws for papers and programs, and the feature `plot` adds SVG drawings in `plot`.
 
 use std::fmt;
