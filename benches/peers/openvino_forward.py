@@ -34,7 +34,8 @@ def compiled(args):
     model = load(args)
     args.compute = compute
     example = torch.tensor(items(args))[:, :-1]
-    converted = openvino.convert_model(Logits(model), example_input=example)
+    # By export and not by tracing, which the masks of transformers 5 do not survive.
+    converted = openvino.convert_model(torch.export.export(Logits(model), (example,)))
     del model
     hint = {"bfloat16": "bf16", "float32": "f32"}[args.compute]
     settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": args.threads}
