@@ -5,7 +5,9 @@
 //! multiple of 2⁻⁶³ (eight significant bits), so that products, and sums of products however they are
 //! rounded, are multiples of 2⁻¹²⁶, the smallest normal `f32`: no subnormal number ever arises.
 
-use crate::simd::{Kernel, LANES, Simd};
+#[cfg(any(test, target_arch = "x86_64"))]
+use crate::simd::LANES;
+use crate::simd::{Kernel, Simd};
 
 /// Bits of 2⁻⁵⁶, the smallest value that is kept.
 const SMALLEST: u32 = (127 - 56) << 23;
@@ -55,8 +57,11 @@ impl Kernel for PairRow<'_> {
 
 /// Fixed pairs and sums through [`Simd::fma_pairs`], to compare two instruction sets: the bits of the
 /// results, NaN as one value.
+// Only x86-64 has an instruction to compare.
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(crate) struct Trial;
 
+#[cfg(any(test, target_arch = "x86_64"))]
 impl Kernel for Trial {
     type Output = Vec<u32>;
     const PAIRS: bool = true;
@@ -101,6 +106,7 @@ impl Kernel for Trial {
 }
 
 /// Values at which a product may go wrong, with both signs.
+#[cfg(any(test, target_arch = "x86_64"))]
 fn edges() -> Vec<f32> {
     let smallest = f32::from_bits(SMALLEST);
     let largest = f32::from_bits(INFINITY - (1 << 16));

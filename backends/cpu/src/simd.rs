@@ -415,6 +415,10 @@ impl Simd for Scalar {
 pub(crate) trait Kernel {
     type Output;
     /// If true, the kernel multiplies pairs of bfloat16, for which some processors have instructions.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "only x86-64 has one that keeps the bits")
+    )]
     const PAIRS: bool = false;
     /// Does the work. It must be `#[inline(always)]`, or it is compiled without the instructions.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
