@@ -8,14 +8,9 @@ from transformers' by `openvino.convert_model`, with its log-softmax and the cho
 torch, as there.
 """
 
-import json
-import os
-import resource
-import statistics
-import sys
 import time
 
-from transformers_forward import arguments, items, load, prepare, report, useful_flops
+from transformers_forward import arguments, finish, items, load, prepare, timed
 
 
 def compiled(args):
@@ -58,32 +53,8 @@ def main():
         log_probs = torch.nn.functional.log_softmax(logits, dim=-1)
         return log_probs.gather(2, tokens[:, 1:, None])[:, :, 0]
 
-    scores = run()
-    seconds, cpu_seconds, load_average = [], [], [os.getloadavg()[0]]
-    for _ in range(args.runs):
-        begin, cpu_begin = time.perf_counter(), time.process_time()
-        scores = run()
-        seconds.append(time.perf_counter() - begin)
-        cpu_seconds.append(time.process_time() - cpu_begin)
-    load_average.append(os.getloadavg()[0])
-    median, scored = statistics.median(seconds), args.batch * (args.seq - 1)
-    result = {
-        "engine": f"OpenVINO {openvino.__version__.split('-')[0]}",
-        "isa": "",
-        "threads": args.threads,
-        "compute": args.compute,
-        "scored_tokens": scored,
-        "seconds": seconds,
-        "cpu_seconds": cpu_seconds,
-        "load_average": load_average,
-        "median_tokens_per_second": scored / median,
-        "useful_gflop_per_second": useful_flops(args) / median / 1e9,
-        "load_seconds": load_seconds,
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        * (1 if sys.platform == "darwin" else 1024),
-    }
-    report(args, result)
-    args.out.write_text(json.dumps(result | {"log_probs": scores.tolist()}) + "\n")
+    engine = f"OpenVINO {openvino.__version__.split('-')[0]}"
+    finish(args, engine, "", load_seconds, timed(args, run))
 
 
 if __name__ == "__main__":

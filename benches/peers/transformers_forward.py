@@ -160,7 +160,7 @@ def load(args):
 
 
 def measure(args, model):
-    """Wall and processor seconds of every run, and the log-probabilities."""
+    """What `timed` returns for the log-probabilities of the next tokens."""
     import torch
 
     tokens = torch.tensor(items(args))
@@ -171,15 +171,45 @@ def measure(args, model):
         log_probs = torch.nn.functional.log_softmax(logits, dim=-1)
         return log_probs.gather(2, tokens[:, 1:, None])[:, :, 0]
 
-    # Warm-up.
-    scores = run()
-    seconds, cpu_seconds = [], []
+    return timed(args, run)
+
+
+def timed(args, run):
+    """Wall and processor seconds of every call of `run` after a warm-up, the load average before and after,
+    and what the last one returned."""
+    run()
+    seconds, cpu_seconds, load_average = [], [], [os.getloadavg()[0]]
     for _ in range(args.runs):
         begin, cpu_begin = time.perf_counter(), time.process_time()
         scores = run()
         seconds.append(time.perf_counter() - begin)
         cpu_seconds.append(time.process_time() - cpu_begin)
-    return seconds, cpu_seconds, scores.tolist()
+    load_average.append(os.getloadavg()[0])
+    return seconds, cpu_seconds, load_average, scores.tolist()
+
+
+def finish(args, engine, isa, load_seconds, measured):
+    """Prints what `timed` returned and writes it to --out."""
+    seconds, cpu_seconds, load_average, log_probs = measured
+    median = statistics.median(seconds)
+    scored = args.batch * (args.seq - 1)
+    result = {
+        "engine": engine,
+        "isa": isa,
+        "threads": args.threads,
+        "compute": args.compute,
+        "scored_tokens": scored,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "load_average": load_average,
+        "median_tokens_per_second": scored / median,
+        "useful_gflop_per_second": useful_flops(args) / median / 1e9,
+        "load_seconds": load_seconds,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        * (1 if sys.platform == "darwin" else 1024),
+    }
+    report(args, result)
+    args.out.write_text(json.dumps(result | {"log_probs": log_probs}) + "\n")
 
 
 def report(args, result):
@@ -211,28 +241,8 @@ def main():
     begin = time.perf_counter()
     model = load(args)
     load_seconds = time.perf_counter() - begin
-    load_average = [os.getloadavg()[0]]
-    seconds, cpu_seconds, log_probs = measure(args, model)
-    load_average.append(os.getloadavg()[0])
-    median = statistics.median(seconds)
-    scored = args.batch * (args.seq - 1)
-    result = {
-        "engine": f"transformers {transformers.__version__}, torch {torch.__version__}",
-        "isa": torch.backends.cpu.get_cpu_capability(),
-        "threads": args.threads,
-        "compute": args.compute,
-        "scored_tokens": scored,
-        "seconds": seconds,
-        "cpu_seconds": cpu_seconds,
-        "load_average": load_average,
-        "median_tokens_per_second": scored / median,
-        "useful_gflop_per_second": useful_flops(args) / median / 1e9,
-        "load_seconds": load_seconds,
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        * (1 if sys.platform == "darwin" else 1024),
-    }
-    report(args, result)
-    args.out.write_text(json.dumps(result | {"log_probs": log_probs}) + "\n")
+    engine = f"transformers {transformers.__version__}, torch {torch.__version__}"
+    finish(args, engine, torch.backends.cpu.get_cpu_capability(), load_seconds, measure(args, model))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 //! LoRA adapters in every command that scores: one item file, a ladder and a study of both arms, before
 //! and after adaptation.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use relscale::checkpoint::Checkpoint;
 use relscale::distribution::Items;
@@ -14,10 +15,7 @@ use relscale::scorer::BitsPerByte;
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
 
-fn relscale(arguments: &[&str]) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"));
-    program.args(arguments).output().unwrap()
-}
+use common::relscale;
 
 /// The output of a command that succeeds.
 #[track_caller]

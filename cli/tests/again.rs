@@ -1,17 +1,15 @@
 //! The commands that need no files of one's own: demo, simulate, and report of what is there.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use relscale::fit::Analysis;
 use relscale::ladder::Ladder;
 use serde_json::Value;
 
-fn relscale(arguments: &[&str]) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"));
-    program.args(arguments).output().unwrap()
-}
+use common::{file, relscale};
 
 fn done(arguments: &[&str]) -> String {
     let output = relscale(arguments);
@@ -28,13 +26,6 @@ fn refused(arguments: &[&str], parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "no {part:?} in {message}");
     }
-}
-
-/// A file or folder of this test and process.
-fn file(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("relscale-again-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    folder.join(name)
 }
 
 #[test]

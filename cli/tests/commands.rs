@@ -1,13 +1,11 @@
 //! Transcripts of the program: exit codes, and messages that say what to do.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-fn relscale(arguments: &[&str]) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"));
-    program.args(arguments).output().unwrap()
-}
+use common::{file, relscale, suite};
 
 fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -15,20 +13,6 @@ fn out(output: &Output) -> String {
 
 fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn suite(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../suite")
-        .join(path);
-    path.to_str().unwrap().to_owned()
-}
-
-/// A file of this test and process.
-fn file(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("relscale-commands-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    folder.join(name)
 }
 
 /// The arguments are refused as a mistake on the command line, and the message holds `parts`.

@@ -25,7 +25,7 @@ fn fit(options: &[&str]) -> Output {
     program.args(first).args(options).output().unwrap()
 }
 
-/// What is printed, and the whole analysis.
+/// The printed text, and the whole analysis.
 fn fitted(name: &str, options: &[&str]) -> (String, Analysis) {
     let json = file(name);
     let path = json.to_str().unwrap();

@@ -11,7 +11,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-/// What a fit of the suite prints.
+/// The output of a fit of the suite.
 fn fit(options: &[&str]) -> String {
     let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"));
     program.current_dir(root().join(".."));

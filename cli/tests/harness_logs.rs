@@ -1,14 +1,17 @@
 //! Folders of logs of lm-evaluation-harness. `data/harness_logs` is as that program wrote it; the script
 //! `harness_logs/make.py` says how.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use relscale::ladder::Ladder;
 use relscale_cli::readers::harness::{Logs, Scored, Selection};
 use serde_json::Value;
+
+use common::relscale;
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/harness_logs")
@@ -471,13 +474,6 @@ fn models_of_different_forms_are_not_compared() {
     }
     let error = read(&dir, "", None).unwrap_err();
     assert!(error.contains("results_<time>.json"), "{error}");
-}
-
-fn relscale(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_relscale"))
-        .args(arguments)
-        .output()
-        .unwrap()
 }
 
 const RUNS: &str = "run,corpus,budget,flops,params,tokens,model\n\

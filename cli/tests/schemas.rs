@@ -1,23 +1,20 @@
 //! The schemas of `relscale schema` hold what the program writes and reads, and nothing else.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 
+use common::suite;
+
 /// A file of this test and process.
 fn file(name: &str) -> String {
     let folder = std::env::temp_dir().join(format!("relscale-schemas-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     folder.join(name).to_str().unwrap().to_owned()
-}
-
-fn suite(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../suite")
-        .join(path);
-    path.to_str().unwrap().to_owned()
 }
 
 fn relscale(arguments: &[&str]) -> Vec<u8> {

@@ -1,30 +1,13 @@
 //! Scores as a table in Parquet.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
-fn relscale(arguments: &[&str]) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"));
-    program.args(arguments).output().unwrap()
-}
-
-fn suite(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../suite")
-        .join(path);
-    path.to_str().unwrap().to_owned()
-}
-
-/// A file of this test and process.
-fn file(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("relscale-parquet-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    folder.join(name)
-}
+use common::{file, relscale, suite};
 
 #[test]
 fn scores_in_parquet_are_those_in_json_lines() {

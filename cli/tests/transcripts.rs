@@ -100,7 +100,7 @@ struct Step {
     expected: String,
 }
 
-/// What the program prints now, in the form of the transcript.
+/// The output of the program now, in the form of the transcript.
 fn printed(command: &str, folder: &Path) -> String {
     let (command, lines) = match command.split_once(" | head -") {
         Some((command, lines)) => (command, lines.parse().unwrap()),

@@ -1,7 +1,9 @@
 //! Helpers shared by the integration tests.
 #![allow(dead_code, reason = "each test binary uses some of them")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 /// A path under the test material that is not part of the repository; it stands beside it on the
 /// developers' machines. Tests that call this are in a module `material` and ignored by default:
@@ -12,4 +14,25 @@ pub(crate) fn material(path: &str) -> PathBuf {
         .join(path);
     assert!(path.exists(), "{} is missing", path.display());
     path
+}
+
+/// The output of the program.
+pub(crate) fn relscale(arguments: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"));
+    program.args(arguments).output().unwrap()
+}
+
+/// A path of the committed suite.
+pub(crate) fn suite(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../suite")
+        .join(path);
+    path.to_str().unwrap().to_owned()
+}
+
+/// A temporary file of this process.
+pub(crate) fn file(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("relscale-cli-tests-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
 }
