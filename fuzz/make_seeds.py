@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the seeds of the targets adapter, checkpoint, gguf, logs, pickle, tokenizer and batch from the
+"""Write the seeds of the targets adapter, batch, checkpoint, gguf, logs, pickle, tables and tokenizer from the
 fixtures of the tests.
 
     python3 fuzz/make_seeds.py        into fuzz/seeds/TARGET
@@ -122,6 +122,17 @@ def logs():
         write("logs", f"whole-{kind}", bytes([128 + kind]) + file.read_bytes())
 
 
+def tables():
+    folder = FIXTURES / "tables"
+    runs = b"run,params,tokens\nsmall,1e8,2e9\nlarge,1e9,2e10\n"
+    wide = b"run,news,law\nsmall,3,4\nlarge,2.5,3.25\n"
+    write("tables", "wide-and-runs", b"\2" + part(wide) + runs)
+    write("tables", "renamed", b"\4" + part(b"run,params,tokens,distribution,bpb\na,1,2,news,.5\na,1,2,law,1\n"))
+    for file in sorted(folder.iterdir()):
+        if file.suffix in {".parquet", ".gz", ".zst", ".tsv", ".csv", ".jsonl"} and file.stat().st_size < 1 << 16:
+            write("tables", file.name, bytes([8 if file.suffix == ".tsv" else 0]) + part(file.read_bytes()))
+
+
 def batches():
     def segment(parent, length, first):
         """`parent` is the number of the segment, or None."""
@@ -149,4 +160,5 @@ if __name__ == "__main__":
     tokenizers()
     adapters()
     logs()
+    tables()
     batches()
