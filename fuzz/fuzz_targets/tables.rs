@@ -6,6 +6,7 @@
 #![no_main]
 
 use std::io::Cursor;
+use std::sync::Once;
 
 use libfuzzer_sys::fuzz_target;
 use relscale::ladder::{Ladder, LadderError, Tables};
@@ -22,7 +23,11 @@ fn read(said: u8, first: &[u8], second: &[u8]) -> Result<Ladder, LadderError> {
     if said & 4 > 0 {
         tables = tables.column("loss", "bpb")?;
     }
-    let name = if said & 8 > 0 { "losses.tsv" } else { "losses.csv" };
+    let name = if said & 8 > 0 {
+        "losses.tsv"
+    } else {
+        "losses.csv"
+    };
     tables = tables.add(Cursor::new(first.to_vec()), name)?;
     if !second.is_empty() {
         tables = tables.add(Cursor::new(second.to_vec()), "runs.csv")?;
@@ -30,7 +35,24 @@ fn read(said: u8, first: &[u8], second: &[u8]) -> Result<Ladder, LadderError> {
     Ok(tables.ladder()?.0)
 }
 
+/// Leaves panics of the Parquet library to the reader, which makes errors of them. The fuzzer's own hook
+/// would end the process before; one that leaves the target still ends it.
+fn let_panics_unwind() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            if panic
+                .location()
+                .is_some_and(|at| !at.file().contains("registry"))
+            {
+                eprintln!("{panic}");
+            }
+        }));
+    });
+}
+
 fuzz_target!(|bytes: &[u8]| {
+    let_panics_unwind();
     let [said, low, high, rest @ ..] = bytes else {
         return;
     };

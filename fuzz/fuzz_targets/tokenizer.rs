@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
 use relscale::tokenizer::Tokenizer;
@@ -46,7 +46,24 @@ fn folder(name: &str) -> PathBuf {
     all.join(name)
 }
 
+/// Leaves panics of the tokenizer library to the reader, which makes errors of them. The fuzzer's own hook
+/// would end the process before; one that leaves the target still ends it.
+fn let_panics_unwind() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            if panic
+                .location()
+                .is_some_and(|at| !at.file().contains("registry"))
+            {
+                eprintln!("{panic}");
+            }
+        }));
+    });
+}
+
 fuzz_target!(|bytes: &[u8]| {
+    let_panics_unwind();
     let Some((&kind, rest)) = bytes.split_first() else {
         return;
     };
