@@ -28,21 +28,31 @@ impl Items {
     /// number.
     pub fn from_jsonl(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let mut items = Vec::new();
-        let mut seen = Ids::default();
-        each_line(path, |number, line: Line| -> Result<(), String> {
-            let item = line.into_item()?;
-            seen.insert(&item.id, number)?;
-            items.push(item);
-            Ok(())
-        })?;
-        if items.is_empty() {
-            return Err(Error::format(path, "no items"));
-        }
-        Ok(Self {
-            name: input::stem(path),
-            items,
-        })
+        let mut lines = Lines::default();
+        each_line(path, |number, line| lines.add(number, line))?;
+        lines.items(path, input::stem(path))
+    }
+
+    /// Reads lines as those of [`from_jsonl`](Self::from_jsonl) from `source`, which is not compressed;
+    /// `name` is that of the distribution, and stands for the file in errors.
+    ///
+    /// # Errors
+    /// As [`from_jsonl`](Self::from_jsonl).
+    ///
+    /// # Examples
+    /// ```
+    /// use relscale::distribution::{Distribution, Items};
+    ///
+    /// let lines = r#"{"id": 1, "text": "Hello"}"#;
+    /// let items = Items::read_jsonl(lines.as_bytes(), "greetings")?;
+    /// assert_eq!((items.name(), items.len()), ("greetings", 1));
+    /// # Ok::<(), relscale::Error>(())
+    /// ```
+    pub fn read_jsonl(source: impl BufRead, name: &str) -> Result<Self, Error> {
+        let path = Path::new(name);
+        let mut lines = Lines::default();
+        each_line_of(source, path, |number, line| lines.add(number, line))?;
+        lines.items(path, name.to_owned())
     }
 }
 
@@ -55,7 +65,7 @@ impl Items {
 /// `T` in JSON, or is refused by `read`.
 pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
     path: &Path,
-    mut read: impl FnMut(usize, T) -> Result<(), E>,
+    read: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), Error> {
     let io = |e| Error::io(path, e);
     #[cfg(feature = "parquet")]
@@ -65,7 +75,16 @@ pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
             return super::parquet::each_row(path, file, read);
         }
     }
-    let input = input::open(path).map_err(io)?;
+    each_line_of(input::open(path).map_err(io)?, path, read)
+}
+
+/// The same for lines that `path` stands for in errors.
+fn each_line_of<T: DeserializeOwned, E: std::fmt::Display>(
+    input: impl BufRead,
+    path: &Path,
+    mut read: impl FnMut(usize, T) -> Result<(), E>,
+) -> Result<(), Error> {
+    let io = |e| Error::io(path, e);
     // Bytes, not `lines()`: its error about UTF-8 has no line number.
     for (number, line) in input.split(b'\n').enumerate() {
         let line = line.map_err(io)?;
@@ -97,6 +116,30 @@ fn in_line(error: &serde_json::Error) -> String {
     match text.strip_suffix(&place) {
         Some(what) => format!("column {}: {what}", error.column()),
         None => text,
+    }
+}
+
+/// Items of the lines read so far.
+#[derive(Default)]
+struct Lines {
+    items: Vec<Item>,
+    seen: Ids,
+}
+
+impl Lines {
+    fn add(&mut self, number: usize, line: Line) -> Result<(), String> {
+        let item = line.into_item()?;
+        self.seen.insert(&item.id, number)?;
+        self.items.push(item);
+        Ok(())
+    }
+
+    fn items(self, path: &Path, name: String) -> Result<Items, Error> {
+        if self.items.is_empty() {
+            return Err(Error::format(path, "no items"));
+        }
+        let items = self.items;
+        Ok(Items { name, items })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::input;
 #[cfg(feature = "parquet")]
 use crate::input::parquet::ParquetRows;
 
+mod given;
 mod json;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -98,6 +99,15 @@ impl<'a> Source<'a> {
             Some(b'[') => Err(io_error(name, &input::invalid(json::NO_LINES))),
             _ => Self::delimited(source, name, separator(text)),
         }
+    }
+
+    /// A table whose rows a program hands over.
+    pub(super) fn given(
+        name: &str,
+        columns: Vec<String>,
+        rows: impl Iterator<Item = io::Result<Vec<String>>> + 'static,
+    ) -> Source<'static> {
+        given::table(name, columns, rows)
     }
 
     fn delimited(source: impl Read + 'a, name: &str, separator: u8) -> Result<Self, LadderError> {

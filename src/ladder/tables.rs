@@ -1,6 +1,6 @@
 //! Tables of losses as people keep them: in several forms and files, long or wide.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use csv::StringRecord;
@@ -124,6 +124,38 @@ impl Tables {
     pub fn add(mut self, source: impl Read + 'static, name: &str) -> Result<Self, LadderError> {
         self.sources.push(Source::any(source, name)?);
         Ok(self)
+    }
+
+    /// Adds a table that the program has in memory: the names of its columns, and its rows as the text that
+    /// a CSV file would have. An empty field is a missing one. `name` stands for the table in errors, which
+    /// count its rows from 1.
+    ///
+    /// # Examples
+    /// ```
+    /// use relscale::ladder::Tables;
+    ///
+    /// let columns = ["run", "params", "tokens", "news"].map(str::to_owned);
+    /// let rows = [["small", "1e8", "2e9", "3.5"], ["large", "1e9", "2e10", "x"]];
+    /// let rows = rows.map(|row| Ok(row.map(str::to_owned).to_vec()));
+    /// let tables = Tables::new().distributions(["news"]);
+    /// let error = tables.add_rows("losses", columns, rows).ladder().unwrap_err();
+    /// assert!(error.to_string().contains("row 2"), "{error}");
+    /// ```
+    #[must_use]
+    pub fn add_rows<R>(
+        mut self,
+        name: &str,
+        columns: impl IntoIterator<Item = String>,
+        rows: R,
+    ) -> Self
+    where
+        R: IntoIterator<Item = io::Result<Vec<String>>>,
+        R::IntoIter: 'static,
+    {
+        let columns = columns.into_iter().collect();
+        let source = Source::given(name, columns, rows.into_iter());
+        self.sources.push(source);
+        self
     }
 
     /// Reads the tables as one ladder, with notes on what was understood without being said.

@@ -1,0 +1,180 @@
+//! Ladders, and the tables they are read from.
+
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyType};
+use relscale::ladder::{LadderError, Run, Tables};
+
+use crate::arrow::{Stream, number};
+use crate::errors::{Raise, detached};
+
+/// Runs and their losses, checked.
+#[pyclass(frozen, module = "relscale._relscale")]
+pub(crate) struct Ladder(pub(crate) relscale::ladder::Ladder);
+
+/// A table as Python hands it over, with its name.
+enum Given {
+    Path(PathBuf),
+    Stream(String, Stream),
+    Rows(String, Vec<String>, Vec<Vec<String>>),
+}
+
+impl Given {
+    /// `data` is None for a file named `name`, an object with an Arrow stream, or columns and rows.
+    fn of(name: String, data: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if data.is_none() {
+            return Ok(Self::Path(PathBuf::from(name)));
+        }
+        if data.hasattr("__arrow_c_stream__")? {
+            return Ok(Self::Stream(name, Stream::of(data)?));
+        }
+        let (columns, rows): (Vec<String>, Vec<Vec<Bound<'_, PyAny>>>) = data.extract()?;
+        let rows = rows.iter().map(|row| row.iter().map(field).collect());
+        Ok(Self::Rows(name, columns, rows.collect::<PyResult<_>>()?))
+    }
+
+    fn add_to(self, tables: Tables) -> Result<Tables, LadderError> {
+        Ok(match self {
+            Self::Path(path) => tables.open(path)?,
+            Self::Stream(name, stream) => tables.add_rows(&name, stream.columns(), stream.rows()),
+            Self::Rows(name, columns, rows) => {
+                tables.add_rows(&name, columns, rows.into_iter().map(Ok))
+            }
+        })
+    }
+}
+
+/// A value of Python as a CSV file has it, empty for None and for the NaN that stands for a gap.
+fn field(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    if value.is_none() {
+        return Ok(String::new());
+    }
+    if let Ok(truth) = value.cast::<PyBool>() {
+        return Ok(truth.is_true().to_string());
+    }
+    if let Ok(text) = value.extract::<String>() {
+        return Ok(text);
+    }
+    match value.extract::<f64>() {
+        Ok(value) if value.is_nan() => Ok(String::new()),
+        // Integers of Python are exact: a seed of 19 digits is no number of 53 bits.
+        Ok(_) if value.hasattr("__index__")? => Ok(value.str()?.to_string()),
+        Ok(value) => Ok(number(value)),
+        Err(_) => Ok(value.str()?.to_string()),
+    }
+}
+
+/// Reads tables as one ladder. Returns it with notes on what was understood without being said.
+#[pyfunction]
+pub(crate) fn read_tables(
+    py: Python<'_>,
+    sources: Vec<(String, Bound<'_, PyAny>)>,
+    distributions: Vec<String>,
+    scale: Option<String>,
+    columns: Vec<(String, String)>,
+) -> PyResult<(Ladder, Vec<String>)> {
+    let given = (sources.into_iter()).map(|(name, data)| Given::of(name, &data));
+    let given = given.collect::<PyResult<Vec<Given>>>()?;
+    let (ladder, notes) = detached(py, move || {
+        let mut tables = Tables::new().distributions(distributions);
+        if let Some(scale) = scale {
+            tables = tables.along(scale);
+        }
+        for (column, name) in columns {
+            tables = tables.column(&column, name)?;
+        }
+        for table in given {
+            tables = table.add_to(tables)?;
+        }
+        tables.ladder()
+    })?;
+    Ok((Ladder(ladder), notes))
+}
+
+#[pymethods]
+impl Ladder {
+    /// Name of the tables.
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// Names of the corpora, sorted.
+    #[getter]
+    fn corpora(&self) -> Vec<&str> {
+        self.0.corpora()
+    }
+
+    /// Names of the distributions, sorted.
+    #[getter]
+    fn distributions(&self) -> Vec<&str> {
+        self.0.distributions().collect()
+    }
+
+    /// The runs as columns.
+    fn run_columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let runs = self.0.runs();
+        let numbers = |of: fn(&Run) -> f64| runs.iter().map(of).collect::<Vec<f64>>();
+        let columns = PyDict::new(py);
+        let names = |of: fn(&Run) -> &str| runs.iter().map(of).collect::<Vec<_>>();
+        columns.set_item("corpus", names(|r| &r.corpus))?;
+        columns.set_item("run", names(|r| &r.id))?;
+        columns.set_item("budget", numbers(|r| r.budget))?;
+        columns.set_item("flops", numbers(|r| r.flops))?;
+        columns.set_item("params", numbers(|r| r.params))?;
+        columns.set_item("tokens", numbers(|r| r.tokens))?;
+        columns.set_item("seed", runs.iter().map(|r| r.seed).collect::<Vec<_>>())?;
+        let held_out: Vec<bool> = runs.iter().map(|r| r.held_out).collect();
+        columns.set_item("held_out", held_out)?;
+        Ok(columns)
+    }
+
+    /// Error of a run on a distribution, None where it was not scored.
+    fn error(&self, run: &str, distribution: &str) -> Option<f64> {
+        self.0.error(run, distribution)
+    }
+
+    /// The same ladder with a run that is predicted and never fitted.
+    fn hold_out(&self, py: Python<'_>, run: &str) -> PyResult<Self> {
+        let held = self.0.clone().hold_out(run);
+        held.map(Self).map_err(|e| e.raised(py))
+    }
+
+    /// The long table in CSV.
+    fn to_csv(&self, py: Python<'_>) -> PyResult<String> {
+        let mut csv = Vec::new();
+        self.0.write_csv(&mut csv).map_err(|e| e.raised(py))?;
+        String::from_utf8(csv).map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    /// The ladder of a long table in CSV.
+    #[classmethod]
+    fn from_csv(
+        _: &Bound<'_, PyType>,
+        py: Python<'_>,
+        csv: String,
+        name: String,
+    ) -> PyResult<Self> {
+        let read = || Tables::new().add(Cursor::new(csv), &name)?.ladder();
+        Ok(Self(detached(py, read)?.0))
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.runs().len()
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let make = slf.get_type().getattr("from_csv")?;
+        let arguments = (slf.get().to_csv(slf.py())?, slf.get().name().to_owned());
+        (make, arguments)
+            .into_pyobject(slf.py())
+            .map(Bound::into_any)
+    }
+}
