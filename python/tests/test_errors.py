@@ -81,6 +81,9 @@ def test_what_is_no_table():
     for wrong in (3, None, object(), np.zeros((3, 3)), [1, 2]):
         with pytest.raises(TypeError):
             relscale.fit(wrong, "baseline")
+    for row in ({"run": "a", "loss": 1.0}, [{"run": 3}]):
+        with pytest.raises(TypeError, match="column 'run' is one"):
+            relscale.fit(row, "a")
     with pytest.raises(ValueError, match="different lengths"):
         relscale.fit({"a": [1], "b": [1, 2]}, "a")
     with pytest.raises(relscale.LadderError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 #: A data frame of whichever library: `pandas.DataFrame`, `polars.DataFrame` or `pyarrow.Table`.
@@ -72,7 +72,13 @@ def _named_by_text(table: Any) -> Any:
 
 
 def _rows(names: list[str], columns: list[Any]) -> tuple[list[str], list[list[Any]]]:
-    values = [c.tolist() if hasattr(c, "tolist") else list(c) for c in columns]
+    values = []
+    for name, column in zip(names, columns, strict=True):
+        # A text would be read letter by letter; a number is no column at all.
+        if isinstance(column, (str, bytes)) or not isinstance(column, Iterable):
+            kind = type(column).__name__
+            raise TypeError(f"column {name!r} is one {kind}: a mapping has a sequence per column")
+        values.append(column.tolist() if hasattr(column, "tolist") else list(column))
     lengths = {len(c) for c in values}
     if len(lengths) > 1:
         raise ValueError(f"columns of different lengths: {sorted(lengths)}")

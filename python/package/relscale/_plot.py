@@ -140,7 +140,8 @@ def _forest(data: _Data, ax: Any) -> None:
 def _profiles(data: _Data, ax: Any) -> None:
     report = next(c for c in data.everything["corpora"] if c["corpus"] == data.corpus)
     budgets = sorted({p["budget"] for p in report["profiles"]})
-    if not budgets:
+    # Rungs have one size per budget, which is no profile.
+    if not budgets or not report["frontier"]:
         raise PlotError(f"nothing to draw: no size profiles of corpus {data.corpus!r}")
     for at, budget in enumerate(budgets):
         points = sorted((p["params"], p["aggregate"]) for p in report["profiles"] if p["budget"] == budget)
@@ -152,7 +153,7 @@ def _profiles(data: _Data, ax: Any) -> None:
             linewidth=0.8,
             label=f"{budget:.1e}",
         )
-    for at, size in enumerate((report["frontier"] or {}).get("smoothed", [])):
+    for at, size in enumerate(report["frontier"]["smoothed"]):
         ax.axvline(size, color=_colour(at), linewidth=0.8, linestyle=":")
     ax.set_xscale("log")
     ax.set_yscale("log")

@@ -117,4 +117,6 @@ def ladders(design: Design = "isoflop", *, library: str | None = None) -> st.Sea
     library : {"pandas", "polars", "pyarrow"}, optional
         Library of the frames.
     """
+    # Now, and not when the first example is drawn.
+    _shapes(design)
     return simulations(design).map(lambda fields: simulate(fields, library=library))
