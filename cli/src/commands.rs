@@ -6,9 +6,11 @@
 pub mod completions;
 pub mod demo;
 pub mod engine;
+pub mod fetch;
 mod fields;
 pub mod fit;
 pub mod harness;
+mod hub;
 pub mod inspect;
 pub mod ladder;
 mod logs;
@@ -82,6 +84,7 @@ struct RemarkArguments {
 enum Command {
     // Boxed: it has far more fields than the others.
     Fit(Box<fit::FitArguments>),
+    Fetch(fetch::FetchArguments),
     Score(score::ScoreArguments),
     Ladder(ladder::LadderArguments),
     Study(study::StudyArguments),
@@ -162,6 +165,7 @@ pub fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), CommandError> {
     match command {
         Command::Fit(arguments) => fit::run(arguments),
+        Command::Fetch(arguments) => fetch::run(arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Ladder(arguments) => ladder::run(arguments),
         Command::Study(arguments) => study::run(arguments),

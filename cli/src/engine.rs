@@ -8,6 +8,8 @@ use relscale::model::{Model, Transformer};
 use relscale_cpu::Cpu;
 use relscale_cuda::{Cuda, Precision};
 
+use crate::hub::Hub;
+
 /// A backend with its settings.
 ///
 /// Non-exhaustive: further backends will be added.
@@ -92,6 +94,7 @@ impl EngineBackend {
 pub struct Engine {
     backend: EngineBackend,
     memory_limit: u64,
+    hub: Hub,
 }
 
 impl Default for Engine {
@@ -111,7 +114,21 @@ impl Engine {
         Self {
             backend,
             memory_limit: u64::MAX,
+            hub: Hub::default(),
         }
+    }
+
+    /// Takes checkpoints of the hub (`hf://…`) from `hub`, which may have a disk budget.
+    #[must_use]
+    pub fn with_hub(mut self, hub: Hub) -> Self {
+        self.hub = hub;
+        self
+    }
+
+    /// The hub that checkpoints come from.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// Refuses checkpoints whose weights and activations would take more than `bytes`.

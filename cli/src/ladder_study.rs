@@ -34,10 +34,8 @@ pub struct LadderStudy {
     pub name: String,
     /// Folder of the distributions ([`texts::regions`]).
     pub texts: PathBuf,
-    /// Distribution that the others are compared with.
-    pub baseline: String,
-    /// Distribution whose loss picks the compute-optimal sizes; `None` stands for the mean of all.
-    pub aggregate: Option<String>,
+    /// Baseline, aggregate and all that the estimator can be asked.
+    pub options: Options,
     /// Folder of the results.
     pub out: PathBuf,
     /// Windows and batches.
@@ -110,7 +108,10 @@ impl LadderStudy {
             ));
         }
         let names: Vec<&str> = found.iter().map(Items::name).collect();
-        for wanted in [Some(&self.baseline), self.aggregate.as_ref()] {
+        for wanted in [
+            Some(&self.options.baseline),
+            self.options.aggregate.as_ref(),
+        ] {
             if let Some(wanted) = wanted.filter(|w| !names.contains(&w.as_str())) {
                 let (texts, names) = (self.texts.display(), names.join(", "));
                 let meant = did_you_mean(wanted, found.iter().map(Items::name));
@@ -137,9 +138,7 @@ impl LadderStudy {
         let scores = self.out.join("scores.csv");
         export_csv(&scores, &logs, BitsPerByte.name(), convention)?;
 
-        let mut options = Options::new(&self.baseline);
-        options.aggregate.clone_from(&self.aggregate);
-        let fitted = analyze(&builder.build()?, &options);
+        let fitted = analyze(&builder.build()?, &self.options);
         Ok(fitted
             .map_err(|e| format!("not fitted: {e}; the losses are in {}", scores.display()))?)
     }

@@ -2,7 +2,7 @@
 //!
 //! [`readers`] turns the files of benchmarks and logs into distributions and ladders, [`released`]
 //! recognises released ladders by the names of their folders, [`units`] cuts a study into units of
-//! work for many machines, [`engine`] loads checkpoints on a chosen backend, [`runs`] scores a table
+//! work for many machines, [`hub`] downloads checkpoints, [`engine`] loads checkpoints on a chosen backend, [`runs`] scores a table
 //! of runs through logs, and [`ladder_study`] takes such a table from scores to laws. [`commands`] is
 //! the command line. The method itself is in the crate [`relscale`]; nothing here computes a
 //! statistic.
@@ -13,6 +13,7 @@ pub mod engine;
 #[cfg(feature = "figures")]
 pub mod figures;
 pub mod html;
+pub mod hub;
 pub mod interrupt;
 pub mod ladder_study;
 pub mod output;

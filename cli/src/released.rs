@@ -136,6 +136,31 @@ fn unknown(path: &Path, message: &str) -> Error {
     Error::format(path, message)
 }
 
+/// The organisation under which the hub has a released ladder, by the name of a checkpoint without one.
+///
+/// # Examples
+/// ```
+/// use relscale_cli::released::organisation;
+///
+/// assert_eq!(organisation("pythia-160m"), Some("EleutherAI"));
+/// assert_eq!(organisation("my-model"), None);
+/// ```
+#[must_use]
+pub fn organisation(name: &str) -> Option<&'static str> {
+    let found = RELEASES.iter().find(|(prefix, _)| name.starts_with(prefix));
+    found.map(|(_, organisation)| *organisation)
+}
+
+/// Starts of the names of released ladders, with the organisation of each on the hub.
+const RELEASES: [(&str, &str); 6] = [
+    ("isoflop-", "marin-community"),
+    ("pythia-", "EleutherAI"),
+    ("OLMo-2-", "allenai"),
+    ("Cerebras-GPT-", "cerebras"),
+    ("DataDecide-", "allenai"),
+    ("Gemstone-", "tomg-group-umd"),
+];
+
 /// Reads name, configuration and headers of the weights of one checkpoint.
 fn read_checkpoint(path: &Path, planned: &[PlannedRun]) -> Result<Release, Error> {
     let (name, revision) = folder_names(path)?;
@@ -259,16 +284,7 @@ fn repository(name: &str) -> &str {
 }
 
 fn is_release(name: &str) -> bool {
-    [
-        "isoflop-",
-        "pythia-",
-        "OLMo-2-",
-        "Cerebras-GPT-",
-        "DataDecide-",
-        "Gemstone-",
-    ]
-    .iter()
-    .any(|prefix| name.starts_with(prefix))
+    organisation(name).is_some()
 }
 
 fn is_revision(name: &str) -> bool {

@@ -8,15 +8,15 @@ use std::path::{Component, Path};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
-use relscale::checkpoint::Checkpoint;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Progress, Settings};
 use relscale::ladder::TrainedRun;
-use relscale::log::{Key, Log, Table, checkpoint_hash};
+use relscale::log::{Key, Log, Table};
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
 
 use crate::engine::Engine;
+use crate::hub::{Hub, Known};
 use crate::interrupt;
 use crate::output::{detail, progress, warn, warning};
 
@@ -42,8 +42,9 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// text are ordinary text.
 ///
 /// `workers` runs are scored at a time. If `parsed` is true, special tokens written in a text become
-/// their ids. A run whose logs are complete is not loaded. Returns all logs
-/// and the number of items scored by this call.
+/// their ids. A run whose logs are complete is not loaded. A checkpoint of
+/// the hub is downloaded once it is needed, from the hub of the engine. Returns all logs and the number of
+/// items scored by this call.
 ///
 /// # Errors
 /// A run whose name is not that of a folder; a log of another key; a failure of loading, scoring or
@@ -107,11 +108,12 @@ pub fn score(
 /// bases ([`Checkpoint::with_base`]).
 ///
 /// # Errors
-/// No adapter without a base among the runs; an adapter of a kind that is not read.
-pub fn name_base(runs: &mut [TrainedRun], base: &Path) -> Result<(), relscale::Error> {
+/// No adapter without a base among the runs; an adapter of a kind that is not read; one of `hub` that
+/// is not there.
+pub fn name_base(runs: &mut [TrainedRun], base: &Path, hub: &Hub) -> Result<(), relscale::Error> {
     let mut named = 0;
     for trained in runs.iter_mut().filter(|trained| trained.base.is_none()) {
-        if Checkpoint::from(&trained.checkpoint).is_adapter()? {
+        if hub.is_adapter(&trained.checkpoint)? {
             trained.base = Some(base.to_owned());
             named += 1;
         }
@@ -152,15 +154,22 @@ fn score_run(
     bar: &ProgressBar,
 ) -> Result<(Vec<Log>, usize), Failure> {
     let run = &trained.run;
-    let hash = checkpoint_hash(trained)?;
+    let pinned = engine.hub().pin_run(trained)?;
+    let known = Known::of(engine.hub(), &pinned, &logs.join(&run.id))?;
     let mut open = Vec::new();
     for task in tasks {
         let path = logs.join(&run.id).join(format!("{}.jsonl", task.log));
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|e| relscale::Error::io(folder, e))?;
         }
-        let key = Key::new(&hash, engine.name(), task.items, task.scorers, settings)?
-            .with_special_tokens_parsed(parsed);
+        let key = Key::new(
+            &known.hash,
+            engine.name(),
+            task.items,
+            task.scorers,
+            settings,
+        )?
+        .with_special_tokens_parsed(parsed);
         open.push(Log::open(&path, &key).map_err(|e| match e {
             relscale::Error::Key { .. } => format!("{e} (with another --out)").into(),
             e => Failure::from(e),
@@ -173,8 +182,10 @@ fn score_run(
     let items: usize = tasks.iter().map(|task| task.items.len()).sum();
     detail(&format!("{}: {before} of {items} items are scored", run.id));
     if !open.iter().all(|log| log.table().is_complete()) {
-        let model = engine.load(trained, settings.batch_tokens)?;
-        let tokenizer = Tokenizer::load(trained)?.with_special_tokens_parsed(parsed);
+        let held = known.on_disk(engine.hub(), &pinned)?;
+        let checkpoint = held.checkpoint();
+        let model = engine.load(checkpoint.clone(), settings.batch_tokens)?;
+        let tokenizer = Tokenizer::load(checkpoint.clone())?.with_special_tokens_parsed(parsed);
         warn(
             &trained.checkpoint,
             &model.evaluation().tokenizer(&tokenizer).warnings(),

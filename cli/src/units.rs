@@ -29,6 +29,7 @@ mod cut;
 mod error;
 mod merge;
 mod plan;
+mod preset;
 mod source;
 mod state;
 mod study;
@@ -37,6 +38,7 @@ mod worker;
 
 pub use error::UnitError;
 pub use plan::StudyPlan;
+pub use preset::CaseStudy;
 pub use source::{Source, SourceKind};
 pub use state::UnitState;
 pub use study::Study;

@@ -366,6 +366,29 @@ fn studies_are_what_their_schemas_say() {
         plan.to_str().unwrap(),
     ]);
     holds("study-plan", &read(plan.join("plan.json")));
+
+    relscale(&["study", "run", plan.to_str().unwrap(), "--shard", "0/1"]);
+    let logs = logs(&plan.join("logs"));
+    assert!(!logs.is_empty());
+    for log in logs {
+        let lines = lines(log);
+        lines.iter().for_each(|line| holds("log", line));
+        let mut record = lines[1].clone();
+        record.as_object_mut().unwrap().remove("cluster");
+        assert!(!validator("log").is_valid(&record));
+    }
+}
+
+/// The score logs under a folder.
+fn logs(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let of = |path: PathBuf| match path.is_dir() {
+        true => logs(&path),
+        false => vec![path],
+    };
+    let mut found: Vec<PathBuf> = entries.flat_map(of).collect();
+    found.retain(|path| path.extension().is_some_and(|e| e == "jsonl"));
+    found
 }
 
 #[test]

@@ -135,6 +135,9 @@ impl RunTable {
             .map_err(|e| io(e.to_string()))?;
         // Absolute, because a relative path is read from the folder of the table, which may be moved.
         let full = |path: &Path| -> Result<String, LadderError> {
+            if let Some(address) = path.to_str().filter(|path| is_address(path)) {
+                return Ok(address.to_owned());
+            }
             let path = std::path::absolute(path).map_err(|e| io(e.to_string()))?;
             let text = path.to_str().map(str::to_owned);
             text.ok_or_else(|| io(format!("the path {path:?} is not Unicode")))
@@ -161,8 +164,9 @@ impl RunTable {
     /// there, `seed`, `trajectory`, `epochs`, `held_out` and `flop_convention`, with the meanings of
     /// [`Ladder::from_csv`]; as there, other columns are ignored unless they are misspelt. A
     /// `checkpoint` may be a LoRA adapter; the column `base` then names the folder of its base, or one
-    /// of bases. Relative paths are relative to the folder of the table. The other forms of
-    /// tables are read too ([`Tables::open`](crate::ladder::Tables::open)).
+    /// of bases. Relative paths are relative to the folder of the table; an address (`hf://…`) stays
+    /// as it is. The other forms of tables are read too
+    /// ([`Tables::open`](crate::ladder::Tables::open)).
     ///
     /// # Errors
     ///
@@ -214,7 +218,7 @@ impl RunTable {
                 if row.text(Column::Checkpoint).is_empty() {
                     return Err(row.unexpected(Column::Checkpoint, "the path of a checkpoint"));
                 }
-                folder.join(row.text(Column::Checkpoint))
+                place(folder, row.text(Column::Checkpoint))
             } else {
                 let names = NAMES.iter().map(|column| row.text(*column));
                 let name = names.chain([row.text(Column::Run)]).find(|n| !n.is_empty());
@@ -224,7 +228,7 @@ impl RunTable {
             runs.push(TrainedRun {
                 run,
                 checkpoint,
-                base: base.map(|base| folder.join(base)),
+                base: base.map(|base| place(folder, base)),
             });
         }
         if runs.is_empty() {
@@ -235,6 +239,19 @@ impl RunTable {
             flop_convention,
             runs,
         })
+    }
+}
+
+/// True for an address, which only a program that downloads can take: a scheme stands before it.
+fn is_address(text: &str) -> bool {
+    text.contains("://")
+}
+
+/// An address as it is, a path relative to `folder`.
+fn place(folder: &Path, text: &str) -> PathBuf {
+    match is_address(text) {
+        true => text.into(),
+        false => folder.join(text),
     }
 }
 
@@ -314,6 +331,17 @@ mod tests {
 
         let error = RunTable::new(FlopConvention::SixNd, vec![table.runs[0].clone(); 2]);
         assert!(error.unwrap_err().to_string().contains("was added twice"));
+    }
+
+    #[test]
+    fn addresses_stay_as_they_are() {
+        let rows = "a,web,1e18,9e17,1e8,1.5e9,,training,hf://org/name@v1\n";
+        let table = read("addresses", &(HEADER.to_owned() + rows)).unwrap();
+        assert_eq!(table.runs[0].checkpoint, Path::new("hf://org/name@v1"));
+        let mut csv = Vec::new();
+        table.write_csv(&mut csv).unwrap();
+        let csv = String::from_utf8(csv).unwrap();
+        assert!(csv.trim_end().ends_with(",hf://org/name@v1"), "{csv}");
     }
 
     #[test]

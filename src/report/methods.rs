@@ -42,7 +42,7 @@ pub fn methods(analysis: &Analysis, inputs: &[(String, String)]) -> String {
         let _ = write!(text, " {}", design(analysis, corpus));
     }
     let _ = write!(text, " {}", reading(analysis));
-    let _ = write!(text, " {}", intervals(options));
+    let _ = write!(text, " {}", intervals(analysis));
     if rows.iter().any(|r| r.kind == LawKind::ErrorRate) {
         text.push_str(
             " Error rates were fitted to counts by quasi-binomial regression with a logarithmic link.",
@@ -138,7 +138,8 @@ fn reading(analysis: &Analysis) -> String {
 }
 
 /// The parts of the variance.
-fn intervals(options: &Options) -> String {
+fn intervals(analysis: &Analysis) -> String {
+    let options = &analysis.options;
     let covariance = match options.covariance {
         CovarianceType::Ols => "equal variances",
         CovarianceType::Hc2 => "HC2 variances",
@@ -149,14 +150,20 @@ fn intervals(options: &Options) -> String {
         ItemSampling::Population => "and the sampling of items (jackknife over clusters)",
         ItemSampling::Fixed => "but not the sampling of items",
     };
-    let specification = if options.specification_term {
+    // Rungs and grids have neither a frontier nor a rule by which it is read.
+    let is_read = analysis.corpora.iter().any(|c| c.design == Design::Isoflop);
+    let frontier = match analysis.corpora.iter().any(|c| c.frontier.is_some()) {
+        true => ", the error of the frontier",
+        false => "",
+    };
+    let specification = if options.specification_term && is_read {
         ", the choice of the reading rule"
     } else {
         ""
     };
     format!(
         "Intervals have level {:.0} % by Student's t and account for the scatter of runs \
-         ({covariance}), the error of the frontier{specification} {items}.",
+         ({covariance}){frontier}{specification} {items}.",
         100.0 * (1.0 - options.alpha),
     )
 }

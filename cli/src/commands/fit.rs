@@ -6,7 +6,7 @@ mod figures;
 mod input;
 mod labels;
 mod named;
-mod options_file;
+pub(super) mod options_file;
 mod output;
 mod predictions;
 

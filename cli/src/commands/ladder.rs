@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use relscale::evaluate::Settings;
+use relscale::fit::Options;
 use relscale::ladder::RunTable;
 
 use super::CommandError;
 use super::engine::EngineArguments;
+use super::fit::options_file;
+use super::hub::HubArguments;
 use super::values::count;
 use crate::interrupt;
 use crate::ladder_study::LadderStudy;
@@ -20,12 +23,14 @@ Examples:
   relscale ladder --checkpoints DIR --list > runs.csv
   relscale ladder --checkpoints DIR --texts DIR --baseline web --out OUT
   relscale ladder --runs runs.csv --texts DIR --baseline web --out OUT --context 2048
+  relscale ladder --runs runs.csv --texts DIR --baseline web --out OUT --disk-budget 40GB
 
 The folder of texts holds, for each distribution, a file NAME.jsonl (or .jsonl.gz, .jsonl.zst, .parquet) of
 documents {\"text\", \"id\"?}, a file NAME.txt, or a folder NAME of .txt files. Every score goes through a log
 in OUT/logs: an interrupted run resumes. Ctrl-C ends at the end of the batch, with exit code 3.
 The names of the IsoFLOP suite, Pythia, PolyPythias, DataDecide, the Gemstones, OLMo 2 and Cerebras-GPT are
-known; list other checkpoints in a table for --runs.";
+known; list other checkpoints in a table for --runs. A checkpoint there may be hf://ORG/NAME@REVISION: it
+is downloaded once its turn comes (`relscale fetch --help`).";
 
 /// Takes a ladder of checkpoints to scores, laws and pictures.
 #[derive(Debug, Args)]
@@ -44,11 +49,15 @@ pub struct LadderArguments {
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
     texts: Option<PathBuf>,
     /// Distribution that the others are compared with
-    #[arg(long, value_name = "NAME", required_unless_present = "list")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["list", "options"])]
     baseline: Option<String>,
     /// Distribution whose loss picks the compute-optimal sizes [default: mean of all]
     #[arg(long, value_name = "NAME")]
     aggregate: Option<String>,
+    /// Options of the estimator in TOML or JSON, as of `fit --options`; --baseline and --aggregate go
+    /// before those of the file
+    #[arg(long, value_name = "FILE")]
+    options: Option<PathBuf>,
     /// Folder of the results
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
     out: Option<PathBuf>,
@@ -59,6 +68,8 @@ pub struct LadderArguments {
     windows: WindowArguments,
     #[command(flatten)]
     engine: EngineArguments,
+    #[command(flatten)]
+    hub: HubArguments,
 }
 
 /// Exactly one of the two says which checkpoints there are.
@@ -104,8 +115,26 @@ impl WindowArguments {
     }
 }
 
+impl LadderArguments {
+    /// The options of the estimator.
+    fn options(&self) -> Result<Options, CommandError> {
+        let mut options = match (&self.options, &self.baseline) {
+            (Some(file), baseline) => options_file::read(file, baseline.as_deref())?,
+            (None, Some(baseline)) => Options::new(baseline),
+            (None, None) => {
+                let message = "--baseline is needed without --options and --list".to_owned();
+                return Err(CommandError::Usage(message));
+            }
+        };
+        if self.aggregate.is_some() {
+            options.aggregate.clone_from(&self.aggregate);
+        }
+        Ok(options)
+    }
+}
+
 pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
-    let engine = arguments.engine.engine()?;
+    let engine = arguments.engine.engine()?.with_hub(arguments.hub.hub());
     let RunSource { checkpoints, runs } = &arguments.source;
     let (mut table, name) = match (runs, checkpoints) {
         (Some(file), _) => (RunTable::from_csv(file)?, file.display().to_string()),
@@ -122,7 +151,7 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
         }
     };
     if let Some(base) = &arguments.base {
-        name_base(&mut table.runs, base)?;
+        name_base(&mut table.runs, base, engine.hub())?;
     }
     if arguments.list {
         let mut csv = Vec::new();
@@ -130,19 +159,17 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
         print(&String::from_utf8(csv)?)?;
         return Ok(());
     }
-    let (Some(texts), Some(baseline), Some(out)) =
-        (&arguments.texts, &arguments.baseline, &arguments.out)
-    else {
+    let (Some(texts), Some(out)) = (&arguments.texts, &arguments.out) else {
         return Err(CommandError::Usage(
             "--texts, --baseline and --out are needed without --list".to_owned(),
         ));
     };
+    let options = arguments.options()?;
     let study = LadderStudy {
         table,
         name,
         texts: texts.clone(),
-        baseline: baseline.clone(),
-        aggregate: arguments.aggregate.clone(),
+        options,
         out: out.clone(),
         settings: arguments.windows.settings(),
         special_tokens: arguments.special_tokens,

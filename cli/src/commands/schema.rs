@@ -1,5 +1,7 @@
 //! `relscale schema`: JSON Schemas of the JSON that the program reads and writes.
 
+mod log;
+
 use clap::{Args, ValueEnum};
 use relscale::fit::simulate::Simulation;
 use relscale::fit::{Analysis, Options, Summary};
@@ -39,6 +41,8 @@ enum SchemaName {
     Item,
     /// A line of the file of `score --out`
     Score,
+    /// A line of a score log, in OUT/logs of `ladder` and the folder of a plan
+    Log,
     /// The recipe of `plan --recipe`
     Recipe,
     /// The plan that `plan --json` writes
@@ -63,6 +67,7 @@ impl SchemaName {
             // from.
             Self::Item => serde_json::from_str(include_str!("schema/item.json"))?,
             Self::Score => serde_json::from_str(include_str!("schema/score.json"))?,
+            Self::Log => schema_for!(log::LogLine),
             Self::Recipe => schema_for!(Recipe),
             Self::Plan => schema_for!(PlanFile),
             Self::Study => schema_for!(Study),

@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use relscale::Error;
-use relscale::checkpoint::Checkpoint;
 use relscale::distribution::Items;
 use relscale::evaluate::{Bos, Settings};
 use serde_json::Value;
 
 use super::CommandError;
 use super::engine::EngineArguments;
+use super::hub::HubArguments;
 use super::ladder::WindowArguments;
 use super::values::count;
+use crate::hub::Hub;
 use crate::interrupt;
 use crate::output::note;
 use record::Record;
@@ -31,6 +32,7 @@ Examples:
   relscale score --checkpoint DIR --items questions.jsonl --out scores.jsonl --truncate --bos never
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl --backend cuda --device 0,1
   relscale score --checkpoint ADAPTER --base DIR --items texts.jsonl --out scores.jsonl
+  relscale score --checkpoint hf://EleutherAI/pythia-160m@step3000 --items texts.jsonl --out scores.jsonl
   relscale score --checkpoint step1000 --checkpoint step2000 --items texts.jsonl --out scores.parquet
 
 A line of ITEMS is {\"id\", \"text\"}, {\"id\", \"context\", \"choices\", \"gold\"} or, with a context per
@@ -45,7 +47,7 @@ the same command goes on from there, also after a kill.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct ScoreArguments {
-    /// Folder of the checkpoint, or of a LoRA adapter; repeatable
+    /// Folder of the checkpoint, or of a LoRA adapter, or hf://ORG/NAME@REVISION; repeatable
     #[arg(long, value_name = "DIR", required = true)]
     checkpoint: Vec<PathBuf>,
     /// Folder of the base of every adapter, or a folder of bases [default: the folder that
@@ -81,7 +83,12 @@ pub struct ScoreArguments {
     windows: WindowArguments,
     #[command(flatten)]
     engine: EngineArguments,
+    #[command(flatten)]
+    hub: HubArguments,
 }
+
+/// The path of a checkpoint, and of the base of an adapter.
+type Place = (PathBuf, Option<PathBuf>);
 
 /// The policy that `--bos` names: `never`, or the id of the token before every window and context.
 ///
@@ -98,20 +105,19 @@ pub fn every_window(text: &str) -> Result<Bos, String> {
 impl ScoreArguments {
     /// The checkpoints, the adapters among them on the base. A base and no adapter are an error once
     /// the first is loaded.
-    fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
-        let mut all: Vec<Checkpoint> = self.checkpoint.iter().map(Checkpoint::from).collect();
+    fn checkpoints(&self, hub: &Hub) -> Result<Vec<Place>, Error> {
+        let all = self.checkpoint.iter();
         let Some(base) = &self.base else {
-            return Ok(all);
+            return Ok(all.map(|checkpoint| (checkpoint.clone(), None)).collect());
         };
-        let adapters: Vec<bool> =
-            (all.iter().map(Checkpoint::is_adapter)).collect::<Result<_, _>>()?;
+        let adapters = all.clone().map(|checkpoint| hub.is_adapter(checkpoint));
+        let adapters: Vec<bool> = adapters.collect::<Result<_, _>>()?;
         let none = !adapters.contains(&true);
-        for (checkpoint, is_adapter) in all.iter_mut().zip(adapters) {
-            if is_adapter || none {
-                *checkpoint = checkpoint.clone().with_base(base);
-            }
-        }
-        Ok(all)
+        let place = |(checkpoint, is_adapter): (&PathBuf, bool)| {
+            let base = (is_adapter || none).then(|| base.clone());
+            (checkpoint.clone(), base)
+        };
+        Ok(all.zip(adapters).map(place).collect())
     }
 
     fn settings(&self) -> Settings {
@@ -156,11 +162,15 @@ pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
     let several = arguments.checkpoint.len() > 1;
     let mut records = Vec::new();
     let mut parts = Vec::new();
-    let checkpoints = arguments.checkpoints()?;
-    for (number, checkpoint) in checkpoints.iter().enumerate() {
+    let hub = arguments.hub.hub();
+    let checkpoints = arguments.checkpoints(&hub)?;
+    for (number, (checkpoint, base)) in checkpoints.iter().enumerate() {
         let part = arguments.part(number);
+        let stopped =
+            |e: Error| CommandError::stopped(e.into(), || arguments.way_on(part.as_deref()));
+        let held = hub.hold(checkpoint, base.as_deref()).map_err(stopped)?;
         let scoring = Scoring {
-            checkpoint: checkpoint.clone(),
+            checkpoint: held.checkpoint().clone(),
             engine: &engine,
             settings,
             special_tokens: arguments.special_tokens,
@@ -168,11 +178,9 @@ pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
             repeat: arguments.repeat,
             part: part.as_deref(),
         };
-        let mut scored = scoring
-            .run(&items)
-            .map_err(|e| CommandError::stopped(e.into(), || arguments.way_on(part.as_deref())))?;
+        let mut scored = scoring.run(&items).map_err(stopped)?;
         if several {
-            let name = Value::from(checkpoint.path().display().to_string());
+            let name = Value::from(checkpoint.display().to_string());
             for record in &mut scored {
                 record.insert("checkpoint".to_owned(), name.clone());
             }

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use relscale::fit::simulate::{Scenario, Simulation};
 use relscale::ladder::Ladder;
 use schemars::JsonSchema;
@@ -30,8 +31,8 @@ whole simulation, which can be changed and given as --simulation.";
 #[command(after_help = AFTER)]
 pub struct SimulateArguments {
     /// Laws, design and noise
-    #[arg(long, value_enum, default_value_t = ScenarioName::Plain)]
-    scenario: ScenarioName,
+    #[arg(long, value_parser = scenario(), default_value = "plain")]
+    scenario: Scenario,
     /// Simulation in TOML or JSON, with the names of `relscale schema simulation`, or a truth, whose
     /// simulation is used again
     #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
@@ -53,43 +54,18 @@ pub struct SimulateArguments {
     truth: Option<PathBuf>,
 }
 
-/// The scenarios of [`Scenario`] by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ScenarioName {
-    /// Normal run noise
-    Plain,
-    /// Items are a sample
-    Items,
-    /// Items are a sample whose slopes do not differ
-    HomogeneousItems,
-    /// Student's t with 5 degrees of freedom, three times the noise at the small end
-    HeavyTails,
-    /// A shock on the treatment by budget
-    BudgetShock,
-    /// Sizes drift off-centre over the budgets
-    DriftingGrid,
-    /// Curvature of the size profile drifts with scale
-    ShapeDrift,
-    /// Both drifts
-    BothDrifts,
-    /// Strong quartic, optima drifting apart, larger models noisier, heavy tails, nine sizes
-    HeldOut,
-}
-
-impl From<ScenarioName> for Scenario {
-    fn from(name: ScenarioName) -> Self {
-        match name {
-            ScenarioName::Plain => Self::Plain,
-            ScenarioName::Items => Self::Items,
-            ScenarioName::HomogeneousItems => Self::HomogeneousItems,
-            ScenarioName::HeavyTails => Self::HeavyTails,
-            ScenarioName::BudgetShock => Self::BudgetShock,
-            ScenarioName::DriftingGrid => Self::DriftingGrid,
-            ScenarioName::ShapeDrift => Self::ShapeDrift,
-            ScenarioName::BothDrifts => Self::BothDrifts,
-            ScenarioName::HeldOut => Self::HeldOut,
-        }
-    }
+/// The scenarios by name, with the sentence that describes each in the library.
+fn scenario() -> impl TypedValueParser<Value = Scenario> {
+    let schema = serde_json::to_value(schemars::schema_for!(Scenario)).unwrap_or_default();
+    let all = schema["oneOf"].as_array().into_iter().flatten();
+    let values = all.filter_map(|variant| {
+        let (name, help) = (variant["const"].as_str()?, variant["description"].as_str()?);
+        // Names of options are asked for once and live as long as the program.
+        let value = PossibleValue::new(&*name.replace('_', "-").leak());
+        Some(value.help(help.trim_end_matches('.').to_owned()))
+    });
+    PossibleValuesParser::new(values.collect::<Vec<_>>())
+        .try_map(|name| serde_json::from_value(name.replace('-', "_").into()))
 }
 
 /// The truth behind a table.
@@ -117,7 +93,7 @@ struct TrueExponent {
 pub(super) fn run(arguments: &SimulateArguments) -> Result<(), CommandError> {
     let mut simulation = match &arguments.simulation {
         Some(path) => typed(path, read_fields(path, "simulation")?)?,
-        None => Simulation::scenario(arguments.scenario.into()),
+        None => Simulation::scenario(arguments.scenario),
     };
     if let Some(seed) = arguments.seed {
         simulation.seed = seed;

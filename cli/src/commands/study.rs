@@ -1,5 +1,7 @@
 //! `relscale study`: a study on as many machines as there are.
 
+mod preset;
+
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,6 +10,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use relscale::checkpoint::Checkpoint;
 
 use super::CommandError;
+use super::hub::HubArguments;
 use super::values::count;
 use crate::engine::{Engine, EngineBackend};
 use crate::interrupt;
@@ -16,10 +19,13 @@ use crate::units::{Study, StudyPlan, Unit, UnitState, Worker};
 
 const AFTER: &str = "\
 Examples:
+  relscale study preset relative-scaling-laws --runs runs.csv --mmlu DIR STUDIES
   relscale study plan study.json FOLDER
   relscale study run FOLDER --shard 0/8        # on any machine that sees FOLDER; repeat after a kill
   relscale study list FOLDER --left
   relscale study merge FOLDER --out losses.csv
+
+Checkpoints and bases may be hf://ORG/NAME@REVISION; the plan pins their commits, and `run` downloads them.
 
 study.json, whose paths are relative to it:
   {\"runs\": \"runs.csv\",             run,corpus,budget,flops,params,tokens,checkpoint[,base]
@@ -47,12 +53,15 @@ pub struct StudyArguments {
 enum StudyCommand {
     /// Cut a study into units, listed in FOLDER/plan.json
     Plan {
-        /// File of the study
+        /// File of the study, in JSON or TOML
         #[arg(value_name = "STUDY.json")]
         study: PathBuf,
         /// Folder of the plan and its logs
         folder: PathBuf,
+        #[command(flatten)]
+        hub: HubArguments,
     },
+    Preset(preset::PresetArguments),
     Run(RunArguments),
     /// Show state, FLOPs and name of every unit
     List {
@@ -94,6 +103,8 @@ struct RunArguments {
     /// GPU of the cuda backend [default: 0]
     #[arg(long, value_name = "N")]
     device: Option<usize>,
+    #[command(flatten)]
+    hub: HubArguments,
 }
 
 /// Part `k` of `n`.
@@ -116,7 +127,8 @@ impl std::str::FromStr for Shard {
 
 pub(super) fn run(arguments: &StudyArguments) -> Result<(), CommandError> {
     match &arguments.command {
-        StudyCommand::Plan { study, folder } => plan(study, folder),
+        StudyCommand::Plan { study, folder, hub } => plan(study, folder, hub),
+        StudyCommand::Preset(arguments) => preset::run(arguments),
         StudyCommand::Run(arguments) => score(arguments),
         StudyCommand::List { folder, left } => list(folder, *left),
         StudyCommand::Merge {
@@ -127,13 +139,18 @@ pub(super) fn run(arguments: &StudyArguments) -> Result<(), CommandError> {
     }
 }
 
-fn plan(study: &Path, folder: &Path) -> Result<(), CommandError> {
+fn plan(study: &Path, folder: &Path, hub: &HubArguments) -> Result<(), CommandError> {
     let study = Study::read(study)?;
     // Refused here and not later on every machine.
     EngineBackend::by_name(&study.backend)?;
     let bar = spinner("reading the texts");
-    let plan = StudyPlan::create(folder, &study, &mut |run| {
+    interrupt::watch()?;
+    let plan = StudyPlan::create_with(&hub.hub(), folder, &study, &mut |run| {
         bar.set_message(format!("hashing the checkpoint of {}", run.id));
+    })
+    .map_err(|e| {
+        let go_on = "nothing is planned; downloads so far are kept, and the same command uses them";
+        CommandError::stopped(e.into(), || go_on.to_owned())
     })?;
     bar.finish_and_clear();
     let flops: Vec<f64> = plan.units().iter().map(|u| u.flops).collect();
@@ -182,7 +199,8 @@ fn score(arguments: &RunArguments) -> Result<(), CommandError> {
         let model = engine.load_one(checkpoint, plan.batch_tokens())?;
         loaded.set(Some(Instant::now()));
         Ok(model)
-    });
+    })
+    .with_hub(arguments.hub.hub());
     let mut failed = 0;
     interrupt::watch()?;
     for (number, unit) in units.iter().enumerate() {

@@ -135,7 +135,8 @@ pub fn from_plain(path: impl AsRef<Path>) -> Result<Items, Error> {
 /// sub-folder of `.txt` files, or a file `<region>.jsonl`, `.parquet` (with columns for fields) or `.txt` (one
 /// document). Text files may be compressed, with `.gz` or `.zst` at the end of the name.
 ///
-/// Other files are left out ([`others`]); so are files of text named `README`, `SOURCES` or `LICENSE`.
+/// Other files and folders are left out ([`others`]); so are files of text named `README`, `SOURCES` or
+/// `LICENSE`, and a folder of licences.
 ///
 /// # Errors
 /// A folder without regions; a region that occurs twice; a file that looks like texts and is not read
@@ -167,7 +168,7 @@ pub fn regions(dir: impl AsRef<Path>, fields: &TextFields) -> Result<Vec<Items>,
     Ok(found.into_values().collect())
 }
 
-/// The files beside the regions of a folder, which are left out.
+/// The files and folders beside the regions of a folder, which are left out.
 ///
 /// # Errors
 /// A folder that cannot be read.
@@ -189,8 +190,12 @@ enum Form {
 
 fn form(path: &Path) -> Option<Form> {
     const NOTES: [&str; 5] = ["readme", "source", "sources", "license", "licence"];
+    const LICENCES: [&str; 4] = ["license", "licence", "licenses", "licences"];
     if path.is_dir() {
-        return Some(Form::Plain);
+        let is_licences = LICENCES.contains(&stem(path).to_ascii_lowercase().as_str());
+        // A folder that cannot be listed is not left out: reading it says why.
+        let has_texts = entries(path).map_or(true, |all| all.iter().any(|p| kind(p) == "txt"));
+        return (has_texts && !is_licences).then_some(Form::Plain);
     }
     if NOTES.contains(&stem(path).to_ascii_lowercase().as_str()) {
         return None;

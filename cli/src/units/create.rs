@@ -6,6 +6,7 @@ use std::path::Path;
 use super::cut::{cut, quarters};
 use super::plan::{PinnedDistribution, PinnedRun, absolute};
 use super::{Source, Study, StudyPlan, Unit};
+use crate::hub::Hub;
 use crate::runs::name_base;
 use relscale::Error;
 use relscale::distribution::{Distribution, Items};
@@ -32,6 +33,19 @@ impl StudyPlan {
         study: &Study,
         progress: &mut dyn FnMut(&Run),
     ) -> Result<Self, Error> {
+        Self::create_with(&Hub::default(), folder, study, progress)
+    }
+
+    /// As [`create`](Self::create), with checkpoints of `hub` (`hf://…`), which are pinned by their commits.
+    ///
+    /// # Errors
+    /// As there, and those of [`Hub::hold`].
+    pub fn create_with(
+        hub: &Hub,
+        folder: impl AsRef<Path>,
+        study: &Study,
+        progress: &mut dyn FnMut(&Run),
+    ) -> Result<Self, Error> {
         let folder = absolute(folder.as_ref())?;
         if !(study.unit_flops.is_finite() && study.unit_flops > 0.0) {
             return Err(Error::Option {
@@ -41,7 +55,7 @@ impl StudyPlan {
         }
         let mut table = read_runs(study)?;
         if let Some(base) = &study.base {
-            name_base(&mut table.runs, base)?;
+            name_base(&mut table.runs, base, hub)?;
         }
         let mut plan = Self::empty(folder, study, table.flop_convention);
         let mut sizes = Vec::new();
@@ -57,9 +71,11 @@ impl StudyPlan {
         for trained in table.runs {
             progress(&trained.run);
             plan.cut_run(&trained.run, &sizes, study.unit_flops);
+            let trained = hub.pin_run(&trained)?;
             let base = trained.base.as_deref().map(|base| plan.relative(base));
+            let held = hub.hold(&trained.checkpoint, trained.base.as_deref())?;
             plan.runs.push(PinnedRun {
-                checkpoint_hash: checkpoint_hash(&trained)?,
+                checkpoint_hash: checkpoint_hash(held.checkpoint().clone())?,
                 checkpoint: plan.relative(&trained.checkpoint)?,
                 base: base.transpose()?,
                 run: trained.run,

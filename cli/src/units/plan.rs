@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Source, Study, Unit};
+use crate::hub::{Held, Hub, is_address, joined};
 use relscale::Error;
-use relscale::checkpoint::Checkpoint;
 use relscale::evaluate::Settings;
 use relscale::ladder::{FlopConvention, Ladder, Run};
 use relscale::log::Key;
@@ -80,8 +80,12 @@ impl StudyPlan {
         }
     }
 
-    /// `path` as the plan stores it: relative if it lies under the folder, absolute otherwise.
+    /// `path` as the plan stores it: an address as it is, a path relative if it lies under the folder,
+    /// absolute otherwise.
     pub(super) fn relative(&self, path: &Path) -> Result<PathBuf, Error> {
+        if is_address(path) {
+            return Ok(path.to_owned());
+        }
         let path = absolute(path)?;
         match path.strip_prefix(&self.folder) {
             Ok(inside) if !inside.as_os_str().is_empty() => Ok(inside.to_owned()),
@@ -243,13 +247,10 @@ impl StudyPlan {
         })
     }
 
-    /// The place of a run's checkpoint.
-    pub(super) fn checkpoint(&self, run: &PinnedRun) -> Checkpoint {
-        let checkpoint = Checkpoint::from(self.folder.join(&run.checkpoint));
-        match &run.base {
-            None => checkpoint,
-            Some(base) => checkpoint.with_base(self.folder.join(base)),
-        }
+    /// A run's checkpoint on disk.
+    pub(super) fn hold(&self, run: &PinnedRun, hub: &Hub) -> Result<Held, Error> {
+        let base = run.base.as_deref().map(|base| joined(&self.folder, base));
+        hub.hold(&joined(&self.folder, &run.checkpoint), base.as_deref())
     }
 
     pub(super) fn distribution(&self, name: &str) -> Result<&PinnedDistribution, Error> {

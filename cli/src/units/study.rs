@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Source;
+use crate::hub::joined;
 use relscale::Error;
 use relscale::evaluate::Settings;
 
@@ -42,17 +43,25 @@ fn cpu() -> String {
 }
 
 impl Study {
-    /// Reads a study from a JSON file. Relative paths are relative to the folder of the file.
+    /// Reads a study from a file in JSON, or in TOML if its name ends in `.toml`. Relative paths are
+    /// relative to the folder of the file.
     ///
     /// # Errors
-    /// A file that cannot be read or is not a study, with line and column.
+    /// A file that cannot be read or is not a study, with the line.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        let mut study: Self = serde_json::from_str(&text).map_err(|e| Error::format(path, e))?;
+        let mut study: Self = match path.extension().is_some_and(|e| e == "toml") {
+            true => toml::from_str(&text).map_err(|e| {
+                let before = e.span().map_or(0, |at| at.start);
+                let line = 1 + text[..before].matches('\n').count();
+                Error::format(path, format!("line {line}: {}", e.message()))
+            })?,
+            false => serde_json::from_str(&text).map_err(|e| Error::format(path, e))?,
+        };
         let folder = path.parent().unwrap_or(Path::new(""));
         study.runs = folder.join(&study.runs);
-        study.base = study.base.map(|base| folder.join(base));
+        study.base = study.base.map(|base| joined(folder, &base));
         for source in &mut study.distributions {
             source.path = folder.join(&source.path);
         }

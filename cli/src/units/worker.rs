@@ -16,6 +16,7 @@ use relscale::model::Model;
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
 
+use crate::hub::{Held, Hub};
 use crate::interrupt;
 use crate::output::warn;
 
@@ -23,6 +24,7 @@ use crate::output::warn;
 pub struct Worker<'a> {
     plan: &'a StudyPlan,
     load: Load<'a>,
+    hub: Hub,
     loaded: Option<Loaded>,
     /// Distributions by index of their source.
     sources: BTreeMap<usize, Vec<Items>>,
@@ -33,6 +35,8 @@ type Load<'a> = Box<dyn FnMut(&Checkpoint) -> Result<Box<dyn Model>, Error> + 'a
 
 struct Loaded {
     run: String,
+    /// Keeps the files of the checkpoint, whose tokenizer may be read later.
+    held: Held,
     model: Box<dyn Model>,
     tokenizer: Option<Tokenizer>,
 }
@@ -55,9 +59,17 @@ impl<'a> Worker<'a> {
         Self {
             plan,
             load: Box::new(load),
+            hub: Hub::default(),
             loaded: None,
             sources: BTreeMap::new(),
         }
+    }
+
+    /// Takes checkpoints of the hub (`hf://…`) from `hub`, which may have a disk budget.
+    #[must_use]
+    pub fn with_hub(mut self, hub: Hub) -> Self {
+        self.hub = hub;
+        self
     }
 
     /// Scores a unit from its last record on; returns `false` if it was finished already.
@@ -149,12 +161,13 @@ impl<'a> Worker<'a> {
     /// Loads the checkpoint of a unit unless it is loaded.
     fn load(&mut self, unit: &Unit) -> Result<(), Error> {
         let planned = self.plan.run(&unit.run)?;
-        let checkpoint = self.plan.checkpoint(planned);
-        let path = checkpoint.path();
         if self.loaded.as_ref().is_none_or(|l| l.run != unit.run) {
             // Dropped first: two models may not fit in memory together.
             self.loaded = None;
-            let hash = checkpoint_hash(&checkpoint)?;
+            let held = self.plan.hold(planned, &self.hub)?;
+            let checkpoint = held.checkpoint();
+            let path = checkpoint.path();
+            let hash = checkpoint_hash(checkpoint.clone())?;
             if hash != planned.checkpoint_hash {
                 return Err(not_planned(
                     path,
@@ -163,10 +176,11 @@ impl<'a> Worker<'a> {
                     &hash,
                 ));
             }
-            let model = (self.load)(&checkpoint)?;
+            let model = (self.load)(checkpoint)?;
             warn(path, model.warnings());
             self.loaded = Some(Loaded {
                 run: unit.run.clone(),
+                held,
                 model,
                 tokenizer: None,
             });
@@ -180,8 +194,9 @@ impl<'a> Worker<'a> {
             && loaded.tokenizer.is_none()
             && needed
         {
-            let tokenizer = Tokenizer::load(&checkpoint)?;
-            warn(path, tokenizer.warnings());
+            let checkpoint = loaded.held.checkpoint();
+            let tokenizer = Tokenizer::load(checkpoint.clone())?;
+            warn(checkpoint.path(), tokenizer.warnings());
             let parsed = self.plan.special_tokens;
             loaded.tokenizer = Some(tokenizer.with_special_tokens_parsed(parsed));
         }

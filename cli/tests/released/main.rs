@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use relscale::evaluate::Settings;
-use relscale::fit::{Analysis, Design};
+use relscale::fit::{Analysis, Design, Options};
 use relscale::isoflop::Recipe;
 use relscale::ladder::{FlopConvention, Ladder, RunTable};
 use relscale::model::Config;
@@ -158,8 +158,11 @@ fn study(checkpoints: &Path, texts: &Path, out: &Path) -> LadderStudy {
         table: run_table(checkpoints).unwrap(),
         name: checkpoints.display().to_string(),
         texts: texts.to_owned(),
-        baseline: "english-help".to_owned(),
-        aggregate: Some("aggregate".to_owned()),
+        options: {
+            let mut options = Options::new("english-help");
+            options.aggregate = Some("aggregate".to_owned());
+            options
+        },
         out: out.to_owned(),
         special_tokens: false,
         settings: Settings::default(),
@@ -277,7 +280,7 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
     let error = study.run().unwrap_err().to_string();
     assert!(error.contains("special_tokens_parsed"), "{error}");
 
-    study.baseline = "english".to_owned();
+    study.options.baseline = "english".to_owned();
     let error = study.run().unwrap_err().to_string();
     assert!(
         error.contains("has no `english`; it has aggregate, english-help"),

@@ -12,7 +12,7 @@ use crate::commands::fields::{read_fields, typed};
 /// # Errors
 /// A file that cannot be read, a field that is unknown or of another type: the file, the field and, where
 /// one is like it, the field that was meant.
-pub(super) fn read(path: &Path, baseline: Option<&str>) -> Result<Options, String> {
+pub(in crate::commands) fn read(path: &Path, baseline: Option<&str>) -> Result<Options, String> {
     let mut fields = read_fields(path, "options")?;
     if let Some(baseline) = baseline {
         fields.insert("baseline".to_owned(), baseline.into());

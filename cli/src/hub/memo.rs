@@ -1,0 +1,92 @@
+//! Hashes of checkpoints on the hub, kept beside their logs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use relscale::Error;
+use relscale::ladder::TrainedRun;
+use relscale::log::checkpoint_hash;
+use serde::{Deserialize, Serialize};
+
+use super::{Held, Hub, is_address};
+
+/// The hash of a checkpoint at a commit, which never changes.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Memo {
+    /// Another version may hash other files.
+    version: String,
+    checkpoint: PathBuf,
+    base: Option<PathBuf>,
+    hash: String,
+}
+
+/// A pinned checkpoint ([`Hub::pin_run`]) whose hash is known, and which is on disk once it is needed.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) hash: String,
+    held: Option<Held>,
+}
+
+impl Known {
+    /// Takes the hash from `folder`, the logs of the run, or else computes it and leaves it there.
+    ///
+    /// A run whose scores are complete needs no file of its checkpoint then, which may have been removed
+    /// to make room for others.
+    ///
+    /// # Errors
+    /// Those of [`Hub::hold`]; a checkpoint that cannot be hashed.
+    pub(crate) fn of(hub: &Hub, place: &TrainedRun, folder: &Path) -> Result<Self, Error> {
+        // A folder on disk may change from run to run.
+        let is_kept = is_address(&place.checkpoint) && place.base.as_deref().is_none_or(is_address);
+        let path = folder.join("checkpoint.json");
+        let memo = |hash: &str| Memo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            checkpoint: place.checkpoint.clone(),
+            base: place.base.clone(),
+            hash: hash.to_owned(),
+        };
+        if is_kept
+            // One that cannot be read is written again.
+            && let Some(there) = fs::read(&path).ok()
+            && let Ok(there) = serde_json::from_slice::<Memo>(&there)
+            && there == memo(&there.hash)
+        {
+            let hash = there.hash;
+            return Ok(Self { hash, held: None });
+        }
+        let held = hub.hold(&place.checkpoint, place.base.as_deref())?;
+        let hash = checkpoint_hash(held.checkpoint().clone())?;
+        if is_kept {
+            let text = serde_json::to_vec(&memo(&hash)).map_err(|e| Error::format(&path, e))?;
+            fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+            fs::write(&path, text).map_err(|e| Error::io(&path, e))?;
+        }
+        let held = Some(held);
+        Ok(Self { hash, held })
+    }
+
+    /// The checkpoint on disk.
+    ///
+    /// # Errors
+    /// Those of [`Hub::hold`]; files in the cache that are not those of the hash.
+    pub(crate) fn on_disk(self, hub: &Hub, place: &TrainedRun) -> Result<Held, Error> {
+        if let Some(held) = self.held {
+            return Ok(held);
+        }
+        let held = hub.hold(&place.checkpoint, place.base.as_deref())?;
+        let hash = checkpoint_hash(held.checkpoint().clone())?;
+        if hash == self.hash {
+            return Ok(held);
+        }
+        Err(Error::Key {
+            path: held.checkpoint().path().to_owned(),
+            field: "checkpoint".to_owned(),
+            message: format!(
+                "the scores so far are of {}, its files are of {hash} now; remove the folder to \
+                 download it again",
+                self.hash
+            ),
+        })
+    }
+}

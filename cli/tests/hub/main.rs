@@ -1,0 +1,519 @@
+//! Downloads from a hub, against a local server that speaks its routes.
+
+mod ladders;
+mod server;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use server::{Hub, Seen, Storage, sha256};
+
+/// A hub with one checkpoint, `org/name@v1`, and a home for its cache, which is removed at the end.
+struct Place {
+    folder: PathBuf,
+    hub: Hub,
+    source: PathBuf,
+    commit: String,
+}
+
+const ADDRESS: &str = "hf://org/name@v1";
+
+fn suite(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../suite")
+        .join(path)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let name = format!("relscale-hub-{}-{name}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::remove_dir_all(&folder).ok();
+        let source = folder.join("source");
+        copy(
+            &suite("checkpoints/balanced/isoflop-1.8ep11-d32-L2-B2-balanced"),
+            &source,
+        );
+        // Files that no reader of checkpoints needs.
+        fs::write(source.join("README.md"), "a model").unwrap();
+        fs::write(source.join("pytorch_model.bin"), vec![1; 10_000]).unwrap();
+        let hub = Hub::start();
+        let commit = hub.add("org/name", "v1", &source);
+        Self {
+            folder,
+            hub,
+            source,
+            commit,
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).to_str().unwrap().to_owned()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relscale"));
+        // The settings of whoever runs the tests do not count.
+        for (name, _) in std::env::vars() {
+            let is_proxy = name.to_lowercase().ends_with("_proxy");
+            if name.starts_with("HF_") || is_proxy || name == "SSL_CERT_FILE" {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(arguments)
+            .env("HF_HOME", self.folder.join("home"))
+            .env("HF_ENDPOINT", &self.hub.endpoint)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    #[track_caller]
+    fn done(&self, arguments: &[&str]) -> String {
+        out(self.command(arguments).output().unwrap())
+    }
+
+    #[track_caller]
+    fn refused(&self, command: &mut Command, parts: &[&str]) {
+        let output = command.output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        for part in parts {
+            assert!(message.contains(part), "no {part:?} in {message}");
+        }
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.folder.join("home/hub/models--org--name")
+    }
+
+    fn snapshot(&self) -> PathBuf {
+        self.repository().join("snapshots").join(&self.commit)
+    }
+
+    fn weights(&self) -> Vec<u8> {
+        fs::read(self.source.join("model.safetensors")).unwrap()
+    }
+
+    /// The file of a download that is not whole.
+    fn part(&self) -> PathBuf {
+        let name = format!("{}.incomplete", sha256(&self.weights()));
+        self.repository().join("blobs").join(name)
+    }
+
+    #[track_caller]
+    fn assert_is_whole(&self) {
+        let names = |folder: &Path| {
+            let entries = fs::read_dir(folder)
+                .unwrap()
+                .map(|e| e.unwrap().file_name());
+            let mut names: Vec<_> = entries.map(|n| n.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let mut wanted = names(&self.source);
+        wanted.retain(|name| name != "README.md" && name != "pytorch_model.bin");
+        assert_eq!(names(&self.snapshot()), wanted);
+        for name in wanted {
+            let [there, here] =
+                [&self.snapshot(), &self.source].map(|f| fs::read(f.join(&name)).unwrap());
+            assert!(there == here, "{name}");
+        }
+        assert!(!self.part().exists());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+#[track_caller]
+fn out(output: Output) -> String {
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{message}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Requests for the contents of files.
+fn transfers(seen: &[Seen]) -> Vec<&Seen> {
+    let is_file = |s: &&Seen| s.method == "GET" && !s.path.starts_with("/api/");
+    seen.iter().filter(is_file).collect()
+}
+
+#[test]
+fn a_checkpoint_is_downloaded_once() {
+    let place = Place::new("once");
+    let folder = place.done(&["fetch", ADDRESS]);
+    assert_eq!(folder.trim(), place.snapshot().to_str().unwrap());
+    place.assert_is_whole();
+    let reference = fs::read_to_string(place.repository().join("refs/v1")).unwrap();
+    assert_eq!(reference, place.commit);
+    let seen = place.hub.seen();
+    assert!(
+        seen.iter()
+            .all(|s| !s.path.contains("README") && !s.path.contains("pytorch")),
+        "{seen:?}"
+    );
+
+    // Nothing but the commit of the revision is asked for.
+    assert_eq!(place.done(&["fetch", ADDRESS]), folder);
+    let seen = place.hub.seen();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+
+    let offline = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("HF_HUB_OFFLINE", "1");
+        command
+    };
+    assert_eq!(out(offline(&["fetch", ADDRESS]).output().unwrap()), folder);
+    place.refused(
+        &mut offline(&["fetch", "hf://org/other@v2"]),
+        &[
+            "hf://org/other@v2: ",
+            "HF_HUB_OFFLINE is set",
+            "hf download org/other --revision v2",
+        ],
+    );
+    assert!(place.hub.seen().is_empty());
+
+    // The cache of another home, by the variable of its own.
+    let other = place.folder.join("other");
+    let mut command = place.command(&["fetch", ADDRESS]);
+    let there = out(command.env("HF_HUB_CACHE", &other).output().unwrap());
+    assert!(there.starts_with(other.to_str().unwrap()), "{there}");
+}
+
+#[test]
+fn a_hub_that_does_not_answer_leaves_the_cache() {
+    let place = Place::new("silent");
+    let folder = place.done(&["fetch", ADDRESS]);
+    place.hub.seen();
+    // One busy answer is asked again, all of them are given up on.
+    place.hub.behave(|b| b.busy = 1);
+    place.done(&["fetch", ADDRESS]);
+    assert_eq!(place.hub.seen().len(), 2);
+    place.hub.behave(|b| b.busy = 1000);
+    let output = place.command(&["fetch", ADDRESS]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        message.contains("answers 503") && message.contains("; read from "),
+        "{message}"
+    );
+    assert_eq!(out(output), folder);
+    place.refused(
+        &mut place.command(&["fetch", "hf://org/new"]),
+        &["hf://org/new@main: ", "503"],
+    );
+}
+
+#[test]
+fn an_interrupted_download_goes_on_where_it_ended() {
+    let place = Place::new("resume");
+    place.hub.behave(|b| b.cut = (30_000, 1));
+    place.done(&["fetch", ADDRESS]);
+    let seen = place.hub.seen();
+    let ranges: Vec<_> = transfers(&seen)
+        .into_iter()
+        .filter(|s| s.at_storage)
+        .collect();
+    assert_eq!(ranges.len(), 2, "{seen:?}");
+    assert_eq!(ranges[1].range.as_deref(), Some("bytes=30000-"));
+    place.assert_is_whole();
+
+    // By the next command, after one that gave up.
+    fs::remove_dir_all(place.folder.join("home")).unwrap();
+    place.hub.behave(|b| b.cut = (0, 1000));
+    fs::create_dir_all(place.part().parent().unwrap()).unwrap();
+    fs::write(place.part(), &place.weights()[..20_000]).unwrap();
+    place.refused(
+        &mut place.command(&["fetch", ADDRESS]),
+        &["model.safetensors: ", "the same command goes on from there"],
+    );
+    assert_eq!(fs::metadata(place.part()).unwrap().len(), 20_000);
+    place.hub.seen();
+    place.hub.behave(|b| b.cut = (0, 0));
+    place.done(&["fetch", ADDRESS]);
+    let seen = place.hub.seen();
+    let ranges = transfers(&seen).into_iter().map(|s| s.range.as_deref());
+    assert!(
+        ranges.collect::<Vec<_>>().contains(&Some("bytes=20000-")),
+        "{seen:?}"
+    );
+    place.assert_is_whole();
+}
+
+#[test]
+fn a_part_is_not_trusted() {
+    let place = Place::new("part");
+    let start = |bytes: &[u8]| {
+        fs::remove_dir_all(place.folder.join("home")).ok();
+        fs::create_dir_all(place.part().parent().unwrap()).unwrap();
+        fs::write(place.part(), bytes).unwrap();
+    };
+    // A server without ranges sends the whole file again.
+    start(&place.weights()[..20_000]);
+    place.hub.behave(|b| b.ranges = false);
+    place.done(&["fetch", ADDRESS]);
+    place.assert_is_whole();
+    place.hub.behave(|b| b.ranges = true);
+    // Longer than the file.
+    start(&vec![7; place.weights().len() + 1]);
+    place.done(&["fetch", ADDRESS]);
+    place.assert_is_whole();
+    // Of another file: the hash tells, the part is removed, and the next download is whole.
+    start(&[7; 20_000]);
+    place.refused(
+        &mut place.command(&["fetch", ADDRESS]),
+        &[
+            "hf://org/name@",
+            "model.safetensors: its SHA-256 is ",
+            "it was removed",
+        ],
+    );
+    assert!(!place.part().exists());
+    place.done(&["fetch", ADDRESS]);
+    place.assert_is_whole();
+}
+
+#[test]
+fn a_wrong_hash_leaves_nothing_in_the_cache() {
+    let place = Place::new("hash");
+    place
+        .hub
+        .behave(|b| b.wrong = Some("model.safetensors".to_owned()));
+    let wrong = sha256(b"something else");
+    place.refused(
+        &mut place.command(&["fetch", ADDRESS]),
+        &[
+            "model.safetensors: its SHA-256 is ",
+            &sha256(&place.weights()),
+            &wrong,
+        ],
+    );
+    assert!(!place.snapshot().join("model.safetensors").exists());
+    let blobs = fs::read_dir(place.repository().join("blobs")).unwrap();
+    let names: Vec<_> = blobs
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.iter().all(|name| name.len() == 40), "{names:?}");
+}
+
+#[test]
+fn the_token_goes_to_the_hub_only() {
+    let place = Place::new("token");
+    place
+        .hub
+        .behave(|b| b.token = Some(("hf_secret".to_owned(), 401)));
+    place.refused(
+        &mut place.command(&["fetch", ADDRESS]),
+        &[
+            "hf://org/name@v1: ",
+            "(401",
+            "check the name",
+            "set HF_TOKEN",
+        ],
+    );
+    place
+        .hub
+        .behave(|b| b.token = Some(("hf_secret".to_owned(), 403)));
+    place.refused(
+        &mut place.command(&["fetch", ADDRESS]),
+        &[
+            "(403",
+            "accept the conditions at ",
+            "/org/name;",
+            "set HF_TOKEN",
+        ],
+    );
+    let with = |token: &str| {
+        let mut command = place.command(&["fetch", ADDRESS]);
+        command.env("HF_TOKEN", token);
+        command
+    };
+    place.refused(
+        &mut with("hf_other"),
+        &["the token that was sent may not read it"],
+    );
+    let output = with("hf_\u{e9}").output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        message.contains("HF_TOKEN") && !message.contains("hf_\u{e9}"),
+        "{message}"
+    );
+
+    place.hub.seen();
+    out(with("hf_secret").output().unwrap());
+    place.assert_is_whole();
+    let seen = place.hub.seen();
+    assert!(seen.iter().any(|s| s.at_storage));
+    for request in seen {
+        assert_eq!(request.token.is_none(), request.at_storage, "{request:?}");
+    }
+    // The file that `hf auth login` writes.
+    fs::remove_dir_all(place.folder.join("home/hub")).unwrap();
+    fs::write(place.folder.join("home/token"), "hf_secret\n").unwrap();
+    place.done(&["fetch", ADDRESS]);
+    place.assert_is_whole();
+}
+
+#[test]
+fn redirects_lead_to_the_same_file() {
+    let place = Place::new("redirect");
+    place.hub.behave(|b| b.storage = Storage::Relative);
+    place.done(&["fetch", ADDRESS]);
+    place.assert_is_whole();
+    assert!(place.hub.seen().iter().all(|s| !s.at_storage));
+    // A repository that has another name now.
+    fs::remove_dir_all(place.folder.join("home")).unwrap();
+    place
+        .hub
+        .behave(|b| b.renamed = Some(("old/name".to_owned(), "org/name".to_owned())));
+    let folder = place.done(&["fetch", "hf://old/name@v1"]);
+    let weights = Path::new(folder.trim()).join("model.safetensors");
+    assert!(folder.contains("models--old--name"));
+    assert_eq!(fs::read(weights).unwrap(), place.weights());
+    place
+        .hub
+        .behave(|b| b.renamed = Some(("org/".to_owned(), "org/".to_owned())));
+    place.refused(
+        &mut place.command(&["fetch", ADDRESS]),
+        &["redirects without end"],
+    );
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let place = Place::new("missing");
+    let refused = |name: &str, parts: &[&str]| {
+        place.refused(&mut place.command(&["fetch", name]), parts);
+    };
+    refused(
+        "hf://org/nothing",
+        &["hf://org/nothing@main: ", "no such model", "check the name"],
+    );
+    refused("org/name@v9", &["hf://org/name@v9: ", "no revision `v9`"]);
+    refused(
+        "phytia-160m",
+        &["phytia-160m: ", "write hf://ORG/NAME@REVISION"],
+    );
+    refused("hf://a/../b", &["hf://a/../b: ", "not ORG/NAME"]);
+    let file = |name: &str| (name.to_owned(), b"{}".to_vec());
+    place.hub.add_files(
+        "org/onnx",
+        "main",
+        [file("config.json"), file("model.onnx")].into(),
+    );
+    refused(
+        "org/onnx",
+        &["hf://org/onnx@main: ", "no weights that are read"],
+    );
+    let mut command = place.command(&["fetch", ADDRESS]);
+    place.refused(
+        command.env("HF_ENDPOINT", "hub"),
+        &["HF_ENDPOINT", "`hub` is not the address"],
+    );
+}
+
+#[test]
+fn short_names_are_of_released_ladders() {
+    let place = Place::new("short");
+    place
+        .hub
+        .add("EleutherAI/pythia-160m", "step3000", &place.source);
+    let folder = place.done(&["fetch", "pythia-160m@step3000"]);
+    assert!(
+        folder.contains("models--EleutherAI--pythia-160m"),
+        "{folder}"
+    );
+    assert_eq!(
+        place.hub.seen()[0].path,
+        "/api/models/EleutherAI/pythia-160m/revision/step3000"
+    );
+}
+
+#[test]
+fn shards_are_those_of_the_index() {
+    let place = Place::new("shards");
+    let index = "{\"metadata\": {}, \"weight_map\": {\"a\": \"m-1.safetensors\", \"b\": \"m-2.safetensors\"}}";
+    let mut files = [
+        ("config.json", "{}"),
+        ("model.safetensors.index.json", index),
+        ("m-1.safetensors", "one"),
+        ("m-2.safetensors", "two"),
+        ("m-3.safetensors", "another model"),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
+    .into_iter()
+    .collect::<std::collections::BTreeMap<_, _>>();
+    place.hub.add_files("org/shards", "main", files.clone());
+    let folder = place.done(&["fetch", "org/shards"]);
+    let has = |name: &str| Path::new(folder.trim()).join(name).exists();
+    assert!(has("m-1.safetensors") && has("m-2.safetensors") && !has("m-3.safetensors"));
+    let refused = |name: &str, parts: &[&str]| {
+        place.refused(&mut place.command(&["fetch", name]), parts);
+    };
+    files.remove("m-2.safetensors");
+    place.hub.add_files("org/lost", "main", files.clone());
+    refused("org/lost", &["hf://org/lost@main: has no m-2.safetensors"]);
+    let outside = index.replace("m-1", "../m-1").into_bytes();
+    files.insert("model.safetensors.index.json".to_owned(), outside);
+    place.hub.add_files("org/outside", "main", files);
+    refused("org/outside", &["index.json", "names `../m-1.safetensors`"]);
+}
+
+/// Waits for something that happens in another process.
+fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !there() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_was_downloaded() {
+    let place = Place::new("interrupt");
+    place.hub.behave(|b| b.slow = Duration::from_millis(100));
+    let child = place.command(&["fetch", ADDRESS]).spawn().unwrap();
+    let length = || fs::metadata(place.part()).map_or(0, |m| m.len());
+    until("part", || length() > 0);
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(
+        message.contains("the same command goes on from there"),
+        "{message}"
+    );
+    let kept = length();
+    assert!(kept > 0 && kept < place.weights().len() as u64, "{kept}");
+    place.hub.seen();
+    place.hub.behave(|b| b.slow = Duration::ZERO);
+    place.done(&["fetch", ADDRESS]);
+    let seen = place.hub.seen();
+    let ranges = transfers(&seen).into_iter().map(|s| s.range.clone());
+    let wanted = Some(format!("bytes={kept}-"));
+    assert!(ranges.collect::<Vec<_>>().contains(&wanted), "{seen:?}");
+    place.assert_is_whole();
+}
