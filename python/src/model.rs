@@ -101,6 +101,10 @@ impl Between {
 #[pymethods]
 impl Model {
     #[new]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the package's own class names them"
+    )]
     fn new(
         py: Python<'_>,
         checkpoint: PathBuf,

@@ -67,6 +67,9 @@ def test_tables_that_cannot_be_read_name_the_row():
     broken.loc[1, "loss"] = "many"
     with pytest.raises(relscale.LadderError, match=r"row 2.*many"):
         relscale.fit(broken.astype({"loss": str}), "baseline")
+    # Arrow has no type for such a column.
+    with pytest.raises(relscale.LadderError, match=r"row 2.*many"):
+        relscale.fit(broken, "baseline")
     with pytest.raises(relscale.LadderError, match="row"):
         relscale.fit(pd.concat([FRAME, FRAME]), "baseline")
     with pytest.raises(relscale.LadderError, match="loss"):

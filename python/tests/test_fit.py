@@ -129,6 +129,16 @@ def test_pandas_without_arrow(monkeypatch):
         importlib.util, "find_spec", lambda name, *a: None if name == "pyarrow" else find(name, *a)
     )
     assert laws(relscale.fit(frame, "baseline")) == want
+    gaps = frame.astype({"seed": "Int64"}).assign(epochs=pd.NA)
+    assert laws(relscale.fit(gaps, "baseline")) == want
+
+
+def test_a_subclass_of_a_frame_is_a_frame():
+    class Frame(pd.DataFrame):
+        pass
+
+    frame = relscale.simulate("plain").frame
+    assert isinstance(relscale.fit(Frame(frame), "baseline").laws, pd.DataFrame)
 
 
 def test_a_filtered_frame_has_no_column_for_its_index():

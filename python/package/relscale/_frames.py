@@ -16,8 +16,9 @@ LIBRARIES = ("pandas", "polars", "pyarrow")
 
 def library_of(data: object) -> str | None:
     """Return the library of a frame; None for anything else."""
-    root = type(data).__module__.partition(".")[0]
-    return root if root in LIBRARIES else None
+    # Frames of geopandas and others are frames of pandas.
+    roots = [base.__module__.partition(".")[0] for base in type(data).__mro__]
+    return next((root for root in roots if root in LIBRARIES), None)
 
 
 def any_library() -> str:
@@ -35,7 +36,7 @@ def frame(columns: Mapping[str, Sequence[Any]], library: str | None) -> DataFram
     if library == "pyarrow":
         return module.table(dict(columns))
     if library == "polars":
-        # Columns that begin with gaps are longer than the rows from which polars guesses.
+        # By default polars guesses the type of a column from its first rows, which may be gaps.
         return module.DataFrame(dict(columns), strict=False, infer_schema_length=None)
     return module.DataFrame(dict(columns))
 
@@ -47,12 +48,7 @@ def source(data: object) -> object:
     library = library_of(data)
     table: Any = data
     if library == "pandas":
-        # An index without a name numbers the rows; a filtered one would pass for a column of losses.
-        unnamed = all(name is None for name in table.index.names)
-        table = table.reset_index(drop=unnamed)
-        if importlib.util.find_spec("pyarrow") is None:
-            return _rows([str(c) for c in table.columns], [table[c].tolist() for c in table.columns])
-        return _named_by_text(table)
+        return _of_pandas(table)
     if library == "polars" and hasattr(table, "collect"):
         return table.collect()
     if hasattr(table, "__arrow_c_stream__"):
@@ -64,11 +60,23 @@ def source(data: object) -> object:
     )
 
 
-def _named_by_text(table: Any) -> Any:
-    """Return a frame of pandas whose columns have text as names, which Arrow needs."""
-    if all(isinstance(name, str) for name in table.columns):
-        return table
-    return table.set_axis([str(name) for name in table.columns], axis="columns")
+def _of_pandas(table: Any) -> object:
+    """Return a frame of pandas as an Arrow table, or as rows where Arrow has no type for a column."""
+    # An index without a name numbers the rows; a filtered one would pass for a column of losses.
+    table = table.reset_index(drop=all(name is None for name in table.index.names))
+    names = [str(name) for name in table.columns]
+    if importlib.util.find_spec("pyarrow") is not None:
+        import pyarrow
+
+        try:
+            # Arrow needs text as names.
+            return pyarrow.Table.from_pandas(table.set_axis(names, axis="columns"), preserve_index=False)
+        except pyarrow.ArrowException:
+            # Numbers and text in one column: the crate says which row is wrong.
+            pass
+    columns = [table.iloc[:, at] for at in range(len(names))]
+    # The gaps of pandas are NaN, NA and NaT.
+    return _rows(names, [c.astype(object).where(c.notna(), None).tolist() for c in columns])
 
 
 def _rows(names: list[str], columns: list[Any]) -> tuple[list[str], list[list[Any]]]:
