@@ -45,8 +45,13 @@ impl<R: Iterator<Item = io::Result<Vec<String>>>> Rows for Given<R> {
         if fields.len() != self.columns {
             return Err(LadderError::Malformed {
                 table: self.name.clone(),
-                line: Some(self.row),
-                message: format!("{} fields for {} columns", fields.len(), self.columns),
+                line: None,
+                message: format!(
+                    "row {}: {} fields for {} columns",
+                    self.row,
+                    fields.len(),
+                    self.columns
+                ),
             });
         }
         fill(row, self.row, fields.iter().map(String::as_str));
