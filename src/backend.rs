@@ -18,7 +18,7 @@ mod route;
 mod tensor;
 
 pub use check::{
-    ShapeError, check_attention, check_len, check_rows, check_segments, check_targets,
+    Overflow, ShapeError, check_attention, check_len, check_rows, check_segments, check_targets,
 };
 pub use ops::{
     Activation, Attention, Choice, Embed, Linear, LogProb, Norm, NormKind, Pointwise, Rope, Route,
@@ -107,7 +107,8 @@ pub trait Backend: Send + Sync {
     /// **Shapes**: `[rows, x.width]` → the same.
     ///
     /// # Errors
-    /// Lengths that do not fit.
+    /// Lengths that do not fit; a sum of squares that is not finite ([`Overflow`]). A backend that cannot
+    /// look at its results without waiting for them may go on instead.
     fn norm(
         &self,
         x: Columns<'_, Self::Buffer>,
@@ -122,7 +123,7 @@ pub trait Backend: Send + Sync {
             weight: &weight,
             bias: bias.as_ref(),
         };
-        let out = reference::norm(x.of(&host), &op).map_err(|e| fail(self, e))?;
+        let out = reference::norm(x.of(&host), &op).map_err(|e| Error::backend(self.name(), e))?;
         dense(self, &out, x.rows)
     }
 

@@ -143,7 +143,7 @@ impl Weights {
     fn from_gguf(gguf: Gguf) -> Result<Self, Error> {
         let mut weights = Self::empty(&gguf.path);
         for path in gguf.files {
-            let file = File::open(&path).map_err(|e| Error::io(&path, e))?;
+            let file = crate::input::file(&path).map_err(|e| Error::io(&path, e))?;
             weights.files.push((path, file));
         }
         let mut entries = BTreeMap::new();

@@ -100,7 +100,7 @@ macro_rules! conformance_tests {
     // The one list of checks. `Kit::checks` is made from it as well, so no check can be left out.
     (@checks [$($callback:tt)+] $($arguments:tt)*) => {
         $($callback)+! { $($arguments)*
-            upload_rows embed norm linear rope attention activate add gather concat log_prob
+            upload_rows embed norm norm_overflow linear rope attention activate add gather concat log_prob
             attention_slopes pointwise route add_rows
             rows_alone attention_causality attention_sharing attention_prefix normalisation
             empty wrong_input

@@ -1,6 +1,6 @@
 //! Bytes of tables and texts as people keep them: plain, or compressed with gzip or Zstandard.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
@@ -63,11 +63,80 @@ const OTHERS: [(&[u8], &str); 4] = [
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn open(path: impl AsRef<Path>) -> io::Result<Box<dyn BufRead>> {
+    reader(file(path)?)
+}
+
+/// Opens a regular file for reading. Every file that a user names is opened here.
+///
+/// # Errors
+/// A file that cannot be read or is no regular file: opening a pipe would wait for a writer, and a device
+/// may never end.
+///
+/// # Examples
+/// ```
+/// assert!(relscale::input::file(std::env::temp_dir()).is_err());
+/// ```
+pub fn file(path: impl AsRef<Path>) -> io::Result<File> {
     let path = path.as_ref();
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(invalid("is not a regular file"));
+    regular(&std::fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    // Another may have taken its place since it was looked at.
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Opens a regular file or a pipe, which shells put in place of a table (`<(zcat losses.csv.gz)`). Whoever
+/// reads it must bound what is kept of it.
+pub(crate) fn stream(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(invalid("is a folder, not a table"));
     }
-    reader(File::open(path)?)
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_char_device() || kind.is_block_device() {
+            return Err(invalid("is a device, not a table; standard input is `-`"));
+        }
+    }
+    Ok(file)
+}
+
+fn regular(found: &Metadata) -> io::Result<()> {
+    match found.is_file() {
+        true => Ok(()),
+        false => Err(invalid("is not a regular file")),
+    }
+}
+
+/// The text of a regular file of at most `limit` bytes, even if it grows while it is read. A byte-order
+/// mark at its start is left out.
+///
+/// # Errors
+/// As [`file`]; a longer file; text that is not UTF-8.
+///
+/// # Examples
+/// ```
+/// let path = std::env::temp_dir().join("relscale-doc-text.json");
+/// std::fs::write(&path, "{}")?;
+/// assert_eq!(relscale::input::text(&path, 2)?, "{}");
+/// assert!(relscale::input::text(&path, 1).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn text(path: impl AsRef<Path>, limit: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed shows that there are more.
+    (file(path)?.take(limit.saturating_add(1))).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(invalid(format!("has more than {limit} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| invalid("is not UTF-8"))?;
+    // Editors on Windows put the mark before UTF-8, and no JSON parser takes it.
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
 }
 
 /// Name of a file without its extension and without that of its compression: `news` of `news.jsonl.gz`.

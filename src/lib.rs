@@ -140,6 +140,7 @@ pub mod ladder;
 pub mod log;
 #[cfg(feature = "scoring")]
 pub mod model;
+pub mod output;
 pub mod report;
 #[cfg(feature = "scoring")]
 pub mod scorer;

@@ -46,8 +46,10 @@ mod hash;
 mod key;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod pin;
 mod table;
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -56,8 +58,9 @@ use std::time::{Duration, Instant};
 use crate::distribution::Distribution;
 use crate::error::Error;
 use crate::evaluate::Evaluation;
+use crate::output::sync_folder;
 use crate::scorer::Likelihoods;
-use file::{Lock, replace, sync_folder};
+use file::{Lock, refuse_link, replace};
 use format::{check, header_line, record_line, scan, warnings_line};
 
 pub use export::{LongTable, export_csv};
@@ -66,6 +69,7 @@ pub use hash::{checkpoint_hash, distribution_hash};
 pub use key::Key;
 #[cfg(feature = "parquet")]
 pub use parquet::export_parquet;
+pub use pin::CheckpointPin;
 pub use table::{Record, Table};
 
 /// Longest time that appended records may wait to reach the disk while [`Log::score`] runs: little
@@ -86,6 +90,8 @@ pub struct Log {
     len: u64,
     /// True once a line was written in part and could not be cut off.
     broken: bool,
+    /// Ids that records may have, if they are known.
+    known: Option<HashSet<String>>,
 }
 
 impl Log {
@@ -99,6 +105,7 @@ impl Log {
     pub fn open(path: impl AsRef<Path>, key: &Key) -> Result<Self, Error> {
         let path = path.as_ref();
         let io = |e| Error::io(path, e);
+        refuse_link(path)?;
         // A pipe or a device would hold up the opening below.
         if path.exists() {
             crate::checkpoint::file_size(path)?;
@@ -123,6 +130,7 @@ impl Log {
             seed,
             len,
             broken: false,
+            known: None,
         };
         match table {
             Some(table) => {
@@ -146,6 +154,31 @@ impl Log {
         Ok(log)
     }
 
+    /// The same log, which from now on refuses records of items that `distribution` does not have.
+    ///
+    /// [`Log::score`] needs no such help: it appends items of its distribution only.
+    ///
+    /// # Errors
+    /// A distribution other than the key's, a record that is of none of its items (of those in the
+    /// key's range), or an item that cannot be read.
+    pub fn with_items(mut self, distribution: &dyn Distribution) -> Result<Self, Error> {
+        let mine = self.table.key();
+        let hash = distribution_hash(distribution)?;
+        if hash != mine.distribution_hash {
+            return Err(Error::Key {
+                path: self.path.clone(),
+                field: "distribution_hash".to_owned(),
+                message: format!("the log has {}, not {hash}", mine.distribution_hash),
+            });
+        }
+        self.open_items(distribution)?;
+        let ids = mine
+            .places()
+            .map(|at| Ok(distribution.item(at)?.id.clone()));
+        self.known = Some(ids.collect::<Result<_, Error>>()?);
+        Ok(self)
+    }
+
     /// The key and the records so far.
     #[must_use]
     pub fn table(&self) -> &Table {
@@ -155,11 +188,22 @@ impl Log {
     /// Adds the record of an item.
     ///
     /// # Errors
-    /// An item that has a record, a number of scores that differs from that of the scorers, a loss or
-    /// weight that is not finite, or a failing write. The log is then as it was before.
+    /// An item that has a record, or that the distribution does not have ([`Log::with_items`]; without
+    /// it, a record more than there are items); a number of scores that differs from that of the
+    /// scorers; a loss or weight that is not finite, a weight that is not above 0; a record of more
+    /// than 16 MB; or a failing write. The log is then as it was before.
     pub fn append(&mut self, id: &str, record: Record) -> Result<(), Error> {
         if self.table.records().contains_key(id) {
             return Err(Error::item(id, "the log has a record of it"));
+        }
+        let items = self.table.key().places().len();
+        let is_foreign = match &self.known {
+            Some(known) => !known.contains(id),
+            None => self.table.records().len() >= items,
+        };
+        if is_foreign {
+            let message = format!("is none of the {items} items of the log");
+            return Err(Error::item(id.get(..100).unwrap_or(id), message));
         }
         // What the next `open` would refuse must not be written: it would make the whole log
         // unreadable.
@@ -266,9 +310,11 @@ impl Log {
         let (scorers, settings, parsed) = evaluation.identity();
         let (checkpoint, backend) = (mine.checkpoint.as_str(), mine.backend.as_str());
         let key = Key::new(checkpoint, backend, distribution, scorers, settings)?;
-        // Checkpoint and backend cannot be asked of an evaluation, so those of the log are taken;
-        // whoever opened it vouches for them.
+        // Checkpoint, backend and run cannot be asked of an evaluation, so those of the log are
+        // taken; whoever opened it vouches for them.
         let mut key = key.with_special_tokens_parsed(parsed);
+        key.backend_version.clone_from(&mine.backend_version);
+        key.run.clone_from(&mine.run);
         key.range.clone_from(&mine.range);
         mine.ensure_equals(&key, &self.path)
     }
@@ -280,14 +326,25 @@ impl Log {
             let message = format!("the log is of the items {places:?}");
             return Err(Error::format(&self.path, message));
         }
-        let mut open = Vec::new();
+        let (mut open, mut scored) = (Vec::new(), HashSet::new());
         for index in places {
             let item = distribution.item(index)?;
-            if !self.table.records().contains_key(&item.id) {
-                open.push(index);
-            }
+            match self.table.records().get_key_value(&item.id) {
+                Some((id, _)) => scored.insert(id),
+                None => {
+                    open.push(index);
+                    true
+                }
+            };
         }
-        Ok(open)
+        let mut ids = self.table.records().keys();
+        match ids.find(|id| !scored.contains(id)) {
+            None => Ok(open),
+            Some(id) => Err(Error::format(
+                &self.path,
+                format!("the record of `{id}` is of no item of the distribution"),
+            )),
+        }
     }
 
     /// Closes the log and rewrites its records in the order of their ids. Two logs of the same scores

@@ -17,6 +17,8 @@ mod bos;
 mod charsmap;
 #[cfg(feature = "tokenizers")]
 mod ends;
+#[cfg(feature = "tokenizers")]
+mod expressions;
 mod files;
 #[cfg(feature = "tokenizers")]
 mod folder;
@@ -114,6 +116,70 @@ pub struct Encoding {
     /// Number of bytes of the text that the first token stands for. They are not scored unless a
     /// beginning-of-sequence token precedes the text.
     pub first_token_bytes: usize,
+    /// Number of bytes of the text that no token stands for, white space aside: letters that the
+    /// vocabulary lacks, or that a stage removes.
+    pub dropped_bytes: usize,
+    /// Those bytes, by their places.
+    gaps: Vec<Gap>,
+}
+
+impl Encoding {
+    /// Number of bytes without a token after the byte `start` of the text, white space aside.
+    pub(crate) fn dropped_after(&self, start: usize) -> usize {
+        dropped_after(&self.gaps, start)
+    }
+}
+
+/// The tokens of a text with their places in it.
+struct Encoded {
+    tokens: Vec<u32>,
+    /// The byte of the text at which each token ends.
+    ends: Vec<usize>,
+    gaps: Vec<Gap>,
+}
+
+/// A part of a text without tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Gap {
+    start: usize,
+    /// Number of its bytes, white space aside.
+    bytes: usize,
+}
+
+fn dropped_after(gaps: &[Gap], start: usize) -> usize {
+    let after = gaps.iter().filter(|gap| gap.start >= start);
+    after.map(|gap| gap.bytes).sum()
+}
+
+/// The parts of `text` between the ranges of its tokens.
+#[cfg(feature = "tokenizers")]
+fn gaps(text: &str, ranges: &[(usize, usize)]) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut covered = 0;
+    for &(start, end) in ranges.iter().chain([&(text.len(), text.len())]) {
+        if covered < start && start <= text.len() {
+            // White space may be folded or cut off, and stands in the token beside it.
+            let bytes = match text.get(covered..start) {
+                Some(gap) => {
+                    let letters = gap.chars().filter(|c| !c.is_whitespace());
+                    letters.map(char::len_utf8).sum()
+                }
+                // The library counts on where it left letters out, and may end inside one.
+                None => {
+                    let gap = text.as_bytes()[covered..start].iter();
+                    gap.filter(|byte| !byte.is_ascii_whitespace()).count()
+                }
+            };
+            if bytes > 0 {
+                gaps.push(Gap {
+                    start: covered,
+                    bytes,
+                });
+            }
+        }
+        covered = covered.max(end);
+    }
+    gaps
 }
 
 /// The tokens of a context and of its continuation.
@@ -129,6 +195,8 @@ pub struct Pair {
     /// Number of those bytes that belong to the context, white space at its end aside. It is above 0
     /// if a token spans the cut.
     pub spanned: usize,
+    /// Number of bytes of both texts that no token stands for, white space aside.
+    pub dropped_bytes: usize,
 }
 
 /// Largest accepted file of a vocabulary: four times the largest real one, which has a quarter million
@@ -218,6 +286,7 @@ impl Tokenizer {
             path,
             ..
         } = built;
+        stages::check_model(&path, &tokenizer)?;
         // A file may pad or cut every text. Both would change what is scored, in silence.
         tokenizer.with_padding(None);
         tokenizer
@@ -337,20 +406,23 @@ impl Tokenizer {
     /// # Errors
     /// A tokenizer that cannot encode the text.
     pub fn encode(&self, text: &str) -> Result<Encoding, Error> {
-        let (tokens, ends) = self.encode_with_ends(text)?;
+        let Encoded { tokens, ends, gaps } = self.encode_with_ends(text)?;
         Ok(Encoding {
             tokens,
             first_token_bytes: ends.first().copied().unwrap_or(0),
+            dropped_bytes: dropped_after(&gaps, 0),
+            gaps,
         })
     }
 
-    /// The tokens of `text`, and the byte of the text at which each ends.
-    fn encode_with_ends(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), Error> {
+    /// The tokens of `text`, the byte of the text at which each ends, and what has none.
+    fn encode_with_ends(&self, text: &str) -> Result<Encoded, Error> {
         match &self.kind {
-            Kind::Bytes => Ok((
-                text.bytes().map(u32::from).collect(),
-                (1..=text.len()).collect(),
-            )),
+            Kind::Bytes => Ok(Encoded {
+                tokens: text.bytes().map(u32::from).collect(),
+                ends: (1..=text.len()).collect(),
+                gaps: Vec::new(),
+            }),
             #[cfg(feature = "tokenizers")]
             Kind::HuggingFace(inner) => {
                 let normal = inner.charsmap.as_ref().map(|map| map.normalise(text));
@@ -358,10 +430,18 @@ impl Tokenizer {
                 let encoding = stages::guarded(&self.path, || inner.tokenizer.encode(text, false))?;
                 let (ranges, tokens) = (encoding.get_offsets(), encoding.get_tokens());
                 let mut ends = ends::ends(ranges, tokens, inner.byte_level);
+                let mut gaps = gaps(text, ranges);
                 if let Some(normal) = &normal {
                     ends.iter_mut().for_each(|end| *end = normal.end(*end));
+                    for gap in &mut gaps {
+                        gap.start = normal.end(gap.start);
+                    }
                 }
-                Ok((encoding.get_ids().to_vec(), ends))
+                Ok(Encoded {
+                    tokens: encoding.get_ids().to_vec(),
+                    ends,
+                    gaps,
+                })
             }
         }
     }
@@ -394,12 +474,16 @@ impl Tokenizer {
         }
         let trimmed = context.trim_end();
         let text = format!("{context}{continuation}");
-        let (whole, ends) = self.encode_with_ends(&text)?;
+        let Encoded {
+            tokens: whole,
+            ends,
+            gaps,
+        } = self.encode_with_ends(&text)?;
         if whole.is_empty() {
             let message = "the tokenizer has no token for a context and its continuation";
             return Err(Error::format(&self.path, message));
         }
-        let (alone, _) = self.encode_with_ends(trimmed)?;
+        let alone = self.encode_with_ends(trimmed)?.tokens;
         let common = whole.iter().zip(&alone).take_while(|(a, b)| a == b).count();
         // A tokenizer may drop the whole continuation, such as a lone zero-width joiner; the last
         // token then stands for it.
@@ -415,8 +499,10 @@ impl Tokenizer {
         Ok(Pair {
             context,
             continuation,
-            bytes: text.len() - end,
+            // What has no token has no loss, and its bytes would lower that of the others.
+            bytes: (text.len() - end).saturating_sub(dropped_after(&gaps, end)),
             spanned: trimmed.len() - end,
+            dropped_bytes: dropped_after(&gaps, 0),
         })
     }
 }

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// Module, and what it may use besides itself and `error`.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("backend", &[]),
-    ("checkpoint", &["backend"]),
-    ("model", &["backend", "checkpoint"]),
-    ("tokenizer", &["checkpoint"]),
     ("input", &[]),
+    ("output", &[]),
+    ("backend", &[]),
+    ("checkpoint", &["backend", "input"]),
+    ("model", &["backend", "checkpoint"]),
+    ("tokenizer", &["checkpoint", "input"]),
     ("distribution", &["input"]),
     ("scorer", &["distribution"]),
     (
@@ -28,6 +29,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tokenizer",
             "evaluate",
             "ladder",
+            "input",
+            "output",
         ],
     ),
     ("fit", &["ladder"]),

@@ -246,7 +246,7 @@ proptest! {
     ) {
         let folder = Folder::new();
         let path = folder.file("log");
-        let key = key(&texts(1));
+        let key = key(&texts(8));
         let record = |(cluster, loss, weight, warnings): &(String, f64, f64, Vec<String>)| Record {
             cluster: cluster.clone(),
             scores: vec![Score { loss: *loss, weight: *weight }],

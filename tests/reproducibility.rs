@@ -372,3 +372,40 @@ fn questions_after_the_same_examples_get_the_same_in_any_batches() {
         assert!(kept > 0);
     }
 }
+
+/// The bits of three texts in both precisions, folded into one number (FNV-1a).
+fn checksum(checkpoint: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for precision in [Precision::F32, Precision::Bf16] {
+        let cpu = Cpu::with_threads(2).unwrap().with_precision(precision);
+        let model = Transformer::load(common::fixture(checkpoint), cpu).unwrap();
+        for step in [3, 5, 7] {
+            let tokens: Vec<u32> = (0..40).map(|i| (i * step + 1) % 60).collect();
+            let mut batch = Batch::new();
+            let segment = batch.segment(None, &tokens).unwrap();
+            for row in 0..39 {
+                batch.target(segment, row, tokens[row + 1]).unwrap();
+            }
+            for value in model.log_likelihoods(&batch).unwrap() {
+                for byte in value.to_bits().to_le_bytes() {
+                    hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+                }
+            }
+        }
+    }
+    hash
+}
+
+/// Logs of one revision of the kernels are continued with another one only if the bits are the same. If
+/// this fails, the bits have changed: raise `relscale_cpu::KERNEL_REVISION` and note the new numbers.
+#[test]
+fn the_bits_are_those_of_this_revision() {
+    let all = [
+        "checkpoints/llama-gqa-tied-bf16",
+        "architectures/gemma2",
+        "architectures/bloom",
+        "architectures/mixtral",
+    ];
+    let found = all.map(checksum);
+    assert_eq!((relscale_cpu::KERNEL_REVISION, found), (1, [0, 0, 0, 0]));
+}

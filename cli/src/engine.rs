@@ -89,6 +89,23 @@ impl EngineBackend {
     }
 }
 
+impl EngineBackend {
+    /// Version of the backend and of its kernels, part of the key of every log.
+    #[must_use]
+    pub fn version(&self) -> String {
+        match self {
+            Self::Cpu { .. } => format!(
+                "relscale-cpu {}, kernels {}",
+                relscale_cpu::VERSION,
+                relscale_cpu::KERNEL_REVISION
+            ),
+            Self::Cuda { .. } => format!("relscale-cuda {}", relscale_cuda::VERSION),
+            // A part of the crate whose version is in every key.
+            Self::Reference => String::new(),
+        }
+    }
+}
+
 /// Loads checkpoints on a backend, within a memory limit.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -142,6 +159,12 @@ impl Engine {
     #[must_use]
     pub fn name(&self) -> String {
         self.backend.name()
+    }
+
+    /// Version of the backend ([`EngineBackend::version`]).
+    #[must_use]
+    pub fn version(&self) -> String {
+        self.backend.version()
     }
 
     /// Loads a checkpoint for batches of `batch_tokens` tokens, one copy per device.

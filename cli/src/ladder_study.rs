@@ -9,6 +9,7 @@ use relscale::evaluate::Settings;
 use relscale::fit::{Analysis, Options, analyze};
 use relscale::ladder::{Ladder, RunTable, TrainedRun};
 use relscale::log::export_csv;
+use relscale::output;
 use relscale::report::plot;
 use relscale::scorer::{BitsPerByte, Scorer};
 
@@ -60,7 +61,7 @@ impl LadderStudy {
         fs::create_dir_all(&self.out)?;
         let mut csv = Vec::new();
         self.table.write_csv(&mut csv)?;
-        fs::write(self.out.join("runs.csv"), csv)?;
+        output::write(self.out.join("runs.csv"), csv)?;
 
         let scorers: &[&dyn Scorer] = &[&BitsPerByte];
         let task = |items| Task {
@@ -90,7 +91,7 @@ impl LadderStudy {
         let analysis = self.fit(&tasks, &tables)?;
         fitting.finish_and_clear();
         let json = serde_json::to_string_pretty(&analysis)?;
-        fs::write(self.out.join("analysis.json"), json)?;
+        output::write(self.out.join("analysis.json"), json)?;
         write_pictures(&analysis, &self.out.join("pictures"))?;
         Ok((analysis, scored))
     }
@@ -147,7 +148,7 @@ impl LadderStudy {
 fn write_pictures(analysis: &Analysis, folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder)?;
     for (name, svg) in plot::all(analysis)? {
-        fs::write(folder.join(name), svg)?;
+        output::write(folder.join(name), svg)?;
     }
     Ok(())
 }

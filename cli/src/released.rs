@@ -333,7 +333,7 @@ fn reference(refs: &Path, hash: &str) -> Result<Option<String>, Error> {
         let path = entry.map_err(io)?.path();
         // Folders hold the references of pull requests.
         if path.is_file() {
-            let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+            let text = relscale::input::text(&path, 1 << 16).map_err(|e| Error::io(&path, e))?;
             if text.trim() == hash {
                 found.extend(path.file_name().and_then(|n| n.to_str()).map(str::to_owned));
             }

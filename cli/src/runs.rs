@@ -18,6 +18,7 @@ use relscale::tokenizer::Tokenizer;
 use crate::engine::Engine;
 use crate::hub::{Hub, Known};
 use crate::interrupt;
+use crate::names::file_name;
 use crate::output::{detail, progress, warn, warning};
 
 /// A distribution to score, with the name of its log.
@@ -155,10 +156,11 @@ fn score_run(
 ) -> Result<(Vec<Log>, usize), Failure> {
     let run = &trained.run;
     let pinned = engine.hub().pin_run(trained)?;
-    let known = Known::of(engine.hub(), &pinned, &logs.join(&run.id))?;
+    let known = Known::of(engine.hub(), &pinned, &logs.join(file_name(&run.id)))?;
     let mut open = Vec::new();
     for task in tasks {
-        let path = logs.join(&run.id).join(format!("{}.jsonl", task.log));
+        let folder = logs.join(file_name(&run.id));
+        let path = folder.join(format!("{}.jsonl", file_name(&task.log)));
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|e| relscale::Error::io(folder, e))?;
         }
@@ -169,7 +171,8 @@ fn score_run(
             task.scorers,
             settings,
         )?
-        .with_special_tokens_parsed(parsed);
+        .with_special_tokens_parsed(parsed)
+        .with_backend_version(engine.version());
         open.push(Log::open(&path, &key).map_err(|e| match e {
             relscale::Error::Key { .. } => format!("{e} (with another --out)").into(),
             e => Failure::from(e),
@@ -182,10 +185,11 @@ fn score_run(
     let items: usize = tasks.iter().map(|task| task.items.len()).sum();
     detail(&format!("{}: {before} of {items} items are scored", run.id));
     if !open.iter().all(|log| log.table().is_complete()) {
-        let held = known.on_disk(engine.hub(), &pinned)?;
+        let (held, pin) = known.on_disk(engine.hub(), &pinned)?;
         let checkpoint = held.checkpoint();
         let model = engine.load(checkpoint.clone(), settings.batch_tokens)?;
         let tokenizer = Tokenizer::load(checkpoint.clone())?.with_special_tokens_parsed(parsed);
+        pin.ensure_unchanged()?;
         warn(
             &trained.checkpoint,
             &model.evaluation().tokenizer(&tokenizer).warnings(),

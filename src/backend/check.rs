@@ -43,6 +43,49 @@ impl fmt::Display for ShapeError {
 
 impl std::error::Error for ShapeError {}
 
+/// A result beyond the range of a backend's arithmetic.
+///
+/// A backend returns it as the source of [`Error::Backend`](crate::Error::Backend) where it would go on
+/// with a number that is wrong and looks right: a norm by an infinite sum of squares is zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overflow {
+    result: &'static str,
+    layer: Option<usize>,
+}
+
+impl Overflow {
+    /// An overflow of `result` ("the sum of squares of a norm").
+    pub fn new(result: &'static str) -> Self {
+        Self {
+            result,
+            layer: None,
+        }
+    }
+
+    /// The same error, in the layer of this number, from 0.
+    #[must_use]
+    pub fn in_layer(mut self, layer: usize) -> Self {
+        self.layer = Some(layer);
+        self
+    }
+}
+
+impl fmt::Display for Overflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(layer) = self.layer {
+            write!(f, "layer {layer}: ")?;
+        }
+        let result = self.result;
+        write!(
+            f,
+            "{result} is not finite: the model's numbers are beyond the range of this precision; score \
+             with `reference f64`, or look for damaged weights"
+        )
+    }
+}
+
+impl std::error::Error for Overflow {}
+
 /// Checks that the operand `what` has `expected` elements.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Files as a stranger may have left them: too large, not regular, pointers, or other than what is
 //! read.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let size = file_size(path)?;
     let mut bytes = Vec::new();
     if size <= limit {
-        let file = File::open(path).map_err(io)?;
+        let file = crate::input::file(path).map_err(io)?;
         // One byte more than allowed shows that the file has grown since its size was asked for.
         file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
     }

@@ -199,7 +199,7 @@ pub(super) type Opened = (File, Vec<(String, Entry)>);
 fn safetensors(path: &Path, number: usize) -> Result<Opened, Error> {
     // Before the file is opened: a pipe would wait for a writer.
     let size = file_size(path)?;
-    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut file = crate::input::file(path).map_err(|e| Error::io(path, e))?;
     let (metadata, data_start) = header(path, &mut file, size)?;
     let entry = |(tensor, info): (String, &TensorInfo)| {
         let (start, end) = info.data_offsets;

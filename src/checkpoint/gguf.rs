@@ -3,7 +3,7 @@
 //! Versions 2 and 3, little endian, as specified in the `ggml` repository.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::blocks::{GGML_TYPES, Storage, ggml_name};
@@ -107,7 +107,7 @@ impl Gguf {
     /// Reads the header of one file.
     fn open_file(path: &Path) -> Result<Self, Error> {
         let size = file_size(path)?;
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let file = crate::input::file(path).map_err(|e| Error::io(path, e))?;
         let mut header = Header::new(path, file, size);
         let magic = header.bytes(size.min(4), "magic number")?;
         refuse_lfs_pointer(path, &magic)?;

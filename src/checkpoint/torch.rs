@@ -3,7 +3,6 @@
 //! No code of the pickle is run. A tensor is a view of a storage: an offset, and a step per dimension.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -36,7 +35,7 @@ const MAX_USES: u64 = 4;
 pub(super) fn open(path: &Path, number: usize) -> Result<Opened, Error> {
     // Before the file is opened: a pipe would wait for a writer.
     let size = file_size(path)?;
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let file = crate::input::file(path).map_err(|e| Error::io(path, e))?;
     let archive = Archive::open(path, file, size)?;
     let pickle = pickle_of(&archive, path)?;
     let said = |message| Error::format(path, format!("{}: {message}", archive.full("data.pkl")));

@@ -124,6 +124,11 @@ impl<B: Backend> Kit<B> {
         }
     }
 
+    /// The agreement that the backend promises.
+    pub(super) fn determinism(&self) -> Determinism {
+        self.determinism
+    }
+
     /// A fresh backend.
     pub(super) fn backend(&self) -> B {
         // A backend per check, so that nothing left over from one can help another.

@@ -2,7 +2,7 @@
 
 use super::bounds::{close, oracle};
 use super::inputs::{Block, SIZES, SplitMix64, bias, vector};
-use super::kit::{Failure, Kit};
+use super::kit::{Determinism, Failure, Kit};
 use crate::backend::{Backend, Norm, NormKind};
 use crate::error::Error;
 
@@ -61,6 +61,39 @@ impl<B: Backend> Kit<B> {
                     let what = format!("{kind:?} norm, {rows} rows of {groups} × {width}");
                     close(what, &got, &case.run(&oracle())?, &self.norm_bound(&case)?)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// A norm of numbers whose squares are beyond the range of `f32`: the right result, or an error. A factor
+    /// of zero would make the row zero, and nothing would show it.
+    ///
+    /// Asked of backends that promise bits ([`Determinism::Bitwise`]). A device that is not waited for
+    /// after every operation has no way to tell.
+    pub fn norm_overflow(&self) -> Result<(), Failure> {
+        if self.determinism() == Determinism::UpToRounding {
+            return Ok(());
+        }
+        let backend = self.backend();
+        for kind in [NormKind::Rms, NormKind::Layer] {
+            // Of either sign in turn, so that the mean is zero and the norm of each is one.
+            let signs = [1e30f32, -1e30].into_iter().cycle();
+            let case = Case {
+                x: Block::new(&signs.take(64).collect::<Vec<_>>(), 2, (3, 2)),
+                kind,
+                epsilon: 1e-5,
+                width: 32,
+                weight: vec![1.0; 32],
+                bias: None,
+            };
+            // An error is the honest answer.
+            let Ok(got) = case.run(&backend).and_then(|out| backend.read(&out)) else {
+                continue;
+            };
+            if let Some(wrong) = got.iter().find(|y| (y.abs() - 1.0).abs() > 0.01) {
+                let message = format!("{kind:?} norm of ±1e30 is {wrong}, expected ±1 or an error");
+                return Err(Failure::wrong(message));
             }
         }
         Ok(())

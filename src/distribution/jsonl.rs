@@ -70,7 +70,7 @@ pub fn each_line<T: DeserializeOwned, E: std::fmt::Display>(
     let io = |e| Error::io(path, e);
     #[cfg(feature = "parquet")]
     {
-        let file = std::fs::File::open(path).map_err(io)?;
+        let file = input::file(path).map_err(io)?;
         if input::parquet::is_parquet_file(&file).map_err(io)? {
             return super::parquet::each_row(path, file, read);
         }

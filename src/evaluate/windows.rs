@@ -44,6 +44,7 @@ pub(super) struct Windows {
     stride: usize,
     limit: usize,
     truncate: bool,
+    vocab: usize,
 }
 
 /// A choice in tokens after its context.
@@ -130,6 +131,7 @@ fn encoded<'a, 'b>(
     answer: &mut Likelihoods,
 ) -> Result<Vec<Choice<'a>>, Error> {
     let mut choices = Vec::new();
+    let mut dropped = 0;
     for (choice, (context, text)) in pairs.enumerate() {
         let pair = tokenizer.encode_pair(context, text);
         let pair = pair.map_err(|e| Error::item(&answer.id, e))?;
@@ -139,6 +141,7 @@ fn encoded<'a, 'b>(
                 .warnings
                 .push(Warning::TokenSpansCut { choice, bytes });
         }
+        dropped = dropped.max(pair.dropped_bytes);
         choices.push(Choice {
             context: Cow::Owned(pair.context),
             tokens: Cow::Owned(pair.continuation),
@@ -146,7 +149,16 @@ fn encoded<'a, 'b>(
             length: Some(Length::of(text)),
         });
     }
+    // Once: every choice repeats the context, and the unconditional context the choices.
+    warn_of_dropped(if warn { dropped } else { 0 }, answer);
     Ok(choices)
+}
+
+/// Adds a warning if the tokenizer dropped bytes of a text.
+fn warn_of_dropped(bytes: usize, answer: &mut Likelihoods) {
+    if bytes > 0 {
+        answer.warnings.push(Warning::TextDropped { bytes });
+    }
 }
 
 /// Adds a warning if a special token is written in one of the texts; only the first is named.
@@ -190,6 +202,7 @@ impl Windows {
             stride,
             limit,
             truncate: settings.truncate,
+            vocab: model.vocab_size(),
         })
     }
 
@@ -237,7 +250,21 @@ impl Windows {
                 self.choices(choices, index, &mut answer)?
             }
         };
+        self.refuse_unknown(&groups, &item.id)?;
         Ok((answer, groups))
+    }
+
+    /// Refuses tokens that the model does not have, by the item: the model knows batches only.
+    fn refuse_unknown(&self, groups: &[Vec<Path>], id: &str) -> Result<(), Error> {
+        let paths = groups.iter().flatten();
+        let mut tokens = paths.flat_map(|path| path.inputs.iter().chain(&path.targets));
+        match tokens.find(|&&token| token as usize >= self.vocab) {
+            None => Ok(()),
+            Some(token) => {
+                let message = format!("token {token} is outside the vocabulary of {}", self.vocab);
+                Err(Error::item(id, message))
+            }
+        }
     }
 
     /// The windows of a text.
@@ -258,8 +285,15 @@ impl Windows {
         } else {
             0
         };
+        warn_of_dropped(encoding.dropped_bytes, answer);
         // A tokenizer whose normaliser lengthens the text may report an end beyond it.
-        let bytes = text.len() - unscored.min(text.len());
+        let bytes = text.len().saturating_sub(unscored);
+        // What has no token has no loss, and its bytes would lower that of the others.
+        let dropped = match unscored {
+            0 => encoding.dropped_bytes,
+            end => encoding.dropped_after(end),
+        };
+        let bytes = bytes.saturating_sub(dropped);
         self.rolling(&encoding.tokens, Some(bytes), index, answer)
     }
 

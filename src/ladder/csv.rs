@@ -255,7 +255,7 @@ impl Ladder {
 /// The file and its name for errors.
 fn opened(path: &Path) -> Result<(File, String), LadderError> {
     let name = path.display().to_string();
-    match File::open(path) {
+    match crate::input::stream(path) {
         Ok(file) => Ok((file, name)),
         Err(e) => Err(LadderError::Io {
             message: format!("{name}: {e}"),

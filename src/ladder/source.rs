@@ -1,7 +1,6 @@
 //! The rows of one table as text, whatever the form of the file.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -64,11 +63,7 @@ impl<'a> Source<'a> {
             return Self::any(io::stdin(), "standard input");
         }
         let failed = |e: io::Error| io_error(&name, &e);
-        let file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_dir() {
-            let message = "is a folder, not a table";
-            return Err(io_error(&name, &input::invalid(message)));
-        }
+        let file = input::stream(path).map_err(failed)?;
         let lower = name.to_ascii_lowercase();
         if [".tsv", ".tab"].iter().any(|end| {
             [*end, &format!("{end}.gz"), &format!("{end}.zst")]

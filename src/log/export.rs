@@ -1,5 +1,6 @@
 //! The long table of several logs as CSV, for the estimator.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -20,8 +21,10 @@ pub(super) struct Row<'a> {
 
 /// The rows of every log, in the order given, those of a log by item.
 pub(super) fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>, Error> {
-    let mut rows = Vec::new();
+    let (mut rows, mut added) = (Vec::new(), BTreeSet::new());
     for &(run, table) in logs {
+        refuse_second(&mut added, run, table)?;
+        table.ensure_complete(&run.id)?;
         let at = table.column(scorer)?;
         rows.extend(table.records().iter().map(|(item, record)| Row {
             run,
@@ -34,6 +37,23 @@ pub(super) fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Ve
     Ok(rows)
 }
 
+/// Refuses a second log of a run on a distribution, whose items would count twice.
+pub(super) fn refuse_second(
+    added: &mut BTreeSet<(String, String)>,
+    run: &Run,
+    table: &Table,
+) -> Result<(), Error> {
+    let distribution = &table.key().distribution;
+    if added.insert((run.id.clone(), distribution.clone())) {
+        return Ok(());
+    }
+    let message = format!("run `{}` has two logs of `{distribution}`", run.id);
+    Err(Error::Option {
+        option: "logs",
+        message,
+    })
+}
+
 /// Writes the long CSV that [`Ladder::from_csv`](crate::ladder::Ladder::from_csv) reads, one row per
 /// item: the scores by `scorer` in the log of every run.
 ///
@@ -41,7 +61,8 @@ pub(super) fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Ve
 /// replaces `path` at once or not at all, whenever the process or the disk fails.
 ///
 /// # Errors
-/// A log without the scorer, or a failing write.
+/// A log without the scorer or without some items ([`Table::accept_incomplete`]), two logs of a run on one
+/// distribution, or a failing write.
 pub fn export_csv(
     path: impl AsRef<Path>,
     logs: &[(&Run, &Table)],
@@ -49,7 +70,8 @@ pub fn export_csv(
     convention: FlopConvention,
 ) -> Result<(), Error> {
     // Before a long file is written in vain.
-    for (_, table) in logs {
+    for (run, table) in logs {
+        table.ensure_complete(&run.id)?;
         table.column(scorer)?;
     }
     LongTable::write(path, convention, |table| {
@@ -65,6 +87,8 @@ pub struct LongTable<'a> {
     path: &'a Path,
     out: csv::Writer<&'a File>,
     convention: FlopConvention,
+    /// Runs and distributions whose logs were added.
+    added: BTreeSet<(String, String)>,
 }
 
 impl LongTable<'_> {
@@ -83,6 +107,7 @@ impl LongTable<'_> {
                 path,
                 out: csv::Writer::from_writer(file),
                 convention,
+                added: BTreeSet::new(),
             };
             table.row([
                 "corpus",
@@ -112,8 +137,10 @@ impl LongTable<'_> {
     /// Adds one row per item of `table`.
     ///
     /// # Errors
-    /// A log without the scorer, or a failing write.
+    /// A log without the scorer or without some items ([`Table::accept_incomplete`]), a second log of
+    /// a run on a distribution, or a failing write.
     pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
+        refuse_second(&mut self.added, run, table)?;
         // Log by log, so that only one is in memory at a time.
         for row in rows(&[(run, table)], scorer)? {
             self.write_row(&row, scorer, None)?;

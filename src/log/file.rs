@@ -1,10 +1,11 @@
-//! Files that appear whole: locks, replacement at once, names that survive a power cut.
+//! Files of logs: locks, and replacement at once.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::output::NewFile;
 
 /// The lock of a writer, released when dropped.
 ///
@@ -22,6 +23,7 @@ impl Lock {
         // A file of its own, because `compact` replaces the log: a lock on the old file would not
         // keep others from the new one.
         let path = beside(log, ".lock");
+        refuse_link(&path)?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -41,6 +43,17 @@ impl Lock {
     }
 }
 
+/// Refuses a symbolic link where a file of this crate's own is opened for writing: a stranger may have
+/// placed it, and it may point anywhere.
+pub(super) fn refuse_link(path: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            Err(Error::format(path, "is a symbolic link; remove it"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // If the system refuses, closing the file still releases it.
@@ -55,43 +68,13 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Writes a file beside `path` that takes its place once it is whole and on the disk. An existing
-/// `path` that is no regular file, such as a pipe, is written to directly.
+/// Writes a file that takes the place of `path` once it is whole and on the disk ([`NewFile`]).
 pub(super) fn replace<E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&File) -> Result<(), E>,
 ) -> Result<(), E> {
-    // The caller means the file a link points to, not the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    // `/dev/stdout` and other devices cannot be replaced, only written to.
-    if target.exists() && !target.is_file() {
-        let file = OpenOptions::new().write(true).open(&target);
-        return write(&file.map_err(|e| Error::io(path, e))?);
-    }
-    // In the same folder, because a rename does not cross file systems.
-    let temporary = beside(&target, ".tmp");
-    let io = |e| Error::io(&temporary, e);
-    let file = File::create(&temporary).map_err(io)?;
-    let done = write(&file).and_then(|()| {
-        // Before the rename: some file systems write the new name before the data, and a power cut
-        // between them would leave an empty file.
-        file.sync_all().map_err(io)?;
-        fs::rename(&temporary, &target).map_err(|e| Error::io(path, e).into())
-    });
-    if done.is_ok() {
-        sync_folder(&target);
-    } else {
-        // A full disk needs the room.
-        fs::remove_file(&temporary).ok();
-    }
-    done
-}
-
-/// Makes the name of a new file durable, on systems that can. A failure costs only that.
-pub(super) fn sync_folder(path: &Path) {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    // Not every system can sync a folder. The data are safe without it, so a failure is no error.
-    if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
-        folder.sync_all().ok();
-    }
+    let io = |e| Error::io(path, e);
+    let new = NewFile::create(path).map_err(io)?;
+    write(new.file())?;
+    Ok(new.publish().map_err(io)?)
 }

@@ -14,6 +14,7 @@ use super::hash::hex;
 use super::key::Key;
 use super::table::{Record, Table};
 use crate::error::Error;
+use crate::input;
 use crate::scorer::Score;
 
 /// The first bytes of every log.
@@ -71,6 +72,9 @@ pub(super) fn header_line(path: &Path, key: &Key) -> Result<(String, String), Er
     };
     let body = serde_json::to_string(&header).map_err(|e| Error::format(path, e))?;
     let line = seal(body, "");
+    if let Some(message) = too_long(&line) {
+        return Err(Error::format(path, format!("the key: {message}")));
+    }
     let seed = line[line.len() - 3 - DIGITS..][..DIGITS].to_owned();
     Ok((line, seed))
 }
@@ -90,7 +94,17 @@ pub(super) fn record_line(
         _check: IgnoredAny,
     };
     let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
-    Ok(seal(body, seed))
+    let line = seal(body, seed);
+    match too_long(&line) {
+        None => Ok(line),
+        Some(message) => Err(Error::item(id.get(..100).unwrap_or(id), message)),
+    }
+}
+
+/// The message about a line that could not be read back, which would make the whole log unreadable.
+fn too_long(line: &str) -> Option<String> {
+    let (bytes, most) = (line.len() as u64, MAX_LINE - 1);
+    (bytes > most).then(|| format!("its record takes {bytes} bytes, and a log has {most} per line"))
 }
 
 /// The line of findings about model and tokenizer.
@@ -104,7 +118,11 @@ pub(super) fn warnings_line<'a>(
         _check: IgnoredAny,
     };
     let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
-    Ok(seal(body, seed))
+    let line = seal(body, seed);
+    match too_long(&line) {
+        None => Ok(line),
+        Some(message) => Err(Error::format(path, format!("findings at load: {message}"))),
+    }
 }
 
 /// Refuses a record that a log with this key cannot hold.
@@ -114,7 +132,8 @@ pub(super) fn check(record: &Record, key: &Key) -> Result<(), String> {
         return Err(format!("{scores} scores of {scorers} scorers"));
     }
     for (score, scorer) in record.scores.iter().zip(&key.scorers) {
-        if !score.loss.is_finite() || !score.weight.is_finite() {
+        // A mean is a quotient by the weights.
+        if !score.loss.is_finite() || !score.weight.is_finite() || score.weight <= 0.0 {
             let (loss, weight) = (score.loss, score.weight);
             return Err(format!("`{scorer}` has the loss {loss} of weight {weight}"));
         }
@@ -256,7 +275,7 @@ fn header(path: &Path, line: &[u8], last: bool) -> Result<Option<(Key, String)>,
 /// The key of the log `path`.
 pub(super) fn read_key(path: &Path) -> Result<Key, Error> {
     crate::checkpoint::file_size(path)?;
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let file = input::file(path).map_err(|e| Error::io(path, e))?;
     let mut line = Vec::new();
     let last = next_line(path, &mut BufReader::new(file), &mut line, 1)?;
     let header = header(path, &line, last)?;

@@ -1,15 +1,17 @@
 //! Hashes that pin a checkpoint and a distribution.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::pin::Stamp;
 use crate::checkpoint::gguf::Gguf;
 use crate::checkpoint::{Checkpoint, TORCH_INDEX, is_torch};
 use crate::distribution::{Content, Distribution, Item};
 use crate::error::Error;
+use crate::input;
 
 /// SHA-256 of a checkpoint, 64 hexadecimal digits.
 ///
@@ -24,10 +26,32 @@ use crate::error::Error;
 /// # Errors
 /// A folder without weights, or a file that cannot be read.
 pub fn checkpoint_hash(checkpoint: impl Into<Checkpoint>) -> Result<String, Error> {
-    let checkpoint = checkpoint.into();
-    let mut hash = Sha256::new();
+    Ok(read_checkpoint(&checkpoint.into(), Reading::Content)?.0)
+}
+
+/// Depth of reading the files of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Names, sizes and times. The hash means nothing then.
+    Stamps,
+    /// All of it.
+    Content,
+}
+
+/// The hash of a checkpoint, and the files that it covers, each as it was before it was read.
+pub(super) fn read_checkpoint(
+    checkpoint: &Checkpoint,
+    reading: Reading,
+) -> Result<(String, Vec<(PathBuf, Stamp)>), Error> {
+    let mut hash = Files {
+        hash: Sha256::new(),
+        reading,
+        seen: Vec::new(),
+    };
     if let Some((base, adapter)) = checkpoint.adapter()? {
-        hash.update(checkpoint_hash(base)?);
+        let (of_base, seen) = read_checkpoint(&base.into(), reading)?;
+        hash.hash.update(of_base);
+        hash.seen = seen;
         let mut files = adapter.files().to_vec();
         if checkpoint.tokenizer()? == checkpoint.path() {
             let own = |name: &str| DESCRIBED.contains(&name) || is_tokenizer(name);
@@ -36,19 +60,27 @@ pub fn checkpoint_hash(checkpoint: impl Into<Checkpoint>) -> Result<String, Erro
         }
         for file in files {
             let name = file.file_name().unwrap_or_default();
-            add(&mut hash, name.as_encoded_bytes());
-            add_file(&mut hash, &file)?;
+            hash.add(Some(name.as_encoded_bytes()), &file)?;
         }
-        return Ok(hex(&hash.finalize()));
+        return Ok(hash.finish());
     }
     let path = checkpoint.path();
     let metadata = fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if !metadata.is_dir() {
         for file in Gguf::files(path)? {
-            add_file(&mut hash, &file)?;
+            hash.add(None, &file)?;
         }
-        return Ok(hex(&hash.finalize()));
+        return Ok(hash.finish());
     }
+    for (name, file) in &files_of(path)? {
+        // The name without the folder, so that a copy elsewhere has the same hash.
+        hash.add(Some(name.as_bytes()), file)?;
+    }
+    Ok(hash.finish())
+}
+
+/// The files of a folder that determine scores.
+fn files_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     // Not beside safetensors, which are read then: a `.bin` file may be fetched or removed later.
     let torch = is_torch(path);
     let is_weights = |name: &str| {
@@ -71,12 +103,31 @@ pub fn checkpoint_hash(checkpoint: impl Into<Checkpoint>) -> Result<String, Erro
             "holds no `.safetensors`, `.gguf` or `pytorch_model.bin` file to hash",
         ));
     }
-    for (name, file) in &files {
-        // The name without the folder, so that a copy elsewhere has the same hash.
-        add(&mut hash, name.as_bytes());
-        add_file(&mut hash, file)?;
+    Ok(files)
+}
+
+/// Files that are hashed one after another.
+struct Files {
+    hash: Sha256,
+    reading: Reading,
+    seen: Vec<(PathBuf, Stamp)>,
+}
+
+impl Files {
+    fn add(&mut self, name: Option<&[u8]>, path: &Path) -> Result<(), Error> {
+        self.seen.push((path.to_owned(), Stamp::of(path)?));
+        if self.reading == Reading::Content {
+            if let Some(name) = name {
+                add(&mut self.hash, name);
+            }
+            add_file(&mut self.hash, path)?;
+        }
+        Ok(())
     }
-    Ok(hex(&hash.finalize()))
+
+    fn finish(self) -> (String, Vec<(PathBuf, Stamp)>) {
+        (hex(&self.hash.finalize()), self.seen)
+    }
 }
 
 /// Files beside the weights that change scores.
@@ -211,10 +262,9 @@ fn add_tokens(hash: &mut Sha256, tokens: &[u32]) {
 }
 
 fn add_file(hash: &mut Sha256, path: &Path) -> Result<(), Error> {
-    // Refuses a pipe before it is opened: opening would wait for a writer.
-    let size = crate::checkpoint::file_size(path)?;
+    let mut file = input::file(path).map_err(|e| Error::io(path, e))?;
+    let size = file.metadata().map_err(|e| Error::io(path, e))?.len();
     hash.update(size.to_le_bytes());
-    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     // Hashing is slower than reading from a megabyte on; the exact size does not matter.
     let mut block = vec![0; 1 << 20];
     loop {

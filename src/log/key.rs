@@ -10,6 +10,7 @@ use super::hash::distribution_hash;
 use crate::distribution::Distribution;
 use crate::error::Error;
 use crate::evaluate::{Bos, Settings};
+use crate::ladder::Run;
 use crate::scorer::Scorer;
 
 /// Facts that the records of a log have in common. Records of different keys never share a log.
@@ -50,6 +51,13 @@ pub struct Key {
     pub backend: String,
     /// Version of this crate.
     pub version: String,
+    /// Version of the backend and of its kernels, as named by the caller; empty if it is not recorded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub backend_version: String,
+    /// The run that the checkpoint belongs to, with its size and compute, if it is part of the key
+    /// ([`Key::with_run`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Places of the log's items, counted from 0 and without the end, if the log is of a part of the
     /// distribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +94,8 @@ impl Key {
             // A new version may round or tokenise in another way, and nobody would notice within
             // one log.
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            backend_version: String::new(),
+            run: None,
             range: None,
         })
     }
@@ -103,6 +113,38 @@ impl Key {
         }
         self.range = Some(range);
         Ok(self)
+    }
+
+    /// The same key on a backend of this version ("relscale-cpu 0.1.0, kernels 1").
+    #[must_use]
+    pub fn with_backend_version(mut self, version: impl Into<String>) -> Self {
+        self.backend_version = version.into();
+        self
+    }
+
+    /// The same key for scores of `run`: those of a run with other parameters, tokens, FLOPs, budget,
+    /// corpus or seed then have another key.
+    ///
+    /// Scores do not depend on these numbers, and the laws that are fitted to them do.
+    #[must_use]
+    pub fn with_run(mut self, run: &Run) -> Self {
+        let optional = |name: &str, value: Option<String>| {
+            value.map_or_else(String::new, |value| format!(", {name} {value}"))
+        };
+        self.run = Some(format!(
+            "{} of {}: {} parameters, {} tokens, {} FLOPs, budget {}{}{}{}{}",
+            run.id,
+            run.corpus,
+            run.params,
+            run.tokens,
+            run.flops,
+            run.budget,
+            optional("seed", run.seed.map(|s| s.to_string())),
+            optional("epochs", run.epochs.map(|e| e.to_string())),
+            optional("trajectory", run.trajectory.clone()),
+            if run.held_out { ", held out" } else { "" },
+        ));
+        self
     }
 
     /// The key of the log `path`, from its first line.
@@ -145,16 +187,35 @@ impl Key {
                 let value = |map: &serde_json::Map<_, _>| match map.get(field) {
                     Some(value) => value.clone(),
                     None if field == "special_tokens_parsed" => false.into(),
+                    None if field == "backend_version" => "".into(),
                     None => serde_json::Value::Null,
                 };
                 let (there, wanted) = (value(&there), value(&wanted));
                 Err(Error::Key {
                     path: path.to_owned(),
                     field: field.clone(),
-                    message: format!("the log has {there}, not {wanted}; score into another file"),
+                    message: format!(
+                        "the log has {there}, not {wanted}; {}",
+                        way_on(field, &there)
+                    ),
                 })
             }
         }
+    }
+}
+
+/// The way out where a log differs in a field.
+fn way_on(field: &str, there: &serde_json::Value) -> &'static str {
+    match (field, there.as_str()) {
+        ("backend_version", Some("")) => {
+            "it is of an earlier version of relscale, which did not record this: finish it with that \
+             version, or score into another file with this one"
+        }
+        ("version" | "backend_version", _) => {
+            "two versions may round differently: install the version of the log here to go on with it, \
+             or score into another file"
+        }
+        _ => "score into another file",
     }
 }
 

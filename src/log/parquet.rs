@@ -35,7 +35,7 @@ type Group<'a> = SerializedRowGroupWriter<'a, File>;
 /// once or not at all.
 ///
 /// # Errors
-/// A log without the scorer, or a failing write.
+/// As [`export_csv`](super::export_csv).
 pub fn export_parquet(
     path: impl AsRef<Path>,
     logs: &[(&Run, &Table)],

@@ -1,12 +1,12 @@
 //! The records of a log, in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::Path;
 
 use super::format::{not_whole, scan};
 use super::key::Key;
 use crate::error::Error;
+use crate::input;
 use crate::ladder::{LadderBuilder, LadderError, Run};
 use crate::scorer::{ItemScore, Score, cluster_totals};
 
@@ -29,6 +29,8 @@ pub struct Table {
     // Ordered by id: exports and compacted logs then do not depend on the order of scoring.
     records: BTreeMap<String, Record>,
     warnings: BTreeSet<String>,
+    /// If true, exports take the records that are there.
+    partial: bool,
 }
 
 impl Table {
@@ -39,7 +41,7 @@ impl Table {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         crate::checkpoint::file_size(path)?;
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let file = input::file(path).map_err(|e| Error::io(path, e))?;
         let (table, _) = scan(path, file)?;
         table.ok_or_else(|| not_whole(path))
     }
@@ -51,7 +53,34 @@ impl Table {
             key,
             records: BTreeMap::new(),
             warnings: BTreeSet::new(),
+            partial: false,
         }
+    }
+
+    /// The same table for exports that take the records that are there. Without this, a table whose
+    /// items are not all scored is refused: the mean of some of them is not the error of the
+    /// distribution.
+    #[must_use]
+    pub fn accept_incomplete(mut self) -> Self {
+        self.partial = true;
+        self
+    }
+
+    /// Refuses a table that lacks records, unless that was asked for.
+    pub(super) fn ensure_complete(&self, run: &str) -> Result<(), Error> {
+        if self.partial || self.is_complete() {
+            return Ok(());
+        }
+        Err(Error::Option {
+            option: "logs",
+            message: format!(
+                "the log of run `{run}` on `{}` has records of {} of {} items; score the others first, \
+                 or ask for a table of some items (accept_incomplete)",
+                self.key.distribution,
+                self.records.len(),
+                self.key.places().len()
+            ),
+        })
     }
 
     /// The key that all records have in common.
@@ -96,7 +125,8 @@ impl Table {
     /// Adds the scores of `run` by one scorer to a ladder, one row per cluster, and states the scorer.
     ///
     /// # Errors
-    /// A scorer that the log does not have; whatever [`LadderBuilder::score`] and
+    /// A scorer that the log does not have; a log that lacks items and was not told to
+    /// [accept that](Self::accept_incomplete); whatever [`LadderBuilder::score`] and
     /// [`LadderBuilder::scorer`] refuse.
     pub fn add_to(
         &self,
@@ -104,6 +134,7 @@ impl Table {
         run: &Run,
         scorer: &str,
     ) -> Result<(), Error> {
+        self.ensure_complete(&run.id)?;
         let scores = self.scores(scorer)?;
         let refused = |e: LadderError| Error::Option {
             option: "run",

@@ -102,6 +102,12 @@ pub enum Warning {
         /// Id of the token, the first of several.
         token: u32,
     },
+    /// The tokenizer has no token for a part of the text and left it out. Its bytes do not count.
+    TextDropped {
+        /// Number of bytes without a token, white space aside; of a question, the most that one of its
+        /// choices with the context has.
+        bytes: usize,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -118,6 +124,10 @@ impl fmt::Display for Warning {
             Self::SpecialTokenAsText { token } => write!(
                 f,
                 "the special token {token} is written in the text and was encoded as ordinary text"
+            ),
+            Self::TextDropped { bytes } => write!(
+                f,
+                "the tokenizer has no token for {bytes} bytes of the text, which were left out"
             ),
         }
     }

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use super::Built;
 use super::bos::{self, BosToken, Own, TOKENIZER_CONFIG, field_error, settings};
 use super::charsmap::Charsmap;
-use super::stages::guarded;
+use super::stages::{check_added, guarded};
 use crate::error::Error;
 use added::Added;
 
@@ -43,6 +43,7 @@ impl Found {
     /// The tokenizer with its settings.
     pub(super) fn build(self, dir: &Path, config: &Json) -> Result<Built, Error> {
         let path = self.path;
+        check_added(&path, &self.json["added_tokens"], &self.json["normalizer"])?;
         let bytes = serde_json::to_vec(&self.json).map_err(|e| Error::format(&path, e))?;
         // Tree and text of a large vocabulary are tens of megabytes each.
         drop(self.json);

@@ -9,10 +9,12 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use tokenizers::{ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper};
 
 use crate::error::Error;
 use crate::tokenizer::bos::field_error;
 use crate::tokenizer::charsmap::Charsmap;
+use crate::tokenizer::expressions;
 
 /// The stages of a file. Vocabulary and merges are left to the library.
 #[derive(Deserialize)]
@@ -23,6 +25,11 @@ struct Stages {
     pre_tokenizer: Value,
     #[serde(default)]
     post_processor: Value,
+    /// Not used, but the library must not be the first to find that it holds `1e999`.
+    #[serde(default, rename = "decoder")]
+    _decoder: Value,
+    #[serde(default)]
+    added_tokens: Value,
     model: Option<Model>,
 }
 
@@ -38,6 +45,15 @@ struct Model {
 // Items have no bound on their length, so a factor must have one: forty doublings made a terabyte
 // of one letter.
 const MAX_LENGTHENING: f64 = 64.0;
+
+/// Most bytes that the stages together may put before every text. Those of real tokenizers put a `▁`
+/// there.
+const MAX_PREPENDED: usize = 64;
+/// Longest accepted added token, in bytes. The library takes time and memory with the square of it; those
+/// of real tokenizers have less than a hundred.
+const MAX_ADDED: usize = 1024;
+/// Most bytes of all added tokens together: twenty times the most of any real tokenizer.
+const MAX_ADDED_TOGETHER: usize = 4 << 20;
 
 /// Largest accepted number of letters of all regular expressions together, with repetitions counted.
 /// A class of Unicode is five letters and compiles to tens of kilobytes. Real tokenizers have less
@@ -66,12 +82,20 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
             return refuse("model.continuing_subword_prefix", message);
         }
     }
+    let prepended = prepended(&stages.normalizer);
+    if prepended > MAX_PREPENDED {
+        let message = format!("puts {prepended} bytes before every text");
+        return refuse("normalizer", message);
+    }
     // Floats, which saturate at infinity where integers of a hostile file would overflow.
     let (mut lengthening, mut letters) = (1.0, 0.0);
     for (field, stage) in [
         ("normalizer", &stages.normalizer),
         ("pre_tokenizer", &stages.pre_tokenizer),
     ] {
+        if let Some(message) = no_pieces(stage).or_else(|| backtracking(stage)) {
+            return refuse(field, message);
+        }
         letters += expressions(stage);
         if letters > MAX_EXPRESSIONS {
             let message = format!("expressions of {letters:e} letters, repetitions counted");
@@ -83,6 +107,8 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
             return refuse(field, message);
         }
     }
+    // After the tables of the normaliser were checked, which it trusts as it is built.
+    check_added(path, &stages.added_tokens, &stages.normalizer)?;
     Ok(begins_with(&stages.post_processor, None))
 }
 
@@ -155,6 +181,96 @@ fn expressions(stage: &Value) -> f64 {
         }
     }
     letters
+}
+
+/// Bytes that a normaliser puts before a text, whatever its length.
+fn prepended(stage: &Value) -> usize {
+    let own = stage["prepend"].as_str().map_or(0, str::len);
+    let parts = stage["normalizers"].as_array().into_iter().flatten();
+    parts.map(prepended).fold(own, usize::saturating_add)
+}
+
+/// The message about a stage that cuts a text into pieces of no length, on which the library panics.
+fn no_pieces(stage: &Value) -> Option<String> {
+    if stage["type"] == "FixedLength" && stage["length"] == 0 {
+        return Some("`length` is 0".to_owned());
+    }
+    parts(stage).find_map(no_pieces)
+}
+
+/// The message about an expression whose search takes more than time in proportion to the text.
+fn backtracking(stage: &Value) -> Option<String> {
+    let own = stage["pattern"]["Regex"].as_str().and_then(|expression| {
+        let reason = expressions::refused(expression)?;
+        let shown: String = expression.chars().take(60).collect();
+        Some(format!("the expression {shown:?} {reason}"))
+    });
+    own.or_else(|| parts(stage).find_map(backtracking))
+}
+
+/// The stages of a sequence.
+fn parts(stage: &Value) -> impl Iterator<Item = &Value> {
+    let lists = ["normalizers", "pretokenizers"].into_iter();
+    lists.flat_map(|list| stage[list].as_array().into_iter().flatten())
+}
+
+/// Refuses added tokens that the library takes too long for, or panics on: those that are long, and those
+/// that the normaliser makes empty.
+pub(super) fn check_added(path: &Path, added: &Value, normalizer: &Value) -> Result<(), Error> {
+    let refuse = |message: String| Err(field_error(path.to_owned(), "added_tokens", message));
+    let is_normalized = |token: &Value| token["normalized"] == true;
+    let mut tokens = added.as_array().into_iter().flatten();
+    let normalizer = match tokens.any(is_normalized) {
+        true => NormalizerWrapper::deserialize(normalizer).ok(),
+        false => None,
+    };
+    let mut together = 0;
+    for token in added.as_array().into_iter().flatten() {
+        let Some(content) = token["content"].as_str() else {
+            continue;
+        };
+        together += content.len();
+        if content.len() > MAX_ADDED || together > MAX_ADDED_TOGETHER {
+            let bytes = content.len().max(together);
+            return refuse(format!(
+                "{bytes} bytes of added tokens are no plausible ones"
+            ));
+        }
+        let Some(normalizer) = normalizer.as_ref().filter(|_| is_normalized(token)) else {
+            continue;
+        };
+        let mut text = NormalizedString::from(content);
+        normalizer
+            .normalize(&mut text)
+            .map_err(|e| Error::format(path, e))?;
+        if text.is_empty() && !content.is_empty() {
+            return refuse(format!("the normaliser makes nothing of {content:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses models that take more than time in proportion to the text.
+pub(super) fn check_model(path: &Path, tokenizer: &tokenizers::Tokenizer) -> Result<(), Error> {
+    let refuse = |field: &str, message: String| Err(field_error(path.to_owned(), field, message));
+    match tokenizer.get_model() {
+        ModelWrapper::WordPiece(_) => refuse(
+            "model.type",
+            "WordPiece, which takes time with the cube of a word; no model that is scored here has it"
+                .to_owned(),
+        ),
+        // Every place of a text is compared with the tokens that could begin there.
+        ModelWrapper::Unigram(model) => {
+            let longest = model.iter().map(|(token, _)| token.len()).max();
+            match longest.filter(|longest| *longest > MAX_ADDED) {
+                Some(longest) => {
+                    refuse("model.vocab", format!("{longest} bytes are no plausible token"))
+                }
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The token that a text begins with after a post-processor; `first` is that before it.

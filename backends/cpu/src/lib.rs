@@ -7,7 +7,9 @@
 //! # Reproducibility
 //! The same item on the same checkpoint gives the same bits, whatever else is in the batch, however
 //! its prefix is shared, on any number of threads and with any of the instruction sets.
-//! Every output element is one chain of operations in a fixed order, and no sum crosses threads.
+//! Every output element is one chain of operations in a fixed order, and no sum crosses threads. A host
+//! program that flushes subnormal numbers to zero, or rounds in another direction, changes nothing: every
+//! operation runs in the standard floating-point environment and puts the caller's back.
 //!
 //! # Examples
 //! ```
@@ -28,16 +30,18 @@
 use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use relscale::Error;
 use relscale::backend::{
     Activation, Attention, Backend, Choice, Columns, Embed, HostTensor, Linear, LogProb, Norm,
-    Pointwise, Precision as Stored, Role, Rope, Route, ShapeError, Tensor, check_attention,
-    check_len, check_rows, check_targets, choose_experts,
+    Overflow, Pointwise, Precision as Stored, Role, Rope, Route, ShapeError, Tensor,
+    check_attention, check_len, check_rows, check_targets, choose_experts,
 };
 
 mod attention;
 mod buffer;
+mod environment;
 mod gemm;
 mod head;
 #[cfg(target_arch = "aarch64")]
@@ -52,6 +56,7 @@ mod x86;
 
 pub use buffer::Buffer;
 use buffer::{Dense, Kind, Matrix, Pool, View};
+use environment::Standard;
 use gemm::Rows;
 use parallel::Threads;
 pub use precision::Precision;
@@ -59,6 +64,17 @@ use simd::{Isa, LANES};
 
 /// Name of the backend, in messages and results.
 const NAME: &str = "cpu";
+
+/// Version of this crate, for the keys of logs.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Revision of the kernels, for the keys of logs: raised with every change of the bits of a score.
+// The test `the_bits_are_those_of_this_revision` of `tests/reproducibility.rs` notices such a change.
+pub const KERNEL_REVISION: u32 = 1;
+
+/// Most threads of a backend: several times the cores of the largest machines. A number beyond it is a slip,
+/// and would take the machine's threads before it failed.
+const MOST_THREADS: usize = 4096;
 
 /// The CPU as a backend.
 #[derive(Debug, Clone)]
@@ -89,7 +105,7 @@ impl Cpu {
     /// share.
     ///
     /// # Errors
-    /// Zero threads, or a system that refuses to start them.
+    /// Zero threads, more than 4096, or a system that refuses to start them.
     pub fn with_threads(threads: usize) -> Result<Self, Error> {
         match threads {
             0 => Err(Error::Option {
@@ -97,10 +113,16 @@ impl Cpu {
                 message: "at least 1".to_owned(),
             }),
             1 => Ok(Self::on(Threads::One)),
+            n if n > MOST_THREADS => Err(Error::Option {
+                option: "threads",
+                message: format!("{n} are more than {MOST_THREADS}; one per core is best"),
+            }),
             n => rayon::ThreadPoolBuilder::new()
                 // The caller's thread is the remaining one.
                 .num_threads(n - 1)
                 .thread_name(|i| format!("relscale-cpu-{i}"))
+                // A thread inherits the environment of the one that starts it.
+                .start_handler(|_| Standard::for_good())
                 .build()
                 .map(|pool| Self::on(Threads::Many(Arc::new(pool))))
                 .map_err(|e| Error::backend(NAME, e)),
@@ -247,6 +269,7 @@ impl Backend for Cpu {
     }
 
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let (rows, cols, len) = (tensor.rows, tensor.cols, tensor.values.len());
         if rows.checked_mul(cols) != Some(len) {
             return Err(misfit(format!("{len} values for {rows} × {cols}")));
@@ -267,6 +290,7 @@ impl Backend for Cpu {
         role: Role,
         read: &mut dyn FnMut(Range<usize>) -> Result<HostTensor, Error>,
     ) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let upload = |host: &HostTensor, rows: usize| {
             self.upload(&Tensor {
                 values: host.values(),
@@ -315,6 +339,7 @@ impl Backend for Cpu {
     }
 
     fn read(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {
+        let _environment = Standard::new();
         Ok(match &buffer.0 {
             Kind::Dense(values) => values.to_vec(),
             Kind::Matrix(m) => {
@@ -330,6 +355,7 @@ impl Backend for Cpu {
     }
 
     fn embed(&self, table: &Buffer, op: &Embed<'_>) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let table = table.matrix(op.vocab, op.width).map_err(fail)?;
         if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
             return Err(misfit(format!(
@@ -349,6 +375,7 @@ impl Backend for Cpu {
     }
 
     fn norm(&self, x: Columns<'_, Buffer>, op: &Norm<'_, Buffer>) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let view = View::new(x, "activation").map_err(fail)?;
         if op.width == 0 || !x.width.is_multiple_of(op.width) {
             let message = format!(
@@ -359,10 +386,11 @@ impl Backend for Cpu {
         }
         let weight = vector(op.weight, "norm weight", op.width).map_err(fail)?;
         let bias = optional(op.bias, "norm bias", op.width).map_err(fail)?;
-        Ok(done(self.by_row(x.rows, x.width, |r, out| {
+        let overflow = AtomicBool::new(false);
+        let out = self.by_row(x.rows, x.width, |r, out| {
             let x = view.row(r, x.width);
             let (kind, epsilon) = (op.kind, op.epsilon);
-            self.isa.run(rows::NormRow {
+            let is_finite = self.isa.run(rows::NormRow {
                 kind,
                 epsilon,
                 x,
@@ -370,10 +398,22 @@ impl Backend for Cpu {
                 bias,
                 out,
             });
-        })))
+            if !is_finite {
+                overflow.store(true, Ordering::Relaxed);
+            }
+        });
+        if overflow.into_inner() {
+            // The factor would be zero, and the row with it: wrong, and nothing would show it.
+            return Err(Error::backend(
+                NAME,
+                Overflow::new("the sum of squares of a norm"),
+            ));
+        }
+        Ok(done(out))
     }
 
     fn linear(&self, x: Columns<'_, Buffer>, op: &Linear<'_, Buffer>) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let weight = op.weight.matrix(op.outputs, op.inputs).map_err(fail)?;
         let bias = optional(op.bias, "bias", op.outputs).map_err(fail)?;
         let packed = self.pack(x, weight).map_err(fail)?;
@@ -383,6 +423,7 @@ impl Backend for Cpu {
     }
 
     fn rope(&self, x: Columns<'_, Buffer>, op: &Rope<'_>) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let view = View::new(x, "activation").map_err(fail)?;
         check_len("positions", op.positions.len(), x.rows).map_err(fail)?;
         let half = op.frequencies.len();
@@ -421,6 +462,7 @@ impl Backend for Cpu {
         v: Columns<'_, Buffer>,
         op: &Attention<'_>,
     ) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         check_attention(&q, &k, &v, op).map_err(fail)?;
         let views = [
             View::new(q, "queries").map_err(fail)?,
@@ -447,6 +489,7 @@ impl Backend for Cpu {
         up: Option<Columns<'_, Buffer>>,
         function: Activation,
     ) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let gates = View::new(gate, "gate").map_err(fail)?;
         let ups = match up {
             None => None,
@@ -469,6 +512,7 @@ impl Backend for Cpu {
     }
 
     fn pointwise(&self, x: Columns<'_, Buffer>, function: Pointwise) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let view = View::new(x, "activation").map_err(fail)?;
         Ok(done(self.by_row(x.rows, x.width, |r, out| {
             let x = view.row(r, x.width);
@@ -496,6 +540,7 @@ impl Backend for Cpu {
     }
 
     fn route(&self, logits: Columns<'_, Buffer>, op: &Route) -> Result<Vec<Choice>, Error> {
+        let _environment = Standard::new();
         // A few dozen logits a row: not worth a kernel.
         let host = self.read(logits.buffer)?;
         let (stride, start) = (logits.stride, logits.start);
@@ -510,6 +555,7 @@ impl Backend for Cpu {
         rows: &[usize],
         weights: &[f64],
     ) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let view = View::new(y, "summand").map_err(fail)?;
         let Kind::Dense(values) = &mut x.0 else {
             return Err(misfit("the first summand was uploaded as a matrix"));
@@ -548,6 +594,7 @@ impl Backend for Cpu {
     }
 
     fn add(&self, mut x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let y = y.dense("summand").map_err(fail)?;
         let Kind::Dense(values) = &mut x.0 else {
             return Err(misfit("the first summand was uploaded as a matrix"));
@@ -565,6 +612,7 @@ impl Backend for Cpu {
     }
 
     fn gather(&self, x: Columns<'_, Buffer>, rows: &[usize]) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let view = View::new(x, "activation").map_err(fail)?;
         if let Some(row) = rows.iter().find(|&&r| r >= x.rows) {
             return Err(misfit(format!("row {row} of {} was asked for", x.rows)));
@@ -579,6 +627,7 @@ impl Backend for Cpu {
     }
 
     fn concat(&self, x: Columns<'_, Buffer>, y: Columns<'_, Buffer>) -> Result<Buffer, Error> {
+        let _environment = Standard::new();
         let above = View::new(x, "first block").map_err(fail)?;
         let below = View::new(y, "second block").map_err(fail)?;
         check_len("row of the second block", y.width, x.width).map_err(fail)?;
@@ -598,6 +647,7 @@ impl Backend for Cpu {
         x: Columns<'_, Buffer>,
         op: &LogProb<'_, Buffer>,
     ) -> Result<Vec<f64>, Error> {
+        let _environment = Standard::new();
         check_targets(op.targets, x.rows, op.vocab).map_err(fail)?;
         let weight = op.weight.matrix(op.vocab, op.inputs).map_err(fail)?;
         let bias = optional(op.bias, "bias", op.vocab).map_err(fail)?;

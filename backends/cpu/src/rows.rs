@@ -18,10 +18,12 @@ pub(crate) struct NormRow<'a> {
 }
 
 impl Kernel for NormRow<'_> {
-    type Output = ();
+    /// If true, every sum of squares is finite.
+    type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(self, simd: S) -> bool {
+        let mut is_finite = true;
         let width = self.weight.len();
         let groups = self
             .x
@@ -48,6 +50,7 @@ impl Kernel for NormRow<'_> {
             // One value per row, so double precision costs nothing, and the factor is rounded only
             // once.
             let variance = f64::from(simd.sum(squares)) / width as f64;
+            is_finite &= variance.is_finite();
             let factor = simd.splat((1.0 / (variance + self.epsilon).sqrt()) as f32);
             for (i, (chunk, out)) in x.chunks(LANES).zip(out.chunks_mut(LANES)).enumerate() {
                 let at = i * LANES..i * LANES + chunk.len();
@@ -59,6 +62,7 @@ impl Kernel for NormRow<'_> {
                 store(simd, v, out);
             }
         }
+        is_finite
     }
 }
 

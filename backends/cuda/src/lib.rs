@@ -47,6 +47,9 @@ pub enum Precision {
 /// Name of the backend, in messages and results.
 const NAME: &str = "cuda";
 
+/// Version of this crate, for the keys of logs.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// A CUDA device as a backend, with one stream.
 #[derive(Debug)]
 pub struct Cuda {

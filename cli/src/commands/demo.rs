@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use relscale::fit::{Analysis, Options, analyze};
 use relscale::ladder::Ladder;
+use relscale::output;
 use relscale::report::plot;
 
 use super::fit::OutputArguments;
@@ -74,7 +75,7 @@ fn write(analysis: &Analysis, folder: &Path) -> Result<(), CommandError> {
     files.extend(drawn.map(|(name, svg)| (format!("pictures/{name}"), svg)));
     for (name, text) in files {
         let path = folder.join(name);
-        fs::write(&path, text).map_err(at(&path))?;
+        output::write(&path, text).map_err(at(&path))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::at;
+use crate::json;
 use crate::suggest::did_you_mean;
 
 /// Reads the fields of a file. If a field `inside` holds fields itself, as in a result that repeats its
@@ -14,7 +15,7 @@ use crate::suggest::did_you_mean;
 /// # Errors
 /// A file that cannot be read, and its line where it is neither TOML nor JSON.
 pub(super) fn read_fields(path: &Path, inside: &str) -> Result<Map<String, Value>, String> {
-    let text = std::fs::read_to_string(path).map_err(at(path))?;
+    let text = relscale::input::text(path, json::RESULTS).map_err(at(path))?;
     let mut fields = parse(&text).map_err(at(path))?;
     match fields.remove(inside) {
         Some(Value::Object(inner)) => Ok(inner),
@@ -53,7 +54,7 @@ pub(super) fn typed<T: DeserializeOwned>(
 fn parse(text: &str) -> Result<Map<String, Value>, String> {
     let text = text.trim_start_matches('\u{feff}').trim_start();
     if text.starts_with('{') {
-        return serde_json::from_str(text).map_err(|e| e.to_string());
+        return json::parse(text).map_err(|e| e.to_string());
     }
     toml::from_str(text).map_err(|e| {
         let line = e

@@ -50,7 +50,7 @@ fn page(command: &Command) -> std::io::Result<Vec<u8>> {
 fn write(command: &Command, folder: &Path) -> Result<(), CommandError> {
     let name = command.get_display_name().unwrap_or(command.get_name());
     let path = folder.join(format!("{name}.1"));
-    fs::write(&path, page(command)?).map_err(at(&path))?;
+    relscale::output::write(&path, page(command)?).map_err(at(&path))?;
     // `help` repeats every command below itself.
     for part in command.get_subcommands().filter(|c| c.get_name() != "help") {
         write(part, folder)?;

@@ -1,17 +1,18 @@
 //! `relscale plan`: the runs of an IsoFLOP suite, its cost and its statistical power.
 
-use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use relscale::fit::power::{PlannedLadder, Search};
 use relscale::isoflop::{Bracket, PlannedRun, Recipe, Widths, write_csv};
+use relscale::output::NewFile;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::non_negative;
 use super::{CommandError, at};
+use crate::json;
 use crate::output::print;
 
 const AFTER: &str = "\
@@ -154,7 +155,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
             runs,
             seeds: Some(seeds),
         };
-        fs::write(path, serde_json::to_string_pretty(&all)?).map_err(at(path))?;
+        relscale::output::write(path, serde_json::to_string_pretty(&all)?).map_err(at(path))?;
     }
     Ok(())
 }
@@ -178,8 +179,8 @@ pub(super) struct PlanFile {
 
 /// Reads a recipe, by itself or in a file of `--json`.
 fn read_recipe(path: &Path) -> Result<Recipe, CommandError> {
-    let text = fs::read_to_string(path).map_err(at(path))?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(at(path))?;
+    let text = relscale::input::text(path, json::SETTINGS).map_err(at(path))?;
+    let value: serde_json::Value = json::parse(&text).map_err(at(path))?;
     let recipe = if value.get("recipe").is_some() {
         serde_json::from_value::<PlanFile>(value).map(|file| file.recipe)
     } else {
@@ -284,7 +285,8 @@ fn write_runs(path: &Path, runs: &[PlannedRun], corpora: u32) -> std::io::Result
     let mut table = Vec::new();
     write_csv(runs, &mut table)?;
     let table = String::from_utf8_lossy(&table);
-    let mut out = BufWriter::new(File::create(path)?);
+    let file = NewFile::create(path)?;
+    let mut out = BufWriter::new(file.file());
     if corpora == 1 {
         out.write_all(table.as_bytes())?;
     } else {
@@ -296,5 +298,7 @@ fn write_runs(path: &Path, runs: &[PlannedRun], corpora: u32) -> std::io::Result
             }
         }
     }
-    out.flush()
+    out.flush()?;
+    drop(out);
+    file.publish()
 }

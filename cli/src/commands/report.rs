@@ -1,14 +1,15 @@
 //! `relscale report`: the results of an analysis again, without fitting.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use relscale::fit::{Analysis, SCHEMA};
+use relscale::input;
 use serde_json::Value;
 
 use super::fit::OutputArguments;
 use super::{CommandError, at};
+use crate::json;
 
 const AFTER: &str = "\
 Examples:
@@ -39,10 +40,9 @@ pub(super) fn run(arguments: &ReportArguments) -> Result<(), CommandError> {
 /// A file that is none, that holds only what one quotes, or that has another schema: each with the way
 /// out.
 fn read(path: &Path) -> Result<Analysis, String> {
-    let text = fs::read_to_string(path).map_err(at(path))?;
+    let text = input::text(path, json::RESULTS).map_err(at(path))?;
     let name = path.display();
-    let value: Value =
-        serde_json::from_str(&text).map_err(|e| format!("{name}: this is not JSON: {e}"))?;
+    let value: Value = json::parse(&text).map_err(|e| format!("{name}: this is not JSON: {e}"))?;
     let again = "fit the table again with `relscale fit --json FILE --details`";
     match value.get("schema").and_then(Value::as_u64) {
         Some(schema) if schema == u64::from(SCHEMA) => {}

@@ -5,7 +5,6 @@ mod part;
 mod record;
 mod run;
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use clap::Args;
 use relscale::Error;
 use relscale::distribution::Items;
 use relscale::evaluate::{Bos, Settings};
+use relscale::output::NewFile;
 use serde_json::Value;
 
 use super::CommandError;
@@ -219,12 +219,16 @@ impl ScoreArguments {
 
 fn write(records: &[Record], path: &Path) -> Result<(), Error> {
     let io = |e| Error::io(path, e);
-    let mut out = BufWriter::new(File::create(path).map_err(io)?);
+    // What stood there before stays until the new scores are whole.
+    let file = NewFile::create(path).map_err(io)?;
+    let mut out = BufWriter::new(file.file());
     for record in records {
         serde_json::to_writer(&mut out, record).map_err(|e| io(e.into()))?;
         out.write_all(b"\n").map_err(io)?;
     }
-    out.flush().map_err(io)
+    out.flush().map_err(io)?;
+    drop(out);
+    file.publish().map_err(io)
 }
 
 fn warn_of_items(records: &[Record], path: &Path) {

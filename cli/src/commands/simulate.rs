@@ -1,6 +1,5 @@
 //! `relscale simulate`: ladders of known truth, as tables.
 
-use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use relscale::fit::simulate::{Scenario, Simulation};
 use relscale::ladder::Ladder;
+use relscale::output::{self, NewFile};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -121,7 +121,7 @@ pub(super) fn run(arguments: &SimulateArguments) -> Result<(), CommandError> {
             replicate: arguments.replicate,
             simulation,
         };
-        fs::write(path, serde_json::to_string_pretty(&truth)?).map_err(at(path))?;
+        output::write(path, serde_json::to_string_pretty(&truth)?).map_err(at(path))?;
         said += &format!("; the truth is in {}", path.display());
     }
     note(&said);
@@ -157,8 +157,11 @@ fn write_table(ladder: &Ladder, path: Option<&Path>) -> Result<(), CommandError>
         print(&String::from_utf8(table)?)?;
         return Ok(());
     };
-    let mut file = BufWriter::new(File::create(path).map_err(at(path))?);
-    ladder.write_csv(&mut file)?;
-    file.flush().map_err(at(path))?;
+    let file = NewFile::create(path).map_err(at(path))?;
+    let mut out = BufWriter::new(file.file());
+    ladder.write_csv(&mut out)?;
+    out.flush().map_err(at(path))?;
+    drop(out);
+    file.publish().map_err(at(path))?;
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use relscale::Error;
 use relscale::ladder::TrainedRun;
-use relscale::log::checkpoint_hash;
+use relscale::log::CheckpointPin;
+use relscale::output;
 use serde::{Deserialize, Serialize};
 
 use super::{Held, Hub, is_address};
@@ -25,7 +26,7 @@ struct Memo {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) hash: String,
-    held: Option<Held>,
+    held: Option<(Held, CheckpointPin)>,
 }
 
 impl Known {
@@ -56,28 +57,34 @@ impl Known {
             return Ok(Self { hash, held: None });
         }
         let held = hub.hold(&place.checkpoint, place.base.as_deref())?;
-        let hash = checkpoint_hash(held.checkpoint().clone())?;
+        let pin = CheckpointPin::of(held.checkpoint())?;
+        let hash = pin.hash()?;
         if is_kept {
             let text = serde_json::to_vec(&memo(&hash)).map_err(|e| Error::format(&path, e))?;
             fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-            fs::write(&path, text).map_err(|e| Error::io(&path, e))?;
+            output::write(&path, text).map_err(|e| Error::io(&path, e))?;
         }
-        let held = Some(held);
+        let held = Some((held, pin));
         Ok(Self { hash, held })
     }
 
-    /// The checkpoint on disk.
+    /// The checkpoint on disk, as it was hashed.
     ///
     /// # Errors
     /// Those of [`Hub::hold`]; files in the cache that are not those of the hash.
-    pub(crate) fn on_disk(self, hub: &Hub, place: &TrainedRun) -> Result<Held, Error> {
+    pub(crate) fn on_disk(
+        self,
+        hub: &Hub,
+        place: &TrainedRun,
+    ) -> Result<(Held, CheckpointPin), Error> {
         if let Some(held) = self.held {
             return Ok(held);
         }
         let held = hub.hold(&place.checkpoint, place.base.as_deref())?;
-        let hash = checkpoint_hash(held.checkpoint().clone())?;
+        let pin = CheckpointPin::of(held.checkpoint())?;
+        let hash = pin.hash()?;
         if hash == self.hash {
-            return Ok(held);
+            return Ok((held, pin));
         }
         Err(Error::Key {
             path: held.checkpoint().path().to_owned(),

@@ -50,7 +50,7 @@ impl RiskGroups {
     /// With the line: a file that cannot be read, other columns, or a behaviour that occurs twice.
     pub fn from_csv(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
+        let file = relscale::input::file(path).map_err(|e| Error::io(path, e))?;
         Self::read(file, path)
     }
 

@@ -158,7 +158,7 @@ struct Uniform;
 
 impl Model for Uniform {
     fn vocab_size(&self) -> usize {
-        u32::MAX as usize
+        usize::MAX
     }
 
     fn context_len(&self) -> usize {

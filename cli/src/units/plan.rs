@@ -2,17 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Source, Study, Unit};
+use crate::engine::EngineBackend;
 use crate::hub::{Held, Hub, is_address, joined};
+use crate::json;
 use relscale::Error;
 use relscale::evaluate::Settings;
+use relscale::input;
 use relscale::ladder::{FlopConvention, Ladder, Run};
 use relscale::log::Key;
+use relscale::output::NewFile;
+use sha2::{Digest, Sha256};
 
 /// A run of a plan with the hash of its checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -47,7 +53,13 @@ pub(super) struct PinnedDistribution {
 pub struct StudyPlan {
     /// Version of the file format, 1.
     relscale_plan: u32,
-    version: String,
+    pub(super) version: String,
+    /// Version of the backend and of its kernels.
+    #[serde(default)]
+    backend_version: String,
+    /// Hash of all other fields.
+    #[serde(default)]
+    check: String,
     pub(super) backend: String,
     pub(super) scoring: Settings,
     /// If true, special tokens written in a text become their ids.
@@ -68,6 +80,8 @@ impl StudyPlan {
         Self {
             relscale_plan: 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            backend_version: version_of(&study.backend),
+            check: String::new(),
             backend: study.backend.clone(),
             scoring: study.scoring,
             special_tokens: study.special_tokens,
@@ -95,20 +109,32 @@ impl StudyPlan {
 
     pub(super) fn write(&self) -> Result<(), Error> {
         let path = self.folder.join(FILE);
-        let text = serde_json::to_string_pretty(self).map_err(|e| Error::format(&path, e))? + "\n";
+        let mut plan = self.clone();
+        plan.check = self.hash().map_err(|e| Error::format(&path, e))?;
+        let text = serde_json::to_string_pretty(&plan).map_err(|e| Error::format(&path, e))? + "\n";
         fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
-        if path.exists() {
-            let there = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-            if there == text {
+        let io = |e| Error::io(&path, e);
+        if !path.exists() {
+            let mut file = NewFile::create(&path).map_err(io)?;
+            file.write_all(text.as_bytes()).map_err(io)?;
+            // Another planner may have published its plan meanwhile.
+            if file.publish_new().map_err(io)? {
                 return Ok(());
             }
-            let message = "holds another plan; use a folder of its own for each plan";
-            return Err(Error::format(path, message));
         }
-        // Renamed into place, so that a reader never sees half a file.
-        let temporary = self.folder.join("plan.json.tmp");
-        fs::write(&temporary, text).map_err(|e| Error::io(&temporary, e))?;
-        fs::rename(&temporary, &path).map_err(|e| Error::io(&path, e))
+        if input::text(&path, json::RESULTS).map_err(io)? == text {
+            return Ok(());
+        }
+        let message = "holds another plan; use a folder of its own for each plan";
+        Err(Error::format(&path, message))
+    }
+
+    /// SHA-256 of the plan without this hash.
+    fn hash(&self) -> Result<String, serde_json::Error> {
+        let mut plain = self.clone();
+        plain.check.clear();
+        let digest = Sha256::digest(serde_json::to_vec(&plain)?);
+        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Reads the plan of a folder.
@@ -119,16 +145,28 @@ impl StudyPlan {
     pub fn read(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = absolute(folder.as_ref())?;
         let path = folder.join(FILE);
-        let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-        let mut plan: Self = serde_json::from_str(&text).map_err(|e| Error::format(&path, e))?;
+        let text = input::text(&path, json::RESULTS).map_err(|e| Error::io(&path, e))?;
+        let mut plan: Self = json::parse(&text).map_err(|e| Error::format(&path, e))?;
+        let hash = plan.hash().map_err(|e| Error::format(&path, e))?;
         plan.folder = folder;
-        plan.check().map_err(|m| Error::format(&path, m))?;
+        plan.ensure_sound().map_err(|m| Error::format(&path, m))?;
+        // After the parts: their messages say more.
+        if plan.check.is_empty() {
+            let message = "was made by an earlier version, which did not pin the runs; plan the study \
+                           again, in a folder of its own";
+            return Err(Error::format(&path, message));
+        }
+        if plan.check != hash {
+            let message = "was changed since it was made (`check` does not fit); a plan pins what its \
+                           logs are of: plan the study again, in a folder of its own";
+            return Err(Error::format(&path, message));
+        }
         Ok(plan)
     }
 
     /// Refuses a plan whose parts do not fit together. `plan.json` is read by every machine and may
     /// have been edited.
-    fn check(&self) -> Result<(), String> {
+    fn ensure_sound(&self) -> Result<(), String> {
         if self.relscale_plan != 1 {
             return Err(format!("`relscale_plan` is {}, not 1", self.relscale_plan));
         }
@@ -276,8 +314,38 @@ impl StudyPlan {
             special_tokens_parsed: self.special_tokens,
             backend: self.backend.clone(),
             version: self.version.clone(),
+            backend_version: self.backend_version.clone(),
+            run: None,
             range: None,
         }
+        .with_run(&run.run)
+    }
+
+    /// Refuses to score with another version than the one that planned: its numbers may differ.
+    ///
+    /// # Errors
+    /// The version that differs, and the side that must be brought up to date.
+    pub(super) fn ensure_version(&self) -> Result<(), Error> {
+        let here = [
+            env!("CARGO_PKG_VERSION").to_owned(),
+            version_of(&self.backend),
+        ];
+        let planned = [&self.version, &self.backend_version];
+        let fields = ["version", "backend_version"];
+        for ((field, planned), here) in fields.into_iter().zip(planned).zip(&here) {
+            if planned != here {
+                return Err(Error::Key {
+                    path: self.folder.join(FILE),
+                    field: field.to_owned(),
+                    message: format!(
+                        "the plan was made by {planned:?}, this program is {here:?}; install the \
+                         planner's version on this machine, or plan again with this one in a folder \
+                         of its own"
+                    ),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The key of the log of a unit.
@@ -298,6 +366,11 @@ impl StudyPlan {
 }
 
 const FILE: &str = "plan.json";
+
+/// Version of a backend by its name, empty for one that the program does not know.
+fn version_of(backend: &str) -> String {
+    EngineBackend::by_name(backend).map_or_else(|_| String::new(), |known| known.version())
+}
 
 /// The end of `unit` if it covers items of `distribution` for `run` from `start` on.
 fn unit_end(

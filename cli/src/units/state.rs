@@ -53,7 +53,11 @@ impl StudyPlan {
             let there = Key::read(&done).and_then(|there| there.ensure_equals(&key, &done));
             return Ok(there.map_or_else(failed, |()| UnitState::Done));
         }
-        match fs::read_to_string(self.file(unit, "error")) {
+        match relscale::input::text(self.file(unit, "error"), 1 << 20) {
+            Ok(message) if message.is_empty() => {
+                let message = "the reason could not be written; the disk was probably full";
+                return Ok(failed(Error::format(self.file(unit, "error"), message)));
+            }
             Ok(message) => return Ok(UnitState::Failed { message }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(Error::io(self.file(unit, "error"), e)),

@@ -1,6 +1,5 @@
 //! The file that describes a study.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,9 @@ use super::Source;
 use crate::hub::joined;
 use relscale::Error;
 use relscale::evaluate::Settings;
+use relscale::input;
+
+use crate::json;
 
 /// A study as its author writes it.
 ///
@@ -50,14 +52,14 @@ impl Study {
     /// A file that cannot be read or is not a study, with the line.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let text = input::text(path, json::SETTINGS).map_err(|e| Error::io(path, e))?;
         let mut study: Self = match path.extension().is_some_and(|e| e == "toml") {
             true => toml::from_str(&text).map_err(|e| {
                 let before = e.span().map_or(0, |at| at.start);
                 let line = 1 + text[..before].matches('\n').count();
                 Error::format(path, format!("line {line}: {}", e.message()))
             })?,
-            false => serde_json::from_str(&text).map_err(|e| Error::format(path, e))?,
+            false => json::parse(&text).map_err(|e| Error::format(path, e))?,
         };
         let folder = path.parent().unwrap_or(Path::new(""));
         study.runs = folder.join(&study.runs);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::UnitError;
+use crate::names::encoded;
 use relscale::Error;
 
 /// Some items of one distribution, to be scored with one checkpoint.
@@ -31,7 +32,8 @@ impl Unit {
     /// Run, distribution and items: `small/english-help/0-16` for the first sixteen.
     ///
     /// Bytes other than ASCII letters, digits, `-`, `_` and `.` are written `%2F`, and so is a `.`
-    /// at the start, so that the name is a path inside the folder of logs.
+    /// at the start, so that the name is a path inside the folder of logs. Of a long name, the rest is a
+    /// hash.
     #[must_use]
     pub fn name(&self) -> String {
         let (run, distribution) = (encoded(&self.run), encoded(&self.distribution));
@@ -47,18 +49,6 @@ impl Unit {
             source,
         }
     }
-}
-
-fn encoded(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for (at, byte) in name.bytes().enumerate() {
-        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && at > 0) {
-            text.push(char::from(byte));
-        } else {
-            text += &format!("%{byte:02X}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

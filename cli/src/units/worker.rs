@@ -11,8 +11,9 @@ use relscale::Error;
 use relscale::checkpoint::Checkpoint;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Evaluation, Progress};
-use relscale::log::{Key, Log, Table, checkpoint_hash, distribution_hash};
+use relscale::log::{CheckpointPin, Key, Log, Table, distribution_hash};
 use relscale::model::Model;
+use relscale::output;
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
 
@@ -37,6 +38,8 @@ struct Loaded {
     run: String,
     /// Keeps the files of the checkpoint, whose tokenizer may be read later.
     held: Held,
+    /// The checkpoint as it was hashed.
+    pin: CheckpointPin,
     model: Box<dyn Model>,
     tokenizer: Option<Tokenizer>,
 }
@@ -92,8 +95,7 @@ impl<'a> Worker<'a> {
                     if source.kind() == io::ErrorKind::WouldBlock);
                 // Neither is a failure of the unit.
                 if !busy && !matches!(e, Error::Interrupted) {
-                    // The error is returned; that it cannot be written too is no further one.
-                    fs::write(message, e.to_string()).ok();
+                    leave(&message, &e.to_string());
                 }
                 Err(unit.error(e))
             }
@@ -101,6 +103,7 @@ impl<'a> Worker<'a> {
     }
 
     fn attempt(&mut self, unit: &Unit, progress: &dyn Fn(Progress)) -> Result<bool, Error> {
+        self.plan.ensure_version()?;
         let key = self.plan.unit_key(unit)?;
         let done = self.plan.file(unit, "jsonl");
         if finished(&done, &key)? {
@@ -167,7 +170,8 @@ impl<'a> Worker<'a> {
             let held = self.plan.hold(planned, &self.hub)?;
             let checkpoint = held.checkpoint();
             let path = checkpoint.path();
-            let hash = checkpoint_hash(checkpoint.clone())?;
+            let pin = CheckpointPin::of(checkpoint)?;
+            let hash = pin.hash()?;
             if hash != planned.checkpoint_hash {
                 return Err(not_planned(
                     path,
@@ -177,10 +181,12 @@ impl<'a> Worker<'a> {
                 ));
             }
             let model = (self.load)(checkpoint)?;
+            pin.ensure_unchanged()?;
             warn(path, model.warnings());
             self.loaded = Some(Loaded {
                 run: unit.run.clone(),
                 held,
+                pin,
                 model,
                 tokenizer: None,
             });
@@ -196,11 +202,26 @@ impl<'a> Worker<'a> {
         {
             let checkpoint = loaded.held.checkpoint();
             let tokenizer = Tokenizer::load(checkpoint.clone())?;
+            // It may be loaded long after the model.
+            loaded.pin.ensure_unchanged()?;
             warn(checkpoint.path(), tokenizer.warnings());
             let parsed = self.plan.special_tokens;
             loaded.tokenizer = Some(tokenizer.with_special_tokens_parsed(parsed));
         }
         Ok(())
+    }
+}
+
+/// Leaves the reason of a failure in a file. The error is returned as well; that it cannot be written is no
+/// further one.
+fn leave(path: &Path, message: &str) {
+    if output::write(path, message).is_err() {
+        // An empty file needs no room on a full disk, and says that there was a failure.
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .ok();
     }
 }
 

@@ -22,6 +22,7 @@ use relscale_cpu::Cpu;
 
 mod merge;
 mod plan;
+mod trust;
 mod work;
 
 /// A folder that is removed with its contents.

@@ -6,8 +6,8 @@ use num_traits::{Float, NumCast};
 use crate::backend::Backend;
 use crate::backend::check::outside_vocabulary;
 use crate::backend::{
-    Activation, Attention, Columns, Embed, Linear, LogProb, Norm, NormKind, Pointwise, Rope,
-    Segment, ShapeError, check_attention, check_len, check_rows, check_targets,
+    Activation, Attention, Columns, Embed, Linear, LogProb, Norm, NormKind, Overflow, Pointwise,
+    Rope, Segment, ShapeError, check_attention, check_len, check_rows, check_targets,
 };
 
 /// Converts between number types. `f32` and `f64` represent every value that occurs here.
@@ -52,13 +52,14 @@ pub(crate) fn embed<T: Float>(table: &[T], op: &Embed<'_>) -> Result<Vec<T>, Sha
 pub(crate) fn norm<T: Float>(
     x: Columns<'_, Vec<T>>,
     op: &Norm<'_, Vec<T>>,
-) -> Result<Vec<T>, ShapeError> {
+) -> Result<Vec<T>, Box<dyn std::error::Error + Send + Sync>> {
     x.check(x.buffer.len())?;
     if op.width == 0 || !x.width.is_multiple_of(op.width) {
-        return Err(ShapeError::new(format!(
+        let message = format!(
             "groups of {} do not divide a width of {}",
             op.width, x.width
-        )));
+        );
+        return Err(ShapeError::new(message).into());
     }
     check_len("norm weight", op.weight.len(), op.width)?;
     if let Some(bias) = op.bias {
@@ -78,6 +79,9 @@ pub(crate) fn norm<T: Float>(
                 .iter()
                 .fold(T::zero(), |s, &v| s + (v - mean) * (v - mean))
                 / n;
+            if !square.is_finite() {
+                return Err(Overflow::new("the sum of squares of a norm").into());
+            }
             let factor = (square + epsilon).sqrt().recip();
             for (i, &v) in group.iter().enumerate() {
                 let y = (v - mean) * factor * op.weight[i];

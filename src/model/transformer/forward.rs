@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::{Block, Layer, Mlp, NormWeights, Projection, Transformer};
-use crate::backend::{Backend, Columns, Embed, Linear, LogProb, Norm, Pointwise, Segment, Target};
+use crate::backend::{
+    Backend, Columns, Embed, Linear, LogProb, Norm, Overflow, Pointwise, Segment, Target,
+};
 use crate::error::Error;
 use crate::model::{Batch, Model, NormPlacement, Positions};
 
@@ -246,9 +248,10 @@ impl<B: Backend> Transformer<B> {
         let mut rows = pass.tokens.len();
         let mut x = self.embed(pass.tokens, &pass.positions)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let mut attended = self.with_norm(&x, rows, layer.before_attention.as_ref(), |x| {
+            let attended = self.with_norm(&x, rows, layer.before_attention.as_ref(), |x| {
                 self.attend(index, &self.heads(index, x, &pass.positions)?, pass)
-            })?;
+            });
+            let mut attended = attended.map_err(|e| at_layer(index, e))?;
             // After the last attention only the scored rows are needed: the rest of the layer and
             // the LM head skip all others.
             if index + 1 == self.layers.len() && scored.rows.len() < rows {
@@ -257,7 +260,8 @@ impl<B: Backend> Transformer<B> {
                 x = backend.gather(Columns::all(&x, rows, width), &scored.rows)?;
                 rows = scored.rows.len();
             }
-            x = self.finish(layer, x, &attended, rows)?;
+            let done = self.finish(layer, x, &attended, rows);
+            x = done.map_err(|e| at_layer(index, e))?;
         }
         let x = self.norm(Columns::all(&x, rows, width), &self.norm)?;
         // A factor on the logits is one on what they are products of.
@@ -272,6 +276,17 @@ impl<B: Backend> Transformer<B> {
             targets: &scored.targets,
         };
         Ok(scored.restore(backend.log_prob(Columns::all(&x, rows, width), &op)?))
+    }
+}
+
+/// `error` with the number of the layer, if it is an overflow: all layers run the same operations.
+pub(super) fn at_layer(layer: usize, error: Error) -> Error {
+    match error {
+        Error::Backend { backend, source } => match source.downcast::<Overflow>() {
+            Ok(overflow) => Error::backend(backend, overflow.in_layer(layer)),
+            Err(source) => Error::backend(backend, source),
+        },
+        other => other,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Transformer;
-use super::forward::{KeysValues, Pass};
+use super::forward::{KeysValues, Pass, at_layer};
 use crate::backend::{Backend, Segment};
 use crate::error::Error;
 use crate::model::{Batch, Model};
@@ -85,7 +85,8 @@ impl<B: Backend> Transformer<B> {
         for (index, layer) in self.layers.iter().enumerate() {
             let heads = self.with_norm(&x, rows, layer.before_attention.as_ref(), |x| {
                 self.heads(index, x, &pass.positions)
-            })?;
+            });
+            let heads = heads.map_err(|e| at_layer(index, e))?;
             kept.push([
                 // A copy, because `heads` also holds the queries: keeping it would take several
                 // times the memory with grouped heads.
@@ -94,10 +95,12 @@ impl<B: Backend> Transformer<B> {
             ]);
             // Nothing reads the hidden states after the last layer.
             if index + 1 < self.layers.len() {
-                let attended = self.attend(index, &heads, &pass)?;
+                let attended = self.attend(index, &heads, &pass);
+                let attended = attended.map_err(|e| at_layer(index, e))?;
                 // Before the rest of the layer, for the same reason.
                 drop(heads);
-                x = self.finish(layer, x, &attended, rows)?;
+                let done = self.finish(layer, x, &attended, rows);
+                x = done.map_err(|e| at_layer(index, e))?;
             }
         }
         Ok(kept)

@@ -1,7 +1,6 @@
 //! tiktoken files: one token per line, in base64, with its rank. The merges follow from the ranks.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -25,7 +24,7 @@ pub(super) fn is_ranks(path: &Path) -> Result<bool, Error> {
     let mut start = Vec::new();
     // A pipe would wait for a writer.
     crate::checkpoint::file_size(path)?;
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let file = crate::input::file(path).map_err(|e| Error::io(path, e))?;
     let first = file.take(MAX_LINE_BYTES as u64).read_to_end(&mut start);
     first.map_err(|e| Error::io(path, e))?;
     let line = start.split(|&byte| byte == b'\n').next().unwrap_or(&start);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use relscale::fit::Analysis;
+use relscale::output;
 use relscale::report::plot::{Palette, Size, Style};
 
 use super::labels;
@@ -89,7 +90,7 @@ impl FigureArguments {
             for format in &formats {
                 let path = folder.join(name).with_extension(format.extension());
                 let bytes = converter.bytes(svg, *format)?;
-                fs::write(&path, bytes).map_err(at(&path))?;
+                output::write(&path, bytes).map_err(at(&path))?;
             }
         }
         converter.warn();

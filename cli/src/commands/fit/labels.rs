@@ -1,9 +1,9 @@
 //! Files of labels: how drawings name, order and colour what an analysis names.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
+use relscale::input;
 use relscale::report::plot::Label;
 use serde::Deserialize;
 
@@ -19,16 +19,15 @@ const MOST_BYTES: u64 = 1 << 20;
 /// `label`, `order` and `colour`.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Label>, CommandError> {
     let refused = |reason: String| CommandError::from(format!("{}: {reason}", path.display()));
-    let size = fs::metadata(path)
-        .map_err(|e| refused(e.to_string()))?
-        .len();
+    let file = input::file(path).map_err(|e| refused(e.to_string()))?;
+    let size = file.metadata().map_err(|e| refused(e.to_string()))?.len();
     if size > MOST_BYTES {
         return Err(refused(format!(
             "{size} bytes are too many for a file of labels: give a CSV with the columns name,label or a \
              TOML file"
         )));
     }
-    let text = fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
+    let text = input::text(path, MOST_BYTES).map_err(|e| refused(e.to_string()))?;
     let text = text.trim_start_matches('\u{feff}');
     let is_toml = path
         .extension()

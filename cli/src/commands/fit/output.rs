@@ -1,11 +1,11 @@
 //! Results that `relscale fit` prints and writes.
 
-use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use relscale::fit::Analysis;
+use relscale::output::{self, NewFile};
 use relscale::report;
 use serde::Serialize;
 
@@ -69,12 +69,14 @@ impl OutputArguments {
             self.print(analysis)?;
         }
         if let Some(path) = &self.json {
-            let file = BufWriter::new(File::create(path).map_err(at(path))?);
-            self.write_json(analysis, file).map_err(at(path))?;
+            let file = NewFile::create(path).map_err(at(path))?;
+            self.write_json(analysis, BufWriter::new(file.file()))
+                .map_err(at(path))?;
+            file.publish().map_err(at(path))?;
         }
         if let Some(path) = &self.report {
             let page = html::page(analysis, &hashed(inputs)?)?;
-            fs::write(path, page).map_err(at(path))?;
+            output::write(path, page).map_err(at(path))?;
         }
         self.figures.write(analysis)
     }
@@ -134,7 +136,7 @@ fn hashed(inputs: &[PathBuf]) -> Result<Vec<(String, String)>, CommandError> {
 fn sha256(path: &Path) -> Result<String, CommandError> {
     use sha2::{Digest, Sha256};
     let mut hasher = Sha256::new();
-    let mut file = BufReader::new(File::open(path).map_err(at(path))?);
+    let mut file = BufReader::new(relscale::input::file(path).map_err(at(path))?);
     loop {
         let chunk = file.fill_buf().map_err(at(path))?;
         let read = chunk.len();

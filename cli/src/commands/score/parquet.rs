@@ -10,6 +10,7 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
 use relscale::Error;
+use relscale::output::NewFile;
 use serde_json::Value;
 
 use super::record::Record;
@@ -68,7 +69,9 @@ pub(super) fn write(records: &[Record], path: &Path) -> Result<(), Error> {
     let rows: Vec<Row<'_>> = records.iter().flat_map(rows).collect();
     let schema = parse_message_type(SCHEMA).map_err(failed)?;
     let properties = Arc::new(WriterProperties::builder().build());
-    let file = File::create(path).map_err(|e| Error::io(path, e))?;
+    let io = |e| Error::io(path, e);
+    let new = NewFile::create(path).map_err(io)?;
+    let file = new.file().try_clone().map_err(io)?;
     let mut out = SerializedFileWriter::new(file, Arc::new(schema), properties).map_err(failed)?;
     for rows in rows.chunks(GROUP) {
         let mut group = out.next_row_group().map_err(failed)?;
@@ -76,7 +79,7 @@ pub(super) fn write(records: &[Record], path: &Path) -> Result<(), Error> {
         group.close().map_err(failed)?;
     }
     out.close().map_err(failed)?;
-    Ok(())
+    new.publish().map_err(io)
 }
 
 fn rows(record: &Record) -> Vec<Row<'_>> {

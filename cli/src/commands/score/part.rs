@@ -46,6 +46,10 @@ impl Part {
     /// A part that another process is writing; another header; a damaged line.
     pub(super) fn open(path: &Path, header: &Header) -> Result<Self, Error> {
         let io = |e| Error::io(path, e);
+        // A stranger may have placed it, and it may point anywhere.
+        if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(Error::format(path, "is no regular file; remove it"));
+        }
         let mut options = OpenOptions::new();
         let mut file = options
             .create(true)

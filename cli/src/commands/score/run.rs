@@ -10,7 +10,7 @@ use relscale::Error;
 use relscale::checkpoint::Checkpoint;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Evaluation, Progress, Settings};
-use relscale::log::{Key, checkpoint_hash};
+use relscale::log::{CheckpointPin, Key};
 use relscale::scorer::Likelihoods;
 use relscale::tokenizer::Tokenizer;
 
@@ -68,7 +68,8 @@ impl Scoring<'_> {
             }
             return Ok(records.into_values().collect());
         };
-        let (mut part, model) = self.opened(path, items)?;
+        let pin = CheckpointPin::of(self.checkpoint.clone())?;
+        let (mut part, model) = self.opened(path, items, &pin)?;
         let of = |i: &usize| !part.records().contains_key(i);
         let open: Vec<usize> = (0..items.len()).filter(of).collect();
         detail(&format!(
@@ -82,6 +83,7 @@ impl Scoring<'_> {
                 Some(model) => model,
                 None => self.load(items)?,
             };
+            pin.ensure_unchanged()?;
             let mut keep = |index, record| part.append(index, record);
             self.measured(&model, items, &open, start.elapsed(), &mut keep)?;
         }
@@ -89,22 +91,28 @@ impl Scoring<'_> {
     }
 
     /// The part, and the model if it was loaded meanwhile.
-    fn opened(&self, path: &Path, items: &Items) -> Result<(Part, Option<Loaded>), Error> {
+    fn opened(
+        &self,
+        path: &Path,
+        items: &Items,
+        pin: &CheckpointPin,
+    ) -> Result<(Part, Option<Loaded>), Error> {
         let header = |hash: String| -> Result<Header, Error> {
             let key = Key::new(hash, self.engine.name(), items, &[], &self.settings)?;
             Ok(Header {
-                key: key.with_special_tokens_parsed(self.special_tokens),
+                key: key
+                    .with_special_tokens_parsed(self.special_tokens)
+                    .with_backend_version(self.engine.version()),
                 per_token: self.per_token,
             })
         };
         if path.exists() {
             // The part may be complete, and then no model is needed.
-            let hash = checkpoint_hash(self.checkpoint.clone())?;
-            return Ok((Part::open(path, &header(hash)?)?, None));
+            return Ok((Part::open(path, &header(pin.hash()?)?)?, None));
         }
         // Side by side, since both read all weights.
         let (hash, model) = thread::scope(|scope| {
-            let hash = scope.spawn(|| checkpoint_hash(self.checkpoint.clone()));
+            let hash = scope.spawn(|| pin.hash());
             let model = self.load(items);
             (hash.join(), model)
         });

@@ -1,7 +1,6 @@
 //! Archives `.eval` of inspect_ai: a zip file of the log and its samples, one JSON each.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -40,7 +39,7 @@ pub(super) fn read(path: &Path, with_samples: bool) -> Result<Value, Error> {
         return Err(Error::format(path, "is not a regular file"));
     }
     let mut left = LARGEST.saturating_add(metadata.len().saturating_mul(MOST_PER_BYTE));
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let file = input::file(path).map_err(|e| Error::io(path, e))?;
     let malformed = |e: rawzip::Error| Error::format(path, format!("zip container: {e}"));
     let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
     let archive = ZipArchive::from_file(file, &mut buffer).map_err(malformed)?;
