@@ -27,6 +27,18 @@ def test_the_summary_has_a_row_per_law(analysis):
     assert analysis.summary().as_markdown().startswith("|")
 
 
+def test_a_long_name_keeps_the_table_in_shape(tmp_path):
+    folder = tmp_path / ("long-" * 30)
+    folder.mkdir()
+    path = folder / "scores.csv"
+    relscale.simulate("plain").ladder.to_csv(path)
+    text = str(relscale.fit(path, "baseline").summary())
+    line = next(line for line in text.splitlines() if line.startswith("Ladder:"))
+    assert len(line) <= 100
+    assert "…" in line
+    assert "scores.csv" in line
+
+
 def test_several_kinds_of_laws_stand_apart():
     contrasts = [{"treatment": "go-code", "baseline": "rust-code"}]
     analysis = relscale.fit(SCORES, "english-help", treatments=["german-help"], contrasts=contrasts)

@@ -109,7 +109,8 @@ class Summary:
         setting = self._setting()
         half = (len(setting) + 1) // 2
         for left, right in zip(setting[:half], setting[half:], strict=True):
-            cells = [f"{name:<13}{value:>{width // 2 - 15}}" for name, value in (left, right)]
+            room = width // 2 - 15
+            cells = [f"{name:<13}{_short(value, room):>{room}}" for name, value in (left, right)]
             text.append("    ".join(cells))
         text += [double, line(headings), single]
         for name, some in groups:
@@ -158,3 +159,8 @@ class Summary:
 
     def _repr_html_(self) -> str:
         return self.as_html()
+
+
+def _short(text: str, width: int) -> str:
+    """Return the end of a text that is too long: of a path, the name of the file."""
+    return text if len(text) <= width else f"…{text[1 - width :]}"
