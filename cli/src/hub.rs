@@ -38,6 +38,8 @@ mod cache;
 mod client;
 #[cfg(feature = "hub")]
 mod download;
+#[cfg(feature = "hub")]
+mod environment;
 mod files;
 #[cfg_attr(
     not(feature = "hub"),
@@ -45,6 +47,8 @@ mod files;
 )]
 mod ledger;
 mod memo;
+#[cfg(feature = "hub")]
+mod url;
 
 #[cfg(not(feature = "hub"))]
 use without::client;
@@ -283,7 +287,7 @@ impl Hub {
         Ok(listing)
     }
 
-    /// What the cache holds of a checkpoint while the hub does not answer, if its weights are whole.
+    /// The files in the cache, while the hub does not answer, if the weights among them are whole.
     fn fallen_back(&self, address: &HubAddress, message: &str) -> Result<Listing, Error> {
         let cache = &self.place()?.cache;
         if let Some(listing) = cache.listing(address)? {

@@ -16,13 +16,14 @@ Examples:
   relscale fetch --list pythia-70m@step1000 pythia-160m@step1000 > runs.csv
   relscale ladder --runs runs.csv --texts DIR --baseline web --out OUT --disk-budget 40GB
 
-A NAME without an organisation is one of a released ladder (`relscale ladder --help`). Without a revision
-it is `main`. Only the files that are read are downloaded: configuration, tokenizer and weights. Files in
-the cache are not downloaded again, a download that was interrupted goes on where it ended, and weights
-with another SHA-256 than the hub's are refused.
+A NAME without an organisation is one of a released ladder (`relscale ladder --help`). Without a
+revision it is `main`. Only the files that are read are downloaded: configuration, tokenizer and
+weights. Files in the cache are not downloaded again, a download that was interrupted goes on where
+it ended, and weights with another SHA-256 than the hub's are refused.
 
-HF_HOME is the folder of the cache (default ~/.cache/huggingface), which Python programs share; HF_TOKEN
-the token for private models; HF_ENDPOINT another hub; HF_HUB_OFFLINE=1 asks nothing of it.";
+HF_HOME is the folder of the cache (default ~/.cache/huggingface), which Python programs share;
+HF_TOKEN is the token for private models, HF_ENDPOINT another hub. HF_HUB_OFFLINE=1 asks nothing of
+the hub.";
 
 /// Downloads checkpoints and prints their folders.
 #[derive(Debug, Args)]

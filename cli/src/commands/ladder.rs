@@ -29,8 +29,8 @@ The folder of texts holds, for each distribution, a file NAME.jsonl (or .jsonl.g
 documents {\"text\", \"id\"?}, a file NAME.txt, or a folder NAME of .txt files. Every score goes through a log
 in OUT/logs: an interrupted run resumes. Ctrl-C ends at the end of the batch, with exit code 3.
 The names of the IsoFLOP suite, Pythia, PolyPythias, DataDecide, the Gemstones, OLMo 2 and Cerebras-GPT are
-known; list other checkpoints in a table for --runs. A checkpoint there may be hf://ORG/NAME@REVISION: it
-is downloaded once its turn comes (`relscale fetch --help`).";
+known; list other checkpoints in a table for --runs. There a checkpoint may be
+hf://ORG/NAME@REVISION, which is downloaded once its turn comes (`relscale fetch --help`).";
 
 /// Takes a ladder of checkpoints to scores, laws and pictures.
 #[derive(Debug, Args)]
@@ -54,8 +54,8 @@ pub struct LadderArguments {
     /// Distribution whose loss picks the compute-optimal sizes [default: mean of all]
     #[arg(long, value_name = "NAME")]
     aggregate: Option<String>,
-    /// Options of the estimator in TOML or JSON, as of `fit --options`; --baseline and --aggregate go
-    /// before those of the file
+    /// Options of the estimator in TOML or JSON, as of `fit --options`; --baseline and --aggregate
+    /// override it
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
     /// Folder of the results

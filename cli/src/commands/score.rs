@@ -32,7 +32,7 @@ Examples:
   relscale score --checkpoint DIR --items questions.jsonl --out scores.jsonl --truncate --bos never
   relscale score --checkpoint DIR --items texts.jsonl --out scores.jsonl --backend cuda --device 0,1
   relscale score --checkpoint ADAPTER --base DIR --items texts.jsonl --out scores.jsonl
-  relscale score --checkpoint hf://EleutherAI/pythia-160m@step3000 --items texts.jsonl --out scores.jsonl
+  relscale score --checkpoint hf://ORG/NAME@REVISION --items texts.jsonl --out scores.jsonl
   relscale score --checkpoint step1000 --checkpoint step2000 --items texts.jsonl --out scores.parquet
 
 A line of ITEMS is {\"id\", \"text\"}, {\"id\", \"context\", \"choices\", \"gold\"} or, with a context per

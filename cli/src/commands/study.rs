@@ -25,7 +25,8 @@ Examples:
   relscale study list FOLDER --left
   relscale study merge FOLDER --out losses.csv
 
-Checkpoints and bases may be hf://ORG/NAME@REVISION; the plan pins their commits, and `run` downloads them.
+Checkpoints and bases may be hf://ORG/NAME@REVISION; the plan pins their commits, and `run`
+downloads them.
 
 study.json, whose paths are relative to it:
   {\"runs\": \"runs.csv\",             run,corpus,budget,flops,params,tokens,checkpoint[,base]

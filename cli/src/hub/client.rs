@@ -1,18 +1,19 @@
 //! Requests to the hub.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use relscale::Error;
 use serde::Deserialize;
-use ureq::http::{HeaderName, Method, Request, Response, StatusCode, Uri, header};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::http::{HeaderName, Method, Request, Response, StatusCode, header};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::HubAddress;
 use super::cache::variable;
+use super::environment::{certificates, token};
 use super::files::Listing;
+use super::url::{encoded, joined, origin};
 use crate::interrupt;
 use crate::output::detail;
 
@@ -26,7 +27,7 @@ const REDIRECTS: usize = 10;
 /// and the next request goes on from there.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Largest list of files. The longest on the hub are of a few megabytes.
+/// Largest list of files: a file takes a hundred bytes, and no checkpoint has half a million of them.
 const MAX_LISTING_BYTES: u64 = 64 << 20;
 
 /// Requests without an answer, or without a byte, in a row before the download gives up: with the pauses
@@ -361,122 +362,4 @@ pub(super) fn pause(attempt: u32, message: String) -> Result<u32, Failure> {
         left -= step;
     }
     Ok(attempt + 1)
-}
-
-/// Scheme, host and port of a URL, if it has them.
-fn origin(url: &str) -> Option<(String, String)> {
-    let uri: Uri = url.parse().ok()?;
-    let scheme = uri.scheme_str().filter(|s| ["http", "https"].contains(s))?;
-    let authority = uri.authority()?.as_str().to_lowercase();
-    Some((scheme.to_owned(), authority))
-}
-
-/// The URL that a redirect from `url` leads to.
-fn joined(url: &str, location: &str) -> Option<String> {
-    if origin(location).is_some() {
-        return Some(location.to_owned());
-    }
-    let (scheme, authority) = origin(url)?;
-    if location.starts_with("//") {
-        return Some(format!("{scheme}:{location}"));
-    }
-    // Another scheme is no place to follow to.
-    if location.split(['/', '?']).next()?.contains(':') {
-        return None;
-    }
-    if location.starts_with('/') {
-        return Some(format!("{scheme}://{authority}{location}"));
-    }
-    let path = url.split(['?', '#']).next()?;
-    Some(format!("{}/{location}", path.rsplit_once('/')?.0))
-}
-
-/// A text as one part of the path of a URL.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-    }
-    out
-}
-
-/// The token of the environment, or of the file that `hf auth login` writes.
-fn token(home: &Path) -> Result<Option<String>, Error> {
-    let read = || {
-        let path = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), Into::into);
-        // No file, no token.
-        fs::read_to_string(path).ok()
-    };
-    let token = variable("HF_TOKEN").or_else(read);
-    let token = token
-        .map(|token| token.trim().to_owned())
-        .filter(|token| !token.is_empty());
-    match token {
-        Some(token) if !token.bytes().all(|b| b.is_ascii_graphic()) => Err(Error::Option {
-            option: "HF_TOKEN",
-            // Not the token itself, which would end up in logs.
-            message: "holds characters that no token has".to_owned(),
-        }),
-        token => Ok(token),
-    }
-}
-
-/// The certificates of the file that `SSL_CERT_FILE` names.
-fn certificates() -> Result<Option<RootCerts>, Error> {
-    let Some(path) = variable("SSL_CERT_FILE") else {
-        return Ok(None);
-    };
-    let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-    let found: Vec<_> = parse_pem(&bytes)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    match found.is_empty() {
-        true => Err(Error::format(
-            path,
-            "holds no certificate; it is the value of SSL_CERT_FILE",
-        )),
-        false => Ok(Some(RootCerts::from(found))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirects_are_joined_as_browsers_do() {
-        let from = "https://hub/a/resolve/main/f?x=/y";
-        for (location, to) in [
-            ("https://cdn/x?sig=1", Some("https://cdn/x?sig=1")),
-            ("/b/resolve/main/f", Some("https://hub/b/resolve/main/f")),
-            ("//cdn:8/x", Some("https://cdn:8/x")),
-            ("g", Some("https://hub/a/resolve/main/g")),
-            ("file:///etc/passwd", None),
-            ("ftp://hub/x", None),
-        ] {
-            assert_eq!(joined(from, location).as_deref(), to, "{location}");
-        }
-    }
-
-    #[test]
-    fn an_origin_is_scheme_host_and_port() {
-        assert_eq!(origin("https://Hub/a"), origin("https://hub/b?c"));
-        assert_ne!(origin("https://hub/a"), origin("http://hub/a"));
-        assert_ne!(origin("http://hub:1/a"), origin("http://hub:2/a"));
-        assert_ne!(origin("https://hub/a"), origin("https://hub.evil/a"));
-        assert_eq!(origin("hub/a"), None);
-    }
-
-    #[test]
-    fn parts_of_paths_are_encoded() {
-        assert_eq!(encoded("refs/pr/1"), "refs%2Fpr%2F1");
-        assert_eq!(encoded("a b?é.json"), "a%20b%3F%C3%A9.json");
-    }
 }

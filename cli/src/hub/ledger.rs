@@ -1,4 +1,4 @@
-//! What this process downloaded, and the disk budget that it must fit into.
+//! Downloads of this process, and the disk budget that they must fit into.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -13,7 +13,7 @@ use crate::units::CaseStudy;
 
 const AFTER: &str = "\
 Examples:
-  relscale study preset relative-scaling-laws --runs runs.csv --mmlu mmlu --english regions --risk evals studies
+  relscale study preset relative-scaling-laws --runs runs.csv --mmlu mmlu --risk evals studies
   relscale study plan studies/domains.json plans/domains
   relscale study run plans/domains --shard 0/1
   relscale study merge plans/domains --out domains.csv
@@ -21,7 +21,7 @@ Examples:
 
 A case study whose data are not named is left out. The files can be edited before they are planned.";
 
-/// Writes the files of the paper's case studies for a ladder: one per study, to plan and fit alone.
+/// Writes one study file per case study of the paper, for any ladder.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(super) struct PresetArguments {
