@@ -162,7 +162,7 @@ def choices(args, kind, folder):
 
 
 def gemm(args, _):
-    output, _ = run(["cargo", "bench", "--manifest-path", ROOT / "Cargo.toml", "--bench", "gemm", "--",
+    output, _ = run(["cargo", "run", "--release", "--manifest-path", ROOT / "benches/peers/gemm/Cargo.toml", "--",
                      "--threads", args.threads, "--milliseconds", 30 if args.quick else 250])
     rows = re.findall(r"^\s*(avx\w+) f32\s+(\d+)\s+\d+\s+\d+\s+([\d.]+)\s+[\d.]+\s+([\d.]+)\s+[\d.]+\s+([\d.]+)", output, re.M)
     if not rows:

@@ -1,12 +1,13 @@
 //! Products with packed weights compared with the `gemm` crate, in alternation in one process.
 //!
-//! `cargo bench --bench gemm [-- FILTER] [--threads N] [--milliseconds N]` prints one line per shape:
-//! our time with weights in f32 and in bf16, the ratio of the crate's time to ours (above 1 ours is
+//! `cargo run --release --manifest-path benches/peers/gemm/Cargo.toml -- [FILTER] [--threads N]
+//! [--milliseconds N]` prints one line per shape: our time with weights in f32 and in bf16, the ratio of the crate's time to ours (above 1 ours is
 //! faster), and our share of the binding roof. Lines of precision bf16 round both operands to bfloat16,
 //! in which the crate, which computes in f32, does not follow. The crate gets its weights transposed, in the layout
 //! it is fastest with, outside the measured time. Both write to memory they have written before.
 
 #[allow(dead_code, reason = "every benchmark uses its own part")]
+#[path = "../../../common/mod.rs"]
 mod common;
 
 use std::hint::black_box;
