@@ -476,6 +476,20 @@ fn models_of_different_forms_are_not_compared() {
     assert!(error.contains("results_<time>.json"), "{error}");
 }
 
+#[test]
+fn samples_without_results_are_left_out_by_name() {
+    let dir = edited("orphans", |_, text| text);
+    let results = files(&dir).into_iter().filter(|p| is(p, "results_"));
+    fs::remove_file(results.last().unwrap()).unwrap();
+    let (_, warnings) = Logs::find(&dir)
+        .unwrap()
+        .read(&Selection::default())
+        .unwrap();
+    let left_out = (warnings.iter())
+        .filter(|w| w.contains("samples_") && w.contains("no results of this time"));
+    assert!(left_out.count() > 0, "{warnings:?}");
+}
+
 const RUNS: &str = "run,corpus,budget,flops,params,tokens,model\n\
                     small,web,1e12,1e12,4e3,4e7,\n";
 

@@ -7,7 +7,7 @@ use super::{Folder, bounded};
 use bounded::{alone, bounded, repeated};
 
 /// A field of a protobuf message: its key and its bytes.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let mut field = vec![number << 3 | 2];
     let mut length = bytes.len();
     while length > 0x7f {
@@ -19,7 +19,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A piece of a SentencePiece model.
-fn piece(text: &str, score: f32, kind: u8) -> Vec<u8> {
+pub(super) fn piece(text: &str, score: f32, kind: u8) -> Vec<u8> {
     let text = field(1, text.as_bytes());
     field(
         1,

@@ -8,7 +8,9 @@ mod bounded;
 mod common;
 mod hostile;
 mod lossless;
+mod orders;
 mod settings;
+mod specials;
 mod tables;
 
 use std::fs;

@@ -73,7 +73,8 @@ fn finish(
 ) -> Result<Found, Error> {
     let mut added = Added::of(settings)?;
     let whole = (model.pieces.iter()).filter(|p| matches!(p.kind, CONTROL | USER_DEFINED));
-    added.precede(whole.map(|piece| (piece.text.clone(), piece.kind == CONTROL)));
+    let whole = whole.map(|piece| (piece.text.clone(), piece.kind == CONTROL));
+    added.precede(whole.chain(extra_tokens(settings)?.map(|name| (name, true))));
     // The reader bounds the number of tokens far below 2³².
     let id = |name: &str| ids.get(name).map(|&id| id as u32);
     let count = model.pieces.len() + extra_tokens(settings)?.count();
