@@ -259,11 +259,13 @@ proptest! {
             ("tabs", text.replace(',', "\t").into_bytes()),
             ("semicolons", text.replace(',', ";").replace('\n', "\r\n").into_bytes()),
             ("mark", format!("\u{feff}{text}").into_bytes()),
+            ("spaces", text.replace(',', ", ").into_bytes()),
             ("gzip", gzip(text.as_bytes())),
             ("members", [gzip(front), gzip(back)].concat()),
             ("zstd", zstd(text.as_bytes())),
             ("frames", [zstd(front), b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec(), zstd(back)].concat()),
             ("lines", lines.clone().into_bytes()),
+            ("lines with a mark", format!("\u{feff}{lines}").into_bytes()),
             ("lines.gz", gzip(lines.as_bytes())),
             ("parquet", parquet_bytes(&text)),
         ];
@@ -624,6 +626,9 @@ fn files_that_expand_without_end_are_refused_while_they_are_read() {
             "{name}: {error}"
         );
     }
+    let line = [&b"{\"loss\": \""[..], &zeros[..65 << 20]].concat();
+    let error = refused("zeros.jsonl", line);
+    assert!(error.contains("zeros.jsonl: line 1: longer than"), "{error}");
 }
 
 #[test]
