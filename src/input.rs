@@ -114,7 +114,7 @@ fn regular(found: &Metadata) -> io::Result<()> {
 /// mark at its start is left out.
 ///
 /// # Errors
-/// As [`file`]; a longer file; text that is not UTF-8.
+/// As [`file`](file()); a longer file; text that is not UTF-8.
 ///
 /// # Examples
 /// ```

@@ -117,7 +117,8 @@ pub struct Encoding {
     /// beginning-of-sequence token precedes the text.
     pub first_token_bytes: usize,
     /// Number of bytes of the text that no token stands for, white space aside: letters that the
-    /// vocabulary lacks, or that a stage removes.
+    /// vocabulary lacks, or that a stage removes. It is a lower bound where letters of several bytes are
+    /// left out, since the library then places other tokens on parts of them.
     pub dropped_bytes: usize,
     /// Those bytes, by their places.
     gaps: Vec<Gap>,

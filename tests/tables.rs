@@ -629,7 +629,7 @@ fn files_that_expand_without_end_are_refused_while_they_are_read() {
     let line = [&b"{\"loss\": \""[..], &zeros[..65 << 20]].concat();
     let error = refused("zeros.jsonl", line);
     assert!(
-        error.contains("zeros.jsonl: line 1: longer than"),
+        error.contains("zeros.jsonl, line 1: longer than"),
         "{error}"
     );
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A folder that is removed with its contents.
@@ -188,6 +189,8 @@ fn a_second_interrupt_ends_at_once() {
     .unwrap();
     let part = PathBuf::from(format!("{out}.part"));
     until("header", || lines(&part) == 1);
+    // The batch begins after the header without a sign; stopped before it, the program ends as after one.
+    thread::sleep(Duration::from_millis(300));
     interrupt(&child);
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();

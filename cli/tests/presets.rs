@@ -98,7 +98,7 @@ fn each_case_study_is_planned_scored_and_merged() {
             &["incorrigibility"],
         ),
     ] {
-        let (study, plan) = (format!("{out}/{name}.json"), path(name));
+        let (study, plan) = (format!("{out}/{name}.json"), path(&format!("plan-{name}")));
         let table = path(&format!("{name}.csv"));
         for arguments in [
             &["study", "plan", &study, &plan][..],

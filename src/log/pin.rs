@@ -35,15 +35,20 @@ pub struct CheckpointPin {
     hash: OnceLock<String>,
 }
 
+/// Seconds and nanoseconds since 1970.
+type Moment = (i64, i64);
+/// Device and number of a file.
+type Place = (u64, u64);
+
 /// Outward marks of a file at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
     size: u64,
     modified: Option<SystemTime>,
     /// Time of the last change of content, name or marks, which no program can set.
-    changed: Option<(i64, i64)>,
-    /// Device and number of the file. Some network file systems number a file anew each time.
-    place: Option<(u64, u64)>,
+    changed: Option<Moment>,
+    /// Some network file systems number a file anew each time.
+    place: Option<Place>,
     /// If true, the file changed so shortly before that its times could hide another change.
     recent: bool,
 }
@@ -80,14 +85,14 @@ impl Stamp {
 }
 
 #[cfg(unix)]
-fn numbers(found: &Metadata) -> (Option<(i64, i64)>, Option<(u64, u64)>) {
+fn numbers(found: &Metadata) -> (Option<Moment>, Option<Place>) {
     use std::os::unix::fs::MetadataExt;
     let changed = (found.ctime(), found.ctime_nsec());
     (Some(changed), Some((found.dev(), found.ino())))
 }
 
 #[cfg(not(unix))]
-fn numbers(_: &Metadata) -> (Option<(i64, i64)>, Option<(u64, u64)>) {
+fn numbers(_: &Metadata) -> (Option<Moment>, Option<Place>) {
     (None, None)
 }
 

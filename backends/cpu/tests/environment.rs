@@ -43,15 +43,17 @@ fn bits(cpu: &Cpu) -> Result<Vec<u32>, Error> {
             role,
         })
     };
-    let small = numbers(1e-20, 7);
-    // Subnormal themselves, and made from their bits: arithmetic here is in the host's environment.
+    // Arithmetic here is in the host's environment: products with a power of two are exact in every one,
+    // and subnormal numbers are made from their bits.
+    let small_power = f32::from_bits((127 - 66) << 23);
+    let small = numbers(small_power, 7);
     let one = |i: usize| ((i % 2) as u32) << 31 | (1 + ((i * 13) % 101) as u32 * 70_000);
     let tiny: Vec<f32> = (0..ROWS * WIDTH).map(|i| f32::from_bits(one(i))).collect();
     let (x, y) = (
         up(&small, ROWS, Role::Dense)?,
         up(&tiny, ROWS, Role::Dense)?,
     );
-    let w = up(&numbers(1e-20, 11), WIDTH, Role::Matrix)?;
+    let w = up(&numbers(small_power, 11), WIDTH, Role::Matrix)?;
     let ones = up(&[1.0; WIDTH], 1, Role::Dense)?;
     let mut out = Vec::new();
     let mut keep = |values: &[f32]| out.extend(values.iter().map(|v| v.to_bits()));

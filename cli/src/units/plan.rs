@@ -107,11 +107,11 @@ impl StudyPlan {
         }
     }
 
-    pub(super) fn write(&self) -> Result<(), Error> {
+    /// Seals the plan with its hash and writes it.
+    pub(super) fn write(&mut self) -> Result<(), Error> {
         let path = self.folder.join(FILE);
-        let mut plan = self.clone();
-        plan.check = self.hash().map_err(|e| Error::format(&path, e))?;
-        let text = serde_json::to_string_pretty(&plan).map_err(|e| Error::format(&path, e))? + "\n";
+        self.check = self.hash().map_err(|e| Error::format(&path, e))?;
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::format(&path, e))? + "\n";
         fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
         let io = |e| Error::io(&path, e);
         if !path.exists() {

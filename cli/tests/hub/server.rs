@@ -374,7 +374,6 @@ fn part(seen: &Seen, bytes: &[u8], ranges: bool) -> Reply {
                 format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len()),
             )],
             body: bytes[start..].to_vec(),
-            ..Reply::default()
         },
     }
 }
