@@ -230,7 +230,7 @@ proptest! {
                 continue;
             };
             prop_assert!(!pair.continuation.is_empty());
-            prop_assert_eq!([pair.context, pair.continuation].concat(), whole);
+            prop_assert_eq!(&[pair.context, pair.continuation].concat(), &whole);
             let trailing = context.len() - context.trim_end().len();
             // Bytes that have no token do not count.
             let all = continuation.len() + trailing + pair.spanned;
