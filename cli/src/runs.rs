@@ -106,7 +106,7 @@ pub fn score(
 }
 
 /// Names the base of every adapter among `runs` that has none yet: `base` is its folder, or one of
-/// bases ([`Checkpoint::with_base`]).
+/// bases ([`Checkpoint::with_base`](relscale::checkpoint::Checkpoint::with_base)).
 ///
 /// # Errors
 /// No adapter without a base among the runs; an adapter of a kind that is not read; one of `hub` that
