@@ -183,6 +183,20 @@ fn gaps(text: &str, ranges: &[(usize, usize)]) -> Vec<Gap> {
     gaps
 }
 
+/// Takes from the `gaps` what exceeds the bytes that a byte-level tokenizer can have lost.
+///
+/// Where it has no token for some bytes, the library places the tokens behind them too early, and too much
+/// of the text seems to have none.
+#[cfg(feature = "tokenizers")]
+fn cap(gaps: &mut [Gap], text: &str, tokens: &[String]) {
+    let kept: usize = tokens.iter().map(|token| ends::length(token, true)).sum();
+    let mut left = text.len().saturating_sub(kept);
+    for gap in gaps {
+        gap.bytes = gap.bytes.min(left);
+        left -= gap.bytes;
+    }
+}
+
 /// The tokens of a context and of its continuation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -432,6 +446,9 @@ impl Tokenizer {
                 let (ranges, tokens) = (encoding.get_offsets(), encoding.get_tokens());
                 let mut ends = ends::ends(ranges, tokens, inner.byte_level);
                 let mut gaps = gaps(text, ranges);
+                if inner.byte_level {
+                    cap(&mut gaps, text, tokens);
+                }
                 if let Some(normal) = &normal {
                     ends.iter_mut().for_each(|end| *end = normal.end(*end));
                     for gap in &mut gaps {

@@ -56,7 +56,7 @@ fn share(ends: &mut [usize], start: usize, tokens: &[String], byte_level: bool) 
 }
 
 /// Number of bytes of text that a token of the vocabulary stands for.
-fn length(token: &str, byte_level: bool) -> usize {
+pub(super) fn length(token: &str, byte_level: bool) -> usize {
     let hex = |code: &str| code.len() == 2 && u8::from_str_radix(code, 16).is_ok();
     let byte = token.strip_prefix("<0x").and_then(|t| t.strip_suffix('>'));
     if byte.is_some_and(hex) {
