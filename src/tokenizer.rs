@@ -185,8 +185,8 @@ fn gaps(text: &str, ranges: &[(usize, usize)]) -> Vec<Gap> {
 
 /// Takes from the `gaps` what exceeds the bytes that a byte-level tokenizer can have lost.
 ///
-/// Where it has no token for some bytes, the library places the tokens behind them too early, and too much
-/// of the text seems to have none.
+/// The library places the tokens behind lost bytes too early, so that too much of the text seems to have
+/// none.
 #[cfg(feature = "tokenizers")]
 fn cap(gaps: &mut [Gap], text: &str, tokens: &[String]) {
     let kept: usize = tokens.iter().map(|token| ends::length(token, true)).sum();

@@ -202,7 +202,7 @@ impl Hub {
     /// # Errors
     /// An address that is malformed or unknown to the hub; a file that cannot be downloaded or has
     /// another hash; a disk budget that is too small; [`Error::Interrupted`] if the user asks to stop.
-    /// What was downloaded until then is kept, and the next call goes on from there.
+    /// Files downloaded until then are kept, and the next call goes on from there.
     pub fn hold(&self, path: &Path, base: Option<&Path>) -> Result<Held, Error> {
         let mut held = Held {
             checkpoint: Checkpoint::from(path),

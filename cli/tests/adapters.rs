@@ -15,7 +15,7 @@ use relscale::scorer::BitsPerByte;
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
 
-use common::relscale;
+use common::{copy, relscale};
 
 /// The output of a command that succeeds.
 #[track_caller]
@@ -41,14 +41,6 @@ fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/fixtures")
         .join(path)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }
 
 fn text(path: &Path) -> &str {

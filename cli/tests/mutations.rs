@@ -139,6 +139,24 @@ struct Format {
     read: fn(&Path, &Path) -> bool,
 }
 
+impl Format {
+    /// The format of a file that stands in its folder.
+    fn new(
+        name: &'static str,
+        folder: PathBuf,
+        file: &str,
+        read: fn(&Path, &Path) -> bool,
+    ) -> Self {
+        Self {
+            name,
+            whole: fs::read(folder.join(file)).unwrap(),
+            folder,
+            file: file.to_owned(),
+            read,
+        }
+    }
+}
+
 fn fixture(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
     root.join(path)
@@ -218,15 +236,7 @@ fn formats(root: &Path) -> Vec<Format> {
                 fs::copy(&from, folder.join(file)).unwrap();
             }
         }
-        let whole = fs::read(folder.join(file)).unwrap();
-        let file = file.to_owned();
-        all.push(Format {
-            name,
-            folder,
-            file,
-            whole,
-            read,
-        });
+        all.push(Format::new(name, folder, file, read));
     };
     add(
         "safetensors",
@@ -303,15 +313,8 @@ fn made(root: &Path) -> Vec<Format> {
         |name: &'static str, file: &str, whole: Vec<u8>, read: fn(&Path, &Path) -> bool| {
             let folder = root.join(format!("made-{name}"));
             fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join(file), &whole).unwrap();
-            let file = file.to_owned();
-            all.push(Format {
-                name,
-                folder,
-                file,
-                whole,
-                read,
-            });
+            fs::write(folder.join(file), whole).unwrap();
+            all.push(Format::new(name, folder, file, read));
         };
     let json = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":30,
         "content":"<s>","single_word":false,"lstrip":false,"rstrip":true,"normalized":true,"special":true}],

@@ -5,8 +5,10 @@
 //! forms (CSV, JSON lines, Parquet, compressed) are told by the bytes themselves.
 #![no_main]
 
+#[path = "common/panics.rs"]
+mod panics;
+
 use std::io::Cursor;
-use std::sync::Once;
 
 use libfuzzer_sys::fuzz_target;
 use relscale::ladder::{Ladder, LadderError, Tables};
@@ -35,24 +37,8 @@ fn read(said: u8, first: &[u8], second: &[u8]) -> Result<Ladder, LadderError> {
     Ok(tables.ladder()?.0)
 }
 
-/// Leaves panics of the Parquet library to the reader, which makes errors of them. The fuzzer's own hook
-/// would end the process before; one that leaves the target still ends it.
-fn let_panics_unwind() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| {
-            if panic
-                .location()
-                .is_some_and(|at| !at.file().contains("registry"))
-            {
-                eprintln!("{panic}");
-            }
-        }));
-    });
-}
-
 fuzz_target!(|bytes: &[u8]| {
-    let_panics_unwind();
+    panics::let_panics_unwind();
     let [said, low, high, rest @ ..] = bytes else {
         return;
     };

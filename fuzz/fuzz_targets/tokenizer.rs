@@ -4,9 +4,12 @@
 //! of it (an offset in two bytes and a value each) or the whole file.
 #![no_main]
 
+#[path = "common/panics.rs"]
+mod panics;
+
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Once, OnceLock};
+use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use relscale::tokenizer::Tokenizer;
@@ -46,24 +49,8 @@ fn folder(name: &str) -> PathBuf {
     all.join(name)
 }
 
-/// Leaves panics of the tokenizer library to the reader, which makes errors of them. The fuzzer's own hook
-/// would end the process before; one that leaves the target still ends it.
-fn let_panics_unwind() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| {
-            if panic
-                .location()
-                .is_some_and(|at| !at.file().contains("registry"))
-            {
-                eprintln!("{panic}");
-            }
-        }));
-    });
-}
-
 fuzz_target!(|bytes: &[u8]| {
-    let_panics_unwind();
+    panics::let_panics_unwind();
     let Some((&kind, rest)) = bytes.split_first() else {
         return;
     };

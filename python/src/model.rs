@@ -56,7 +56,7 @@ impl Raise for Stopped {
     }
 }
 
-/// What Python is asked between two batches.
+/// Calls to Python between two batches.
 struct Between {
     progress: Option<Py<PyAny>>,
     raised: RefCell<Option<PyErr>>,

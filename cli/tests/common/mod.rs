@@ -36,3 +36,12 @@ pub(crate) fn file(name: &str) -> PathBuf {
     fs::create_dir_all(&folder).unwrap();
     folder.join(name)
 }
+
+/// Copies the files of a folder, which has no folders.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}

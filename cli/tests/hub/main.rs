@@ -1,5 +1,7 @@
 //! Downloads from a hub, against a local server that speaks its routes.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod ladders;
 mod server;
 mod transfers;
@@ -8,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use common::copy;
 use server::{Hub, Seen, sha256};
 
 /// A hub with one checkpoint, `org/name@v1`, and a home for its cache, which is removed at the end.
@@ -24,14 +27,6 @@ fn suite(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../suite")
         .join(path)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }
 
 impl Place {
