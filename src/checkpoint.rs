@@ -21,6 +21,7 @@ use read::read_entry;
 
 mod adapter;
 mod blocks;
+mod description;
 mod entries;
 mod files;
 mod folder;
@@ -31,6 +32,7 @@ mod read;
 mod strided;
 mod torch;
 
+pub use description::describes_model;
 #[cfg(feature = "tokenizers")]
 pub(crate) use files::read_bytes;
 pub(crate) use files::{file_size, read_text};

@@ -1,14 +1,12 @@
 //! Tokenizers: text to token ids.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde_json::Value;
-
-#[cfg(feature = "tokenizers")]
-use crate::checkpoint::read_text;
-use crate::checkpoint::{Checkpoint, gguf};
 use crate::error::Error;
-use bos::{BosToken, Own, TOKENIZER_CONFIG, settings};
+use bos::BosToken;
+use gaps::{Gap, dropped_after};
+#[cfg(feature = "tokenizers")]
+use gaps::{cap, gaps};
 
 #[cfg(feature = "tokenizers")]
 mod alphabet;
@@ -22,6 +20,8 @@ mod expressions;
 mod files;
 #[cfg(feature = "tokenizers")]
 mod folder;
+mod gaps;
+mod load;
 #[cfg(feature = "tokenizers")]
 mod merges;
 #[cfg(feature = "tokenizers")]
@@ -77,36 +77,6 @@ struct HuggingFace {
     charsmap: Option<charsmap::Charsmap>,
 }
 
-/// A tokenizer of the `tokenizers` library as it was read.
-#[cfg(feature = "tokenizers")]
-struct Built {
-    tokenizer: tokenizers::Tokenizer,
-    /// The file with the vocabulary.
-    path: PathBuf,
-    bos: BosToken,
-    charsmap: Option<charsmap::Charsmap>,
-    warnings: Vec<String>,
-}
-
-#[cfg(feature = "tokenizers")]
-impl Built {
-    /// A tokenizer whose normalisation is all in its stages.
-    fn new(
-        tokenizer: tokenizers::Tokenizer,
-        path: &Path,
-        bos: BosToken,
-        warnings: Vec<String>,
-    ) -> Self {
-        Self {
-            tokenizer,
-            path: path.to_owned(),
-            bos,
-            charsmap: None,
-            warnings,
-        }
-    }
-}
-
 /// The tokens of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -139,64 +109,6 @@ struct Encoded {
     gaps: Vec<Gap>,
 }
 
-/// A part of a text without tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Gap {
-    start: usize,
-    /// Number of its bytes, white space aside.
-    bytes: usize,
-}
-
-fn dropped_after(gaps: &[Gap], start: usize) -> usize {
-    let after = gaps.iter().filter(|gap| gap.start >= start);
-    after.map(|gap| gap.bytes).sum()
-}
-
-/// The parts of `text` between the ranges of its tokens.
-#[cfg(feature = "tokenizers")]
-fn gaps(text: &str, ranges: &[(usize, usize)]) -> Vec<Gap> {
-    let mut gaps = Vec::new();
-    let mut covered = 0;
-    for &(start, end) in ranges.iter().chain([&(text.len(), text.len())]) {
-        if covered < start && start <= text.len() {
-            // White space may be folded or cut off, and stands in the token beside it.
-            let bytes = match text.get(covered..start) {
-                Some(gap) => {
-                    let letters = gap.chars().filter(|c| !c.is_whitespace());
-                    letters.map(char::len_utf8).sum()
-                }
-                // The library counts on where it left letters out, and may end inside one.
-                None => {
-                    let gap = text.as_bytes()[covered..start].iter();
-                    gap.filter(|byte| !byte.is_ascii_whitespace()).count()
-                }
-            };
-            if bytes > 0 {
-                gaps.push(Gap {
-                    start: covered,
-                    bytes,
-                });
-            }
-        }
-        covered = covered.max(end);
-    }
-    gaps
-}
-
-/// Takes from the `gaps` what exceeds the bytes that a byte-level tokenizer can have lost.
-///
-/// The library places the tokens behind lost bytes too early, so that too much of the text seems to have
-/// none.
-#[cfg(feature = "tokenizers")]
-fn cap(gaps: &mut [Gap], text: &str, tokens: &[String]) {
-    let kept: usize = tokens.iter().map(|token| ends::length(token, true)).sum();
-    let mut left = text.len().saturating_sub(kept);
-    for gap in gaps {
-        gap.bytes = gap.bytes.min(left);
-        left -= gap.bytes;
-    }
-}
-
 /// The tokens of a context and of its continuation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -214,14 +126,6 @@ pub struct Pair {
     pub dropped_bytes: usize,
 }
 
-/// Largest accepted file of a vocabulary: four times the largest real one, which has a quarter million
-/// tokens.
-#[cfg(feature = "tokenizers")]
-const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
-
-/// Class name that marks a checkpoint as byte-level in its `tokenizer_config.json`.
-const BYTE_CLASS: &str = "ByteTokenizer";
-
 impl Tokenizer {
     /// The tokenizer with one token per byte of UTF-8, whose id is the byte.
     pub fn bytes() -> Self {
@@ -232,120 +136,6 @@ impl Tokenizer {
             parses_special_tokens: false,
             warnings: Vec::new(),
         }
-    }
-
-    /// Loads the tokenizer of a checkpoint folder or a GGUF file; of an adapter, its own or its base's.
-    ///
-    /// In a folder it is the first of these: `tokenizer.json`; bytes if `tokenizer_config.json` has
-    /// `"tokenizer_class": "ByteTokenizer"`; `tekken.json`; `vocab.json` with `merges.txt`, a `.tiktoken`
-    /// file, or `tokenizer.model` (SentencePiece's or tiktoken's), whichever the class of the tokenizer
-    /// has; the metadata of the only GGUF file.
-    ///
-    /// # Errors
-    /// None of these; a file that cannot be read, or that needs the feature `tokenizers` in a build
-    /// without it; a kind of tokenizer that is not supported; a beginning-of-sequence token that is
-    /// not in the vocabulary.
-    pub fn load(checkpoint: impl Into<Checkpoint>) -> Result<Self, Error> {
-        let dir = &checkpoint.into().tokenizer()?;
-        let json = dir.join("tokenizer.json");
-        let config = settings(&dir.join(TOKENIZER_CONFIG))?;
-        let mut warnings = Vec::new();
-        if json.exists() {
-            return Self::from_json(&json, dir, &config);
-        }
-        if config["tokenizer_class"] == BYTE_CLASS {
-            // Bytes need no token but the one that begins a text: if one is named, texts begin with
-            // it.
-            let first = config["bos_token_id"].as_u64();
-            let first = first.and_then(|id| u32::try_from(id).ok());
-            let own = Own::first(first);
-            let bos = BosToken::of_checkpoint(dir, &config, &|_| None, own, &mut warnings)?;
-            return Ok(Self {
-                kind: Kind::Bytes,
-                path: dir.join(TOKENIZER_CONFIG),
-                bos,
-                parses_special_tokens: false,
-                warnings,
-            });
-        }
-        #[cfg(feature = "tokenizers")]
-        if let Some(found) = folder::tokenizer(dir, &config)? {
-            return Self::from_library(found.build(dir, &config)?);
-        }
-        if let Some(file) = gguf::find(dir)? {
-            return Self::from_gguf(&file);
-        }
-        Err(files::no_tokenizer(dir))
-    }
-
-    #[cfg(feature = "tokenizers")]
-    fn from_json(path: &Path, dir: &Path, config: &Value) -> Result<Self, Error> {
-        let text = read_text(path, MAX_TOKENIZER_BYTES)?;
-        // Before the library sees the text: it trusts what it reads, and takes memory for stages
-        // while it builds them.
-        let first = stages::check(path, &text)?;
-        let tokenizer = stages::guarded(path, || tokenizers::Tokenizer::from_bytes(&text))?;
-        drop(text);
-        let mut warnings = Vec::new();
-        let id = |name: &str| tokenizer.token_to_id(name);
-        let own = Own::first(first);
-        let bos = BosToken::of_checkpoint(dir, config, &id, own, &mut warnings)?;
-        warnings.extend(bos.against_processor(first, config));
-        Self::from_library(Built::new(tokenizer, path, bos, warnings))
-    }
-
-    #[cfg(feature = "tokenizers")]
-    fn from_library(built: Built) -> Result<Self, Error> {
-        let Built {
-            mut tokenizer,
-            path,
-            ..
-        } = built;
-        stages::check_model(&path, &tokenizer)?;
-        // A file may pad or cut every text. Both would change what is scored, in silence.
-        tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|e| Error::format(&path, e))?;
-        // The post-processor would add tokens, repeat those of the text, and cut white space from
-        // offsets.
-        tokenizer.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
-        tokenizer.with_decoder(None::<tokenizers::DecoderWrapper>);
-        tokenizer.set_encode_special_tokens(true);
-        Ok(Self {
-            kind: Kind::HuggingFace(Box::new(HuggingFace {
-                byte_level: ends::is_byte_level(&tokenizer),
-                special: special::SpecialTokens::of(&tokenizer),
-                charsmap: built.charsmap,
-                tokenizer,
-            })),
-            path,
-            bos: built.bos,
-            parses_special_tokens: false,
-            warnings: built.warnings,
-        })
-    }
-
-    #[cfg(feature = "tokenizers")]
-    fn from_gguf(path: &Path) -> Result<Self, Error> {
-        let (tokenizer, bos) = metadata::tokenizer(&gguf::Gguf::open(path)?)?;
-        Self::from_library(Built::new(tokenizer, path, bos, Vec::new()))
-    }
-
-    #[cfg(not(feature = "tokenizers"))]
-    fn from_gguf(path: &Path) -> Result<Self, Error> {
-        Err(Error::format(
-            path,
-            "reading it needs the feature `tokenizers`",
-        ))
-    }
-
-    #[cfg(not(feature = "tokenizers"))]
-    fn from_json(path: &Path, _: &Path, _: &Value) -> Result<Self, Error> {
-        Err(Error::format(
-            path,
-            "reading it needs the feature `tokenizers`",
-        ))
     }
 
     /// If true, special tokens written in a text (`<|endoftext|>`) become their ids.

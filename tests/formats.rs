@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use relscale::fit::{Analysis, Design, Options, analyze, strategies};
-use relscale::report::{self, LawRow, Screen};
+use relscale::report::{self, Audience, LawRow, Screen, Sheet};
 
 /// Names that mean something to every format at once.
 const HOSTILE: &str = "a|b & <i>\"c\"</i> \\d{e}_f%g#h$i^j~k `l` *m*\u{1b}[31m";
@@ -148,8 +148,45 @@ fn check_words(analysis: &Analysis, laws: &[LawRow<'_>]) {
     assert!(!methods.contains('\n') && !methods.contains('\u{1b}'));
 }
 
+/// The numbers of the power laws come back from CSV to the bit; every form has one row per law.
+fn check_absolute(analysis: &Analysis) {
+    let laws = &analysis.absolute_laws;
+    let rows = csv_rows(&Sheet::absolute(analysis, Audience::File).csv());
+    assert_eq!(rows.len(), laws.len() + 1);
+    for (row, law) in rows[1..].iter().zip(laws) {
+        let number = |key: &str| {
+            let column = rows[0].iter().position(|h| h == key).unwrap();
+            row[column].parse::<f64>().ok()
+        };
+        let (floor, curvature) = (law.floor.as_ref(), law.curvature.coefficient);
+        for (key, wanted) in [
+            ("beta", Some(law.beta.value)),
+            ("beta_lower", Some(law.beta.lower)),
+            ("standard_error", Some(law.beta.standard_error)),
+            ("alpha_upper", Some(law.alpha.upper)),
+            ("reference_flops", Some(law.reference_flops)),
+            ("floor", floor.map(|f| f.floor)),
+            ("floor_upper", floor.and_then(|f| f.floor_interval[1])),
+            ("curvature", curvature.map(|c| c.value)),
+        ] {
+            let bits = |v: Option<f64>| v.map(f64::to_bits);
+            assert_eq!(bits(number(key)), bits(wanted), "{key}");
+        }
+    }
+    let paper = Sheet::absolute(analysis, Audience::Paper);
+    let body = |text: &str| text.lines().filter(|l| l.contains("treatment")).count();
+    let treatments = laws
+        .iter()
+        .filter(|l| l.distribution.contains("treatment"))
+        .count();
+    for text in [paper.markdown(), paper.latex(), paper.to_string()] {
+        assert_eq!(body(&text), treatments, "{text}");
+    }
+}
+
 fn check(analysis: &Analysis) {
     let laws = report::law_rows(analysis);
+    check_absolute(analysis);
     check_csv(analysis, &laws);
     check_markdown(analysis, &laws);
     check_latex(analysis, &laws);

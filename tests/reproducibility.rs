@@ -297,7 +297,8 @@ proptest! {
     ) {
         let model = &variants()[which].model;
         let vocab = model.vocab_size() as u32;
-        let context: Vec<u32> = context.iter().map(|&t| u32::from(t) % vocab).collect();
+        let context = context.iter().take(model.context_len());
+        let context: Vec<u32> = context.map(|&t| u32::from(t) % vocab).collect();
         let mut batch = Batch::new();
         let segment = batch.segment(None, &context).unwrap();
         for token in 0..vocab {

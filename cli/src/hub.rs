@@ -218,7 +218,7 @@ impl Hub {
         Ok(held)
     }
 
-    /// The folder of a path, held by `held`.
+    /// The folder or GGUF file of a path, held by `held`.
     fn local(&self, path: &Path, held: &mut Held) -> Result<PathBuf, Error> {
         let Some(address) = HubAddress::of(path)? else {
             return Ok(path.to_owned());
@@ -233,14 +233,14 @@ impl Hub {
         held.snapshots.push(snapshot.clone());
         if !listing.is_local {
             let about = |message| Error::format(path, message);
-            let wanted = listing.wanted().map_err(about)?;
+            let wanted = listing.wanted(address.file()).map_err(about)?;
             self.bring(&address, &listing, &wanted)?;
             if let Some(shards) = files::shards(&snapshot, &wanted)? {
                 let shards = listing.with(&shards).map_err(about)?;
                 self.bring(&address, &listing, &shards)?;
             }
         }
-        Ok(snapshot)
+        Ok(of_address(snapshot, &address))
     }
 
     /// The folder with `config.json` and nothing else of a checkpoint.
@@ -292,7 +292,8 @@ impl Hub {
         let cache = &self.place()?.cache;
         if let Some(listing) = cache.listing(address)? {
             let snapshot = cache.snapshot(address, &listing.commit);
-            if listing.is_adapter() || Weights::open(&snapshot).is_ok() {
+            let model = of_address(snapshot.clone(), address);
+            if listing.is_adapter() || Weights::open(&model).is_ok() {
                 let snapshot = snapshot.display();
                 warning(&format!("{address}: {message}; read from {snapshot}"));
                 return Ok(listing);
@@ -334,6 +335,14 @@ impl Hub {
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         locked(&self.0.ledger)
+    }
+}
+
+/// The model of an address in the folder of its commit.
+fn of_address(snapshot: PathBuf, address: &HubAddress) -> PathBuf {
+    match address.file() {
+        Some(file) => snapshot.join(file),
+        None => snapshot,
     }
 }
 

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
+mod digest;
 pub mod engine;
 #[cfg(feature = "figures")]
 pub mod figures;

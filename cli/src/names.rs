@@ -1,6 +1,6 @@
 //! Names of runs and distributions as names of files and folders.
 
-use sha2::{Digest, Sha256};
+use crate::digest::sha256;
 
 /// Longest name of a file in bytes that is written out. File systems have 255, and the endings of logs, locks
 /// and unfinished files come after it.
@@ -22,10 +22,9 @@ pub fn encoded(name: &str) -> String {
     }
     if text.len() > LONGEST {
         // A short name has no `~`, so none is like this one.
-        let hash = Sha256::digest(name.as_bytes());
         text.truncate(LONGEST - 33);
         text.push('~');
-        text.extend(hash[..16].iter().map(|byte| format!("{byte:02x}")));
+        text.push_str(&sha256(name.as_bytes())[..32]);
     }
     text
 }

@@ -52,6 +52,14 @@ fn the_suite_is_printed_as_committed() {
     ] {
         golden(name, &fit(&["--format", format]));
     }
+    for (name, format) in [
+        ("absolute.txt", "table"),
+        ("absolute.md", "markdown"),
+        ("absolute.tex", "latex"),
+        ("absolute.csv", "csv"),
+    ] {
+        golden(name, &fit(&["--absolute", "--format", format]));
+    }
     golden("methods.txt", &fit(&["--methods"]));
 }
 

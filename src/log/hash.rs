@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::pin::Stamp;
 use crate::checkpoint::gguf::Gguf;
-use crate::checkpoint::{Checkpoint, TORCH_INDEX, is_torch};
+use crate::checkpoint::{Checkpoint, TORCH_INDEX, describes_model, is_torch};
 use crate::distribution::{Content, Distribution, Item};
 use crate::error::Error;
 use crate::input;
@@ -54,8 +54,7 @@ pub(super) fn read_checkpoint(
         hash.seen = seen;
         let mut files = adapter.files().to_vec();
         if checkpoint.tokenizer()? == checkpoint.path() {
-            let own = |name: &str| DESCRIBED.contains(&name) || is_tokenizer(name);
-            let own = listed(checkpoint.path(), own)?;
+            let own = listed(checkpoint.path(), |name| describes_model(name, false))?;
             files.extend(own.into_iter().map(|(_, file)| file));
         }
         for file in files {
@@ -86,12 +85,11 @@ fn files_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     let is_weights = |name: &str| {
         name.ends_with(".safetensors") || name.ends_with(".gguf") || torch && name.ends_with(".bin")
     };
-    let no_json = !path.join("tokenizer.json").exists();
+    let has_json = path.join("tokenizer.json").exists();
     // Everything that changes a score, and nothing else: a README may be edited while a run is under
     // way.
     let counts = |name: &str| {
-        DESCRIBED.contains(&name)
-            || (no_json && is_tokenizer(name))
+        describes_model(name, has_json)
             || is_weights(name)
             || name == "model.safetensors.index.json"
             || torch && name == TORCH_INDEX
@@ -130,14 +128,6 @@ impl Files {
     }
 }
 
-/// Files beside the weights that change scores.
-const DESCRIBED: [&str; 4] = [
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-];
-
 /// The files of a folder whose names count, sorted: the system lists a folder in any order.
 fn listed(folder: &Path, counts: impl Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>, Error> {
     let mut files = Vec::new();
@@ -149,19 +139,6 @@ fn listed(folder: &Path, counts: impl Fn(&str) -> bool) -> Result<Vec<(String, P
     }
     files.sort();
     Ok(files)
-}
-
-/// True for a file of a tokenizer that is read where there is no `tokenizer.json`.
-fn is_tokenizer(name: &str) -> bool {
-    let files = [
-        "vocab.json",
-        "merges.txt",
-        "added_tokens.json",
-        "tokenizer.model",
-        "spiece.model",
-        "tekken.json",
-    ];
-    files.contains(&name) || name.ends_with(".tiktoken")
 }
 
 /// SHA-256 of the ids, clusters and contents of a distribution's items in their order, 64 hexadecimal

@@ -276,6 +276,7 @@ impl Writer {
                         ..
                     } => format!("{v} [{low}, {high}]"),
                     Cell::Flags(own) => marks(own, &self.flags),
+                    Cell::Missing => "–".to_owned(),
                 };
                 let mut cells: Vec<String> = cells.iter().map(text).collect();
                 cells[0] = label(row);

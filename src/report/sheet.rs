@@ -13,10 +13,12 @@ pub struct Sheet {
     pub columns: Vec<Column>,
     /// Rows, each with one cell per column.
     pub rows: Vec<Vec<Cell>>,
-    /// The direction of each law.
+    /// The direction of each relative law; empty for laws of single distributions.
     pub trends: Vec<Trend>,
     /// Flags of any law, in the order of their marks.
     pub flags: Vec<Flag>,
+    /// The sentence below the table.
+    pub caption: String,
 }
 
 /// A column of a [`Sheet`].
@@ -70,6 +72,8 @@ pub enum Cell {
     },
     /// Flags.
     Flags(Vec<Flag>),
+    /// A number that the data do not give.
+    Missing,
 }
 
 /// Readers for which a sheet is made.
@@ -297,10 +301,12 @@ impl Sheet {
             "baseline" => same_baseline,
             _ => false,
         };
-        Self::from_rows(&rows, audience, |key| audience == Paper && dull(key))
+        let mut sheet = Self::from_rows(&rows, audience, |key| audience == Paper && dull(key));
+        sheet.caption = caption(analysis);
+        sheet
     }
 
-    /// The given laws, without the columns that `dull` names.
+    /// The given laws without a caption, and without the columns that `dull` names.
     pub(super) fn from_rows(
         rows: &[LawRow<'_>],
         audience: Audience,
@@ -319,8 +325,22 @@ impl Sheet {
                 .collect(),
             trends: rows.iter().map(LawRow::trend).collect(),
             flags,
+            caption: String::new(),
         }
     }
+}
+
+fn caption(analysis: &Analysis) -> String {
+    let options = &analysis.options;
+    format!(
+        "Ratio of errors to {}, with {:.0} % intervals at the level of the decision, adjusted for the \
+         number of laws (Holm); margin {} % per decade of {}; relscale {}.",
+        options.baseline,
+        100.0 * (1.0 - options.alpha),
+        options.margin_percent,
+        analysis.scale_in_words(),
+        analysis.version,
+    )
 }
 
 /// The letters that stand for the flags `own` in the list `all` below a table.

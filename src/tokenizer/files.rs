@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::BYTE_CLASS;
+use super::load::BYTE_CLASS;
 use crate::error::Error;
 
 /// The error about such a folder, which names what is there instead.

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::Built;
 use super::bos::{self, BosToken, Own, TOKENIZER_CONFIG, field_error, settings};
 use super::charsmap::Charsmap;
+use super::load::Built;
 use super::stages::{check_added, guarded};
 use crate::error::Error;
 use added::Added;

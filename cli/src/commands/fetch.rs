@@ -29,7 +29,7 @@ the hub.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct FetchArguments {
-    /// Checkpoint on the hub: NAME[@REVISION] of a released ladder, or hf://ORG/NAME[@REVISION]
+    /// Checkpoint on the hub: NAME[@REVISION] of a released ladder, or hf://ORG/NAME[@REVISION][/FILE.gguf]
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     /// Print the table of these runs of released ladders for `ladder --runs`; only the configurations are

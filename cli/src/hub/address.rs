@@ -10,7 +10,8 @@ use crate::released;
 /// The start of an address.
 pub(super) const SCHEME: &str = "hf://";
 
-/// The address of a checkpoint on the hub: `hf://ORG/NAME@REVISION`.
+/// The address of a checkpoint on the hub: `hf://ORG/NAME@REVISION`, and `/FILE.gguf` behind it where a
+/// repository holds several models.
 ///
 /// # Examples
 /// ```
@@ -25,11 +26,16 @@ pub(super) const SCHEME: &str = "hf://";
 pub struct HubAddress {
     repository: String,
     revision: String,
+    file: Option<String>,
 }
 
 impl fmt::Display for HubAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}@{}", self.repository, self.revision)
+        write!(f, "{SCHEME}{}@{}", self.repository, self.revision)?;
+        match &self.file {
+            Some(file) => write!(f, "/{file}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -42,8 +48,9 @@ impl HubAddress {
         let Some(rest) = path.to_str().and_then(|path| path.strip_prefix(SCHEME)) else {
             return Ok(None);
         };
+        let (rest, file) = model_file(rest);
         let (repository, revision) = parts(rest);
-        let address = Self::new(repository, revision);
+        let address = Self::new(repository, revision).and_then(|a| a.with_file(file));
         address
             .map(Some)
             .map_err(|message| Error::format(path, message))
@@ -59,9 +66,11 @@ impl HubAddress {
             return Ok(address);
         }
         let about = |message: String| Error::format(name, message);
-        let (repository, revision) = parts(name);
+        let (rest, file) = model_file(name);
+        let (repository, revision) = parts(rest);
         if repository.contains('/') {
-            return Self::new(repository, revision).map_err(about);
+            let address = Self::new(repository, revision).and_then(|a| a.with_file(file));
+            return address.map_err(about);
         }
         let Some(organisation) = released::organisation(repository) else {
             let message = format!(
@@ -74,13 +83,6 @@ impl HubAddress {
     }
 
     fn new(repository: &str, revision: &str) -> Result<Self, String> {
-        // Both become names of folders.
-        let is_name = |part: &str, more: &str| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && !part.contains("..")
-                && (part.bytes()).all(|b| b.is_ascii_alphanumeric() || more.as_bytes().contains(&b))
-        };
         let whole = repository.split('/').count() <= 2
             && !repository.contains("--")
             && repository.split('/').all(|part| is_name(part, "-_."));
@@ -97,15 +99,29 @@ impl HubAddress {
         Ok(Self {
             repository: repository.to_owned(),
             revision: revision.to_owned(),
+            file: None,
         })
+    }
+
+    fn with_file(mut self, file: Option<&str>) -> Result<Self, String> {
+        if let Some(file) = file.filter(|file| !is_name(file, "-_.+=~")) {
+            return Err(format!("`{file}` is not the name of a file"));
+        }
+        self.file = file.map(str::to_owned);
+        Ok(self)
     }
 
     /// The same checkpoint at a commit.
     pub(super) fn at(&self, commit: &str) -> Self {
         Self {
-            repository: self.repository.clone(),
             revision: commit.to_owned(),
+            ..self.clone()
         }
+    }
+
+    /// The GGUF file, if the address names one.
+    pub(super) fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 
     /// `ORG/NAME`.
@@ -136,6 +152,25 @@ impl HubAddress {
     }
 }
 
+/// True for what can be the name of a file or folder of the cache: letters, digits and `more`.
+fn is_name(part: &str, more: &str) -> bool {
+    !part.is_empty()
+        && !part.starts_with('.')
+        && !part.contains("..")
+        && (part.bytes()).all(|b| b.is_ascii_alphanumeric() || more.as_bytes().contains(&b))
+}
+
+/// The address without the GGUF file behind repository and revision, and that file.
+fn model_file(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once('/') {
+        // `ORG/NAME.gguf` is a repository.
+        Some((rest, file)) if file.ends_with(".gguf") && rest.contains(['/', '@']) => {
+            (rest, Some(file))
+        }
+        _ => (text, None),
+    }
+}
+
 /// Repository and revision.
 fn parts(text: &str) -> (&str, &str) {
     text.split_once('@').unwrap_or((text, "main"))
@@ -153,6 +188,9 @@ mod tests {
             ("hf://gpt2", "hf://gpt2@main"),
             ("hf://a/b@refs/pr/1", "hf://a/b@refs/pr/1"),
             ("hf://a/b_c.d-1@step3000", "hf://a/b_c.d-1@step3000"),
+            ("hf://a/b.gguf", "hf://a/b.gguf@main"),
+            ("hf://a/b/c-q4.gguf", "hf://a/b@main/c-q4.gguf"),
+            ("hf://a/b@refs/pr/1/c.gguf", "hf://a/b@refs/pr/1/c.gguf"),
         ] {
             assert_eq!(of(text).unwrap().as_deref(), Some(written));
             assert_eq!(of(written).unwrap().as_deref(), Some(written));
@@ -174,6 +212,8 @@ mod tests {
             "hf://a/b@x//y",
             "hf://a/b@x y",
             "hf://a/b@x?y",
+            "hf://a/b@x/c d.gguf",
+            "hf://a/b@x/..gguf",
         ] {
             let message = HubAddress::of(Path::new(text)).unwrap_err().to_string();
             assert!(message.starts_with(text), "{message}");

@@ -15,6 +15,7 @@ use super::cache::Cache;
 use super::client::{Client, Failure, RemoteFile, pause};
 use super::ledger::Ledger;
 use super::locked;
+use crate::digest::hex;
 use crate::interrupt;
 use crate::output::{detail, note, progress};
 
@@ -267,7 +268,7 @@ impl Download<'_> {
                 read => hash.update(&block[..read]),
             }
         }
-        let found: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let found = hex(&hash.finalize());
         if found == expected {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use relscale::Error;
+use relscale::checkpoint::describes_model;
 use serde::Deserialize;
 
 /// The files of a checkpoint.
@@ -16,24 +17,6 @@ pub(super) struct Listing {
     /// If true, these are the files in the cache, and none is to be downloaded.
     pub(super) is_local: bool,
 }
-
-/// Configuration and tokenizer.
-const DESCRIBED: [&str; 4] = [
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-];
-
-/// Files of a tokenizer that are read where there is no `tokenizer.json`.
-const TOKENIZERS: [&str; 6] = [
-    "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
-    "tokenizer.model",
-    "spiece.model",
-    "tekken.json",
-];
 
 /// Weights of a whole model, in the order in which they are preferred: the first that is there is read.
 const WEIGHTS: [&str; 4] = [
@@ -56,22 +39,23 @@ impl Listing {
         self.names.iter().any(|n| n == name)
     }
 
-    /// The files that are read, but for the shards that an index names ([`shards`]).
+    /// The files that are read, but for the shards that an index names ([`shards`]). With `file`, those of
+    /// this model.
     ///
     /// # Errors
     /// No weights that are read, or several files of which one would have to be chosen.
-    pub(super) fn wanted(&self) -> Result<Vec<String>, String> {
+    pub(super) fn wanted(&self, file: Option<&str>) -> Result<Vec<String>, String> {
+        if let Some(file) = file {
+            return self.gguf_of(file);
+        }
         let mut wanted: Vec<String> = Vec::new();
         let here = |names: &[&str]| -> Vec<String> {
             let there = names.iter().filter(|name| self.has(name));
             there.map(|name| (*name).to_owned()).collect()
         };
-        wanted.extend(here(&DESCRIBED));
-        if !self.has("tokenizer.json") {
-            wanted.extend(here(&TOKENIZERS));
-            let is_ranks = |name: &&String| name.ends_with(".tiktoken") && !name.contains('/');
-            wanted.extend(self.names.iter().filter(is_ranks).cloned());
-        }
+        let has_json = self.has("tokenizer.json");
+        let described = |name: &&String| describes_model(name, has_json);
+        wanted.extend(self.names.iter().filter(described).cloned());
         if let Some(weights) = here(&WEIGHTS).into_iter().next() {
             wanted.push(weights);
         } else if self.has(ADAPTER) {
@@ -85,17 +69,29 @@ impl Listing {
         Ok(wanted)
     }
 
+    fn gguf_files(&self) -> Vec<String> {
+        let is_gguf = |name: &&String| name.ends_with(".gguf") && !name.contains('/');
+        self.names.iter().filter(is_gguf).cloned().collect()
+    }
+
+    /// A GGUF file with the others of its split model.
+    fn gguf_of(&self, file: &str) -> Result<Vec<String>, String> {
+        let files = self.gguf_files();
+        if !files.iter().any(|name| name == file) {
+            return Err(match files.len() {
+                0 => format!("has no {file}"),
+                _ => format!("has no {file}, but {}", files.join(", ")),
+            });
+        }
+        let model = split_model(file);
+        let same = |name: &String| name == file || model.is_some() && split_model(name) == model;
+        Ok(files.into_iter().filter(same).collect())
+    }
+
     /// The one GGUF file, or the files of one split model.
     fn gguf(&self) -> Result<Vec<String>, String> {
-        let is_gguf = |name: &&String| name.ends_with(".gguf") && !name.contains('/');
-        let files: Vec<String> = self.names.iter().filter(is_gguf).cloned().collect();
-        // `NAME-00001-of-00003.gguf`
-        let model = |name: &String| {
-            let stem = name.strip_suffix(".gguf")?;
-            let (rest, _) = stem.rsplit_once("-of-")?;
-            Some(rest.rsplit_once('-')?.0.to_owned())
-        };
-        let models: BTreeSet<Option<String>> = files.iter().map(model).collect();
+        let files = self.gguf_files();
+        let models: BTreeSet<Option<&str>> = files.iter().map(|name| split_model(name)).collect();
         match (files.len(), models.len()) {
             (0, _) => Err("has no weights that are read: neither model.safetensors, \
                            pytorch_model.bin, their indexes nor a .gguf file"
@@ -103,7 +99,7 @@ impl Listing {
             (1, _) => Ok(files),
             (_, 1) if !models.contains(&None) => Ok(files),
             _ => Err(format!(
-                "has several models: {}; download one (hf download) and name the file",
+                "has several models: {}; write the file behind the address, as hf://ORG/NAME@REVISION/FILE",
                 files.join(", ")
             )),
         }
@@ -124,6 +120,13 @@ impl Listing {
     pub(super) fn is_adapter(&self) -> bool {
         self.has(ADAPTER) && !WEIGHTS.iter().any(|name| self.has(name))
     }
+}
+
+/// The model of `NAME-00001-of-00003.gguf`.
+fn split_model(name: &str) -> Option<&str> {
+    let stem = name.strip_suffix(".gguf")?;
+    let (rest, _) = stem.rsplit_once("-of-")?;
+    Some(rest.rsplit_once('-')?.0)
 }
 
 /// The index of weights in several files.
@@ -157,13 +160,17 @@ mod tests {
     use super::*;
 
     fn wanted(names: &[&str]) -> Result<Vec<String>, String> {
+        wanted_of(names, None)
+    }
+
+    fn wanted_of(names: &[&str], file: Option<&str>) -> Result<Vec<String>, String> {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let listing = Listing {
             commit: "0".repeat(40),
             names,
             is_local: false,
         };
-        listing.wanted()
+        listing.wanted(file)
     }
 
     #[test]
@@ -194,8 +201,8 @@ mod tests {
             ]),
             [
                 "config.json",
-                "vocab.json",
                 "merges.txt",
+                "vocab.json",
                 "pytorch_model.bin.index.json"
             ]
         );
@@ -206,6 +213,20 @@ mod tests {
         let split = ["a-00001-of-00002.gguf", "a-00002-of-00002.gguf"];
         assert_eq!(of(&split), split);
         assert_eq!(of(&["a.gguf", "sub/b.gguf"]), ["a.gguf"]);
+    }
+
+    #[test]
+    fn one_model_of_several_is_named_by_its_file() {
+        let names = [
+            "a-q4.gguf",
+            "a-q8-00001-of-00002.gguf",
+            "a-q8-00002-of-00002.gguf",
+            "config.json",
+        ];
+        assert_eq!(wanted_of(&names, Some(names[0])).unwrap(), names[..1]);
+        assert_eq!(wanted_of(&names, Some(names[1])).unwrap(), names[1..3]);
+        let message = wanted_of(&names, Some("b.gguf")).unwrap_err();
+        assert!(message.contains("but a-q4.gguf, "), "{message}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Source, Study, Unit};
+use crate::digest::sha256;
 use crate::engine::EngineBackend;
 use crate::hub::{Held, Hub, is_address, joined};
 use crate::json;
@@ -18,7 +19,6 @@ use relscale::input;
 use relscale::ladder::{FlopConvention, Ladder, Run};
 use relscale::log::Key;
 use relscale::output::NewFile;
-use sha2::{Digest, Sha256};
 
 /// A run of a plan with the hash of its checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -133,8 +133,7 @@ impl StudyPlan {
     fn hash(&self) -> Result<String, serde_json::Error> {
         let mut plain = self.clone();
         plain.check.clear();
-        let digest = Sha256::digest(serde_json::to_vec(&plain)?);
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(sha256(&serde_json::to_vec(&plain)?))
     }
 
     /// Reads the plan of a folder.

@@ -192,6 +192,32 @@ fn a_checkpoint_is_downloaded_once() {
 }
 
 #[test]
+fn one_gguf_file_of_several_is_named_in_the_address() {
+    let place = Place::new("gguf");
+    let folder = place.folder.join("models");
+    fs::create_dir(&folder).unwrap();
+    for name in ["a-q4.gguf", "a-q8.gguf"] {
+        fs::write(folder.join(name), name).unwrap();
+    }
+    place.hub.add("org/many", "v1", &folder);
+    place.refused(
+        &mut place.command(&["fetch", "hf://org/many@v1"]),
+        &[
+            "several models: a-q4.gguf, a-q8.gguf",
+            "hf://ORG/NAME@REVISION/FILE",
+        ],
+    );
+    let file = place.done(&["fetch", "org/many@v1/a-q8.gguf"]);
+    let file = Path::new(file.trim());
+    assert_eq!(fs::read_to_string(file).unwrap(), "a-q8.gguf");
+    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+    place.refused(
+        &mut place.command(&["fetch", "hf://org/many@v1/b.gguf"]),
+        &["has no b.gguf, but a-q4.gguf, a-q8.gguf"],
+    );
+}
+
+#[test]
 fn a_hub_that_does_not_answer_leaves_the_cache() {
     let place = Place::new("silent");
     let folder = place.done(&["fetch", ADDRESS]);

@@ -9,7 +9,8 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 
 use super::super::charsmap::{self, Charsmap};
-use super::super::{MAX_TOKENIZER_BYTES, alphabet, merges};
+use super::super::load::MAX_TOKENIZER_BYTES;
+use super::super::{alphabet, merges};
 use super::added::Added;
 use super::wire::{BPE, BYTE, CONTROL, Model, UNIGRAM, UNKNOWN, USER_DEFINED};
 use super::{Class, Found, Settings, remedy, shown};

@@ -7,8 +7,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::super::load::MAX_TOKENIZER_BYTES;
 use super::super::words::named;
-use super::super::{MAX_TOKENIZER_BYTES, alphabet, merges};
+use super::super::{alphabet, merges};
 use super::{Found, shown};
 use crate::checkpoint::read_text;
 use crate::error::Error;

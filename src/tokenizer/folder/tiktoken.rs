@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::super::load::MAX_TOKENIZER_BYTES;
 use super::super::words::{Pre, named};
-use super::super::{MAX_TOKENIZER_BYTES, alphabet, merges};
+use super::super::{alphabet, merges};
 use super::added::Added;
 use super::{Class, Found, Settings, shown};
 use crate::checkpoint::read_text;

@@ -7,8 +7,9 @@ use std::path::Path;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Value as Json, json};
 
+use super::super::alphabet;
+use super::super::load::MAX_TOKENIZER_BYTES;
 use super::super::words::named;
-use super::super::{MAX_TOKENIZER_BYTES, alphabet};
 use super::added::Added;
 use super::{Class, Found, Settings, shown};
 use crate::checkpoint::read_text;

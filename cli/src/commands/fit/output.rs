@@ -1,17 +1,18 @@
 //! Results that `relscale fit` prints and writes.
 
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use relscale::fit::Analysis;
 use relscale::output::{self, NewFile};
-use relscale::report;
+use relscale::report::{self, Audience, Sheet};
 use serde::Serialize;
 
 use super::figures::FigureArguments;
 use super::predictions;
 use crate::commands::{CommandError, at};
+use crate::digest::sha256_of;
 use crate::html;
 use crate::output::print;
 use crate::screen;
@@ -23,6 +24,9 @@ pub(in crate::commands) struct OutputArguments {
     /// Form of the laws on standard output
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Format::Table)]
     format: Format,
+    /// Print the power law of each distribution instead of the relative laws; JSON has both
+    #[arg(long, conflicts_with_all = ["methods", "details"])]
+    absolute: bool,
     /// Print the methods in a paragraph for a paper instead of the laws
     #[arg(long, conflicts_with = "format")]
     methods: bool,
@@ -82,7 +86,12 @@ impl OutputArguments {
     }
 
     fn print(&self, analysis: &Analysis) -> Result<(), CommandError> {
+        let absolute = |audience| Sheet::absolute(analysis, audience);
         match self.format {
+            Format::Table if self.absolute => print(&absolute(Audience::Screen).to_string())?,
+            Format::Markdown if self.absolute => print(&absolute(Audience::Paper).markdown())?,
+            Format::Latex if self.absolute => print(&absolute(Audience::Paper).latex())?,
+            Format::Csv if self.absolute => print(&absolute(Audience::File).csv())?,
             Format::Table if self.details => {
                 print(&analysis.details())?;
                 print(&predictions::text(analysis))?;
@@ -129,23 +138,9 @@ fn write_pretty(value: &impl Serialize, mut to: impl Write) -> std::io::Result<(
 fn hashed(inputs: &[PathBuf]) -> Result<Vec<(String, String)>, CommandError> {
     let files = inputs.iter().filter(|path| path.is_file());
     files
-        .map(|path| Ok((path.display().to_string(), sha256(path)?)))
+        .map(|path| {
+            let hash = sha256_of(path).map_err(at(path))?;
+            Ok((path.display().to_string(), hash))
+        })
         .collect()
-}
-
-fn sha256(path: &Path) -> Result<String, CommandError> {
-    use sha2::{Digest, Sha256};
-    let mut hasher = Sha256::new();
-    let mut file = BufReader::new(relscale::input::file(path).map_err(at(path))?);
-    loop {
-        let chunk = file.fill_buf().map_err(at(path))?;
-        let read = chunk.len();
-        if read == 0 {
-            break;
-        }
-        hasher.update(chunk);
-        file.consume(read);
-    }
-    let digest = hasher.finalize();
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
