@@ -8,15 +8,23 @@ use crate::output::note;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
+/// True once signals are remembered.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+
 /// The exit code of a process that SIGINT ends, as shells give it: 128 + 2.
 const ENDED_BY_SIGINT: i32 = 130;
 
 /// From now on Ctrl-C is remembered ([`requested`]) and does not end the process, but a second one does,
 /// with exit code 130. So do the signals by which schedulers announce the end of a job (SIGTERM, SIGHUP).
+/// A second call changes nothing.
 ///
 /// # Errors
 /// Whatever the system refuses.
 pub fn watch() -> Result<(), ctrlc::Error> {
+    // The system takes one handler, and a command may be made of others that watch.
+    if WATCHED.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
     ctrlc::set_handler(|| {
         if REQUESTED.swap(true, Ordering::SeqCst) {
             process::exit(ENDED_BY_SIGINT);

@@ -90,9 +90,7 @@ impl LadderStudy {
         let fitting = spinner("Fitting");
         let analysis = self.fit(&tasks, &tables)?;
         fitting.finish_and_clear();
-        let json = serde_json::to_string_pretty(&analysis)?;
-        output::write(self.out.join("analysis.json"), json)?;
-        write_pictures(&analysis, &self.out.join("pictures"))?;
+        write_results(&analysis, &self.out)?;
         Ok((analysis, scored))
     }
 
@@ -145,10 +143,14 @@ impl LadderStudy {
     }
 }
 
-fn write_pictures(analysis: &Analysis, folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder)?;
+/// Writes `analysis.json` and `pictures/*.svg` in `folder`.
+pub(crate) fn write_results(analysis: &Analysis, folder: &Path) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(analysis)?;
+    output::write(folder.join("analysis.json"), json)?;
+    let pictures = folder.join("pictures");
+    fs::create_dir_all(&pictures)?;
     for (name, svg) in plot::all(analysis)? {
-        output::write(folder.join(name), svg)?;
+        output::write(pictures.join(name), svg)?;
     }
     Ok(())
 }

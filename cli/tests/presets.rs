@@ -9,8 +9,14 @@ use common::{file, relscale, suite};
 
 /// The first runs of the suite's ladder, with full paths.
 fn runs(folder: &Path) -> String {
+    table_of(folder, &[1, 2])
+}
+
+/// The runs in these lines of the suite's ladder, with full paths.
+fn table_of(folder: &Path, lines: &[usize]) -> String {
     let ladder = fs::read_to_string(suite("ladder.csv")).unwrap();
-    let rows: Vec<&str> = ladder.lines().take(3).collect();
+    let all: Vec<&str> = ladder.lines().collect();
+    let rows: Vec<&str> = [0].iter().chain(lines).map(|&line| all[line]).collect();
     let rows = rows
         .join("\n")
         .replace("checkpoints/", &suite("checkpoints/"));
@@ -115,6 +121,47 @@ fn each_case_study_is_planned_scored_and_merged() {
             assert!(table.contains(&format!(",{distribution},")), "{table}");
         }
     }
+}
+
+#[test]
+fn one_command_leads_from_checkpoints_to_the_laws_of_a_case_study() {
+    let folder = file("presets-here");
+    let folder = Path::new(&folder);
+    fs::create_dir_all(folder.join("english")).unwrap();
+    for (region, text) in [
+        ("USA", "Good morning."),
+        ("India", "Kindly do the needful."),
+    ] {
+        fs::write(folder.join(format!("english/{region}.txt")), text).unwrap();
+    }
+    let runs = table_of(folder, &[1, 8, 16, 24, 32, 40]);
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (english, out) = (path("english"), path("out"));
+    let mut command = vec!["study", "preset", "relative-scaling-laws", &out, "--runs"];
+    command.extend([&runs, "--english", &english, "--here"]);
+    let first = relscale(&command);
+    let message = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(first.status.success(), "{message}");
+    let printed = String::from_utf8_lossy(&first.stdout).into_owned();
+    assert!(
+        printed.contains("against USA") && printed.contains("India "),
+        "{printed}"
+    );
+    let results = || fs::read(format!("{out}/english/analysis.json")).unwrap();
+    let analysis: relscale::fit::Analysis = serde_json::from_slice(&results()).unwrap();
+    assert_eq!(analysis.laws[0].treatment, "India");
+    assert!(
+        Path::new(&out)
+            .join("english/pictures/ratios-balanced.svg")
+            .exists()
+    );
+
+    // Again: nothing is scored, and the result is the same.
+    let before = results();
+    let again = relscale(&command);
+    assert!(again.status.success());
+    assert!(String::from_utf8_lossy(&again.stdout).contains("finished already"));
+    assert_eq!(results(), before);
 }
 
 #[test]

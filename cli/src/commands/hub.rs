@@ -5,7 +5,7 @@ use clap::Args;
 use crate::hub::Hub;
 
 /// Options about checkpoints that are downloaded.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Downloads")]
 pub(super) struct HubArguments {
     /// Bytes on disk that checkpoints downloaded by this command (hf://ORG/NAME@REVISION) may take, such

@@ -1,5 +1,6 @@
 //! `relscale study`: a study on as many machines as there are.
 
+mod here;
 mod preset;
 
 use std::cell::Cell;

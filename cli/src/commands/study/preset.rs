@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::here;
+use crate::commands::hub::HubArguments;
 use crate::commands::{CommandError, at};
 use crate::engine::EngineBackend;
 use crate::output::{note, print};
@@ -19,7 +21,10 @@ Examples:
   relscale study merge plans/domains --out domains.csv
   relscale fit domains.csv --baseline stem
 
-A case study whose data are not named is left out. The files can be edited before they are planned.";
+  relscale study preset relative-scaling-laws --runs runs.csv --mmlu mmlu studies --here
+
+A case study whose data are not named is left out. The files can be edited before they are planned.
+Started again with --here, the command goes on from the scores that are there.";
 
 /// Writes one study file per case study of the paper, for any ladder.
 #[derive(Debug, Args)]
@@ -45,6 +50,11 @@ pub(super) struct PresetArguments {
     /// Backend of the studies: cpu f32, cuda bf16, ...
     #[arg(long, value_name = "NAME", default_value = "cpu f32")]
     backend: String,
+    /// Score and fit the case studies on this machine too: losses, laws and pictures in FOLDER/NAME
+    #[arg(long)]
+    here: bool,
+    #[command(flatten)]
+    hub: HubArguments,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -94,7 +104,11 @@ pub(super) fn run(arguments: &PresetArguments) -> Result<(), CommandError> {
         let text = serde_json::to_string_pretty(&written)? + "\n";
         fs::write(&path, text).map_err(at(&path))?;
         print(&format!("{}: {}\n", path.display(), names.join(", ")))?;
-        note(&baseline(study, &names));
+        if arguments.here {
+            here::run(&path, study.baseline(), &arguments.hub)?;
+        } else {
+            note(&baseline(study, &names));
+        }
     }
     Ok(())
 }
