@@ -1,6 +1,6 @@
 //! The tokenizer of a checkpoint, from whichever files it has.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub(super) const BYTE_CLASS: &str = "ByteTokenizer";
 pub(super) struct Built {
     pub(super) tokenizer: tokenizers::Tokenizer,
     /// The file with the vocabulary.
-    pub(super) path: PathBuf,
+    pub(super) path: std::path::PathBuf,
     pub(super) bos: BosToken,
     pub(super) charsmap: Option<charsmap::Charsmap>,
     pub(super) warnings: Vec<String>,
