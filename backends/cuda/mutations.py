@@ -11,6 +11,8 @@ import re
 import subprocess
 import sys
 
+# As the whole workspace, so that its features and therefore its builds are shared.
+PACKAGES = ["--workspace"]
 HERE = pathlib.Path(__file__).resolve().parent
 FLASH, PLAIN, COMMON = "kernels/flash.cu", "kernels/attention.cu", "kernels/common.cuh"
 ELEMENTS, NORM, HEAD = "kernels/elementwise.cu", "kernels/norm.cu", "kernels/head.cu"
@@ -36,16 +38,35 @@ MUTATIONS = [
     ("the second block over the first", "src/rows.rs", "to += copied as u64", "to += 0 * copied as u64", "embed_gather_and_concat"),
     ("a soft cap of another scale", COMMON, "cap * tanh_(x / cap)", "cap * tanh_(x)", "log_prob"),
     ("the variance about zero", NORM, "square = fmaf(v[i] - mean, v[i] - mean, square)", "square = fmaf(v[i], v[i], square)", "norm"),
-    ("the sum of exponentials not rescaled", HEAD, "fmaf(mine.sum, exp_(mine.max - x), 1.0f)", "mine.sum + 1.0f", "log_prob"),
+    ("the sum of exponentials not rescaled", HEAD, "mine.sum * exp_(mine.max - highest)", "mine.sum", "log_prob_of_many"),
     ("no barrier between warps of the head", HEAD, "    }\n    __syncthreads();\n", "    }\n", "log_prob"),
-    ("a rotation the other way", ELEMENTS, "a * turn.x - b * turn.y", "a * turn.x + b * turn.y", "rope"),
+    ("a rotation the other way", ELEMENTS, "a * cosine - b * sine", "a * cosine + b * sine", "rope"),
     ("rows of the wrong length", ELEMENTS, "(u64)ids[row] * stride", "(u64)ids[row] * width", "embed_gather_and_concat"),
     ("the last value left out", ELEMENTS, "    if (i < len) {\n        Lane<T, N>::load(x + i, a);", "    if (i + N < len) {\n        Lane<T, N>::load(x + i, a);", "add"),
     ("the weight not transposed", "src/gemm.rs", "let transpose = 1i32;", "let transpose = 0i32;", "linear"),
-    ("more alignment promised than there is", "src/gemm.rs", "1u32 << address.trailing_zeros().min(8)", "256 + 0 * address as u32", "linear"),
+    ("rows of any distance to a product", "src/product.rs", "        && x.is_wide(cuda.format.bytes())\n", "", "linear"),
     ("16 bytes at a time from anywhere", "src/buffer.rs", "self.pointer.is_multiple_of(16)", "self.pointer.is_multiple_of(2)", "attention_of_heads norm"),
     ("parents forgotten", "src/forest.rs", "s.parent.unwrap_or(index)", "s.parent.map_or(index, |_| 0)", "attention_of_forests"),
     ("every chunk scores the first targets", "src/head.rs", "firsts.pointer() + 4 * start as u64", "firsts.pointer()", "log_prob_in_chunks"),
+    ("a rope table of another scale", "src/elementwise.rs", "frequencies == op.frequencies && *scale == op.scale", "frequencies == op.frequencies && *scale >= 0.0", "rope_of_another_scale"),
+    ("chunks of a block by its width", "src/buffer.rs", "start * self.stride as usize * format.bytes()", "start * self.width as usize * format.bytes()", "log_prob_in_chunks"),
+    ("a window's edge by the first query", FLASH, "last - block * TILE >= window", "first - block * TILE >= window", "attention_in_windows_that_cut_tiles"),
+    ("a wide norm of odd groups", "src/elementwise.rs", "view.is_wide(bytes) && width.is_multiple_of((16 / bytes) as u32)", "view.is_wide(bytes)", "norm"),
+    ("the alignment of queries only", "src/attention.rs", "[&q, &k, &v].iter()", "[&q].iter()", "attention_of_blocks_that_are_not_aligned"),
+    ("sums in parts", "src/gemm/descriptors.rs", "CUBLASLT_REDUCTION_SCHEME_NONE", "CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE", "batch"),
+    ("an algorithm per number of rows", "src/gemm.rs", "rows: USUAL_ROWS,", "rows: shape.rows,", "a_row_does_not_depend"),
+    ("an algorithm not tried on few rows", "src/gemm.rs", "plans.iter().all(|plan|", "plans[..1].iter().all(|plan|", "an_algorithm_runs"),
+    ("a product beyond its operand", "src/product.rs", "        && x.room >= rows as usize", "", "linear"),
+    ("the device's memory where it has no pools", "src/memory.rs", "0 {\n        return Ok(None);", "-1 {\n        return Ok(None);", "device:without_memory_pools"),
+    ("staging memory used again at once", "src/memory.rs", "        self.done[self.current].wait()?;\n", "", "device:staging"),
+    ("a buffer from anywhere", "src/buffer.rs", "if self.memory.is_on(device)", "if self.memory.is_on(device) || self.len > 0", "device:another_handle"),
+    ("a norm by an infinite sum", NORM, "total < INFINITY ?", "total <= INFINITY ?", "device:not_finite"),
+    ("the fault at whichever call comes next", "src/device.rs", "        if self.watched {", "        if self.watched && kernel.is_empty() {", "device:names_its_kernel"),
+    ("the compiler's words forgotten", "src/device.rs", "Err(error) => Err(with_log(CudaError::driver(\"loading the kernels\")(error), &log))", "Err(error) => Err(with_log(CudaError::driver(\"loading the kernels\")(error), &log[..0]))", "device:compiler"),
+    ("what a variable names is passed over", "src/library.rs", "open(&path).map_err(unusable)", "open(&path).or(Ok(())).map_err(unusable)", "library:passed_over"),
+    ("packages are not looked at", "src/library.rs", "site_packages(&prefix.join(\"lib\"))", "site_packages(&prefix.join(\"lib64\"))", "library:python"),
+    ("a padded column that is not zero", ELEMENTS, "c < width ? x[i] * scale : 0.0f", "x[i] * scale", "linear"),
+    ("logits beyond the vocabulary", HEAD, "x[j] = -INFINITY;", "x[j] = 0.0f;", "log_prob"),
     ("no factor on embeddings", "src/rows.rs", "op.tokens, op.scale as f32", "op.tokens, 1.0", "embed_gather_and_concat"),
 ]
 
@@ -62,11 +83,15 @@ def compile_kernels():
 
 
 def verdict(tests):
-    """The first test that fails, with the reason; None when all pass."""
-    code, said = run("cargo", "test", "-p", "relscale-cuda", "--test", "kernels", "--", *tests.split())
+    """The first test that fails, with the reason; None when all pass.
+
+    `tests` are parts of names, of tests in tests/kernels or, as FILE:NAME, in another file.
+    """
+    file, _, names = tests.rpartition(":")
+    code, said = run("cargo", "test", *PACKAGES, "--test", file or "kernels", "--", *names.split())
     if code == 0:
         return None
-    if "test result: FAILED" not in said:
+    if "test result: FAILED" not in said or "running 0 tests" in said.split("test result")[0]:
         sys.exit(f"the tests do not run:\n{said}")
     test = re.search(r"^test ([\w:]+) \.\.\. FAILED", said, re.M)
     reason = re.search(r"(\d\.?\d*e-?\d+ off, allowed \S+|\brace: [^\n]+|NaN off|expected[^\n]*|kernel `[^\n]*|unaligned[^\n]*|align[^\n]*)", said)

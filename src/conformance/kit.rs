@@ -13,6 +13,9 @@ use crate::error::Error;
 pub enum Determinism {
     /// The same bits.
     Bitwise,
+    /// The same bits from the same call on the same device, and in other company agreement as for
+    /// [`Determinism::UpToRounding`].
+    Repeatable,
     /// Agreement to 1024 u·(1 + |x|), with u the unit roundoff of the backend.
     ///
     /// For backends whose order of summation depends on the shape of the batch, as that of most
@@ -135,9 +138,33 @@ impl<B: Backend> Kit<B> {
         (self.make)()
     }
 
+    /// Compares the results of one call with those of the same call again.
+    pub(super) fn repeated(
+        &self,
+        what: impl fmt::Display,
+        first: &[f64],
+        second: &[f64],
+    ) -> Result<(), Failure> {
+        let promise = match self.determinism {
+            Determinism::Repeatable => Determinism::Bitwise,
+            other => other,
+        };
+        self.agree(promise, what, first, second)
+    }
+
     /// Compares two computations of the same results under the promised determinism.
     pub(super) fn same(
         &self,
+        what: impl fmt::Display,
+        first: &[f64],
+        second: &[f64],
+    ) -> Result<(), Failure> {
+        self.agree(self.determinism, what, first, second)
+    }
+
+    fn agree(
+        &self,
+        promise: Determinism,
         what: impl fmt::Display,
         first: &[f64],
         second: &[f64],
@@ -151,14 +178,15 @@ impl<B: Backend> Kit<B> {
         for (i, (&a, &b)) in first.iter().zip(second).enumerate() {
             // Two NaNs have equal bits, but neither is a result.
             let agree = a.is_finite()
-                && match self.determinism {
+                && match promise {
                     Determinism::Bitwise => a.to_bits() == b.to_bits(),
-                    Determinism::UpToRounding => within_determinism(a, b, self.roundoff.arithmetic),
+                    Determinism::Repeatable | Determinism::UpToRounding => {
+                        within_determinism(a, b, self.roundoff.arithmetic)
+                    }
                 };
             if !agree {
                 return Err(Failure::wrong(format!(
-                    "{what}: result {i} is {a:e}, then {b:e}, promised {:?}",
-                    self.determinism
+                    "{what}: result {i} is {a:e}, then {b:e}, promised {promise:?}"
                 )));
             }
         }

@@ -69,7 +69,7 @@ impl<B: Backend> Kit<B> {
     /// A norm of numbers whose squares are beyond the range of `f32`: the right result, or an error. A factor
     /// of zero would make the row zero, and nothing would show it.
     ///
-    /// Asked of backends that promise bits ([`Determinism::Bitwise`]). A device that is not waited for
+    /// Asked of backends that promise bits ([`Determinism::Bitwise`], [`Determinism::Repeatable`]). A device that is not waited for
     /// after every operation has no way to tell.
     pub fn norm_overflow(&self) -> Result<(), Failure> {
         if self.determinism() == Determinism::UpToRounding {

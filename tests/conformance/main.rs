@@ -1,6 +1,7 @@
 //! The conformance kit on every backend in the tree, and proof that it notices faulty ones.
 
 mod faults;
+mod repeatable;
 
 use relscale::backend::Reference;
 use relscale::conformance::{

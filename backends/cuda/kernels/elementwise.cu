@@ -4,41 +4,71 @@
 // Each comes for single values and, as `..._v`, for 16 bytes at a time.
 #include "common.cuh"
 
-// out[r] = table[ids[r]] * scale
+// out[r] = table[ids[r]] * scale, with zeros from `width` to `to_stride`
 template <typename T, int N>
-__device__ void gather(T *out, const T *table, const u32 *ids, u32 width, u32 stride, float scale) {
+__device__ void gather(T *out, const T *table, const u32 *ids, u32 width, u32 stride, u32 to_stride,
+                       float scale) {
     float x[N];
     const u32 row = blockIdx.x;
     const T *from = table + (u64)ids[row] * stride;
-    for (u32 c = threadIdx.x * N; c < width; c += blockDim.x * N) {
-        Lane<T, N>::load(from + c, x);
+    T *to = out + (u64)row * to_stride;
+    for (u32 c = threadIdx.x * N; c < to_stride; c += blockDim.x * N) {
+        if (c < width) {
+            Lane<T, N>::load(from + c, x);
+        }
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            x[i] *= scale;
+            x[i] = c < width ? x[i] * scale : 0.0f;
         }
-        Lane<T, N>::store(out + (u64)row * width + c, x);
+        Lane<T, N>::store(to + c, x);
+    }
+}
+
+// Turns the pair (a, b).
+__device__ __forceinline__ void turn(float &a, float &b, float cosine, float sine) {
+    const float turned = a * cosine - b * sine;
+    b = b * cosine + a * sine;
+    a = turned;
+}
+
+// Turns N pairs by the rotations at an address, two at a time where there are several.
+template <int N>
+__device__ __forceinline__ void turn_all(float (&a)[N], float (&b)[N], const float2 *at) {
+    if constexpr (N == 1) {
+        turn(a[0], b[0], at->x, at->y);
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i += 2) {
+            const float4 two = *(const float4 *)(at + i);
+            turn(a[i], b[i], two.x, two.y);
+            turn(a[i + 1], b[i + 1], two.z, two.w);
+        }
     }
 }
 
 // Rotates the pairs (i, i + half) of each head by the entry of the table that the row names.
-template <typename T>
+template <typename T, int N>
 __device__ void rope(T *out, const T *x, const float2 *table, const u32 *entries, u32 heads,
                      u32 dim, u32 half, u32 stride) {
     const u32 row = blockIdx.x;
     const T *from = x + (u64)row * stride;
     T *to = out + (u64)row * heads * dim;
     const float2 *rotation = table + (u64)entries[row] * half;
-    for (u32 j = threadIdx.x; j < heads * half; j += blockDim.x) {
-        const u32 at = j / half * dim + j % half;
-        const float2 turn = rotation[j % half];
-        const float a = widen(from[at]), b = widen(from[at + half]);
-        narrow(a * turn.x - b * turn.y, to[at]);
-        narrow(b * turn.x + a * turn.y, to[at + half]);
+    float a[N], b[N];
+    const u32 lanes = half / N;
+    for (u32 j = threadIdx.x; j < heads * lanes; j += blockDim.x) {
+        const u32 pair = j % lanes * N, at = j / lanes * dim + pair;
+        Lane<T, N>::load(from + at, a);
+        Lane<T, N>::load(from + at + half, b);
+        turn_all<N>(a, b, rotation + pair);
+        Lane<T, N>::store(to + at, a);
+        Lane<T, N>::store(to + at + half, b);
     }
-    const u32 rest = dim - 2 * half;
+    const u32 rest = (dim - 2 * half) / N;
     for (u32 j = threadIdx.x; j < heads * rest; j += blockDim.x) {
-        const u32 at = j / rest * dim + 2 * half + j % rest;
-        to[at] = from[at];
+        const u32 at = j / rest * dim + 2 * half + j % rest * N;
+        Lane<T, N>::load(from + at, a);
+        Lane<T, N>::store(to + at, a);
     }
 }
 
@@ -106,8 +136,8 @@ template <typename T, int N> __device__ void bias(T *x, const float *b, u32 widt
 
 #define KERNELS(NAME, T, N)                                                                        \
     extern "C" __global__ void gather_##NAME(T *out, const T *table, const u32 *ids, u32 width,    \
-                                             u32 stride, float scale) {                            \
-        gather<T, N>(out, table, ids, width, stride, scale);                                       \
+                                             u32 stride, u32 to_stride, float scale) {             \
+        gather<T, N>(out, table, ids, width, stride, to_stride, scale);                            \
     }                                                                                              \
     extern "C" __global__ void activate_##NAME(T *out, const T *gate, const T *up, u32 width,      \
                                                u32 gate_stride, u32 up_stride, u32 function) {     \
@@ -125,16 +155,19 @@ KERNELS(bf16_v, Bf16, 8)
 KERNELS(f16, F16, 1)
 KERNELS(f16_v, F16, 8)
 
-#define ROPE(NAME, T)                                                                              \
-    extern "C" __global__ void rope_##NAME(T *out, const T *x, const float2 *table,                \
-                                           const u32 *entries, u32 heads, u32 dim, u32 half,       \
-                                           u32 stride) {                                           \
-        rope<T>(out, x, table, entries, heads, dim, half, stride);                                 \
+#define ROPE(NAME, T, N)                                                                           \
+    extern "C" __global__ void __launch_bounds__(256, 6)                                           \
+        rope_##NAME(T *out, const T *x, const float2 *table, const u32 *entries, u32 heads,        \
+                    u32 dim, u32 half, u32 stride) {                                               \
+        rope<T, N>(out, x, table, entries, heads, dim, half, stride);                              \
     }
 
-ROPE(f32, float)
-ROPE(bf16, Bf16)
-ROPE(f16, F16)
+ROPE(f32, float, 1)
+ROPE(f32_v, float, 4)
+ROPE(bf16, Bf16, 1)
+ROPE(bf16_v, Bf16, 8)
+ROPE(f16, F16, 1)
+ROPE(f16_v, F16, 8)
 
 #define CONVERT(NAME, T)                                                                           \
     extern "C" __global__ void narrow_##NAME(T *out, const float *x, u64 len) {                    \

@@ -37,7 +37,10 @@ __device__ void norm(T *out, const T *x, const float *weight, const float *bias,
             square = fmaf(v[i] - mean, v[i] - mean, square);
         }
     }
-    const float factor = 1.0f / sqrtf(warp_sum(square) / (float)width + epsilon);
+    // By an infinite sum the group would be zero, and nothing would show it: not-a-number shows at the end.
+    const float total = warp_sum(square);
+    const float factor = total < INFINITY ? 1.0f / sqrtf(total / (float)width + epsilon)
+                                          : __int_as_float(0x7fc00000);
     for (u32 c = lane * N; c < width; c += 32 * N) {
         Lane<T, N>::load(from + c, v);
         Lane<float, N>::load(weight + c, w);

@@ -1,9 +1,12 @@
 //! Buffers on the device and blocks of their columns.
 
+use std::sync::Arc;
+
 use relscale::backend::{Columns, ShapeError};
 
-use crate::device::Memory;
+use crate::device::Device;
 use crate::format::Format;
+use crate::memory::Memory;
 
 /// Values on the device: weights and results in the backend's format, vectors in f32.
 #[derive(Debug)]
@@ -11,22 +14,87 @@ pub struct Buffer {
     pub(crate) memory: Memory,
     pub(crate) format: Format,
     pub(crate) len: usize,
-    /// Rows and columns of a weight.
-    pub(crate) matrix: Option<(usize, usize)>,
+    /// The shape of a weight.
+    pub(crate) matrix: Option<Matrix>,
+}
+
+/// The shape of a weight, whose rows and columns are filled up with zeros to multiples of 16 bytes: so
+/// every product has sizes that the fastest algorithms take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Matrix {
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    /// Number of rows in memory.
+    pub(crate) height: usize,
+    /// Number of columns in memory.
+    pub(crate) stride: usize,
+}
+
+impl Matrix {
+    pub(crate) fn new(rows: usize, cols: usize, format: Format) -> Self {
+        let lane = format.lane() as usize;
+        Self {
+            rows,
+            cols,
+            height: rows.next_multiple_of(lane),
+            stride: cols.next_multiple_of(lane),
+        }
+    }
+}
+
+/// A weight as products and embeddings read it, with its sizes in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weight {
+    pub(crate) pointer: u64,
+    pub(crate) outputs: u32,
+    pub(crate) inputs: u32,
 }
 
 impl Buffer {
-    /// Address of a weight, which must be `rows × cols`.
-    pub(crate) fn weight(&self, rows: usize, cols: usize) -> Result<u64, ShapeError> {
+    /// A weight on `device`, which must be `rows × cols`.
+    pub(crate) fn weight(
+        &self,
+        device: &Arc<Device>,
+        rows: usize,
+        cols: usize,
+    ) -> Result<Weight, ShapeError> {
+        self.ensure_on(device)?;
         match self.matrix {
-            Some(shape) if shape == (rows, cols) => Ok(self.memory.pointer()),
-            Some((r, c)) => Err(ShapeError::new(format!(
+            Some(m) if (m.rows, m.cols) == (rows, cols) => Ok(Weight {
+                pointer: self.memory.pointer(),
+                outputs: small("outputs", m.height)?,
+                inputs: small("inputs", m.stride)?,
+            }),
+            Some(Matrix {
+                rows: r, cols: c, ..
+            }) => Err(ShapeError::new(format!(
                 "a weight of {r} × {c}, expected {rows} × {cols}"
             ))),
             None => Err(ShapeError::new(
                 "a weight was uploaded as a vector or activation",
             )),
         }
+    }
+
+    /// The values, on the host; of a weight without what it is filled up with.
+    pub(crate) fn read(&self, device: &Device) -> Result<Vec<f32>, relscale::Error> {
+        let Some(m) = self.matrix.filter(|_| self.len > 0) else {
+            return self.format.read(device, &self.memory, self.len);
+        };
+        let all = self.format.read(device, &self.memory, m.rows * m.stride)?;
+        let rows = all.chunks_exact(m.stride);
+        Ok(rows.flat_map(|row| &row[..m.cols]).copied().collect())
+    }
+
+    /// Refuses a buffer of another device. One of another stream of the same device is no better: nothing
+    /// orders its use.
+    pub(crate) fn ensure_on(&self, device: &Arc<Device>) -> Result<(), ShapeError> {
+        if self.memory.is_on(device) {
+            return Ok(());
+        }
+        Err(ShapeError::new(
+            "a buffer of another `Cuda`: each has a device and a stream of its own",
+        ))
     }
 }
 
@@ -39,18 +107,21 @@ pub(crate) struct View {
     pub(crate) width: u32,
     /// Distance between two rows, in values.
     pub(crate) stride: u32,
+    /// Number of rows that the memory has from the first one on, at least `rows`.
+    pub(crate) room: usize,
     /// The converted copy that holds the values, if the buffer is in another format.
     _copy: Option<Memory>,
 }
 
 impl View {
-    /// The block `x` in `format`; `copy` converts a buffer in another format.
+    /// The block `x`, on `device`, in `format`; `copy` converts a buffer in another format.
     pub(crate) fn new<'a>(
         x: Columns<'a, Buffer>,
-        format: Format,
+        (device, format): (&Arc<Device>, Format),
         copy: impl FnOnce(&'a Buffer) -> Result<Memory, relscale::Error>,
     ) -> Result<Self, relscale::Error> {
         let check = || {
+            x.buffer.ensure_on(device)?;
             x.check(x.buffer.len)?;
             if x.buffer.matrix.is_some() {
                 return Err(ShapeError::new("an activation was uploaded as a weight"));
@@ -68,7 +139,9 @@ impl View {
             Some(copy(x.buffer)?)
         };
         let memory = copy.as_ref().unwrap_or(&x.buffer.memory);
+        let values = memory.bytes() / format.bytes();
         Ok(Self {
+            room: room(values, x.start, x.width, x.stride),
             pointer: memory.pointer() + (x.start * format.bytes()) as u64,
             rows,
             width,
@@ -79,7 +152,9 @@ impl View {
 
     /// A whole result of `rows × width`, which the view owns.
     pub(crate) fn whole(result: Buffer, rows: u32, width: u32) -> Self {
+        let values = result.memory.bytes() / result.format.bytes();
         Self {
+            room: room(values, 0, width as usize, width as usize),
             pointer: result.memory.pointer(),
             rows,
             width,
@@ -93,6 +168,7 @@ impl View {
         let skipped = start * self.stride as usize * format.bytes();
         Self {
             pointer: self.pointer + skipped as u64,
+            room: self.room - start,
             rows: rows as u32,
             width: self.width,
             stride: self.stride,
@@ -106,6 +182,14 @@ impl View {
         self.pointer.is_multiple_of(16)
             && self.stride.is_multiple_of(lane)
             && self.width.is_multiple_of(lane)
+    }
+}
+
+/// Number of whole rows of `width` values, `stride` apart, among so many values from `start` on.
+fn room(values: usize, start: usize, width: usize, stride: usize) -> usize {
+    match values.checked_sub(start.saturating_add(width)) {
+        Some(rest) => rest / stride.max(1) + 1,
+        None => 0,
     }
 }
 

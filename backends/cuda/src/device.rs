@@ -1,4 +1,4 @@
-//! A device of the driver: its context, stream, kernels and memory.
+//! A device of the driver: its context, stream and kernels.
 //!
 //! All work goes to one stream, so allocations, copies, kernels and releases happen in the order of
 //! the calls.
@@ -6,12 +6,18 @@
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
 
 use crate::error::CudaError;
+use crate::memory::{self, Staging};
+
+/// Set to wait for the device after every launch, so that a fault is reported by the kernel that made it.
+pub(crate) const WATCH: &str = "RELSCALE_CUDA_SYNC";
+/// Bytes of the messages of the driver's compiler that are kept.
+const LOG: usize = 8 << 10;
 
 /// Oldest driver whose compiler reads the kernels, in the numbers of `cuDriverGetVersion`: PTX 8.4
 /// came with CUDA 12.4.
@@ -28,9 +34,14 @@ const MODULES: [&str; 5] = [
 
 /// An open device.
 pub(crate) struct Device {
-    device: sys::CUdevice,
+    pub(crate) device: sys::CUdevice,
     context: sys::CUcontext,
-    stream: sys::CUstream,
+    pub(crate) stream: sys::CUstream,
+    /// The pool that memory comes from, where the driver has pools.
+    pub(crate) pool: Option<sys::CUmemoryPool>,
+    pub(crate) staging: Mutex<Staging>,
+    watched: bool,
+    driver: i32,
     modules: Vec<sys::CUmodule>,
     kernels: HashMap<&'static str, sys::CUfunction>,
     name: String,
@@ -104,6 +115,10 @@ impl Device {
             device,
             context,
             stream: std::ptr::null_mut(),
+            pool: None,
+            staging: Mutex::default(),
+            watched: std::env::var_os(WATCH).is_some_and(|x| !x.is_empty() && x != "0"),
+            driver: found,
             modules: Vec::new(),
             kernels: HashMap::new(),
             name,
@@ -111,32 +126,16 @@ impl Device {
         this.bind()?;
         this.stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(CudaError::driver("opening a stream"))?;
-        this.keep_memory()?;
+        this.pool = memory::pool(device)?;
         for ptx in MODULES {
             this.load(ptx)?;
         }
         Ok(Arc::new(this))
     }
 
-    /// Lets the driver keep freed memory for the next batch.
-    fn keep_memory(&self) -> Result<(), CudaError> {
-        // SAFETY: the device was given by the driver.
-        let pool = unsafe { result::device::get_default_mem_pool(self.device) }
-            .map_err(CudaError::driver("opening the memory pool"))?;
-        let mut threshold = u64::MAX;
-        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        // SAFETY: the pool is the device's own, and the attribute is a u64 that outlives the call.
-        unsafe {
-            result::mem_pool::set_attribute(pool, attribute, (&raw mut threshold).cast::<c_void>())
-        }
-        .map_err(CudaError::driver("setting up the memory pool"))
-    }
-
     /// Compiles a module for the device and finds its kernels.
     fn load(&mut self, ptx: &'static str) -> Result<(), CudaError> {
-        // SAFETY: `ptx` is text that ends with NUL.
-        let module = unsafe { result::module::load_data(ptx.as_ptr().cast::<c_void>()) }
-            .map_err(CudaError::driver("loading the kernels"))?;
+        let module = compile(ptx)?;
         self.modules.push(module);
         for line in ptx.lines() {
             let name = line
@@ -159,8 +158,14 @@ impl Device {
         &self.name
     }
 
-    pub(crate) fn stream(&self) -> sys::CUstream {
-        self.stream
+    /// CUDA version of the driver, major × 1000 + minor × 10.
+    pub(crate) fn driver(&self) -> i32 {
+        self.driver
+    }
+
+    /// True if the device is waited for after every launch.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// Makes the context of this device current on the calling thread.
@@ -175,64 +180,6 @@ impl Device {
         // SAFETY: the stream lives as long as `self`.
         unsafe { result::stream::synchronize(self.stream) }
             .map_err(CudaError::driver("waiting for the device"))
-    }
-
-    /// Allocates memory, whose content is not set.
-    pub(crate) fn allocate(self: &Arc<Self>, bytes: usize) -> Result<Memory, CudaError> {
-        let mut memory = Memory {
-            device: Arc::clone(self),
-            pointer: 0,
-            bytes,
-        };
-        if bytes > 0 {
-            // SAFETY: the stream lives as long as `self`; nobody reads what has not been written.
-            memory.pointer = unsafe { result::malloc_async(self.stream, bytes) }.map_err(
-                |error| match error.0 {
-                    sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => CudaError::OutOfMemory {
-                        requested: Some(bytes),
-                        memory: result::mem_get_info().ok(),
-                    },
-                    _ => CudaError::driver("asking for memory")(error),
-                },
-            )?;
-        }
-        Ok(memory)
-    }
-
-    /// Copies host values to the device.
-    pub(crate) fn upload<T: Plain>(self: &Arc<Self>, values: &[T]) -> Result<Memory, CudaError> {
-        let memory = self.allocate(size_of_val(values))?;
-        if memory.bytes > 0 {
-            // SAFETY: the allocation has the size of `values`; of pageable memory the driver takes
-            // a copy before the call returns.
-            unsafe { result::memcpy_htod_async(memory.pointer, values, self.stream) }
-                .map_err(CudaError::driver("copying to the device"))?;
-        }
-        Ok(memory)
-    }
-
-    /// Copies the first `len` values of `memory` to the host, after all work before.
-    pub(crate) fn download<T: Plain>(
-        &self,
-        memory: &Memory,
-        len: usize,
-    ) -> Result<Vec<T>, CudaError> {
-        let mut out = vec![T::default(); len];
-        let out_bytes = size_of_val(out.as_slice());
-        if out_bytes > memory.bytes {
-            return Err(CudaError::Driver {
-                call: "copying from the device",
-                message: format!("{out_bytes} bytes of {}", memory.bytes),
-            });
-        }
-        if out_bytes > 0 {
-            // SAFETY: the allocation is at least as long as `out`, every bit pattern is a `T`, and
-            // `out` stays where it is until the stream has been waited for.
-            unsafe { result::memcpy_dtoh_async(&mut out, memory.pointer, self.stream) }
-                .map_err(CudaError::driver("copying from the device"))?;
-        }
-        self.synchronize()?;
-        Ok(out)
     }
 
     /// Starts a kernel.
@@ -275,7 +222,59 @@ impl Device {
                 &mut pointers,
             )
         }
-        .map_err(CudaError::driver("starting a kernel"))
+        .map_err(CudaError::kernel("starting a kernel", kernel))?;
+        if self.watched {
+            // SAFETY: the stream lives as long as `self`.
+            unsafe { result::stream::synchronize(self.stream) }
+                .map_err(CudaError::kernel("running a kernel", kernel))?;
+        }
+        Ok(())
+    }
+}
+
+/// Compiles PTX text that ends with NUL. An error has the compiler's own words.
+fn compile(ptx: &'static str) -> Result<sys::CUmodule, CudaError> {
+    let mut log = vec![0u8; LOG];
+    let mut module = std::ptr::null_mut();
+    let mut options = [
+        sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER,
+        sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
+    ];
+    // The driver takes the size as a number in the place of a pointer.
+    let mut values = [
+        log.as_mut_ptr().cast(),
+        std::ptr::without_provenance_mut(LOG),
+    ];
+    // SAFETY: `ptx` is text that ends with NUL, there are as many values as options, and the log has
+    // the size stated and outlives the call.
+    let done = unsafe {
+        sys::cuModuleLoadDataEx(
+            &raw mut module,
+            ptx.as_ptr().cast::<c_void>(),
+            options.len() as u32,
+            options.as_mut_ptr(),
+            values.as_mut_ptr(),
+        )
+    };
+    match done.result() {
+        Ok(()) => Ok(module),
+        Err(error) => Err(with_log(
+            CudaError::driver("loading the kernels")(error),
+            &log,
+        )),
+    }
+}
+
+/// The error with what the compiler wrote before the first NUL of `log`.
+fn with_log(error: CudaError, log: &[u8]) -> CudaError {
+    let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
+    let words = String::from_utf8_lossy(&log[..end]);
+    match error {
+        CudaError::Driver { call, message } if !words.trim().is_empty() => CudaError::Driver {
+            call,
+            message: format!("{message}; the driver's compiler says: {}", words.trim()),
+        },
+        other => other,
     }
 }
 
@@ -286,6 +285,8 @@ impl Drop for Device {
         if !self.stream.is_null() {
             let _ = self.synchronize();
         }
+        let staging = self.staging.get_mut();
+        staging.unwrap_or_else(PoisonError::into_inner).release();
         for &module in &self.modules {
             // SAFETY: loaded once, unloaded here only.
             let _ = unsafe { result::module::unload(module) };
@@ -294,41 +295,12 @@ impl Drop for Device {
             // SAFETY: created once, destroyed here only; all memory holds the device alive.
             let _ = unsafe { result::stream::destroy(self.stream) };
         }
+        if let Some(pool) = self.pool {
+            // SAFETY: made once, destroyed here only; all memory holds the device alive.
+            let _ = unsafe { result::mem_pool::destroy(pool) };
+        }
         // SAFETY: retained once, released here only.
         let _ = unsafe { result::primary_ctx::release(self.device) };
-    }
-}
-
-/// Types without padding, of which every bit pattern is a value.
-pub(crate) trait Plain: Copy + Default {}
-impl Plain for f32 {}
-impl Plain for u32 {}
-impl Plain for half::f16 {}
-impl Plain for half::bf16 {}
-
-/// Memory on a device, freed in the order of its stream.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    device: Arc<Device>,
-    pointer: sys::CUdeviceptr,
-    bytes: usize,
-}
-
-impl Memory {
-    pub(crate) fn pointer(&self) -> u64 {
-        self.pointer
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        if self.pointer != 0 {
-            // Memory may be dropped on any thread. An error cannot be reported, and only leaks memory.
-            let _ = self.device.bind();
-            // SAFETY: allocated once on this stream, freed here only; what still uses it was asked
-            // for before.
-            let _ = unsafe { result::free_async(self.pointer, self.device.stream) };
-        }
     }
 }
 

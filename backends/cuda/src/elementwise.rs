@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use relscale::Error;
-use relscale::backend::{Activation, Columns, Norm, NormKind, Rope, check_len};
+use relscale::backend::{Activation, Columns, Norm, NormKind, Overflow, Rope, check_len};
 
 use crate::buffer::{Buffer, small};
-use crate::device::{Arguments, Memory};
-use crate::{Cuda, address, fail, misfit, threads, unsupported};
+use crate::device::Arguments;
+use crate::memory::Memory;
+use crate::{Cuda, NAME, address, fail, misfit, threads, unsupported};
 
 /// See [`Backend::norm`](relscale::backend::Backend::norm).
 pub(crate) fn norm(
@@ -52,6 +53,15 @@ pub(crate) fn norm(
             &mut arguments,
         )
     }?;
+    // The kernel's answer to a sum that is not finite is not-a-number, and the head refuses it at the
+    // end. Here it would have to be waited for.
+    if cuda.device.is_watched() {
+        let values = out.format.read(&cuda.device, &out.memory, out.len)?;
+        if values.iter().any(|x| x.is_nan()) {
+            let overflow = Overflow::new("the sum of squares of a norm");
+            return Err(Error::backend(NAME, overflow));
+        }
+    }
     Ok(out)
 }
 
@@ -72,6 +82,9 @@ pub(crate) fn rope(cuda: &Cuda, x: Columns<'_, Buffer>, op: &Rope<'_>) -> Result
     // A head is at most as wide as the view, which fits 32 bits.
     let (dim, half) = (op.head_dim as u32, half as u32);
     let (table, entries) = rotations(cuda, op)?;
+    let lane = cuda.format.lane();
+    let wide =
+        view.is_wide(cuda.format.bytes()) && dim.is_multiple_of(lane) && half.is_multiple_of(lane);
     let mut arguments = Arguments::new()
         .long(out.memory.pointer())
         .long(view.pointer)
@@ -79,12 +92,13 @@ pub(crate) fn rope(cuda: &Cuda, x: Columns<'_, Buffer>, op: &Rope<'_>) -> Result
         .long(entries.pointer())
         .words([view.width / dim, dim, half, view.stride]);
     // SAFETY: (out, x, table, entries, heads, dim, half, stride) of `rope`; the view was
-    // checked against its buffer, there is an entry a row, and the table has a pair for each.
+    // checked against its buffer, there is an entry a row, the table has a pair for each, and
+    // the wide kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
-            &cuda.kernel("rope", false),
+            &cuda.kernel("rope", wide),
             [view.rows, 1],
-            threads(view.width / 2, 1),
+            threads(view.width / 2, if wide { lane } else { 1 }),
             0,
             &mut arguments,
         )
@@ -144,6 +158,9 @@ pub(crate) fn activate(
 /// See [`Backend::add`](relscale::backend::Backend::add).
 pub(crate) fn add(cuda: &Cuda, x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
     check_len("summand", y.len, x.len).map_err(fail)?;
+    for summand in [&x, y] {
+        summand.ensure_on(&cuda.device).map_err(fail)?;
+    }
     if x.matrix.is_some() || y.matrix.is_some() {
         return Err(misfit("a summand was uploaded as a weight"));
     }

@@ -1,6 +1,7 @@
 //! Errors of the driver, the device and the libraries, with a remedy in each message.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::sys::cublasStatus_t;
@@ -36,6 +37,13 @@ pub enum CudaError {
     LibraryMissing {
         /// Name of the library.
         library: &'static str,
+    },
+    /// The library that `RELSCALE_CUBLASLT` names cannot be used.
+    LibraryUnusable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        message: String,
     },
     /// The memory of the device is full. As a [`relscale::Error`] this is
     /// [`relscale::Error::OutOfMemory`].
@@ -73,6 +81,17 @@ impl CudaError {
                 call,
                 message: error.to_string(),
             },
+        }
+    }
+
+    /// The error of the driver while doing `call` with the kernel `name`.
+    pub(crate) fn kernel(call: &'static str, name: &str) -> impl Fn(DriverError) -> Self {
+        move |error| match Self::driver(call)(error) {
+            Self::Driver { call, message } => Self::Driver {
+                call,
+                message: format!("{name}: {message}"),
+            },
+            other => other,
         }
     }
 
@@ -120,8 +139,16 @@ impl fmt::Display for CudaError {
             ),
             Self::LibraryMissing { library } => write!(
                 f,
-                "{library} was not found: install the CUDA 12 or 13 libraries (for example \
-                 `pip install nvidia-cublas-cu12`) and add their folder to LD_LIBRARY_PATH"
+                "{library} was not found on the loader's path, in CUDA_HOME, or in a Python \
+                 environment: install the CUDA libraries (`pip install nvidia-cublas` for CUDA 13, \
+                 `pip install nvidia-cublas-cu12` for CUDA 12), or name the file in {}",
+                crate::library::VARIABLE
+            ),
+            Self::LibraryUnusable { path, message } => write!(
+                f,
+                "{} names {}, which is no cuBLASLt of CUDA 12 or 13 that loads: {message}",
+                crate::library::VARIABLE,
+                path.display()
             ),
             Self::OutOfMemory { requested, memory } => {
                 f.write_str("the device is out of memory")?;

@@ -8,7 +8,9 @@ use relscale::Error;
 use relscale::backend::Values;
 
 use crate::NAME;
-use crate::device::{Device, Memory};
+use crate::buffer::Matrix;
+use crate::device::Device;
+use crate::memory::{Memory, Plain};
 
 /// A number format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +37,11 @@ impl Format {
         }
     }
 
+    /// Number of values in 16 bytes.
+    pub(crate) fn lane(self) -> u32 {
+        16 / self.bytes() as u32
+    }
+
     pub(crate) fn cuda(self) -> cudaDataType_t {
         match self {
             Self::F32 => cudaDataType_t::CUDA_R_32F,
@@ -43,15 +50,20 @@ impl Format {
         }
     }
 
-    /// Uploads values rounded to this format.
-    pub(crate) fn upload(self, device: &Arc<Device>, values: &Values<'_>) -> Result<Memory, Error> {
+    /// Uploads values rounded to this format; those of a weight with the zeros around it.
+    pub(crate) fn upload(
+        self,
+        device: &Arc<Device>,
+        values: &Values<'_>,
+        matrix: Option<Matrix>,
+    ) -> Result<Memory, Error> {
         Ok(match (self, values) {
-            (Self::F32, Values::F32(v)) => device.upload(v)?,
-            (Self::F16, Values::F16(v)) => device.upload(v)?,
-            (Self::Bf16, Values::Bf16(v)) => device.upload(v)?,
-            (Self::F32, v) => device.upload(&v.to_f32())?,
-            (Self::Bf16, Values::F32(v)) => device.upload(&round(v, bf16::from_f32))?,
-            (Self::Bf16, v) => device.upload(&round(&v.to_f32(), bf16::from_f32))?,
+            (Self::F32, Values::F32(v)) => send(device, v, matrix)?,
+            (Self::F16, Values::F16(v)) => send(device, v, matrix)?,
+            (Self::Bf16, Values::Bf16(v)) => send(device, v, matrix)?,
+            (Self::F32, v) => send(device, &v.to_f32(), matrix)?,
+            (Self::Bf16, Values::F32(v)) => send(device, &round(v, bf16::from_f32), matrix)?,
+            (Self::Bf16, v) => send(device, &round(&v.to_f32(), bf16::from_f32), matrix)?,
             (Self::F16, v) => {
                 let v = v.to_f32();
                 if let Some(x) = v
@@ -62,7 +74,7 @@ impl Format {
                         format!("a weight of {x:e} is outside the range of f16: use bf16 or f32");
                     return Err(Error::backend(NAME, message));
                 }
-                device.upload(&round(&v, f16::from_f32))?
+                send(device, &round(&v, f16::from_f32), matrix)?
             }
         })
     }
@@ -84,4 +96,22 @@ impl Format {
 
 fn round<T>(values: &[f32], to: impl Fn(f32) -> T) -> Vec<T> {
     values.iter().map(|&x| to(x)).collect()
+}
+
+/// Uploads values, those of a weight with zeros up to its size in memory.
+fn send<T: Plain>(
+    device: &Arc<Device>,
+    values: &[T],
+    matrix: Option<Matrix>,
+) -> Result<Memory, Error> {
+    let padded = match matrix {
+        Some(m) if !values.is_empty() && (m.rows, m.cols) != (m.height, m.stride) => m,
+        _ => return Ok(device.upload(values)?),
+    };
+    let mut all = vec![T::default(); padded.height * padded.stride];
+    let rows = all.chunks_exact_mut(padded.stride);
+    for (row, given) in rows.zip(values.chunks_exact(padded.cols)) {
+        row[..padded.cols].copy_from_slice(given);
+    }
+    Ok(device.upload(&all)?)
 }

@@ -3,6 +3,12 @@
 //! The library is column-major: to it, a row-major matrix is its transpose. `y = x·Wᵀ` with row-major
 //! `x`, `W` and `y` is therefore `Y = opT(W)·X`, with `W` stored inputs × outputs, `X` inputs × rows
 //! and `Y` outputs × rows.
+//!
+//! # One algorithm per weight
+//! The algorithm is chosen once for inputs and outputs, at [`USUAL_ROWS`] rows, and used for every
+//! number of rows: each element is then one sum in one order, whatever else is in the batch. Rows come
+//! in multiples of [`ROWS`], inputs and outputs in multiples of 16 bytes, and every matrix begins at one,
+//! so that no product needs an algorithm for odd sizes.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -10,18 +16,31 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::cublaslt::result;
-use cudarc::cublaslt::sys;
+use cudarc::cublaslt::sys::{self, cublasLtMatmulAlgoConfigAttributes_t as Attribute};
 
-use crate::device::{Device, Memory};
+use crate::device::Device;
 use crate::error::CudaError;
 use crate::format::Format;
+use crate::memory::Memory;
+
+mod descriptors;
+
+use descriptors::{Layout, Operation, Preference};
 
 /// Bytes of scratch memory, as NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
-/// Number of plans kept. A run needs a few per batch size, so this many is a bound, not a limit.
+/// Number of plans kept. A run needs one per weight and number of rows, so this is a bound, not a limit.
 const PLANS: usize = 4096;
+/// The number of rows is a multiple of this one.
+pub(crate) const ROWS: u32 = 64;
+/// The number of rows that algorithms are chosen for: that of a batch.
+const USUAL_ROWS: u32 = 2048;
+/// Number of algorithms that the library is asked for.
+const CANDIDATES: usize = 16;
+/// Every matrix, and every row of one, begins at a multiple of this many bytes.
+pub(crate) const ALIGNMENT: u32 = 16;
 
-/// The properties of a product that an algorithm is chosen by.
+/// Sizes and formats of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
     pub(crate) rows: u32,
@@ -49,11 +68,14 @@ pub(crate) struct Gemm {
     handle: sys::cublasLtHandle_t,
     workspace: Memory,
     tf32: bool,
-    plans: Mutex<HashMap<Key, Arc<Plan>>>,
+    chosen: Mutex<Chosen>,
 }
 
-/// A shape and the alignments of weight, activations and result.
-type Key = (Shape, [u32; 3]);
+#[derive(Default)]
+struct Chosen {
+    algorithms: HashMap<Shape, sys::cublasLtMatmulAlgo_t>,
+    plans: HashMap<Shape, Arc<Plan>>,
+}
 
 // SAFETY: the handle of cuBLASLt may be used from any thread, from several at once.
 unsafe impl Send for Gemm {}
@@ -61,38 +83,53 @@ unsafe impl Send for Gemm {}
 unsafe impl Sync for Gemm {}
 
 impl fmt::Debug for Gemm {
+    /// With the algorithms chosen so far, one per weight's shape.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines: Vec<String> = chosen
+            .algorithms
+            .iter()
+            .map(|(shape, algorithm)| {
+                let [number, tile, splits] = [
+                    Attribute::CUBLASLT_ALGO_CONFIG_ID,
+                    Attribute::CUBLASLT_ALGO_CONFIG_TILE_ID,
+                    Attribute::CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
+                ]
+                .map(|name| setting(algorithm, name).map_or(-1, i64::from));
+                format!(
+                    "{} → {} in {:?} to {:?}: algorithm {number}, tile {tile}, {splits} part(s)",
+                    shape.inputs, shape.outputs, shape.format, shape.result
+                )
+            })
+            .collect();
+        lines.sort();
         f.debug_struct("Gemm")
             .field("tf32", &self.tf32)
+            .field("algorithms", &lines)
             .finish_non_exhaustive()
     }
 }
 
 impl Gemm {
-    /// True if cuBLASLt is installed. If not, nothing else here may be called.
-    pub(crate) fn is_present() -> bool {
-        // SAFETY: loading the vendor's library runs its initialisers, which is what it is for.
-        unsafe { sys::is_culib_present() }
-    }
-
     /// Opens the library for a device that is bound to this thread. If `tf32`, products round operands
     /// in f32 to 11 significant bits.
     pub(crate) fn new(device: &Arc<Device>, tf32: bool) -> Result<Self, CudaError> {
+        crate::library::find()?;
         Ok(Self {
             workspace: device.allocate(WORKSPACE)?,
             device: Arc::clone(device),
             handle: result::create_handle().map_err(CudaError::cublas("starting"))?,
             tf32,
-            plans: Mutex::default(),
+            chosen: Mutex::default(),
         })
     }
 
     /// `y = x·Wᵀ`.
     ///
     /// # Safety
-    /// At these addresses are matrices of the shape, alive now.
+    /// At these addresses are matrices of the shape, alive now, and aligned as this module says.
     pub(crate) unsafe fn multiply(&self, shape: Shape, at: Places) -> Result<(), CudaError> {
-        let plan = self.plan(shape, at)?;
+        let plan = self.plan(shape)?;
         let (one, zero) = (1.0f32, 0.0f32);
         // SAFETY: the plan's descriptors are alive and describe the matrices that the caller
         // vouches for; the scale factors are f32 on the host, as the descriptor says; the workspace
@@ -114,30 +151,66 @@ impl Gemm {
                 &raw const plan.algorithm,
                 self.workspace.pointer() as *mut c_void,
                 WORKSPACE,
-                self.device.stream().cast(),
+                self.device.stream.cast(),
             )
         }
         .map_err(CudaError::cublas("a product"))
     }
 
-    /// The plan for a shape and the alignments of these addresses.
-    fn plan(&self, shape: Shape, at: Places) -> Result<Arc<Plan>, CudaError> {
-        // Algorithms that move 16 bytes at a time need that alignment, and the library assumes 256
-        // bytes unless it is told.
-        let alignments =
-            [at.weight, at.x, at.y].map(|address| 1u32 << address.trailing_zeros().min(8));
-        let key = (shape, alignments);
-        // A panic on another thread leaves the map whole, so its lock can be taken anyway.
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(&key) {
+    /// The plan for a shape, with the one algorithm of its inputs and outputs.
+    fn plan(&self, shape: Shape) -> Result<Arc<Plan>, CudaError> {
+        // A panic on another thread leaves the maps whole, so their lock can be taken anyway.
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = chosen.plans.get(&shape) {
             return Ok(Arc::clone(plan));
         }
-        if plans.len() >= PLANS {
-            plans.clear();
+        let usual = Shape {
+            rows: USUAL_ROWS,
+            stride: shape.inputs,
+            ..shape
+        };
+        let algorithm = match chosen.algorithms.get(&usual) {
+            Some(algorithm) => *algorithm,
+            None => {
+                let algorithm = self.choose(usual)?;
+                chosen.algorithms.insert(usual, algorithm);
+                algorithm
+            }
+        };
+        let mut plan = Plan::new(shape, self.tf32)?;
+        if !plan.takes(self.handle, &algorithm) {
+            return Err(CudaError::Cublas {
+                call: "checking an algorithm",
+                message: format!("that of {usual:?} does not run for {shape:?}"),
+            });
         }
-        let plan = Arc::new(Plan::new(self.handle, shape, alignments, self.tf32)?);
-        plans.insert(key, Arc::clone(&plan));
+        plan.algorithm = algorithm;
+        if chosen.plans.len() >= PLANS {
+            chosen.plans.clear();
+        }
+        let plan = Arc::new(plan);
+        chosen.plans.insert(shape, Arc::clone(&plan));
         Ok(plan)
+    }
+
+    /// The first algorithm for a shape that adds in one piece and runs for the fewest rows as well.
+    fn choose(&self, usual: Shape) -> Result<sys::cublasLtMatmulAlgo_t, CudaError> {
+        let fewest = Shape {
+            rows: ROWS,
+            ..usual
+        };
+        let plans = [Plan::new(usual, self.tf32)?, Plan::new(fewest, self.tf32)?];
+        let candidates = plans[0].candidates(self.handle)?;
+        let count = candidates.len();
+        let mut whole = candidates.into_iter().filter(|algorithm| {
+            setting(algorithm, Attribute::CUBLASLT_ALGO_CONFIG_SPLITK_NUM).is_none_or(|n| n <= 1)
+        });
+        whole
+            .find(|algorithm| plans.iter().all(|plan| plan.takes(self.handle, algorithm)))
+            .ok_or_else(|| CudaError::Cublas {
+                call: "choosing an algorithm",
+                message: format!("none of {count} runs for {usual:?} with any number of rows"),
+            })
     }
 }
 
@@ -149,6 +222,22 @@ impl Drop for Gemm {
     }
 }
 
+/// A setting of an algorithm; `None` if it has no such setting.
+fn setting(algorithm: &sys::cublasLtMatmulAlgo_t, name: Attribute) -> Option<i32> {
+    let (mut value, mut written) = (0i32, 0usize);
+    // SAFETY: the algorithm is the library's own, and these settings are of 32 bits.
+    let status = unsafe {
+        sys::cublasLtMatmulAlgoConfigGetAttribute(
+            algorithm,
+            name,
+            (&raw mut value).cast::<c_void>(),
+            size_of_val(&value),
+            &raw mut written,
+        )
+    };
+    status.result().is_ok().then_some(value)
+}
+
 /// Descriptors of a product and the algorithm chosen for it.
 struct Plan {
     operation: Operation,
@@ -158,13 +247,18 @@ struct Plan {
     algorithm: sys::cublasLtMatmulAlgo_t,
 }
 
+/// What the library's answers begin as.
+const NOTHING: sys::cublasLtMatmulHeuristicResult_t = sys::cublasLtMatmulHeuristicResult_t {
+    algo: sys::cublasLtMatmulAlgo_t { data: [0; 8] },
+    workspaceSize: 0,
+    state: sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED,
+    wavesCount: 0.0,
+    reserved: [0; 4],
+};
+
 impl Plan {
-    fn new(
-        handle: sys::cublasLtHandle_t,
-        shape: Shape,
-        alignments: [u32; 3],
-        tf32: bool,
-    ) -> Result<Self, CudaError> {
+    /// The descriptors, without an algorithm.
+    fn new(shape: Shape, tf32: bool) -> Result<Self, CudaError> {
         let Shape {
             rows,
             inputs,
@@ -173,31 +267,65 @@ impl Plan {
             format,
             result: to,
         } = shape;
-        let operation = Operation::new(tf32 && format == Format::F32)?;
-        let weight = Layout::new(format, inputs, outputs, inputs)?;
-        let x = Layout::new(format, inputs, rows, stride)?;
-        let y = Layout::new(to, outputs, rows, outputs)?;
-        let preference = Preference::new(alignments)?;
-        // SAFETY: the descriptors are alive.
-        let found = unsafe {
-            result::get_matmul_algo_heuristic(
+        Ok(Self {
+            operation: Operation::new(tf32 && format == Format::F32)?,
+            weight: Layout::new(format, inputs, outputs, inputs)?,
+            x: Layout::new(format, inputs, rows, stride)?,
+            y: Layout::new(to, outputs, rows, outputs)?,
+            algorithm: NOTHING.algo,
+        })
+    }
+
+    /// The library's algorithms for this product, the fastest first.
+    fn candidates(
+        &self,
+        handle: sys::cublasLtHandle_t,
+    ) -> Result<Vec<sys::cublasLtMatmulAlgo_t>, CudaError> {
+        let preference = Preference::new()?;
+        let (mut found, mut count) = ([NOTHING; CANDIDATES], 0);
+        // SAFETY: the descriptors are alive, and there is room for as many answers as stated.
+        unsafe {
+            sys::cublasLtMatmulAlgoGetHeuristic(
                 handle,
-                operation.0,
-                weight.0,
-                x.0,
-                y.0,
-                y.0,
+                self.operation.0,
+                self.weight.0,
+                self.x.0,
+                self.y.0,
+                self.y.0,
                 preference.0,
+                CANDIDATES as i32,
+                found.as_mut_ptr(),
+                &raw mut count,
             )
         }
+        .result()
         .map_err(CudaError::cublas("choosing an algorithm"))?;
-        Ok(Self {
-            operation,
-            weight,
-            x,
-            y,
-            algorithm: found.algo,
-        })
+        let count = usize::try_from(count).unwrap_or(0).min(CANDIDATES);
+        let good = found[..count].iter();
+        Ok(good
+            .filter(|answer| answer.state == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS)
+            .map(|answer| answer.algo)
+            .collect())
+    }
+
+    /// True if the library agrees to use the algorithm for this product.
+    fn takes(&self, handle: sys::cublasLtHandle_t, algorithm: &sys::cublasLtMatmulAlgo_t) -> bool {
+        let mut answer = NOTHING;
+        // SAFETY: the descriptors are alive, the algorithm is the library's own, and there is room
+        // for one answer.
+        let status = unsafe {
+            sys::cublasLtMatmulAlgoCheck(
+                handle,
+                self.operation.0,
+                self.weight.0,
+                self.x.0,
+                self.y.0,
+                self.y.0,
+                algorithm,
+                &raw mut answer,
+            )
+        };
+        status.result().is_ok() && answer.workspaceSize <= WORKSPACE
     }
 }
 
@@ -205,111 +333,3 @@ impl Plan {
 unsafe impl Send for Plan {}
 // SAFETY: as above.
 unsafe impl Sync for Plan {}
-
-/// The descriptor of a product: the first operand transposed, sums in f32.
-struct Operation(sys::cublasLtMatmulDesc_t);
-
-impl Operation {
-    fn new(tf32: bool) -> Result<Self, CudaError> {
-        let compute = if tf32 {
-            sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32
-        } else {
-            sys::cublasComputeType_t::CUBLAS_COMPUTE_32F
-        };
-        let this = Self(
-            result::create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F)
-                .map_err(CudaError::cublas("describing a product"))?,
-        );
-        // `cublasOperation_t::CUBLAS_OP_T` of cublas_api.h, which these bindings leave out.
-        let transpose = 1i32;
-        // SAFETY: the descriptor is alive and the attribute an i32.
-        unsafe {
-            result::set_matmul_desc_attribute(
-                this.0,
-                sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_TRANSA,
-                (&raw const transpose).cast::<c_void>(),
-                size_of_val(&transpose),
-            )
-        }
-        .map_err(CudaError::cublas("describing a product"))?;
-        Ok(this)
-    }
-}
-
-impl Drop for Operation {
-    fn drop(&mut self) {
-        // SAFETY: created once, destroyed here only.
-        let _ = unsafe { result::destroy_matmul_desc(self.0) };
-    }
-}
-
-/// The descriptor of a column-major matrix.
-struct Layout(sys::cublasLtMatrixLayout_t);
-
-impl Layout {
-    fn new(format: Format, rows: u32, cols: u32, stride: u32) -> Result<Self, CudaError> {
-        result::create_matrix_layout(format.cuda(), rows.into(), cols.into(), stride.into())
-            .map(Self)
-            .map_err(CudaError::cublas("describing a matrix"))
-    }
-}
-
-impl Drop for Layout {
-    fn drop(&mut self) {
-        // SAFETY: created once, destroyed here only.
-        let _ = unsafe { result::destroy_matrix_layout(self.0) };
-    }
-}
-
-/// The descriptor of the memory and the alignments that an algorithm may rely on.
-struct Preference(sys::cublasLtMatmulPreference_t);
-
-impl Preference {
-    fn new([weight, x, y]: [u32; 3]) -> Result<Self, CudaError> {
-        use sys::cublasLtMatmulPreferenceAttributes_t as Attribute;
-        let this = Self(
-            result::create_matmul_pref().map_err(CudaError::cublas("describing preferences"))?,
-        );
-        this.set(
-            Attribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-            &(WORKSPACE as u64),
-        )?;
-        // Partial sums stay in f32 in the workspace: in the 16 bits of the result they would be
-        // rounded.
-        let scheme = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
-        this.set(
-            Attribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-            &scheme,
-        )?;
-        for (attribute, bytes) in [
-            (
-                Attribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
-                weight,
-            ),
-            (Attribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, x),
-            (Attribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, y),
-            (Attribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, y),
-        ] {
-            this.set(attribute, &bytes)?;
-        }
-        Ok(this)
-    }
-
-    fn set<T>(
-        &self,
-        attribute: sys::cublasLtMatmulPreferenceAttributes_t,
-        value: &T,
-    ) -> Result<(), CudaError> {
-        let pointer = std::ptr::from_ref(value).cast::<c_void>();
-        // SAFETY: the descriptor is alive, and `value` as long as stated.
-        unsafe { result::set_matmul_pref_attribute(self.0, attribute, pointer, size_of::<T>()) }
-            .map_err(CudaError::cublas("describing preferences"))
-    }
-}
-
-impl Drop for Preference {
-    fn drop(&mut self) {
-        // SAFETY: created once, destroyed here only.
-        let _ = unsafe { result::destroy_matmul_pref(self.0) };
-    }
-}

@@ -6,7 +6,8 @@ use relscale::backend::{Columns, LogProb, Target, check_len, check_targets};
 use crate::buffer::{Buffer, View, small};
 use crate::device::Arguments;
 use crate::format::Format;
-use crate::product::multiply;
+use crate::gemm::ROWS;
+use crate::product::{multiply, padded};
 use crate::rows::copied;
 use crate::{Cuda, NAME, address, fail, misfit};
 
@@ -15,6 +16,7 @@ use crate::{Cuda, NAME, address, fail, misfit};
 const LOGITS: usize = 256 << 20;
 /// Rows of logits that exist at once, whatever the vocabulary.
 const LOGIT_ROWS: usize = 2048;
+
 /// See [`Backend::log_prob`](relscale::backend::Backend::log_prob).
 pub(crate) fn log_prob(
     cuda: &Cuda,
@@ -22,7 +24,10 @@ pub(crate) fn log_prob(
     op: &LogProb<'_, Buffer>,
 ) -> Result<Vec<f64>, Error> {
     check_targets(op.targets, x.rows, op.vocab).map_err(fail)?;
-    let weight = op.weight.weight(op.vocab, op.inputs).map_err(fail)?;
+    let weight = op
+        .weight
+        .weight(&cuda.device, op.vocab, op.inputs)
+        .map_err(fail)?;
     check_len("input row", x.width, op.inputs).map_err(fail)?;
     let bias = cuda.optional(op.bias, "bias", op.vocab)?;
     let view = cuda.view(x)?;
@@ -45,23 +50,27 @@ pub(crate) fn log_prob(
         View::whole(picked, rows.len() as u32, view.width)
     };
 
-    let chunk = (LOGITS / 4 / op.vocab).clamp(1, LOGIT_ROWS).min(rows.len());
-    let logits = cuda.device.allocate(4 * chunk * op.vocab)?;
+    let stride = weight.outputs as usize;
+    let most = LOGITS / 4 / stride / ROWS as usize * ROWS as usize;
+    let chunk = most
+        .clamp(ROWS as usize, LOGIT_ROWS)
+        .min(padded(rows.len() as u32) as usize);
+    let logits = cuda.device.allocate(4 * chunk * stride)?;
     let firsts = cuda.device.upload(&firsts)?;
     let tokens = cuda.device.upload(&tokens)?;
     let out = cuda.device.allocate(4 * op.targets.len())?;
     for start in (0..rows.len()).step_by(chunk) {
         let block = scored.rows_from(start, chunk.min(rows.len() - start), cuda.format);
-        multiply(cuda, &block, (weight, vocab), logits.pointer(), Format::F32)?;
+        multiply(cuda, &block, weight, logits.pointer(), Format::F32)?;
         let mut arguments = Arguments::new()
             .long(out.pointer())
             .long(logits.pointer())
             .long(address(bias.as_ref()))
             .long(firsts.pointer() + 4 * start as u64)
             .long(tokens.pointer())
-            .words([vocab])
+            .words([vocab, weight.outputs])
             .float(op.soft_cap.unwrap_or(0.0) as f32);
-        // SAFETY: (out, logits, bias, firsts, tokens, vocab, cap) of `log_prob`; the chunk's
+        // SAFETY: (out, logits, bias, firsts, tokens, vocab, stride, cap) of `log_prob`; the chunk's
         // rows of logits are there, with one first target more than rows, and the targets were
         // checked against the vocabulary.
         unsafe {
@@ -75,8 +84,10 @@ pub(crate) fn log_prob(
         Some(index) => {
             let (token, x) = (op.targets[index].token, out[index]);
             let message = format!(
-                "the log-probability of token {token} is {x}: values beyond the range of {}",
-                cuda.format.name()
+                "the log-probability of token {token} is {x}: values beyond the range of {}; {} shows \
+                 the layer of a norm that made them",
+                cuda.format.name(),
+                crate::device::WATCH
             );
             Err(Error::backend(NAME, message))
         }

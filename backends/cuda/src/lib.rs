@@ -18,16 +18,19 @@ mod forest;
 mod format;
 mod gemm;
 mod head;
+mod library;
+mod memory;
 mod product;
 mod rows;
 
 pub use buffer::Buffer;
-use buffer::{View, small};
-use device::{Arguments, Device, Memory};
+use buffer::{Matrix, View, small};
+use device::{Arguments, Device};
 pub use error::CudaError;
 use forest::{Forest, Recent};
 use format::Format;
 use gemm::Gemm;
+use memory::Memory;
 
 /// Format of weights and activations on the device. Sums are always in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,11 +83,6 @@ impl Cuda {
     /// As for [`Cuda::new`].
     pub fn on_device(index: usize, precision: Precision) -> Result<Self, CudaError> {
         let device = Device::open(index)?;
-        if !Gemm::is_present() {
-            return Err(CudaError::LibraryMissing {
-                library: "libcublasLt",
-            });
-        }
         Ok(Self {
             gemm: Gemm::new(&device, precision == Precision::Tf32)?,
             device,
@@ -102,6 +100,12 @@ impl Cuda {
     /// Name of the device.
     pub fn device_name(&self) -> &str {
         self.device.name()
+    }
+
+    /// Major and minor number of the CUDA version that the driver was made for.
+    pub fn driver_version(&self) -> (i32, i32) {
+        let version = self.device.driver();
+        (version / 1000, version % 1000 / 10)
     }
 
     /// Waits until the device has finished all work.
@@ -122,11 +126,12 @@ impl Cuda {
         )
     }
 
-    /// A new buffer of `rows × width` results.
+    /// A new buffer of `rows × width` results, with room for the rows that a product adds to them.
     fn result(&self, rows: u32, width: u32) -> Result<Buffer, Error> {
         let len = rows as usize * width as usize;
+        let room = product::padded(rows) as usize * width as usize;
         Ok(Buffer {
-            memory: self.device.allocate(len * self.format.bytes())?,
+            memory: self.device.allocate(room * self.format.bytes())?,
             format: self.format,
             len,
             matrix: None,
@@ -156,11 +161,14 @@ impl Cuda {
 
     /// A block of activations in the backend's format.
     fn view(&self, x: Columns<'_, Buffer>) -> Result<View, Error> {
-        View::new(x, self.format, |buffer| self.convert(buffer, self.format))
+        View::new(x, (&self.device, self.format), |buffer| {
+            self.convert(buffer, self.format)
+        })
     }
 
     /// The parameters `what` in f32, which must be `width` values.
     fn parameters(&self, x: &Buffer, what: &str, width: usize) -> Result<Parameters, Error> {
+        x.ensure_on(&self.device).map_err(fail)?;
         if x.matrix.is_some() {
             return Err(misfit(format!("{what} was uploaded as a weight")));
         }
@@ -245,10 +253,10 @@ impl Backend for Cuda {
         // would drop most of a small w.
         let (format, matrix) = match tensor.role {
             Role::Dense => (Format::F32, None),
-            Role::Matrix => (self.format, Some((rows, cols))),
+            Role::Matrix => (self.format, Some(Matrix::new(rows, cols, self.format))),
         };
         Ok(Buffer {
-            memory: format.upload(&self.device, &tensor.values)?,
+            memory: format.upload(&self.device, &tensor.values, matrix)?,
             format,
             len,
             matrix,
@@ -272,18 +280,21 @@ impl Backend for Cuda {
     }
 
     fn tensor_bytes(&self, [rows, cols]: [usize; 2], _: backend::Precision, role: Role) -> u64 {
-        let format = match role {
-            Role::Dense => Format::F32,
-            Role::Matrix => self.format,
+        let (format, lane) = match role {
+            Role::Dense => (Format::F32, 1),
+            Role::Matrix => (self.format, u64::from(self.format.lane())),
         };
-        (rows as u64)
-            .saturating_mul(cols as u64)
+        // As `Matrix` fills weights up.
+        let whole = |n: usize| (n as u64).div_ceil(lane).saturating_mul(lane);
+        whole(rows)
+            .saturating_mul(whole(cols))
             .saturating_mul(format.bytes() as u64)
     }
 
     fn read(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {
         self.device.bind()?;
-        buffer.format.read(&self.device, &buffer.memory, buffer.len)
+        buffer.ensure_on(&self.device).map_err(fail)?;
+        buffer.read(&self.device)
     }
 
     fn embed(&self, table: &Buffer, op: &Embed<'_>) -> Result<Buffer, Error> {

@@ -4,12 +4,15 @@ use relscale::Error;
 use relscale::backend::{Columns, Embed, check_len};
 
 use crate::buffer::{Buffer, small};
-use crate::device::{Arguments, Memory};
+use crate::device::Arguments;
+use crate::memory::Memory;
 use crate::{Cuda, fail, misfit, threads};
 
 /// See [`Backend::embed`](relscale::backend::Backend::embed).
 pub(crate) fn embed(cuda: &Cuda, table: &Buffer, op: &Embed<'_>) -> Result<Buffer, Error> {
-    let pointer = table.weight(op.vocab, op.width).map_err(fail)?;
+    let weight = table
+        .weight(&cuda.device, op.vocab, op.width)
+        .map_err(fail)?;
     if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
         return Err(misfit(format!(
             "token {token} is outside the vocabulary of {}",
@@ -17,7 +20,8 @@ pub(crate) fn embed(cuda: &Cuda, table: &Buffer, op: &Embed<'_>) -> Result<Buffe
         )));
     }
     let width = small("columns", op.width).map_err(fail)?;
-    copied(cuda, pointer, (width, width), op.tokens, op.scale as f32)
+    let columns = (width, weight.inputs);
+    copied(cuda, weight.pointer, columns, op.tokens, op.scale as f32)
 }
 
 /// See [`Backend::gather`](relscale::backend::Backend::gather).
@@ -54,10 +58,13 @@ pub(crate) fn concat(
     let mut to = out.memory.pointer();
     for block in [&x, &y] {
         if block.rows > 0 {
-            let ids: Vec<u32> = (0..block.rows).collect();
-            let columns = (block.width, block.stride);
-            let ids = (&*cuda.list(&ids)?, block.rows);
-            copy(cuda, to, block.pointer, columns, ids, 1.0)?;
+            copy_all(
+                cuda,
+                to,
+                block.pointer,
+                Layout::dense(block.width, block.stride),
+                block.rows,
+            )?;
             let copied = block.rows as usize * block.width as usize * cuda.format.bytes();
             to += copied as u64;
         }
@@ -78,38 +85,78 @@ pub(crate) fn copied(
     if out.len > 0 {
         let ids = cuda.device.upload(ids)?;
         let to = out.memory.pointer();
-        copy(cuda, to, table, (width, stride), (&ids, count), scale)?;
+        let layout = Layout::dense(width, stride);
+        copy(cuda, to, table, layout, (&ids, count), scale)?;
     }
     Ok(out)
 }
 
-/// Does the work of [`copied`] into memory at `out`. There are `count` ids, at least one.
+/// Columns of a copy: their number, and how far apart rows are where they come from and where they go.
+/// What the new rows have more than `width` is zero.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    pub(crate) width: u32,
+    pub(crate) stride: u32,
+    pub(crate) to_stride: u32,
+}
+
+impl Layout {
+    /// Of rows that end up one behind another.
+    fn dense(width: u32, stride: u32) -> Self {
+        Self {
+            width,
+            stride,
+            to_stride: width,
+        }
+    }
+}
+
+/// Copies the first `count` rows at `from`, at least one, to `out`.
+pub(crate) fn copy_all(
+    cuda: &Cuda,
+    out: u64,
+    from: u64,
+    layout: Layout,
+    count: u32,
+) -> Result<(), Error> {
+    let ids: Vec<u32> = (0..count).collect();
+    copy(cuda, out, from, layout, (&*cuda.list(&ids)?, count), 1.0)
+}
+
+/// Copies the rows `ids` of a matrix at `table`, multiplied by `scale`, to `out`. There are `count` ids,
+/// at least one.
 fn copy(
     cuda: &Cuda,
     out: u64,
     table: u64,
-    (width, stride): (u32, u32),
+    layout: Layout,
     (ids, count): (&Memory, u32),
     scale: f32,
 ) -> Result<(), Error> {
-    let lane = (16 / cuda.format.bytes()) as u32;
+    let Layout {
+        width,
+        stride,
+        to_stride,
+    } = layout;
+    let lane = cuda.format.lane();
     let wide = [out, table].iter().all(|p| p.is_multiple_of(16))
-        && width.is_multiple_of(lane)
-        && stride.is_multiple_of(lane);
+        && [width, stride, to_stride]
+            .iter()
+            .all(|n| n.is_multiple_of(lane));
     let mut arguments = Arguments::new()
         .long(out)
         .long(table)
         .long(ids.pointer())
-        .words([width, stride])
+        .words([width, stride, to_stride])
         .float(scale);
-    // SAFETY: (out, table, ids, width, stride, scale) of `gather`; the callers have checked the
-    // ids against the rows of the table and made room for the results, and the wide kernel's
+    // SAFETY: (out, table, ids, width, stride, to_stride, scale) of `gather`; the callers have checked
+    // the ids against the rows of the table and made room for the results, and the wide kernel's
     // addresses are aligned.
     unsafe {
         cuda.device.launch(
             &cuda.kernel("gather", wide),
             [count, 1],
-            threads(width, if wide { lane } else { 1 }),
+            threads(to_stride, if wide { lane } else { 1 }),
             0,
             &mut arguments,
         )

@@ -5,7 +5,7 @@ mod common;
 
 use std::error::Error as _;
 
-use common::on_machine;
+use common::{fixtures, on_machine};
 use relscale::Error;
 use relscale::backend::{Backend, Role, Tensor, Values};
 use relscale::model::{Batch, Model, Transformer};
@@ -105,8 +105,8 @@ fn out_of_memory() {
         let cuda = Cuda::new(Precision::F32).unwrap();
         let tensor = |values| Tensor {
             values,
-            rows: 2,
-            cols: 1 << 20,
+            rows: 4,
+            cols: 1 << 19,
             role: Role::Matrix,
         };
         let small = cuda
@@ -143,8 +143,7 @@ fn out_of_memory() {
 fn a_smaller_batch_fits() {
     on_machine(&[("RELSCALE_SIM_MEMORY", "36000000")], || {
         let cuda = Cuda::new(Precision::F32).unwrap();
-        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures");
-        let checkpoint = format!("{fixtures}/checkpoints/qwen3-gqa");
+        let checkpoint = fixtures().join("checkpoints/qwen3-gqa");
         let model = Transformer::load(checkpoint, cuda).unwrap();
         let score = |sequences: u32| {
             let mut batch = Batch::new();
@@ -173,11 +172,7 @@ fn a_smaller_batch_fits() {
 #[test]
 fn out_of_memory_while_loading() {
     on_machine(&[("RELSCALE_SIM_MEMORY", "33600000")], || {
-        let dir = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../tests/fixtures/checkpoints"
-        );
-        let mut dirs: Vec<_> = std::fs::read_dir(dir)
+        let mut dirs: Vec<_> = std::fs::read_dir(fixtures().join("checkpoints"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();

@@ -5,14 +5,14 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{device, on_device};
+use common::{device, fixtures, on_device, on_machine};
 use relscale::backend::Backend;
 use relscale::model::{Batch, Model, Transformer};
 use relscale_cuda::Precision;
 
 /// All of the fixtures in these folders.
 fn checkpoints(folders: &[&str]) -> Vec<PathBuf> {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    let fixtures = fixtures();
     let mut found: Vec<PathBuf> = folders
         .iter()
         .flat_map(|folder| std::fs::read_dir(fixtures.join(folder)).unwrap())
@@ -100,6 +100,18 @@ fn f32_agrees_with_numpy() {
         Precision::F32,
         &["checkpoints", "architectures"],
         (5e-5, 2e-5),
+    );
+}
+
+/// Tests may be built on one machine and run on another.
+#[test]
+fn fixtures_are_looked_for_where_the_environment_says() {
+    on_machine(
+        &[("CARGO_MANIFEST_DIR", "/elsewhere/backends/cuda")],
+        || {
+            let expected = Path::new("/elsewhere/backends/cuda/../../tests/fixtures");
+            assert_eq!(fixtures(), expected);
+        },
     );
 }
 

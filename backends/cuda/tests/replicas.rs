@@ -3,9 +3,8 @@
 mod common;
 
 use std::cell::Cell;
-use std::path::Path;
 
-use common::on_machine;
+use common::{fixtures, on_machine};
 use relscale::distribution::{Content, Item, Items};
 use relscale::evaluate::Evaluation;
 use relscale::model::Transformer;
@@ -14,8 +13,7 @@ use relscale_cuda::{Cuda, Precision};
 #[test]
 fn two_devices_score_as_one() {
     on_machine(&[("RELSCALE_SIM_DEVICES", "2")], || {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
-        let checkpoint = fixtures.join("checkpoints/qwen3-gqa");
+        let checkpoint = fixtures().join("checkpoints/qwen3-gqa");
         let load = |device: usize| {
             let cuda = Cuda::on_device(device, Precision::F32).unwrap();
             Transformer::load(&checkpoint, cuda).unwrap()

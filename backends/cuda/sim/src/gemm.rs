@@ -76,7 +76,28 @@ fn place(fault: MemoryFault, name: &str, column: u64) -> MemoryFault {
     }
 }
 
-/// D = α·op(A)·op(B) + β·C, each element one f32 sum in the order of k, rounded once.
+/// The order in which a sum runs over k. Real algorithms differ by it, and so do their roundings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Rising,
+    Falling,
+    EvenThenOdd,
+    /// Only below this k: a fault of the library.
+    Truncated(u64),
+}
+
+impl Order {
+    fn of(self, k: usize) -> Vec<usize> {
+        match self {
+            Self::Rising => (0..k).collect(),
+            Self::Falling => (0..k).rev().collect(),
+            Self::EvenThenOdd => (0..k).step_by(2).chain((1..k).step_by(2)).collect(),
+            Self::Truncated(end) => (0..k.min(end as usize)).collect(),
+        }
+    }
+}
+
+/// D = α·op(A)·op(B) + β·C, each element one f32 sum over k, rounded once.
 #[derive(Clone, Debug)]
 pub(crate) struct Gemm {
     pub(crate) a: Matrix,
@@ -89,6 +110,7 @@ pub(crate) struct Gemm {
     pub(crate) beta: f32,
     /// Round the sources to 10 bits of mantissa.
     pub(crate) tf32: bool,
+    pub(crate) order: Order,
     /// Scratch memory, which is overwritten: its contents are nobody's.
     pub(crate) workspace: (u64, u64),
     pub(crate) workers: usize,
@@ -143,8 +165,10 @@ impl Gemm {
             memory.write(self.workspace.0, &vec![0xff; self.workspace.1 as usize])?;
         }
         let mut d = vec![0.0_f32; m * n];
+        let order = self.order.of(k);
         let column = &|j: usize, out: &mut [f32]| {
-            for (i, &x) in b[j * k..(j + 1) * k].iter().enumerate() {
+            for &i in &order {
+                let x = b[j * k + i];
                 for (out, &w) in out.iter_mut().zip(&a[i * m..(i + 1) * m]) {
                     *out += w * x;
                 }
@@ -165,7 +189,7 @@ impl Gemm {
                             column(t * share + j, out);
                         }
                     };
-                    if m * n * k < 1 << 16 {
+                    if m * n * k < 1 << 20 {
                         work();
                     } else {
                         s.spawn(work);

@@ -12,6 +12,7 @@
 
 use std::any::type_name;
 use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,7 +29,7 @@ const LIBRARIES: [&str; 2] = ["libcuda.so", "libcublasLt.so"];
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs the body of a test in a process of its own, on the simulator; with `RELSCALE_CUDA_GPU=1`
-/// here, on the machine's GPU.
+/// on the machine's GPU.
 ///
 /// # Panics
 ///
@@ -89,18 +90,19 @@ impl Simulator {
         self
     }
 
-    /// Runs the body, here on a GPU where one was asked for.
+    /// Runs the body, on a GPU where one was asked for. There too in a process of its own: a fault leaves a
+    /// process without a usable device.
     ///
     /// # Panics
     ///
     /// Panics with the output of the process when the body did, and when this is not a test function.
     pub fn run<F: FnOnce()>(self, body: F) {
-        if env::var_os(GPU).is_some() && env::var_os(CHILD).is_none() {
-            eprintln!("on the GPU of this machine");
-            return body();
-        }
         if let Some(outcome) = self.outcome(body) {
-            assert!(outcome.passed, "on the simulator:\n{}", outcome.output);
+            assert!(
+                outcome.passed,
+                "in a process of its own:\n{}",
+                outcome.output
+            );
             eprint!("{}", outcome.output);
         }
     }
@@ -120,21 +122,20 @@ impl Simulator {
         };
         if let Some(wanted) = env::var_os(CHILD) {
             if wanted.to_str() == Some(CALLS.fetch_add(1, Ordering::Relaxed).to_string().as_str()) {
-                eprintln!("on the PTX simulator");
+                eprintln!(
+                    "on {}",
+                    if on_gpu() {
+                        "the GPU of this machine"
+                    } else {
+                        "the PTX simulator"
+                    }
+                );
                 body();
             }
             return None;
         }
         let call = next_call(&name);
-        let directory = match directory(&self.libraries) {
-            Ok(directory) => directory,
-            Err(e) => panic!("the simulator's libraries: {e}"),
-        };
-        let mut path = directory.into_os_string();
-        if let Some(old) = env::var_os("LD_LIBRARY_PATH") {
-            path.push(":");
-            path.push(old);
-        }
+        let path = library_path(&self.libraries);
         let exe = env::current_exe();
         let child = exe.and_then(|exe| {
             Command::new(exe)
@@ -146,7 +147,7 @@ impl Simulator {
                     "--test-threads=1",
                 ])
                 .env(CHILD, call.to_string())
-                .env("LD_LIBRARY_PATH", path)
+                .envs(path.map(|path| ("LD_LIBRARY_PATH", path)))
                 .envs(self.variables)
                 .output()
         });
@@ -166,6 +167,26 @@ impl Simulator {
             Err(e) => panic!("starting the test again: {e}"),
         }
     }
+}
+
+fn on_gpu() -> bool {
+    env::var_os(GPU).is_some()
+}
+
+/// The loader's path with the fake libraries in front of what was there; on a GPU it stays as it is.
+fn library_path(libraries: &[&str]) -> Option<OsString> {
+    if on_gpu() {
+        return None;
+    }
+    let mut path = match directory(libraries) {
+        Ok(directory) => directory.into_os_string(),
+        Err(e) => panic!("the simulator's libraries: {e}"),
+    };
+    if let Some(old) = env::var_os("LD_LIBRARY_PATH") {
+        path.push(":");
+        path.push(old);
+    }
+    Some(path)
 }
 
 /// The number of this call among those of its test.

@@ -9,6 +9,7 @@
 
 mod abi;
 mod alu;
+mod config;
 mod device;
 mod exec;
 mod gemm;
@@ -17,6 +18,7 @@ mod memory;
 mod mma;
 mod ptx;
 
-pub use device::{Config, Device, Failure, Program};
+pub use config::Config;
+pub use device::{Device, Failure, Program};
 pub use exec::{FaultKind, Report};
 pub use ptx::LoadError;

@@ -70,7 +70,8 @@ fn function(ptx: &str, name: &str) -> sys::CUfunction {
 fn upload<T>(data: &[T], stream: sys::CUstream) -> sys::CUdeviceptr {
     unsafe {
         let at = result::malloc_async(stream, size_of_val(data)).unwrap();
-        result::memcpy_htod_async(at, data, stream).unwrap();
+        // A copy that is over when it returns: of pageable memory an asynchronous one promises nothing.
+        result::memcpy_htod_sync(at, data).unwrap();
         at
     }
 }
@@ -376,10 +377,13 @@ impl Linear {
             let name = ltsys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_TRANSA;
             lt::set_matmul_desc_attribute(desc, name, (&raw const transposed).cast(), 4).unwrap();
             let preference = lt::create_matmul_pref().unwrap();
-            let bytes = 4096_u64;
+            let (bytes, none) = (4096_u64, 0_u32);
             use ltsys::cublasLtMatmulPreferenceAttributes_t as Attribute;
             let name = Attribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
             lt::set_matmul_pref_attribute(preference, name, (&raw const bytes).cast(), 8).unwrap();
+            // No sum in parts.
+            let name = Attribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK;
+            lt::set_matmul_pref_attribute(preference, name, (&raw const none).cast(), 4).unwrap();
             let [a, b, c] = layouts;
             let found =
                 lt::get_matmul_algo_heuristic(handle, desc, a, b, c, c, preference).unwrap();
@@ -506,21 +510,21 @@ fn matmul_rounds_to_the_type() {
 fn tf32_keeps_ten_bits() {
     on_simulator(|| {
         let stream = open();
-        let l = Linear::new(ltsys::cudaDataType::CUDA_R_32F, 1, 1, 1, true, stream);
-        let y = upload(&[0.0_f32], stream);
+        // Large enough for tensor cores; the first element of the product is that of the first two.
+        let l = Linear::new(ltsys::cudaDataType::CUDA_R_32F, 64, 64, 1, true, stream);
+        let first = |x: f32, n: usize| {
+            let mut values = vec![0.0; n];
+            values[0] = x;
+            upload(&values, stream)
+        };
+        let y = first(0.0, 64);
         // 1 + 2^-11 is a tie and goes to 1; 1 + 3·2^-11 goes to 1 + 2^-9.
         for (x, want) in [
             (1.0 + 2f32.powi(-11), 1.0),
             (1.0 + 3.0 * 2f32.powi(-11), 1.0 + 2f32.powi(-9)),
         ] {
-            l.run(
-                upload(&[x], stream),
-                upload(&[1.0_f32], stream),
-                y,
-                4096,
-                stream,
-            )
-            .unwrap();
+            l.run(first(x, 64 * 64), first(1.0, 64), y, 4096, stream)
+                .unwrap();
             assert_eq!(download(y, 1, stream).unwrap(), [want]);
         }
     });
@@ -536,12 +540,16 @@ fn matmul_checks_what_it_was_promised() {
         let status = |w, x, workspace| l.run(w, x, m, workspace, stream).unwrap_err().0;
         assert_eq!(status(m + 16, m, 4096), Status::CUBLAS_STATUS_INVALID_VALUE);
         assert_eq!(status(m, m, 1024), Status::CUBLAS_STATUS_INVALID_VALUE);
-        let mut other = Linear::new(ltsys::cudaDataType::CUDA_R_32F, 8, 8, 9, false, stream);
-        other.algorithm = l.algorithm;
-        assert_eq!(
-            other.run(m, m, m, 4096, stream).unwrap_err().0,
-            Status::CUBLAS_STATUS_NOT_SUPPORTED
-        );
+        // Another problem, and a number of columns that nobody has checked the algorithm for.
+        for (outputs, rows) in [(16, 8), (8, 600)] {
+            let f32 = ltsys::cudaDataType::CUDA_R_32F;
+            let mut other = Linear::new(f32, 8, outputs, rows, false, stream);
+            other.algorithm = l.algorithm;
+            assert_eq!(
+                other.run(m, m, m, 4096, stream).unwrap_err().0,
+                Status::CUBLAS_STATUS_NOT_SUPPORTED
+            );
+        }
         assert!(lt::create_matrix_layout(ltsys::cudaDataType::CUDA_R_32F, 8, 8, 7).is_err());
     });
     on_simulator(|| {
@@ -567,6 +575,26 @@ fn a_failing_body_fails_the_test() {
             outcome.output
         );
     }
+}
+
+/// The body of [`a_fault_on_a_gpu_ends_one_test`].
+#[test]
+#[ignore = "ends its process"]
+fn ends_its_process() {
+    on_simulator(|| std::process::abort());
+}
+
+#[test]
+fn a_fault_on_a_gpu_ends_one_test() {
+    let exe = std::env::current_exe().unwrap();
+    let run = std::process::Command::new(exe)
+        .args(["--exact", "ends_its_process", "--ignored"])
+        .env("RELSCALE_CUDA_GPU", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(said.contains("test result: FAILED"), "{said}");
+    assert!(said.contains("on the GPU of this machine"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The device that tests run on.
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
+use std::path::PathBuf;
+
 use relscale_cuda::{Cuda, Precision};
 use relscale_cuda_sim::harness::{self, Simulator};
 
@@ -24,6 +26,14 @@ pub(crate) fn on_machine(variables: &[(&str, &str)], body: impl FnOnce()) {
             machine.set(name, value)
         })
         .run(body);
+}
+
+/// The checkpoints and goldens of the root package. A test that runs elsewhere than it was built finds
+/// them through the variable that Cargo sets.
+pub(crate) fn fixtures() -> PathBuf {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR");
+    let here = here.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.join("../../tests/fixtures")
 }
 
 /// The backend, where there has to be one.

@@ -173,6 +173,50 @@ fn attention_in_windows_and_under_caps() {
     });
 }
 
+/// A window that ends within a tile, for queries that fill tiles: some see all keys of a tile, some a part.
+#[test]
+fn attention_in_windows_that_cut_tiles() {
+    in_every_precision("windows", 15, |t| {
+        let segments = forest(&[(None, 192)]);
+        for (window, dim) in [
+            (65, 64),
+            (70, 64),
+            (96, 96),
+            (100, 128),
+            (126, 64),
+            (127, 96),
+        ] {
+            let op = Attention {
+                window: Some(window),
+                ..plain(&segments, 1, 1, dim)
+            };
+            attention(t, &op, 0, 2.0);
+        }
+    });
+}
+
+/// Blocks that begin between two multiples of 16 bytes, each of the three in turn.
+#[test]
+fn attention_of_blocks_that_are_not_aligned() {
+    on_device(|| {
+        for precision in PRECISIONS {
+            let mut t = Trial::new(precision, 16);
+            let segments = forest(&[(None, 20)]);
+            let op = plain(&segments, 1, 1, 64);
+            let x = t.matrix(20, 256, 2.0, Role::Dense);
+            for moved in 0..3 {
+                let mut starts = [0, 64, 128];
+                starts[moved] += 1;
+                let [q, k, v] = starts.map(|at| x.block(at, 64));
+                let got = t.cuda.attention(q.0, k.0, v.0, &op).unwrap();
+                let want = t.oracle.attention(q.1, k.1, v.1, &op).unwrap();
+                let r = 4.0 * t.rounding() + 1e-4;
+                t.close(&format!("block {moved} moved"), &got, &want, |_| 2.0 * r);
+            }
+        }
+    });
+}
+
 /// The result of a query does not depend, to the bit, on how its prefix is cut into segments.
 #[test]
 fn sharing_a_prefix_changes_no_bit_of_attention() {

@@ -69,13 +69,33 @@ fn log_prob() {
     });
 }
 
+/// A vocabulary of several turns of a thread, with logits that grow, so that every turn has a new maximum.
+#[test]
+fn log_prob_of_many_tokens() {
+    in_every_precision("tokens", 18, |t| {
+        let (rows, vocab) = (3, 8199);
+        let x = t.given(&[1.0, 2.0, -1.0], rows, 1, Role::Dense);
+        let weights: Vec<f32> = (0..vocab).map(|i| i as f32 / 1024.0).collect();
+        let weight = t.given(&weights, vocab, 1, Role::Matrix);
+        let targets = some_targets(rows, vocab);
+        let (on_cuda, on_host) = x.all();
+        let head = (vocab, None);
+        let got = run(&t.cuda, on_cuda, &weight.cuda, None, head, &targets);
+        let want = run(&t.oracle, on_host, &weight.host, None, head, &targets);
+        // Logits of up to 17 are exact; the normaliser adds γ_{V+24}, and each part of it 4u of them.
+        let bound = gamma(vocab + 24) + gamma(8) * (3.0 * 17.0 + 6.0);
+        t.close_f64("log_prob", &got, &want, |_| bound);
+    });
+}
+
 /// More rows than one chunk of logits holds give what they give in a chunk of their own.
 #[test]
 fn log_prob_in_chunks() {
     on_device(|| {
         let mut t = Trial::new(Precision::F32, 13);
-        let (rows, inputs, vocab) = (2060, 2, 3);
-        let x = t.matrix(rows, inputs, 1.0, Role::Dense);
+        // Rows are apart by more than their width, in a way that a product takes as they are.
+        let (rows, inputs, vocab) = (2060, 4, 3);
+        let x = t.matrix(2112, inputs + 4, 1.0, Role::Dense);
         let weight = t.matrix(vocab, inputs, 1.0, Role::Matrix);
         let targets: Vec<Target> = (0..rows)
             .map(|row| Target {
@@ -83,7 +103,8 @@ fn log_prob_in_chunks() {
                 token: (row % vocab) as u32,
             })
             .collect();
-        let (on_cuda, on_host) = x.all();
+        let on_cuda = Columns::block(&x.cuda, rows, inputs + 4, 4, inputs);
+        let on_host = Columns::block(&x.host, rows, inputs + 4, 4, inputs);
         let head = (vocab, None);
         let got = run(&t.cuda, on_cuda, &weight.cuda, None, head, &targets);
         let want = run(&t.oracle, on_host, &weight.host, None, head, &targets);

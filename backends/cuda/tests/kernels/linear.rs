@@ -80,7 +80,8 @@ fn copy(from: &Cuda, to: &Cuda, matrix: &Both, role: Role) -> Buffer {
 fn tf32() {
     on_device(|| {
         let mut t = Trial::new(Precision::Tf32, 14);
-        let (rows, inputs, outputs) = (5, 40, 12);
+        // Large: for small products the library may well do without tensor cores.
+        let (rows, inputs, outputs) = (256, 1024, 256);
         let x = t.matrix(rows, inputs, 1.0, Role::Dense);
         let weight = t.matrix(outputs, inputs, 1.0, Role::Matrix);
         let (on_cuda, on_host) = x.all();

@@ -10,6 +10,7 @@
 mod common;
 
 mod attention;
+mod batch;
 mod head;
 mod linear;
 mod rows;

@@ -79,7 +79,14 @@ fn norm_size(kind: NormKind, group: &[f64], weight: &[f64], i: usize) -> f64 {
 #[test]
 fn norm() {
     in_every_precision("norm", 2, |t| {
-        for (rows, groups, width) in [(1, 1, 7), (5, 3, 16), (3, 1, 65), (4, 2, 64), (2, 1, 1032)] {
+        for (rows, groups, width) in [
+            (1, 1, 7),
+            (5, 3, 16),
+            (3, 1, 65),
+            (4, 2, 64),
+            (2, 1, 1032),
+            (3, 2, 12),
+        ] {
             for kind in [NormKind::Rms, NormKind::Layer] {
                 for biased in [false, true] {
                     norm_of(t, kind, (rows, groups, width), biased);
@@ -134,6 +141,29 @@ fn rope() {
                     r * want[i].abs() * 1.01 + gamma(8) * 5.0
                 });
             }
+        }
+    });
+}
+
+/// Tables are kept: one of the same frequencies and another scale is not the same.
+#[test]
+fn rope_of_another_scale() {
+    in_every_precision("rope scale", 17, |t| {
+        let x = t.matrix(3, 16, 2.0, Role::Dense);
+        for scale in [1.0, 0.5, 1.0] {
+            let op = Rope {
+                positions: &[0, 4, 9],
+                head_dim: 16,
+                frequencies: &[1.0; 8],
+                scale,
+            };
+            let (on_cuda, on_host) = x.all();
+            let got = t.cuda.rope(on_cuda, &op).unwrap();
+            let want = t.oracle.rope(on_host, &op).unwrap();
+            let r = t.rounding();
+            t.close("rope", &got, &want, |i| {
+                r * want[i].abs() * 1.01 + gamma(8) * 5.0
+            });
         }
     });
 }
