@@ -196,7 +196,7 @@ impl Conversion {
 /// Drawings as they are.
 #[cfg(not(feature = "figures"))]
 #[derive(Default)]
-struct Conversion;
+struct Conversion {}
 
 #[cfg(not(feature = "figures"))]
 impl Conversion {
