@@ -7,7 +7,7 @@ use relscale::report::plot::{self, Style};
 use relscale::report::{self, Audience, Cell, Shape, Sheet, flag_mark, flag_name};
 use serde::Serialize;
 
-use crate::errors::{detached, of_json, raise, to_json};
+use crate::errors::{interruptible, of_json, raise, to_json};
 use crate::ladder::Ladder;
 
 /// The result of a fit.
@@ -19,7 +19,8 @@ pub(crate) struct Analysis(fit::Analysis);
 pub(crate) fn analyze(py: Python<'_>, ladder: &Ladder, options: &str) -> PyResult<Analysis> {
     let options: Options =
         serde_json::from_str(options).map_err(|e| of_json(py, "OptionError", &e))?;
-    detached(py, || fit::analyze(&ladder.0, &options)).map(Analysis)
+    let ladder = ladder.0.clone();
+    interruptible(py, move || fit::analyze(&ladder, &options)).map(Analysis)
 }
 
 /// A prediction and the law that makes it.

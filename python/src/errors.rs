@@ -2,6 +2,9 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -60,12 +63,58 @@ fn nearest(py: Python<'_>, name: &str, known: &[String]) -> Option<String> {
     found.ok()?.extract::<Vec<String>>().ok()?.pop()
 }
 
+/// Time between two looks for a pending interrupt: short for a person, long beside the look itself.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+/// Stack of the thread that works: that of a main thread, as the crates have it in a program.
+const STACK: usize = 8 << 20;
+
 /// Runs `work` without the interpreter lock; an error or a panic becomes an exception.
 pub(crate) fn detached<T: Send, E: Raise + Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T, E> + Send,
 ) -> PyResult<T> {
-    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
+    settled(py, py.detach(|| catch_unwind(AssertUnwindSafe(work))))
+}
+
+/// As [`detached`], for work that takes long and cannot be asked to stop: Ctrl-C raises
+/// `KeyboardInterrupt` at once.
+///
+/// The work has a thread of its own, which then goes on to its end, and nobody takes the result.
+pub(crate) fn interruptible<T: Send + 'static, E: Raise + Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> PyResult<T> {
+    let (sender, mut receiver) = sync_channel(1);
+    let work = move || {
+        // Fails after an interrupt, when nobody listens.
+        sender.send(catch_unwind(AssertUnwindSafe(work))).ok();
+    };
+    let thread = thread::Builder::new().name("relscale".to_owned());
+    let thread = thread.stack_size(STACK).spawn(work);
+    thread.map_err(|e| {
+        raise(
+            py,
+            "RelscaleError",
+            &format!("no thread can be started: {e}"),
+        )
+    })?;
+    loop {
+        // Moved in and out: the end of a channel cannot be shared with a closure without the lock.
+        let (answer, same) = py.detach(move || (receiver.recv_timeout(BETWEEN_LOOKS), receiver));
+        receiver = same;
+        match answer {
+            Ok(result) => return settled(py, result),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(raise(py, "RelscaleError", &of_panic(&"the thread ended")));
+            }
+        }
+    }
+}
+
+fn settled<T, E: Raise>(py: Python<'_>, result: thread::Result<Result<T, E>>) -> PyResult<T> {
+    match result {
         Ok(result) => result.map_err(|e| e.raised(py)),
         Err(panic) => Err(raise(py, "RelscaleError", &of_panic(&*panic))),
     }
@@ -85,7 +134,7 @@ fn of_panic(panic: &(dyn Any + Send)) -> String {
 #[pyfunction]
 #[pyo3(name = "_panicking")]
 pub(crate) fn panicking(py: Python<'_>, message: String) -> PyResult<()> {
-    detached(py, move || -> Result<(), LadderError> {
+    interruptible(py, move || -> Result<(), LadderError> {
         panic!("{message}")
     })
 }

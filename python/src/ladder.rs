@@ -2,18 +2,23 @@
 
 use std::io::Cursor;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyType};
 use relscale::ladder::{LadderError, Run, Tables};
+use relscale::output;
 
 use crate::arrow::{Stream, number};
-use crate::errors::{Raise, detached};
+use crate::errors::{Raise, interruptible, raise};
 
 /// Runs and their losses, checked.
 #[pyclass(frozen, module = "relscale._relscale")]
-pub(crate) struct Ladder(pub(crate) relscale::ladder::Ladder);
+pub(crate) struct Ladder(
+    // Shared with fits, which may outlive an interrupted call.
+    pub(crate) Arc<relscale::ladder::Ladder>,
+);
 
 /// A table as Python hands it over, with its name.
 enum Given {
@@ -78,7 +83,7 @@ pub(crate) fn read_tables(
 ) -> PyResult<(Ladder, Vec<String>)> {
     let given = (sources.into_iter()).map(|(name, data)| Given::of(name, &data));
     let given = given.collect::<PyResult<Vec<Given>>>()?;
-    let (ladder, notes) = detached(py, move || {
+    let (ladder, notes) = interruptible(py, move || {
         let mut tables = Tables::new().distributions(distributions);
         if let Some(scale) = scale {
             tables = tables.along(scale);
@@ -91,7 +96,7 @@ pub(crate) fn read_tables(
         }
         tables.ladder()
     })?;
-    Ok((Ladder(ladder), notes))
+    Ok((Ladder(Arc::new(ladder)), notes))
 }
 
 #[pymethods]
@@ -139,8 +144,8 @@ impl Ladder {
 
     /// The same ladder with a run that is predicted and never fitted.
     fn hold_out(&self, py: Python<'_>, run: &str) -> PyResult<Self> {
-        let held = self.0.clone().hold_out(run);
-        held.map(Self).map_err(|e| e.raised(py))
+        let held = (*self.0).clone().hold_out(run);
+        held.map(|l| Self(Arc::new(l))).map_err(|e| e.raised(py))
     }
 
     /// The long table in CSV.
@@ -148,6 +153,15 @@ impl Ladder {
         let mut csv = Vec::new();
         self.0.write_csv(&mut csv).map_err(|e| e.raised(py))?;
         String::from_utf8(csv).map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    /// Writes the long table to a file, which has all of it or stays as it was.
+    fn write_csv(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        let csv = self.to_csv(py)?;
+        output::write(&path, csv).map_err(|e| {
+            let message = format!("{}: {e}", path.display());
+            raise(py, "LadderError", &message)
+        })
     }
 
     /// The ladder of a long table in CSV.
@@ -158,8 +172,8 @@ impl Ladder {
         csv: String,
         name: String,
     ) -> PyResult<Self> {
-        let read = || Tables::new().add(Cursor::new(csv), &name)?.ladder();
-        Ok(Self(detached(py, read)?.0))
+        let read = move || Tables::new().add(Cursor::new(csv), &name)?.ladder();
+        Ok(Self(Arc::new(interruptible(py, read)?.0)))
     }
 
     fn __len__(&self) -> usize {

@@ -7,11 +7,13 @@ use pyo3::prelude::*;
 
 mod analysis;
 mod arrow;
+mod between;
 mod errors;
 mod greedy;
 mod ladder;
 mod model;
 mod plans;
+mod score;
 
 /// The native part of `relscale`; use that package.
 #[pymodule]
@@ -25,9 +27,11 @@ mod _relscale {
     #[pymodule_export]
     use super::ladder::{Ladder, read_tables};
     #[pymodule_export]
-    use super::model::{Model, score};
+    use super::model::Model;
     #[pymodule_export]
     use super::plans::{forecast, plan, scenarios, simulate};
+    #[pymodule_export]
+    use super::score::score;
 
     /// Version of the crate.
     #[pymodule_init]

@@ -1,101 +1,36 @@
-//! Checkpoints: log-likelihoods of tokens, and scores of items.
+//! Checkpoints: log-likelihoods of tokens.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
 use relscale::Error;
 use relscale::backend::{Backend, Reference};
 use relscale::checkpoint::Checkpoint;
-use relscale::distribution::{Content, Distribution, Item, Items};
-use relscale::evaluate::{Evaluation, Progress, Settings};
-use relscale::log::{Key, Log, Record, checkpoint_hash};
+use relscale::distribution::{Content, Item, Items};
+use relscale::evaluate::{Evaluation, Progress};
+use relscale::log::CheckpointPin;
 use relscale::model::{Model as _, Transformer};
-use relscale::scorer::{self, Scorer};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::{Cpu, Precision};
 
-use crate::errors::{Raise, detached, of_json};
+use crate::between::{Between, Stopped};
+use crate::errors::{detached, interruptible};
 use crate::greedy;
 
 /// A checkpoint on a backend.
 #[pyclass(frozen, module = "relscale._relscale")]
 pub(crate) struct Model {
-    model: Box<dyn relscale::model::Model>,
+    pub(crate) model: Box<dyn relscale::model::Model>,
     /// Loaded when a text is first met: tokens need none, and a checkpoint may come without.
     tokenizer: OnceLock<Tokenizer>,
     checkpoint: Checkpoint,
+    /// The files as they were before the model was loaded from them.
+    pub(crate) pin: CheckpointPin,
     /// Name of backend and precision, as logs have it.
-    backend: String,
-    special_tokens: bool,
-}
-
-/// The end of an evaluation before its last item.
-enum Stopped {
-    Error(Error),
-    /// Raised by Python between two batches: an interrupt, or an error of the progress function.
-    Python(PyErr),
-}
-
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl Raise for Stopped {
-    fn raised(self, py: Python<'_>) -> PyErr {
-        match self {
-            Self::Error(error) => error.raised(py),
-            Self::Python(error) => error,
-        }
-    }
-}
-
-/// Calls to Python between two batches.
-struct Between {
-    progress: Option<Py<PyAny>>,
-    raised: RefCell<Option<PyErr>>,
-}
-
-impl Between {
-    fn new(progress: Option<Py<PyAny>>) -> Self {
-        Self {
-            progress,
-            raised: RefCell::new(None),
-        }
-    }
-
-    /// Tells the tokens computed and their total.
-    fn report(&self, done: (usize, usize)) {
-        if let Some(function) = &self.progress {
-            self.keep(Python::attach(|py| function.call1(py, done).map(drop)));
-        }
-    }
-
-    /// True after an interrupt or an error of the progress function.
-    fn stop(&self) -> bool {
-        self.keep(Python::attach(|py| py.check_signals()));
-        self.raised.borrow().is_some()
-    }
-
-    fn keep(&self, result: PyResult<()>) {
-        if let Err(error) = result {
-            self.raised.borrow_mut().get_or_insert(error);
-        }
-    }
-
-    /// The result of an evaluation, or what Python raised during it.
-    fn settle<T>(self, result: Result<T, Error>) -> Result<T, Stopped> {
-        match self.raised.into_inner() {
-            Some(error) => Err(Stopped::Python(error)),
-            None => Ok(result?),
-        }
-    }
+    pub(crate) backend: String,
+    pub(crate) special_tokens: bool,
 }
 
 #[pymethods]
@@ -121,12 +56,18 @@ impl Model {
         }
         let name = backend.to_owned();
         let limits = (batch_tokens, memory_limit.unwrap_or(u64::MAX));
-        let model = detached(py, || load(&checkpoint, &name, threads, limits))?;
+        let files = checkpoint.clone();
+        let (pin, model) = interruptible(py, move || {
+            let pin = CheckpointPin::of(files.clone())?;
+            let model = load(&files, &name, threads, limits)?;
+            Ok::<_, Error>((pin, model))
+        })?;
         let backend = backend.to_owned();
         Ok(Self {
             model,
             tokenizer: OnceLock::new(),
             checkpoint,
+            pin,
             backend,
             special_tokens,
         })
@@ -224,7 +165,7 @@ impl Model {
 }
 
 impl Model {
-    fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+    pub(crate) fn tokenizer(&self) -> Result<&Tokenizer, Error> {
         if self.tokenizer.get().is_none() {
             let loaded = Tokenizer::load(self.checkpoint.clone())?;
             let loaded = loaded.with_special_tokens_parsed(self.special_tokens);
@@ -287,122 +228,4 @@ fn sequence(id: usize, (context, tokens): (Vec<u8>, Vec<u8>)) -> Item {
         cluster: id.to_string(),
         content,
     }
-}
-
-/// Scores items; returns columns with one row per item and scorer, in the order of the items.
-///
-/// The items are the lines of `lines` or, without them, those of the file `name`.
-#[pyfunction]
-#[allow(
-    clippy::too_many_arguments,
-    reason = "the package's own function names them"
-)]
-pub(crate) fn score<'py>(
-    py: Python<'py>,
-    model: &Model,
-    name: String,
-    lines: Option<String>,
-    scorers: Vec<String>,
-    settings: &str,
-    log: Option<PathBuf>,
-    progress: Option<Py<PyAny>>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let settings: Settings =
-        serde_json::from_str(settings).map_err(|e| of_json(py, "OptionError", &e))?;
-    let scored = detached(py, || -> Result<_, Stopped> {
-        let items = match lines {
-            Some(lines) => Items::read_jsonl(Cursor::new(lines), &name)?,
-            None => Items::from_jsonl(&name)?,
-        };
-        let scorers: Vec<Box<dyn Scorer>> = scorers
-            .iter()
-            .map(|s| scorer::by_name(s))
-            .collect::<Result<_, _>>()?;
-        let between = Between::new(progress);
-        let result = scores(model, &items, &scorers, settings, log, &between);
-        let records = between.settle(result)?;
-        Ok((items, records))
-    })?;
-    columns(py, &scored.0, &scorers, &scored.1).map_err(|e| e.raised(py))?
-}
-
-/// The records of the items by id, of a log if there is one.
-fn scores(
-    model: &Model,
-    items: &Items,
-    scorers: &[Box<dyn Scorer>],
-    settings: Settings,
-    log: Option<PathBuf>,
-    between: &Between,
-) -> Result<BTreeMap<String, Record>, Error> {
-    let scorers: Vec<&dyn Scorer> = scorers.iter().map(|s| &**s).collect();
-    let mut evaluation = Evaluation::new(&*model.model)
-        .scorers(&scorers)
-        .settings(settings)
-        .progress(|p: Progress| between.report((p.tokens, p.total)))
-        .stop_when(|| between.stop());
-    let is_text = |i| items.item(i).is_ok_and(|item| item.content.is_text());
-    let has_text = (0..items.len()).any(is_text);
-    if has_text {
-        evaluation = evaluation.tokenizer(model.tokenizer()?);
-    }
-    let Some(path) = log else {
-        let scores = evaluation.run(items)?;
-        let records = scores.items().iter().map(|item| {
-            let record = Record {
-                cluster: item.cluster.clone(),
-                scores: item.scores.clone(),
-                warnings: item.warnings.iter().map(ToString::to_string).collect(),
-            };
-            (item.id.clone(), record)
-        });
-        return Ok(records.collect());
-    };
-    let hash = checkpoint_hash(model.checkpoint.clone())?;
-    let key = Key::new(hash, model.backend.as_str(), items, &scorers, &settings)?;
-    let key = key.with_special_tokens_parsed(has_text && model.special_tokens);
-    let mut log = Log::open(path, &key)?;
-    log.score(&evaluation, items)?;
-    Ok(log.table().records().clone())
-}
-
-/// The columns of the long table that ladders are read from.
-fn columns<'py>(
-    py: Python<'py>,
-    items: &Items,
-    scorers: &[String],
-    records: &BTreeMap<String, Record>,
-) -> Result<PyResult<Bound<'py, PyDict>>, Error> {
-    let mut text: [Vec<String>; 5] = Default::default();
-    let mut numbers: [Vec<f64>; 2] = Default::default();
-    for index in 0..items.len() {
-        let item = items.item(index)?;
-        let Some(record) = records.get(&item.id) else {
-            continue;
-        };
-        for (scorer, score) in scorers.iter().zip(&record.scores) {
-            let warnings = record.warnings.join("; ");
-            let row = [items.name(), &item.id, &record.cluster, scorer, &warnings];
-            for (column, value) in text.iter_mut().zip(row) {
-                column.push(value.to_owned());
-            }
-            // As everywhere in that table: the mean loss per unit of weight.
-            numbers[0].push(score.loss / score.weight);
-            numbers[1].push(score.weight);
-        }
-    }
-    let dict = || -> PyResult<Bound<'py, PyDict>> {
-        let columns = PyDict::new(py);
-        let [distribution, item, cluster, scorer, warnings] = text;
-        let [loss, weight] = numbers;
-        columns.set_item("distribution", distribution)?;
-        columns.set_item("item", item)?;
-        columns.set_item("cluster", cluster)?;
-        columns.set_item("scorer", scorer)?;
-        columns.set_item("loss", loss)?;
-        columns.set_item("weight", weight)?;
-        columns.set_item("warnings", warnings)?;
-        Ok(columns)
-    };
-    Ok(dict())
 }

@@ -1,5 +1,7 @@
 //! Ladders that do not exist yet: of known truth, and planned.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use relscale::fit::Options;
 use relscale::fit::power::PlannedLadder;
@@ -7,7 +9,7 @@ use relscale::fit::simulate::{Scenario, Simulation};
 use relscale::isoflop::Recipe;
 use serde_json::{Map, Value, json};
 
-use crate::errors::{Raise, detached, of_json, raise, to_json};
+use crate::errors::{Raise, interruptible, of_json, raise, to_json};
 use crate::ladder::Ladder;
 
 /// The scenarios, in the order of the crate.
@@ -69,9 +71,9 @@ pub(crate) fn simulate(
         let exponent = simulation.exponent(t, b).map_err(|e| e.raised(py))?;
         exponents.insert(name.to_owned(), exponent.into());
     }
-    let ladder = detached(py, || simulation.ladder(replicate))?;
     let truth = json!({"exponents": exponents, "simulation": simulation});
-    Ok((Ladder(ladder), to_json(&truth)?))
+    let ladder = interruptible(py, move || simulation.ladder(replicate))?;
+    Ok((Ladder(Arc::new(ladder)), to_json(&truth)?))
 }
 
 /// The recipe of the paper's suite or one in JSON, with some of its fields changed, and its runs, as JSON.
@@ -87,8 +89,11 @@ pub(crate) fn plan(py: Python<'_>, recipe: Option<&str>, changes: &str) -> PyRes
     let changes: Map<String, Value> = serde_json::from_str(changes).map_err(refused)?;
     fields.extend(changes);
     let recipe: Recipe = serde_json::from_value(Value::from(fields)).map_err(refused)?;
-    let runs = detached(py, || recipe.runs().map_err(Refused))?;
-    to_json(&json!({"recipe": recipe, "runs": runs}))
+    interruptible(py, move || {
+        let runs = recipe.runs().map_err(Refused)?;
+        Ok::<_, Refused>(json!({"recipe": recipe, "runs": runs}))
+    })
+    .and_then(|plan| to_json(&plan))
 }
 
 /// An error of a recipe.
@@ -107,6 +112,6 @@ pub(crate) fn forecast(py: Python<'_>, planned: &str, margin_percent: f64) -> Py
         serde_json::from_str(planned).map_err(|e| of_json(py, "OptionError", &e))?;
     let mut options = Options::new("");
     options.margin_percent = margin_percent;
-    let forecast = detached(py, || planned.forecast(options.margin()))?;
+    let forecast = interruptible(py, move || planned.forecast(options.margin()))?;
     to_json(&forecast)
 }

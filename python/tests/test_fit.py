@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +216,45 @@ def test_held_out_runs_are_not_fitted():
     assert laws(held) != laws(relscale.fit(ladder, "baseline"))
     with pytest.raises(relscale.LadderError, match="no-such-run"):
         ladder.hold_out("no-such-run")
+
+
+INTERRUPTED = """
+import relscale
+ladder = relscale.simulate("plain").ladder
+print("fitting", flush=True)
+try:
+    relscale.fit(ladder, "baseline", aggregate="aggregate", surface_draws=100_000)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    # The package can still be used.
+    print(len(relscale.fit(ladder, "baseline").laws), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interrupt_ends_a_fit_of_minutes():
+    child = subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline().strip() == "fitting"
+    time.sleep(0.5)
+    child.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    try:
+        rest, _ = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert time.monotonic() - start < 20
+    assert rest.split() == ["interrupted", "2"]
+    assert child.returncode == 0
+
+
+def test_a_table_is_written_whole_or_not_at_all(tmp_path):
+    ladder = relscale.read_ladder(SCORES)
+    path = tmp_path / "ladder.csv"
+    path.write_text("old")
+    assert ladder.to_csv(path) is None
+    assert path.read_text(encoding="utf-8") == ladder.to_csv()
+    assert [p.name for p in tmp_path.iterdir()] == ["ladder.csv"]
+    with pytest.raises(relscale.LadderError, match="folder"):
+        ladder.to_csv(tmp_path)
+    with pytest.raises(relscale.LadderError, match="no-such"):
+        ladder.to_csv(tmp_path / "no-such" / "ladder.csv")

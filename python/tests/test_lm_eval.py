@@ -71,6 +71,22 @@ def test_greediness_of_choices_is_found_on_request(maker, tasks, model):
     assert all_of_them["choice"]["nats"] == usual["choice"]["nats"]
 
 
+def test_greediness_that_was_not_found_is_said_once(maker, tasks, caplog):
+    from relscale.lm_eval import RelscaleLM
+
+    def warned(**options) -> list[str]:
+        caplog.clear()
+        model = RelscaleLM(str(CHECKPOINT), add_bos_token=False, **options)
+        for _ in range(2):
+            maker.answers(model, tasks)
+        return [r.getMessage() for r in caplog.records if r.name == "relscale.lm_eval"]
+
+    (message,) = warned()
+    assert "greedy=True" in message
+    assert warned(greedy=True) == []
+    assert warned(greedy=False) == []
+
+
 def test_the_command_runs_a_task(tasks, tmp_path):
     command = [
         sys.executable, "-m", "relscale.lm_eval", "--model", "relscale",

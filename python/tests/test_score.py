@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 CHECKPOINT = ROOT / "suite/checkpoints/balanced/isoflop-1.8ep12-d48-L2-B8-balanced"
+OTHER = ROOT / "suite/checkpoints/balanced/isoflop-1.8ep11-d24-L1-B4-balanced"
 TEXTS = ROOT / "suite/texts/english-help.jsonl"
 
 
@@ -91,6 +93,42 @@ def test_a_log_is_kept_and_read_again(model, texts, tmp_path):
     assert 0 < len(kept) < size
     pd.testing.assert_frame_equal(score(model, texts, log=half), first, check_exact=True)
     assert half.read_bytes().startswith(kept)
+
+
+def test_the_key_of_a_log_is_that_of_the_program(model, program, tmp_path):
+    header, *rows = (ROOT / "suite/ladder.csv").read_text(encoding="utf-8").splitlines()
+    (row,) = [r for r in rows if f"{CHECKPOINT.name}," in r]
+    row = row.replace(",checkpoints/", f",{ROOT}/suite/checkpoints/")
+    (tmp_path / "runs.csv").write_text(f"{header}\n{row}\n", encoding="utf-8")
+    (tmp_path / "texts").mkdir()
+    for name in ("english-help", "other"):
+        shutil.copy(TEXTS, tmp_path / "texts" / f"{name}.jsonl")
+    command = [program, "ladder", "--runs", "runs.csv", "--texts", "texts", "--baseline", "other"]
+    # One checkpoint is scored and not fitted.
+    subprocess.run([*command, "--out", "out"], cwd=tmp_path, check=False, capture_output=True)
+    (theirs,) = (tmp_path / "out/logs").rglob("english-help.jsonl")
+    mine = tmp_path / "scores.log"
+    score(model, TEXTS, log=mine)
+
+    def key(log: Path) -> dict:
+        found = json.loads(log.read_text(encoding="utf-8").splitlines()[0])["key"]
+        # A folder of texts has every item as a cluster of its own.
+        del found["distribution_hash"]
+        return found
+
+    assert key(mine) == key(theirs)
+    assert "kernels" in key(mine)["backend_version"]
+
+
+def test_a_checkpoint_that_changed_since_it_was_loaded_is_not_logged(texts, tmp_path):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(CHECKPOINT, folder)
+    model = relscale.Model(folder)
+    score(model, texts[:2], log=tmp_path / "before.log")
+    shutil.copy(OTHER / "model.safetensors", folder / "model.safetensors")
+    with pytest.raises(relscale.ScoreError, match="changed"):
+        score(model, texts[:2], log=tmp_path / "after.log")
+    assert not (tmp_path / "after.log").exists()
 
 
 INTERRUPTED = """

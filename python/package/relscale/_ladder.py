@@ -88,13 +88,12 @@ class Ladder:
         Parameters
         ----------
         path : path, optional
-            The file; without it, the table is returned as text.
+            The file, which has the whole table or stays as it was; without it, the table is returned as
+            text.
         """
-        text = self._inner.to_csv()
         if path is None:
-            return text
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+            return self._inner.to_csv()
+        self._inner.write_csv(path)
         return None
 
     def __len__(self) -> int:

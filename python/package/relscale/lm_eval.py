@@ -66,7 +66,7 @@ class RelscaleLM(TemplateLM):  # type: ignore[misc]
     greedy : bool, optional
         If true, finds for every request whether greedy decoding would give it; if false, for none.
         Without it, for requests that are alone in their document, whose tasks measure it (``acc`` of
-        LAMBADA).
+        LAMBADA); a warning says once if choices have an answer that was not found.
     batch_size, max_batch_size, device
         Ignored: `batch_tokens` bounds a batch, and the model runs on the CPU.
     """
@@ -106,6 +106,7 @@ class RelscaleLM(TemplateLM):  # type: ignore[misc]
         self._prefix = prefix_token_id if prefix_token_id is not None else self._own_prefix()
         self._greedy = greedy
         self._alone: list[bool] = []
+        self._has_warned = False
 
     def _own_prefix(self) -> int | None:
         if self.model.bos_token is not None:
@@ -177,6 +178,7 @@ class RelscaleLM(TemplateLM):  # type: ignore[misc]
                 else:
                     nats = self.model.log_likelihoods(continuations, contexts, progress=show)
                     answers = [(_sum(n.tolist()), self._is_greedy(n)) for n in nats]
+                    self._warn(nats)
             found.update(zip(places, answers, strict=True))
         for (request, _, _), at in zip(requests, range(len(pairs)), strict=True):
             if request is not None:
@@ -186,6 +188,23 @@ class RelscaleLM(TemplateLM):  # type: ignore[misc]
     def _is_greedy(self, nats: Any) -> bool:
         """Return what the probabilities of the tokens alone say: true above one half."""
         return bool((nats > math.log(0.5)).all())
+
+    def _warn(self, nats: list[Any]) -> None:
+        """Say once that greediness was not found where the tokens alone do not tell."""
+        if self._greedy is False or self._has_warned:
+            return
+        # The likeliest of a vocabulary has at least its share.
+        share = -math.log(self.model.vocab_size)
+        unknown = sum(1 for n in nats if not self._is_greedy(n) and n.min() >= share)
+        if unknown:
+            self._has_warned = True
+            _log.warning(
+                "is_greedy is taken for false where the probabilities of the choice's own tokens do not "
+                "tell, as for %d of %d choices. Among multiple-choice metrics, only exact_match uses it; it "
+                "needs greedy=True. greedy=False silences this.",
+                unknown,
+                len(nats),
+            )
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         """Return the log-likelihood of each text, in windows of the model's context."""
