@@ -86,6 +86,7 @@ pub mod strategies;
 mod surface;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod verdict;
 mod view;
 mod wild;

@@ -239,6 +239,10 @@ fn exponents_are_drawn_where_their_values_say() {
                 law.delta_beta
             );
         }
+        // A narrow interval is seen whole, however far out it lies.
+        let shapes = rows.last().unwrap().shapes();
+        let right = shapes.map(|s| s.extent()[2]).fold(f64::MIN, f64::max);
+        assert!(right < frame[2], "{right} {frame:?}");
     }
 }
 

@@ -22,6 +22,7 @@ use super::readings::ReadingPlan;
 use super::relative_law::relative_law;
 use super::result::{Analysis, SCHEMA};
 use super::stats::meta::moderate_variances;
+use super::threads;
 use super::view::CorpusView;
 use super::worst_group::worst_group;
 
@@ -34,7 +35,8 @@ use super::worst_group::worst_group;
 /// scale; clusters of items are exchangeable within a distribution. The diagnostics of every entry
 /// look for departures from both.
 ///
-/// **Reproducibility**: the same ladder and options give the same bits.
+/// **Reproducibility**: the same ladder and options give the same bits, on any number of threads. Laws of
+/// single treatments are fitted on all cores.
 ///
 /// # Errors
 ///
@@ -225,18 +227,21 @@ fn relate(
 ) {
     let (baseline, options) = (question.baseline, question.options);
     let moderated = moderate(view, treatments, baseline, options);
-    for &t in treatments {
-        let law = weighted(view, t, baseline, question).and_then(|own| {
-            let view = own.as_ref().unwrap_or(view);
-            let comparison = Comparison::new(view, t, baseline, moderated.get(&t), options)?;
-            let law = relative_law(&comparison, options)?;
-            if options.max_t {
-                found.family.add(view, t, baseline);
-            }
-            Ok(law)
-        });
+    let laws = threads::map(treatments, |&t| {
+        let own = weighted(view, t, baseline, question)?;
+        let of = own.as_ref().unwrap_or(view);
+        let comparison = Comparison::new(of, t, baseline, moderated.get(&t), options)?;
+        let law = relative_law(&comparison, options)?;
+        Ok((law, own.filter(|_| options.max_t)))
+    });
+    for (&t, law) in treatments.iter().zip(laws) {
         match law {
-            Ok(law) => found.laws.push(law),
+            Ok((law, own)) => {
+                found.laws.push(law);
+                if options.max_t {
+                    found.family.add(own.as_ref().unwrap_or(view), t, baseline);
+                }
+            }
             Err(error) => found.refuse(view.corpus.name, Some(question.name(t)), error),
         }
     }
@@ -309,8 +314,11 @@ fn moderate(
 /// Reports on the corpus and fits the absolute law of every distribution that allows it.
 fn describe_distributions(view: &CorpusView<'_>, question: &Question<'_>, found: &mut Findings) {
     found.corpora.push(corpus_report(view, question.options));
-    for d in question.described().filter(|&d| !question.is_error_rate(d)) {
-        match absolute_law(view, d, question.options) {
+    let described = question.described().filter(|&d| !question.is_error_rate(d));
+    let described: Vec<usize> = described.collect();
+    let laws = threads::map(&described, |&d| absolute_law(view, d, question.options));
+    for (d, law) in described.into_iter().zip(laws) {
+        match law {
             Ok(law) => found.absolute_laws.push(law),
             // Beside relative laws it is an addition; alone it is what was asked for.
             Err(error) if question.is_alone() => {

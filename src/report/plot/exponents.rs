@@ -40,10 +40,14 @@ impl Exponents {
         // themselves are always inside.
         let reach = 1.6 * usual.unwrap_or(0.0);
         let values = estimates.iter().map(|e| e.value).filter(finite);
+        // A narrow interval far out is news, and is seen whole.
+        let within = |e: &Estimate, v: f64| match e.upper - e.lower <= reach {
+            true => v,
+            false => v.clamp(-reach, reach),
+        };
         let shown = (estimates.iter())
-            .flat_map(|e| [e.lower, e.upper])
+            .flat_map(|e| [within(e, e.lower), within(e, e.upper)])
             .filter(finite)
-            .map(|v| v.clamp(-reach, reach))
             .chain(values.clone())
             // The strip of the margin is seen whole, however small the exponents are.
             .chain([-1.2 * margin, 1.2 * margin]);
