@@ -90,12 +90,14 @@ def test_greediness_that_was_not_found_is_said_once(maker, tasks, caplog):
 def test_the_command_runs_a_task(tasks, tmp_path):
     command = [
         sys.executable, "-m", "relscale.lm_eval", "--model", "relscale",
-        "--model_args", f"checkpoint={CHECKPOINT},add_bos_token=False,threads=1",
+        "--model_args", f"pretrained={CHECKPOINT},add_bos_token=False,threads=1",
         "--tasks", "choice", "--include_path", str(tasks), "--output_path", str(tmp_path),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     (results,) = tmp_path.rglob("results*.json")
+    # By the name of the logs, `relscale harness` finds the run.
+    assert results.parent.name.endswith(CHECKPOINT.name)
     found = json.loads(results.read_text())["results"]["choice"]
     assert found["acc,none"] == GOLDEN["answers"]["choice"]["metrics"]["acc,none"]
 
@@ -110,6 +112,9 @@ def test_generation_is_refused_by_name(model):
 
 def test_arguments(model):
     from lm_eval.api.registry import get_model
+
+    with pytest.raises(relscale.OptionError, match="pretrained=DIR"):
+        get_model("relscale").create_from_arg_string("threads=1", {})
 
     made = get_model("relscale").create_from_arg_string(
         f"checkpoint={CHECKPOINT},precision=bf16,max_length=64", {"batch_size": 1, "device": "cpu"}

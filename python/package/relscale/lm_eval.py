@@ -2,7 +2,7 @@
 
 Importing this module registers the model ``relscale``::
 
-    relscale-lm-eval --model relscale --model_args checkpoint=DIR --tasks arc_easy,lambada_openai
+    relscale-lm-eval --model relscale --model_args pretrained=DIR --tasks arc_easy,lambada_openai
 
 ``relscale-lm-eval`` (or ``python -m relscale.lm_eval``) is ``lm_eval`` with this module imported: the
 harness itself (0.4.13) has no entry points through which a package could register a model. In a
@@ -47,6 +47,9 @@ class RelscaleLM(TemplateLM):  # type: ignore[misc]
     ----------
     checkpoint : str
         Folder of a checkpoint or of a LoRA adapter, or a GGUF file.
+    pretrained : str
+        The same by the name that the harness knows: it calls its logs so. With `checkpoint` it
+        gives them a random name.
     base : str, optional
         Base of the adapter.
     backend : {"cpu", "reference"}
@@ -73,7 +76,7 @@ class RelscaleLM(TemplateLM):  # type: ignore[misc]
 
     def __init__(
         self,
-        checkpoint: str,
+        checkpoint: str | None = None,
         base: str | None = None,
         backend: Literal["cpu", "reference"] = "cpu",
         precision: Literal["f32", "bf16"] | None = None,
@@ -86,12 +89,15 @@ class RelscaleLM(TemplateLM):  # type: ignore[misc]
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
         device: str | None = None,
+        pretrained: str | None = None,
     ) -> None:
         super().__init__()
-        self.checkpoint = str(checkpoint)
+        if (checkpoint is None) == (pretrained is None):
+            raise OptionError("one of pretrained=DIR and checkpoint=DIR is needed")
+        self.checkpoint = str(checkpoint if pretrained is None else pretrained)
         # Special tokens that a prompt spells out are parsed, as the tokenizers of transformers do.
         self.model = Model(
-            checkpoint,
+            self.checkpoint,
             base=base,
             backend=backend,
             precision=precision,
