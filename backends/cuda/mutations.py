@@ -56,7 +56,7 @@ MUTATIONS = [
     ("sums in parts", "src/gemm/descriptors.rs", "CUBLASLT_REDUCTION_SCHEME_NONE", "CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE", "batch"),
     ("an algorithm per number of rows", "src/gemm.rs", "rows: USUAL_ROWS,", "rows: shape.rows,", "a_row_does_not_depend"),
     ("an algorithm not tried on few rows", "src/gemm.rs", "plans.iter().all(|plan|", "plans[..1].iter().all(|plan|", "an_algorithm_runs"),
-    ("a product beyond its operand", "src/product.rs", " && x.room >= rows as usize", "", "linear"),
+    ("a product beyond its operand", "src/product.rs", " && x.room >= rows as usize", "", "batch"),
     ("the device's memory where it has no pools", "src/memory.rs", "0 {\n        return Ok(None);", "-1 {\n        return Ok(None);", "device:without_memory_pools"),
     ("staging memory used again at once", "src/memory.rs", "        self.done[self.current].wait()?;\n", "", "device:staging"),
     ("a buffer from anywhere", "src/buffer.rs", "if self.memory.is_on(device)", "if self.memory.is_on(device) || self.len > 0", "device:another_handle"),

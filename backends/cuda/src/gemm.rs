@@ -193,7 +193,7 @@ impl Gemm {
         Ok(plan)
     }
 
-    /// The first algorithm for a shape that adds in one piece and runs for the fewest rows as well.
+    /// The first algorithm for a shape that runs for the fewest rows as well.
     fn choose(&self, usual: Shape) -> Result<sys::cublasLtMatmulAlgo_t, CudaError> {
         let fewest = Shape {
             rows: ROWS,
@@ -202,10 +202,8 @@ impl Gemm {
         let plans = [Plan::new(usual, self.tf32)?, Plan::new(fewest, self.tf32)?];
         let candidates = plans[0].candidates(self.handle)?;
         let count = candidates.len();
-        let mut whole = candidates.into_iter().filter(|algorithm| {
-            setting(algorithm, Attribute::CUBLASLT_ALGO_CONFIG_SPLITK_NUM).is_none_or(|n| n <= 1)
-        });
-        whole
+        candidates
+            .into_iter()
             .find(|algorithm| plans.iter().all(|plan| plan.takes(self.handle, algorithm)))
             .ok_or_else(|| CudaError::Cublas {
                 call: "choosing an algorithm",
