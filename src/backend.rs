@@ -19,6 +19,7 @@ mod tensor;
 
 pub use check::{
     Overflow, ShapeError, check_attention, check_len, check_rows, check_segments, check_targets,
+    check_width,
 };
 pub use ops::{
     Activation, Attention, Choice, Embed, Linear, LogProb, Norm, NormKind, Pointwise, Rope, Route,
@@ -32,8 +33,9 @@ pub use tensor::{Columns, HostTensor, Precision, Role, Tensor, Values};
 ///
 /// The provided kernels define the meaning of each operation. An implementation may differ from
 /// them by rounding only; the crate's conformance kit (feature `conformance`) checks that. Wrong
-/// lengths, indices or shapes are errors, never undefined behaviour. Every size may be zero: an
-/// operation on nothing returns nothing or an error, and does not panic.
+/// lengths, indices or shapes are errors, never undefined behaviour. Blocks that have rows and no columns
+/// are refused, as operands ([`Columns::check`]) and as results ([`check_width`]). Every other size may be
+/// zero: an operation on nothing returns nothing or an error, and does not panic.
 ///
 /// # Errors
 /// Methods return [`Error::Backend`] with the cause as its source: a [`ShapeError`] for operands

@@ -173,11 +173,52 @@ impl<'a> Evaluation<'a> {
         self
     }
 
-    /// Ends the evaluation with [`Error::Interrupted`] once `stop` returns true. It is asked before the
-    /// first batch and after every other but the last.
+    /// Ends the evaluation with [`Error::Interrupted`] once `stop` returns true. It is asked after every
+    /// 1,024 items that are tokenised, before the first batch and after every other but the last, on the
+    /// thread that called. A batch is computed to its end: [`batch_tokens`](Self::batch_tokens) bounds the
+    /// time until the evaluation ends.
     ///
-    /// Everything computed by then has been handed on: a [log](crate::log::Log::score) keeps it, and
-    /// scoring again goes on from there.
+    /// Every item that was complete by then has been handed on, and no other: [`for_each`](Self::for_each)
+    /// gave it to its sink, a [log](crate::log::Log::score) keeps it, and scoring again goes on from there.
+    ///
+    /// # Examples
+    /// A token that another thread sets to cancel the evaluation:
+    /// ```
+    /// # use relscale::distribution::{Content, Item, Items};
+    /// # use relscale::evaluate::Evaluation;
+    /// # use relscale::model::{Batch, Model};
+    /// # use relscale::tokenizer::Tokenizer;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// # struct Uniform;
+    /// # impl Model for Uniform {
+    /// #     fn vocab_size(&self) -> usize { 256 }
+    /// #     fn context_len(&self) -> usize { 1024 }
+    /// #     fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, relscale::Error> {
+    /// #         Ok(vec![-1.0; batch.targets().len()])
+    /// #     }
+    /// # }
+    /// # let item = |id: &str| Item {
+    /// #     id: id.into(), cluster: id.into(), content: Content::Text(format!("Hello, {id}")),
+    /// # };
+    /// # let texts = Items::new("texts", vec![item("a"), item("b")])?;
+    /// # let (model, tokenizer) = (Uniform, Tokenizer::bytes());
+    /// let cancelled = AtomicBool::new(false);
+    /// let evaluation = Evaluation::new(&model)
+    ///     .tokenizer(&tokenizer)
+    ///     .batch_tokens(8)
+    ///     .stop_when(|| cancelled.load(Ordering::Relaxed));
+    /// let mut done = Vec::new();
+    /// let result = evaluation.for_each(&texts, &[0, 1], |_, answer| {
+    ///     done.push(answer.id);
+    ///     // Here by the same thread, after the first item.
+    ///     cancelled.store(true, Ordering::Relaxed);
+    ///     Ok(())
+    /// });
+    /// assert!(matches!(result, Err(relscale::Error::Interrupted)));
+    /// assert_eq!(done, ["a"]);
+    /// # Ok::<(), relscale::Error>(())
+    /// ```
     pub fn stop_when(mut self, stop: impl Fn() -> bool + 'a) -> Self {
         self.stop = Box::new(stop);
         self
@@ -294,6 +335,7 @@ impl<'a> Evaluation<'a> {
             distribution,
             indices,
             batch_tokens,
+            &self.stop,
         )?;
         let batches = pack(&groups, batch_tokens, model.prefix_cost());
         // In tokens and not in items, because time goes with tokens: items of one benchmark differ

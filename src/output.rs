@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// It is written under a name that no other process has, in the folder of the target, and removed when it
 /// is dropped before [`publish`](Self::publish). A symbolic link at the target is replaced and not
-/// followed. A target that is a device or a pipe, or that stands under `/dev` or `/proc`, is written to
+/// followed. A target that is a device or a pipe, or that stands under `/dev` (but for `/dev/shm`) or `/proc`, is written to
 /// directly, since it cannot be replaced.
 ///
 /// # Examples
@@ -172,6 +172,28 @@ pub fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> io::Result<()> 
     file.publish()
 }
 
+/// Creates a folder and those above it that are missing. Their names are then on the disk, so that a power
+/// cut loses no file that was written into the folder and synchronised.
+///
+/// # Errors
+/// Whatever the system refuses.
+///
+/// # Examples
+/// ```
+/// let folder = std::env::temp_dir().join("relscale-doc-folder/logs");
+/// relscale::output::create_folder(&folder)?;
+/// assert!(folder.is_dir());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn create_folder(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref();
+    let above = path.ancestors().filter(|p| !p.as_os_str().is_empty());
+    let missing: Vec<&Path> = above.take_while(|p| !p.is_dir()).collect();
+    fs::create_dir_all(path)?;
+    missing.into_iter().for_each(sync_folder);
+    Ok(())
+}
+
 /// Makes the name of a new file durable, on systems that can. A failure costs only that.
 pub(crate) fn sync_folder(path: &Path) {
     // Not every system can sync a folder. The data are safe without it, so a failure is no error.
@@ -191,8 +213,9 @@ fn folder(path: &Path) -> &Path {
 /// A folder.
 fn is_device(path: &Path) -> io::Result<bool> {
     // `/dev/stdout` is a link, and the output of a program may be a regular file: replacing the link
-    // would change the machine.
-    if ["/dev", "/proc"].iter().any(|root| path.starts_with(root)) {
+    // would change the machine. `/dev/shm` is a file system like any other.
+    let is_special = ["/dev", "/proc"].iter().any(|root| path.starts_with(root));
+    if is_special && !path.starts_with("/dev/shm") {
         return Ok(true);
     }
     let Ok(found) = fs::symlink_metadata(path) else {
@@ -322,6 +345,21 @@ mod tests {
         write(&path, "newer").unwrap();
         assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
         assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn files_in_shared_memory_appear_whole_too() {
+        if !Path::new("/dev/shm").is_dir() {
+            return;
+        }
+        let path = Path::new("/dev/shm").join(format!("relscale-output-{}", std::process::id()));
+        let mut file = NewFile::create(&path).unwrap();
+        file.write_all(b"half").unwrap();
+        assert!(!path.exists());
+        file.publish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"half");
+        fs::remove_file(path).unwrap();
     }
 
     #[test]

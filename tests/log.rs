@@ -161,6 +161,18 @@ fn an_evaluation_that_is_stopped_keeps_its_batches_and_resumes_to_the_same_bytes
 }
 
 #[test]
+fn an_evaluation_is_stopped_while_it_tokenises() {
+    let items = texts(3000);
+    let (model, asked) = (Oracle::default(), AtomicUsize::new(0));
+    let evaluation = evaluation(&model).stop_when(|| asked.fetch_add(1, Ordering::Relaxed) == 1);
+    let result = evaluation.log_likelihoods(&items);
+    assert!(matches!(result, Err(Error::Interrupted)), "{result:?}");
+    // After 1,024 and after 2,048 items, and nothing was computed.
+    assert_eq!(asked.into_inner(), 2);
+    assert_eq!(model.targets.load(Ordering::Relaxed), 0);
+}
+
+#[test]
 fn a_log_cut_at_any_byte_resumes_to_the_same_bytes() {
     let items = texts(12);
     let (raw, compact) = whole(&items);

@@ -58,7 +58,7 @@ impl LadderStudy {
     /// ([`interrupt::watch`](crate::interrupt::watch)).
     pub fn run(&self) -> Result<(Analysis, usize), Failure> {
         let distributions = self.distributions()?;
-        fs::create_dir_all(&self.out)?;
+        output::create_folder(&self.out)?;
         let mut csv = Vec::new();
         self.table.write_csv(&mut csv)?;
         output::write(self.out.join("runs.csv"), csv)?;

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
-use std::fs;
 use std::path::{Component, Path};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,6 +11,7 @@ use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Progress, Settings};
 use relscale::ladder::TrainedRun;
 use relscale::log::{Key, Log, Table};
+use relscale::output::create_folder;
 use relscale::scorer::Scorer;
 use relscale::tokenizer::Tokenizer;
 
@@ -162,7 +162,7 @@ fn score_run(
         let folder = logs.join(file_name(&run.id));
         let path = folder.join(format!("{}.jsonl", file_name(&task.log)));
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|e| relscale::Error::io(folder, e))?;
+            create_folder(folder).map_err(|e| relscale::Error::io(folder, e))?;
         }
         let key = Key::new(
             &known.hash,

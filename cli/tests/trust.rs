@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{file, relscale, suite};
+use common::{copy, file, program, relscale, suite};
 
 const CHECKPOINT: &str = "checkpoints/balanced/isoflop-1.8ep11-d12-L1-B2-balanced";
 
@@ -124,4 +124,99 @@ fn keys_of_settings_that_come_twice_are_refused() {
     fs::write(&study, content).unwrap();
     let (message, code) = said(&["study", "plan", text(&study), text(&folder)]);
     assert!(code == Some(1) && message.contains("twice"), "{message}");
+}
+
+/// A disk that is full, as far as a process can tell: no file may be longer than a kilobyte.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_a_reason_and_what_was_there() {
+    let folder = folder("full");
+    let items = folder.join("items.jsonl");
+    let line = |i: usize| {
+        let tokens: Vec<usize> = (0..8).map(|t| 1 + (i * 7 + t) % 200).collect();
+        format!("{{\"id\":\"{i}\",\"tokens\":{tokens:?}}}\n")
+    };
+    fs::write(&items, (0..40).map(line).collect::<String>()).unwrap();
+    let (checkpoint, scores) = (suite(CHECKPOINT), suite("scores.csv"));
+    let (out, part) = (folder.join("out"), folder.join("out.part"));
+    let fit = ["fit", &scores, "--baseline", "english-help", "--quiet"];
+    let score = [
+        "score",
+        "--checkpoint",
+        &checkpoint,
+        "--items",
+        text(&items),
+    ];
+    // What is written, and the file that the message names.
+    for (arguments, named) in [
+        ([&score[..], &["--out", text(&out)]].concat(), &part),
+        (
+            [&fit[..], &["--json", text(&out), "--details"]].concat(),
+            &out,
+        ),
+        ([&fit[..], &["--report", text(&out)]].concat(), &out),
+        (vec!["simulate", "--out", text(&out)], &out),
+    ] {
+        fs::write(&out, "old").unwrap();
+        // The signal would end the process without a word; a full disk sends none.
+        let mut limited = std::process::Command::new("sh");
+        limited.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\""]);
+        limited.arg(program()).args(&arguments);
+        let output = limited.output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
+        for part in [text(named), "File too large"] {
+            assert!(
+                message.contains(part),
+                "{arguments:?}: no {part:?} in {message}"
+            );
+        }
+        assert_eq!(fs::read(&out).unwrap(), b"old", "{arguments:?}");
+        let left = fs::read_dir(&folder).unwrap();
+        let left = left.map(|e| e.unwrap().file_name().into_string().unwrap());
+        let left: Vec<String> = left.filter(|name| name.ends_with(".tmp")).collect();
+        assert!(left.is_empty(), "{arguments:?}: {left:?}");
+    }
+    // With room again, scoring goes on from what was saved.
+    let (message, code) = said(&[&score[..], &["--out", text(&out)]].concat());
+    assert_eq!(code, Some(0), "{message}");
+    assert!(!part.exists());
+}
+
+/// The library panics on each: caught, that is an error, but not where panics abort (`.ci/release` runs this
+/// test so).
+#[test]
+fn tokenizers_that_the_library_panics_on_are_refused_before_it_sees_them() {
+    let folder = folder("panics");
+    copy(Path::new(&suite(CHECKPOINT)), &folder);
+    let (items, out) = (folder.join("items.jsonl"), folder.join("out.jsonl"));
+    fs::write(&items, "{\"id\":\"a\",\"text\":\"aaaa\"}\n").unwrap();
+    let zero = r#""pre_tokenizer": {"type": "FixedLength", "length": 0}"#;
+    let empty = r#""normalizer": {"type": "Strip", "strip_left": true, "strip_right": true},
+        "added_tokens": [{"id": 1, "content": " ", "single_word": false, "lstrip": false,
+                          "rstrip": false, "normalized": true, "special": false}]"#;
+    let huge = r#""decoder": {"type": "CTC", "pad_token": "p", "x": 1e999}"#;
+    for (stage, named) in [
+        (zero, "pre_tokenizer"),
+        (empty, "added_tokens"),
+        (huge, "number out of range"),
+    ] {
+        let model = r#"{"type": "BPE", "vocab": {"a": 0}, "merges": []}"#;
+        let tokenizer = format!(r#"{{"version": "1.0", "model": {model}, {stage}}}"#);
+        fs::write(folder.join("tokenizer.json"), tokenizer).unwrap();
+        let arguments = [
+            "score",
+            "--checkpoint",
+            text(&folder),
+            "--items",
+            text(&items),
+        ];
+        let (message, code) = said(&[&arguments[..], &["--out", text(&out)]].concat());
+        assert_eq!(code, Some(1), "{stage}: {message}");
+        let is_named = message.contains("tokenizer.json") && message.contains(named);
+        assert!(
+            is_named && !message.contains("panicked"),
+            "{stage}: {message}"
+        );
+    }
 }

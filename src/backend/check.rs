@@ -99,6 +99,17 @@ pub fn check_len(what: &str, len: usize, expected: usize) -> Result<(), ShapeErr
     }
 }
 
+/// Checks that the rows of the result `what` have columns.
+///
+/// # Errors
+/// A width of 0.
+pub fn check_width(what: &str, width: usize) -> Result<(), ShapeError> {
+    match width {
+        0 => Err(ShapeError::new(format!("{what} would have no columns"))),
+        _ => Ok(()),
+    }
+}
+
 /// Checks the rules of [`Segment`] for a batch of `rows` rows.
 ///
 /// # Errors

@@ -180,8 +180,13 @@ impl<'a, B> Columns<'a, B> {
     /// Checks the block against a buffer of `len` elements.
     ///
     /// # Errors
-    /// A block that reaches beyond its rows, or rows that reach beyond the buffer.
+    /// A block that reaches beyond its rows, or rows that reach beyond the buffer; rows without columns, of
+    /// which any buffer would hold any number.
     pub fn check(&self, len: usize) -> Result<(), ShapeError> {
+        if self.width == 0 && self.rows > 0 {
+            let message = format!("{} rows have no columns", self.rows);
+            return Err(ShapeError::new(message));
+        }
         let end = self.start.checked_add(self.width);
         let size = self.rows.checked_mul(self.stride);
         match (end, size) {

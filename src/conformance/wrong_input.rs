@@ -5,7 +5,7 @@ use super::inputs::{forest, upload, vector};
 use super::kit::{Failure, Kit};
 use crate::backend::{
     Activation, Attention, Backend, Columns, Embed, HostTensor, Linear, LogProb, Norm, NormKind,
-    Role, Rope, Route, Routing, Segment, Target, Tensor, Values,
+    Pointwise, Role, Rope, Route, Routing, Segment, Target, Tensor, Values,
 };
 use crate::error::Error;
 
@@ -103,6 +103,10 @@ impl<B: Backend> Kit<B> {
             (2, 6, usize::MAX, 6),
             (usize::MAX, 6, 0, 6),
             (2, usize::MAX, 0, 6),
+            // Rows without columns, of which any buffer holds any number.
+            (2, 6, 0, 0),
+            (2, 0, 0, 0),
+            (usize::MAX, 0, 0, 0),
         ] {
             let x = Columns::block(&operands.twelve, rows, stride, start, width);
             row_kernels_of_a_block(&operands, x, &mut accepted);
@@ -169,6 +173,16 @@ fn tables<B: Backend>(o: &Operands<B>, accepted: &mut Accepted) -> Result<(), Er
         };
         accepted.refused(format!("{op:?} of 5 × 3"), o.backend.embed(&table, &op));
     }
+    // A backend may refuse to upload it.
+    if let Ok(table) = matrix(&o.backend, 5, 0) {
+        let op = Embed {
+            tokens: &[0],
+            vocab: 5,
+            width: 0,
+            scale: 1.0,
+        };
+        accepted.refused("embeddings without columns", o.backend.embed(&table, &op));
+    }
     Ok(())
 }
 
@@ -216,6 +230,8 @@ fn row_kernels_of_a_block<B: Backend>(
     let up = backend.activate(o.x(), Some(x), silu);
     accepted.refused(format!("up, {name}"), up);
     accepted.refused(format!("gather, {name}"), backend.gather(x, &[0]));
+    let scale = Pointwise::Scale(2.0);
+    accepted.refused(format!("scale, {name}"), backend.pointwise(x, scale));
     let log_prob = backend.log_prob(x, &o.head(&[FIRST]));
     accepted.refused(format!("log_prob, {name}"), log_prob);
 }
@@ -285,6 +301,15 @@ fn products<B: Backend>(o: &Operands<B>, accepted: &mut Accepted) {
         };
         let call = format!("log_prob {inputs} → {outputs} on 6 × 6");
         accepted.refused(call, o.backend.log_prob(o.x(), &op));
+    }
+    if let Ok(weight) = matrix(&o.backend, 0, 6) {
+        let op = Linear {
+            weight: &weight,
+            bias: None,
+            inputs: 6,
+            outputs: 0,
+        };
+        accepted.refused("linear 6 → 0", o.backend.linear(o.x(), &op));
     }
 }
 

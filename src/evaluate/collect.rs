@@ -8,6 +8,9 @@ use crate::error::Error;
 use crate::scorer::Likelihoods;
 use crate::tokenizer::Tokenizer;
 
+/// Items that are tokenised between two questions whether to stop: some hundred milliseconds for long texts.
+const ASKED: usize = 1024;
+
 /// Items some of whose paths have no answer yet.
 pub(super) struct Pending<'a> {
     indices: &'a [usize],
@@ -27,19 +30,23 @@ impl<'a> Pending<'a> {
     /// compute, in the order of computing.
     ///
     /// # Errors
-    /// The first item that cannot be read or scored.
+    /// The first item that cannot be read or scored; [`Error::Interrupted`] once `stop` returns true.
     pub(super) fn prepare(
         windows: &Windows,
         tokenizer: Option<&Tokenizer>,
         distribution: &dyn Distribution,
         indices: &'a [usize],
         batch_tokens: usize,
+        stop: &dyn Fn() -> bool,
     ) -> Result<(Self, Vec<Group>), Error> {
         let mut items = Vec::with_capacity(indices.len());
         // Choices without their question are few tokens and come first: between the questions they
         // would separate those that share a prefix, and last they would delay every item.
         let (mut unconditional, mut conditional) = (Vec::new(), Vec::with_capacity(indices.len()));
         for (place, &index) in indices.iter().enumerate() {
+            if place > 0 && place % ASKED == 0 && stop() {
+                return Err(Error::Interrupted);
+            }
             let item = distribution.item(index)?;
             let (answer, paths) = windows.prepare(&item, tokenizer, place)?;
             let asked = answer.sequences.len();

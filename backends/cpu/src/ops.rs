@@ -9,7 +9,7 @@ use relscale::Error;
 use relscale::backend::{
     Activation, Attention, Backend, Choice, Columns, Embed, HostTensor, Linear, LogProb, Norm,
     Overflow, Pointwise, Precision as Stored, Role, Rope, Route, ShapeError, Tensor,
-    check_attention, check_len, check_rows, check_targets, choose_experts,
+    check_attention, check_len, check_rows, check_targets, check_width, choose_experts,
 };
 
 use crate::buffer::{Buffer, Dense, Kind, Matrix, View};
@@ -114,6 +114,7 @@ impl Backend for Cpu {
 
     fn embed(&self, table: &Buffer, op: &Embed<'_>) -> Result<Buffer, Error> {
         let _environment = Standard::new();
+        check_width("embedding", op.width).map_err(fail)?;
         let table = table.matrix(op.vocab, op.width).map_err(fail)?;
         if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
             return Err(misfit(format!(
@@ -172,6 +173,7 @@ impl Backend for Cpu {
 
     fn linear(&self, x: Columns<'_, Buffer>, op: &Linear<'_, Buffer>) -> Result<Buffer, Error> {
         let _environment = Standard::new();
+        check_width("product", op.outputs).map_err(fail)?;
         let weight = op.weight.matrix(op.outputs, op.inputs).map_err(fail)?;
         let bias = optional(op.bias, "bias", op.outputs).map_err(fail)?;
         let packed = self.pack(x, weight).map_err(fail)?;
@@ -389,7 +391,6 @@ impl Backend for Cpu {
         let above = View::new(x, "first block").map_err(fail)?;
         let below = View::new(y, "second block").map_err(fail)?;
         check_len("row of the second block", y.width, x.width).map_err(fail)?;
-        // Blocks without columns fit any number of rows, up to sums beyond `usize`.
         let rows = x.rows.saturating_add(y.rows);
         Ok(done(self.by_row(rows, x.width, |r, out| {
             let row = match r.checked_sub(x.rows) {

@@ -1,7 +1,7 @@
 //! Products with weights.
 
 use relscale::Error;
-use relscale::backend::{Columns, Linear, check_len};
+use relscale::backend::{Columns, Linear, check_len, check_width};
 
 use crate::buffer::{Buffer, View, Weight, small};
 use crate::device::Arguments;
@@ -16,6 +16,7 @@ pub(crate) fn linear(
     x: Columns<'_, Buffer>,
     op: &Linear<'_, Buffer>,
 ) -> Result<Buffer, Error> {
+    check_width("product", op.outputs).map_err(fail)?;
     let weight = op
         .weight
         .weight(&cuda.device, op.outputs, op.inputs)

@@ -1,7 +1,7 @@
 //! Copies of rows: of an embedding table, of a block, of two blocks into one.
 
 use relscale::Error;
-use relscale::backend::{Columns, Embed, check_len};
+use relscale::backend::{Columns, Embed, check_len, check_width};
 
 use crate::buffer::{Buffer, small};
 use crate::device::Arguments;
@@ -10,6 +10,7 @@ use crate::{Cuda, fail, misfit, threads};
 
 /// See [`Backend::embed`](relscale::backend::Backend::embed).
 pub(crate) fn embed(cuda: &Cuda, table: &Buffer, op: &Embed<'_>) -> Result<Buffer, Error> {
+    check_width("embedding", op.width).map_err(fail)?;
     let weight = table
         .weight(&cuda.device, op.vocab, op.width)
         .map_err(fail)?;

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use relscale::Error;
+use relscale::{Error, output};
 
 use super::HubAddress;
 use super::files::Listing;
@@ -101,7 +101,7 @@ impl Cache {
         let written = path
             .parent()
             .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(&path, commit));
+            .and_then(|()| output::write(&path, commit));
         written.map_err(|e| Error::io(&path, e))
     }
 

@@ -153,6 +153,9 @@ impl Download<'_> {
         let part = blob.with_file_name(format!("{}.incomplete", self.remote.etag));
         self.fetch(&part)?;
         self.check(&part)?;
+        // The name says that these are the bytes, which a power cut must not make untrue.
+        let written = OpenOptions::new().append(true).open(&part);
+        written.and_then(|file| file.sync_all()).map_err(io)?;
         fs::rename(&part, &blob).map_err(io)?;
         Ok(true)
     }

@@ -1,7 +1,6 @@
 //! The plan of a study: a file that pins every input and lists the units.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use relscale::evaluate::Settings;
 use relscale::input;
 use relscale::ladder::{FlopConvention, Ladder, Run};
 use relscale::log::Key;
-use relscale::output::NewFile;
+use relscale::output::{NewFile, create_folder};
 
 /// A run of a plan with the hash of its checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -112,7 +111,7 @@ impl StudyPlan {
         let path = self.folder.join(FILE);
         self.check = self.hash().map_err(|e| Error::format(&path, e))?;
         let text = serde_json::to_string_pretty(self).map_err(|e| Error::format(&path, e))? + "\n";
-        fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
+        create_folder(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
         let io = |e| Error::io(&path, e);
         if !path.exists() {
             let mut file = NewFile::create(&path).map_err(io)?;

@@ -110,7 +110,7 @@ impl<'a> Worker<'a> {
             return Ok(false);
         }
         if let Some(folder) = done.parent() {
-            fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+            output::create_folder(folder).map_err(|e| Error::io(folder, e))?;
         }
         let part = self.plan.file(unit, "part");
         let mut log = Log::open(&part, &key)?;

@@ -1,6 +1,7 @@
 //! Helpers shared by the integration tests.
 #![allow(dead_code, reason = "each test binary uses some of them")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -16,9 +17,14 @@ pub(crate) fn material(path: &str) -> PathBuf {
     path
 }
 
+/// The program, or another build of it that `RELSCALE_PROGRAM` names: `.ci/release` has one whose panics abort.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("RELSCALE_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_relscale").into())
+}
+
 /// The output of the program.
 pub(crate) fn relscale(arguments: &[&str]) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_relscale"));
+    let mut program = Command::new(program());
     program.args(arguments).output().unwrap()
 }
 

@@ -20,8 +20,14 @@ use relscale_cli::units::{
 };
 use relscale_cpu::Cpu;
 
+#[cfg(target_os = "linux")]
+mod calls;
 mod merge;
 mod plan;
+#[cfg(target_os = "linux")]
+mod power;
+#[cfg(target_os = "linux")]
+mod race;
 mod trust;
 mod work;
 
@@ -30,9 +36,24 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
+        Self::below(std::env::temp_dir())
+    }
+
+    /// A folder in memory where there is one: what is synchronised there takes no time.
+    #[cfg(target_os = "linux")]
+    fn in_memory() -> Self {
+        let memory = PathBuf::from("/dev/shm");
+        Self::below(if memory.is_dir() {
+            memory
+        } else {
+            std::env::temp_dir()
+        })
+    }
+
+    fn below(folder: PathBuf) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("relscale-units-{}-{n}", std::process::id()));
+        let dir = folder.join(format!("relscale-units-{}-{n}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
@@ -74,7 +95,7 @@ impl Model for Oracle {
     }
 }
 
-/// A study of two checkpoints on texts, a corpus and questions, in `folder`.
+/// A study of two checkpoints on texts and questions, whose files are written to `folder`.
 fn study(folder: &Path, unit_flops: f64) -> Study {
     let mut runs = "run,corpus,budget,flops,params,tokens,seed,checkpoint\n".to_owned();
     for (i, run) in ["b/1", "a 2"].iter().enumerate() {
@@ -108,6 +129,11 @@ fn study(folder: &Path, unit_flops: f64) -> Study {
         .replace('\n', " ")
     };
     write("questions.jsonl", &questions, 8);
+    described(folder, unit_flops)
+}
+
+/// The study whose files are in `folder`.
+fn described(folder: &Path, unit_flops: f64) -> Study {
     let source = |file: &str, scorers: &[&str]| Source {
         path: folder.join(file),
         kind: SourceKind::Items,

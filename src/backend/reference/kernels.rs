@@ -7,7 +7,7 @@ use crate::backend::Backend;
 use crate::backend::check::outside_vocabulary;
 use crate::backend::{
     Activation, Attention, Columns, Embed, Linear, LogProb, Norm, NormKind, Overflow, Pointwise,
-    Rope, Segment, ShapeError, check_attention, check_len, check_rows, check_targets,
+    Rope, Segment, ShapeError, check_attention, check_len, check_rows, check_targets, check_width,
 };
 
 /// Converts between number types. `f32` and `f64` represent every value that occurs here.
@@ -34,6 +34,7 @@ fn expect_shape(what: &str, len: usize, rows: usize, cols: usize) -> Result<(), 
 
 /// See [`Backend::embed`].
 pub(crate) fn embed<T: Float>(table: &[T], op: &Embed<'_>) -> Result<Vec<T>, ShapeError> {
+    check_width("embedding", op.width)?;
     expect_shape("embedding table", table.len(), op.vocab, op.width)?;
     let scale: T = cast(op.scale);
     if let Some(token) = op.tokens.iter().find(|&&t| t as usize >= op.vocab) {
@@ -99,6 +100,7 @@ pub(crate) fn linear<T: Float>(
 ) -> Result<Vec<T>, ShapeError> {
     x.check(x.buffer.len())?;
     check_len("input row", x.width, op.inputs)?;
+    check_width("product", op.outputs)?;
     expect_shape("weight", op.weight.len(), op.outputs, op.inputs)?;
     if let Some(bias) = op.bias {
         check_len("bias", bias.len(), op.outputs)?;
@@ -337,9 +339,6 @@ pub(crate) fn concat<T: Float>(
     y.check(y.buffer.len())?;
     check_len("row of the second block", y.width, x.width)?;
     let mut out = Vec::new();
-    if x.width == 0 {
-        return Ok(out);
-    }
     for block in [&x, &y] {
         for r in 0..block.rows {
             out.extend_from_slice(row(block, r));

@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &PresetArguments) -> Result<(), CommandError> {
             .collect();
         let path = folder.join(format!("{}.json", study.name()));
         let text = serde_json::to_string_pretty(&written)? + "\n";
-        fs::write(&path, text).map_err(at(&path))?;
+        relscale::output::write(&path, text).map_err(at(&path))?;
         print(&format!("{}: {}\n", path.display(), names.join(", ")))?;
         if arguments.here {
             here::run(&path, study.baseline(), &arguments.hub)?;
