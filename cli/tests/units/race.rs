@@ -83,23 +83,18 @@ impl Allowed<'_> {
     }
 }
 
-/// The plan and the table of a study that nothing disturbs.
-fn whole(unit_flops: f64) -> (Vec<u8>, Vec<u8>, usize) {
-    let folder = Folder::in_memory();
-    let study = study(&folder.0, unit_flops);
-    let plan = StudyPlan::create(folder.0.join("plan"), &study, &mut |_| {}).unwrap();
+/// The plan, the table and the number of units of a study on the files in `folder`, undisturbed.
+fn whole(folder: &Path, unit_flops: f64) -> (Vec<u8>, Vec<u8>, usize) {
+    let own = folder.join(format!("whole-{unit_flops}"));
+    let plan = StudyPlan::create(&own, &described(folder, unit_flops), &mut |_| {}).unwrap();
     let mut worker = Worker::new(&plan, Oracle::load);
     for unit in plan.units() {
         worker.run(unit, &|_| {}).unwrap();
     }
-    let table = folder.0.join("table.csv");
+    let table = own.join("table.csv");
     plan.merge(&table, None).unwrap();
     let read = |path: PathBuf| fs::read(path).unwrap();
-    (
-        read(folder.0.join("plan/plan.json")),
-        read(table),
-        plan.units().len(),
-    )
+    (read(own.join("plan.json")), read(table), plan.units().len())
 }
 
 /// Lets the processes go on in an order that the seed draws, and kills one now and then if `kills`; returns
@@ -137,12 +132,11 @@ fn race(seed: u64, kills: bool) -> usize {
     const FLOPS: [&str; 2] = ["plan 2e5", "plan 1e5"];
     let name = format!("seed {seed}");
     let mut numbers = Numbers(seed);
-    let (one, two) = (whole(2e5), whole(1e5));
-    assert_ne!(one.0, two.0);
-    assert_eq!(one.1, two.1, "the table does not depend on the cut");
-
     let folder = Folder::in_memory();
     study(&folder.0, 2e5);
+    let (one, two) = (whole(&folder.0, 2e5), whole(&folder.0, 1e5));
+    assert_ne!(one.0, two.0);
+    assert_eq!(one.1, two.1, "the table does not depend on the cut");
     let disk = folder.0.join("disk");
     fs::create_dir_all(&disk).unwrap();
     let mut files = [
