@@ -159,7 +159,7 @@ fn write_table(ladder: &Ladder, path: Option<&Path>) -> Result<(), CommandError>
     };
     let file = NewFile::create(path).map_err(at(path))?;
     let mut out = BufWriter::new(file.file());
-    ladder.write_csv(&mut out)?;
+    ladder.write_csv(&mut out).map_err(at(path))?;
     out.flush().map_err(at(path))?;
     drop(out);
     file.publish().map_err(at(path))?;
