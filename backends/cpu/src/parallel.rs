@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gathering::together;
 
-/// What loom replaces in its test of [`gathering`].
+/// Atomics, locks and waiting; those of loom take their place in its test of [`gathering`].
 mod sync {
     pub(super) use std::hint::spin_loop;
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
