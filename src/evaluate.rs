@@ -199,7 +199,7 @@ impl<'a> Evaluation<'a> {
     /// #     }
     /// # }
     /// # let item = |id: &str| Item {
-    /// #     id: id.into(), cluster: id.into(), content: Content::Text(format!("Hello, {id}")),
+    /// #     id: id.into(), cluster: id.into(), content: Content::Text(format!("{id}: hello")),
     /// # };
     /// # let texts = Items::new("texts", vec![item("a"), item("b")])?;
     /// # let (model, tokenizer) = (Uniform, Tokenizer::bytes());
