@@ -47,7 +47,7 @@ impl Numbers {
     }
 }
 
-/// What the service holds, and the answers that it gave first.
+/// The state of the service, and the answers that it gave first.
 struct Service {
     folder: PathBuf,
     model: Transformer<Cpu>,
@@ -221,7 +221,7 @@ impl Service {
     }
 }
 
-/// What the process holds.
+/// Resources that the process holds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Held {
     /// Resident memory in MiB.

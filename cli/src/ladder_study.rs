@@ -1,7 +1,6 @@
 //! A ladder of checkpoints on a folder of texts: scores, laws and pictures in one go.
 
 use std::error::Error;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use relscale::distribution::{Distribution, Items};
@@ -148,7 +147,7 @@ pub(crate) fn write_results(analysis: &Analysis, folder: &Path) -> Result<(), Fa
     let json = serde_json::to_string_pretty(analysis)?;
     output::write(folder.join("analysis.json"), json)?;
     let pictures = folder.join("pictures");
-    fs::create_dir_all(&pictures)?;
+    output::create_folder(&pictures)?;
     for (name, svg) in plot::all(analysis)? {
         output::write(pictures.join(name), svg)?;
     }

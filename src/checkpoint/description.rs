@@ -21,8 +21,8 @@ const TOKENIZERS: [&str; 6] = [
 /// True for the name of a file of a checkpoint folder that describes the model or its tokenizer, and so
 /// changes scores.
 ///
-/// What is downloaded and what is hashed ([`checkpoint_hash`](crate::log::checkpoint_hash)) are these files
-/// and the weights. Where there is a `tokenizer.json` (`has_tokenizer_json`), no other tokenizer is read.
+/// Downloads and hashes ([`checkpoint_hash`](crate::log::checkpoint_hash)) cover these files and the
+/// weights. Where there is a `tokenizer.json` (`has_tokenizer_json`), no other tokenizer is read.
 ///
 /// # Examples
 /// ```

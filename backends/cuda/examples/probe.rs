@@ -1,4 +1,4 @@
-//! What only a device can answer about the CUDA backend.
+//! Answers about the CUDA backend that only a device can give.
 //!
 //! `probe repeat` prints a number for the bits of every result: runs of the same program must agree.
 //! `probe invariance` compares a row of a product in batches of many sizes. `probe ones` sums ones, which

@@ -93,7 +93,7 @@ pub(crate) fn copied(
 }
 
 /// Columns of a copy: their number, and how far apart rows are where they come from and where they go.
-/// What the new rows have more than `width` is zero.
+/// Columns of the new rows beyond `width` are zero.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
     pub(crate) width: u32,

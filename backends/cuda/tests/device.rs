@@ -4,23 +4,13 @@ mod common;
 
 use std::error::Error as _;
 
-use common::{on_device, on_machine};
+use common::{on_device, on_machine, upload};
 use relscale::Error;
 use relscale::backend::{
     Attention, Backend, Columns, Embed, Linear, LogProb, Norm, NormKind, Overflow, Role, Segment,
-    Target, Tensor, Values,
+    Target,
 };
 use relscale_cuda::{Buffer, Cuda, CudaError, Precision};
-
-fn upload(cuda: &Cuda, values: &[f32], rows: usize, role: Role) -> Buffer {
-    let tensor = Tensor {
-        values: Values::F32(values),
-        rows,
-        cols: values.len() / rows,
-        role,
-    };
-    cuda.upload(&tensor).unwrap()
-}
 
 fn cause(error: &Error) -> Option<&CudaError> {
     error.source().and_then(|source| source.downcast_ref())

@@ -14,7 +14,7 @@ fn every_probe_finds_what_it_should() {
     on_device(|| assert!(probe::probe("all", true).unwrap()));
 }
 
-/// What is printed names device, results and algorithms.
+/// The output names device, results and algorithms.
 #[test]
 fn a_probe_says_what_it_found() {
     if std::env::var_os("RELSCALE_CUDA_GPU").is_some() {

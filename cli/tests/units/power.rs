@@ -58,7 +58,7 @@ struct Folded {
     open: Vec<Names>,
 }
 
-/// What recorded calls have done to a disk that was empty.
+/// A disk that was empty before the recorded calls.
 #[derive(Debug, Clone, Default)]
 struct Disk {
     files: Vec<Contents>,
@@ -68,7 +68,7 @@ struct Disk {
     names: HashMap<PathBuf, Node>,
 }
 
-/// What is left of the changes that were not synchronised.
+/// The fate of changes that were not synchronised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Left {
     Nothing,
@@ -205,7 +205,7 @@ impl Contents {
     }
 }
 
-/// What the processes had come to at a moment.
+/// The progress of the processes at a moment.
 #[derive(Debug, Clone, Copy, Default)]
 struct Progressed {
     calls: usize,

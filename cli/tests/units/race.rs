@@ -54,14 +54,14 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// What it said, once it has ended.
+    /// Its name and its output, once it has ended.
     fn said(mut self) -> (&'static str, String) {
         assert!(self.child.wait().unwrap().success(), "{}", self.what);
         (self.what, fs::read_to_string(self.said).unwrap())
     }
 }
 
-/// What the file at a path may be.
+/// The contents that the file at a path may have.
 struct Allowed<'a> {
     path: PathBuf,
     whole: [&'a [u8]; 2],

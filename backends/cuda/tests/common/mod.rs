@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use relscale_cuda::{Cuda, Precision};
+use relscale::backend::{Backend, Role, Tensor, Values};
+use relscale_cuda::{Buffer, Cuda, Precision};
 use relscale_cuda_sim::harness::{self, Simulator};
 
 /// Runs the body of a test on the simulator, or with `RELSCALE_CUDA_GPU=1` on the machine's GPU.
@@ -39,4 +40,15 @@ pub(crate) fn fixtures() -> PathBuf {
 /// The backend, where there has to be one.
 pub(crate) fn device(precision: Precision) -> Cuda {
     Cuda::new(precision).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A tensor of `rows` rows on the device.
+pub(crate) fn upload(cuda: &Cuda, values: &[f32], rows: usize, role: Role) -> Buffer {
+    let tensor = Tensor {
+        values: Values::F32(values),
+        rows,
+        cols: values.len() / rows,
+        role,
+    };
+    cuda.upload(&tensor).unwrap()
 }

@@ -1,20 +1,10 @@
-//! What a product may not depend on: the other rows, and the way a sum is cut up.
+//! Products depend neither on the other rows nor on the way a sum is cut up.
 
-use relscale::backend::{Backend, Columns, Linear, Role, Tensor, Values};
+use relscale::backend::{Backend, Columns, Linear, Role};
 use relscale_cuda::{Buffer, Cuda, Precision};
 
-use crate::common::{device, on_device, on_machine};
+use crate::common::{device, on_device, on_machine, upload};
 use crate::trial::{PRECISIONS, Trial};
-
-fn upload(cuda: &Cuda, values: &[f32], rows: usize, role: Role) -> Buffer {
-    let tensor = Tensor {
-        values: Values::F32(values),
-        rows,
-        cols: values.len() / rows,
-        role,
-    };
-    cuda.upload(&tensor).unwrap()
-}
 
 fn product(cuda: &Cuda, x: &Buffer, weight: &Buffer, shape: [usize; 3]) -> Vec<f32> {
     let [rows, inputs, outputs] = shape;

@@ -30,12 +30,11 @@ pub(super) fn run(file: &Path, baseline: &str, hub: &HubArguments) -> Result<(),
     let losses = folder.join("losses.csv");
     merge(&folder, &losses, None)?;
     let fitting = spinner("Fitting");
-    let not_fitted = |e: &dyn std::fmt::Display| {
+    let ladder = Ladder::load_csv(&losses)?;
+    let analysis = analyze(&ladder, &Options::new(baseline)).map_err(|e| {
         let table = losses.display();
         format!("not fitted: {e}; the losses are whole: relscale fit {table} --baseline NAME")
-    };
-    let ladder = Ladder::load_csv(&losses)?;
-    let analysis = analyze(&ladder, &Options::new(baseline)).map_err(|e| not_fitted(&e))?;
+    })?;
     fitting.finish_and_clear();
     ladder_study::write_results(&analysis, &folder)?;
     screen::show(&analysis)?;

@@ -4,7 +4,7 @@
 //! was asked about. Both are checked: an algorithm carries them in its opaque bytes. It may be used for
 //! another number of columns after `cublasLtMatmulAlgoCheck` has agreed.
 //!
-//! What the library may do, this one does:
+//! This one does all that the library may do:
 //! - the algorithm that comes first depends on the number of columns, and each sums in another order;
 //! - a sum may be split in two where the preference allows it, and then what K has beyond a multiple of
 //!   64 is left out, as reported of split sums in CUDA 12 and 13;
