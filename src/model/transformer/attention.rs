@@ -10,18 +10,33 @@ pub(super) struct Heads<T> {
     /// All three as one projection returned them.
     projected: T,
     /// Queries and keys after their norms and rotation, if they have any.
-    turned: Option<[T; 2]>,
+    turned: Option<Turned<T>>,
     rows: usize,
     stride: usize,
     q_width: usize,
     kv_width: usize,
 }
 
+/// Queries and keys after their norms and rotation.
+enum Turned<T> {
+    /// Each in a buffer of its own.
+    Apart([T; 2]),
+    /// In one, the queries first.
+    Together(T),
+}
+
 impl<T> Heads<T> {
+    fn qk_width(&self) -> usize {
+        self.q_width + self.kv_width
+    }
+
     fn q(&self) -> Columns<'_, T> {
         match &self.turned {
             None => Columns::block(&self.projected, self.rows, self.stride, 0, self.q_width),
-            Some([q, _]) => Columns::all(q, self.rows, self.q_width),
+            Some(Turned::Apart([q, _])) => Columns::all(q, self.rows, self.q_width),
+            Some(Turned::Together(qk)) => {
+                Columns::block(qk, self.rows, self.qk_width(), 0, self.q_width)
+            }
         }
     }
 
@@ -29,7 +44,8 @@ impl<T> Heads<T> {
         let (rows, start, width) = (self.rows, self.q_width, self.kv_width);
         match &self.turned {
             None => Columns::block(&self.projected, rows, self.stride, start, width),
-            Some([_, k]) => Columns::all(k, rows, width),
+            Some(Turned::Apart([_, k])) => Columns::all(k, rows, width),
+            Some(Turned::Together(qk)) => Columns::block(qk, rows, self.qk_width(), start, width),
         }
     }
 
@@ -66,11 +82,12 @@ impl<B: Backend> Transformer<B> {
         };
         // Norms before the rotation, which is how these models were trained.
         if let Some([q, k]) = &layer.qk_norm {
-            heads.turned = Some([self.norm(heads.q(), q)?, self.norm(heads.k(), k)?]);
+            let normed = [self.norm(heads.q(), q)?, self.norm(heads.k(), k)?];
+            heads.turned = Some(Turned::Apart(normed));
         }
         if let Some(bound) = config.clip_qkv {
             let clip = Pointwise::Clip(bound);
-            if let Some([q, k]) = &mut heads.turned {
+            if let Some(Turned::Apart([q, k])) = &mut heads.turned {
                 *q = backend.pointwise(Columns::all(q, rows, heads.q_width), clip)?;
                 *k = backend.pointwise(Columns::all(k, rows, heads.kv_width), clip)?;
             }
@@ -86,10 +103,18 @@ impl<B: Backend> Transformer<B> {
                 frequencies: &rotation.frequencies,
                 scale: rotation.scale,
             };
-            heads.turned = Some([
-                backend.rope(heads.q(), &rope)?,
-                backend.rope(heads.k(), &rope)?,
-            ]);
+            heads.turned = Some(match &heads.turned {
+                // Side by side they are rotated in one call: a rotation knows heads only.
+                None => {
+                    let (stride, width) = (heads.stride, heads.qk_width());
+                    let qk = Columns::block(&heads.projected, rows, stride, 0, width);
+                    Turned::Together(backend.rope(qk, &rope)?)
+                }
+                Some(_) => {
+                    let [q, k] = [heads.q(), heads.k()];
+                    Turned::Apart([backend.rope(q, &rope)?, backend.rope(k, &rope)?])
+                }
+            });
         }
         Ok(heads)
     }
