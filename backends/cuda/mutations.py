@@ -67,7 +67,11 @@ MUTATIONS = [
     ("packages are not looked at", "src/library.rs", "site_packages(&prefix.join(\"lib\"))", "site_packages(&prefix.join(\"lib64\"))", "library:python"),
     ("a padded column that is not zero", ELEMENTS, "c < width ? x[i] * scale : 0.0f", "x[i] * scale", "linear"),
     ("logits beyond the vocabulary", HEAD, "x[j] = -INFINITY;", "x[j] = 0.0f;", "log_prob"),
-    ("no factor on embeddings", "src/rows.rs", "op.tokens, op.scale as f32", "op.tokens, 1.0", "embed_gather_and_concat"),
+    ("no factor on embeddings", "src/rows.rs", "        scale: op.scale as f32,\n", "", "embed_gather_and_concat"),
+    ("a bias of another block", "src/buffer.rs", "start: self.start + first,", "start: self.start,", "bias"),
+    ("a bias that changes", "src/elementwise.rs", " || Arc::get_mut(&mut x.memory).is_none()", "", "a_bias_that_is_added_to"),
+    ("the bias of the wrong value head", FLASH, "v_bias + head / group * D", "v_bias + head % group * D", "biases_of_"),
+    ("queries without their bias", PLAIN, "q_bias ? widen(from[d]) + q_bias[head * dim + d] : widen(from[d])", "widen(from[d])", "biases_of_queries"),
 ]
 
 

@@ -3,14 +3,16 @@
 // Keys come in blocks of 32 aligned to logical positions, one a lane, with the online softmax of
 // Milakov and Gimelshein (2018, arXiv 1805.02867); then the lanes turn to the elements of the
 // head. What a query gets does not depend on where its ancestors' rows lie. The first `past` rows of
-// keys have no query.
+// keys have no query. Weights add up to one, so the bias of values is added to their mean; that of keys
+// changes no weight and is left out by the caller. Biases may be null.
 #include "common.cuh"
 
 // Shared memory: the query and the sum, `dim` values each.
 template <typename T>
-__device__ void attention(T *out, const T *q, const T *k, const T *v, const Segment *forest,
-                          const u32 *segments, u32 past, u32 dim, u32 group, u32 q_stride,
-                          u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {
+__device__ void attention(T *out, const T *q, const T *k, const T *v, const float *q_bias,
+                          const float *v_bias, const Segment *forest, const u32 *segments,
+                          u32 past, u32 dim, u32 group, u32 q_stride, u32 k_stride, u32 v_stride,
+                          float scale, u32 window, float cap) {
     extern __shared__ float shared[];
     __shared__ float weights[32];
     __shared__ u32 rows[32];
@@ -22,7 +24,7 @@ __device__ void attention(T *out, const T *q, const T *k, const T *v, const Segm
 
     const T *from = q + (u64)blockIdx.x * q_stride + head * dim;
     for (u32 d = lane; d < dim; d += 32) {
-        query[d] = widen(from[d]);
+        query[d] = q_bias ? widen(from[d]) + q_bias[head * dim + d] : widen(from[d]);
         sum[d] = 0.0f;
     }
     __syncthreads();
@@ -64,17 +66,18 @@ __device__ void attention(T *out, const T *q, const T *k, const T *v, const Segm
     }
     T *to = out + ((u64)blockIdx.x * gridDim.y + head) * dim;
     for (u32 d = lane; d < dim; d += 32) {
-        narrow(sum[d] / total, to[d]);
+        const float mean = sum[d] / total;
+        narrow(v_bias ? mean + v_bias[head / group * dim + d] : mean, to[d]);
     }
 }
 
 #define ATTENTION(NAME, T)                                                                         \
-    extern "C" __global__ void __launch_bounds__(32)                                               \
-        attention_##NAME(T *out, const T *q, const T *k, const T *v, const Segment *forest,        \
-                         const u32 *segments, u32 past, u32 dim, u32 group, u32 q_stride,          \
-                         u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {         \
-        attention<T>(out, q, k, v, forest, segments, past, dim, group, q_stride, k_stride,         \
-                     v_stride, scale, window, cap);                                                \
+    extern "C" __global__ void __launch_bounds__(32) attention_##NAME(                             \
+        T *out, const T *q, const T *k, const T *v, const float *q_bias, const float *v_bias,      \
+        const Segment *forest, const u32 *segments, u32 past, u32 dim, u32 group, u32 q_stride,    \
+        u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {                          \
+        attention<T>(out, q, k, v, q_bias, v_bias, forest, segments, past, dim, group, q_stride,   \
+                     k_stride, v_stride, scale, window, cap);                                      \
     }
 
 ATTENTION(f32, float)

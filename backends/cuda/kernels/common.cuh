@@ -89,6 +89,19 @@ template <> struct Lane<float, 8> {
     }
 };
 
+// Adds the summands for N adjacent columns from c on; there may be none.
+template <int N>
+__device__ __forceinline__ void add_bias(float (&x)[N], const float *bias, u32 c) {
+    if (bias) {
+        float b[N];
+        Lane<float, N>::load(bias + c, b);
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            x[i] += b[i];
+        }
+    }
+}
+
 __device__ __forceinline__ float exp2_approx(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -1,13 +1,14 @@
 // Kernels without sums: gather, rotary embedding, activations, additions, conversions.
 //
 // One block a row where there are rows, its threads on the columns; otherwise one thread a value.
-// Each comes for single values and, as `..._v`, for 16 bytes at a time.
+// Each comes for single values and, as `..._v`, for 16 bytes at a time. A bias is that of the product
+// which the kernel reads: added here, the product is rounded once. It may be null.
 #include "common.cuh"
 
-// out[r] = table[ids[r]] * scale, with zeros from `width` to `to_stride`
+// out[r] = (table[ids[r]] + bias) * scale, with zeros from `width` to `to_stride`
 template <typename T, int N>
-__device__ void gather(T *out, const T *table, const u32 *ids, u32 width, u32 stride, u32 to_stride,
-                       float scale) {
+__device__ void gather(T *out, const T *table, const float *bias, const u32 *ids, u32 width,
+                       u32 stride, u32 to_stride, float scale) {
     float x[N];
     const u32 row = blockIdx.x;
     const T *from = table + (u64)ids[row] * stride;
@@ -15,6 +16,7 @@ __device__ void gather(T *out, const T *table, const u32 *ids, u32 width, u32 st
     for (u32 c = threadIdx.x * N; c < to_stride; c += blockDim.x * N) {
         if (c < width) {
             Lane<T, N>::load(from + c, x);
+            add_bias(x, bias, c);
         }
 #pragma unroll
         for (int i = 0; i < N; i++) {
@@ -48,8 +50,8 @@ __device__ __forceinline__ void turn_all(float (&a)[N], float (&b)[N], const flo
 
 // Rotates the pairs (i, i + half) of each head by the entry of the table that the row names.
 template <typename T, int N>
-__device__ void rope(T *out, const T *x, const float2 *table, const u32 *entries, u32 heads,
-                     u32 dim, u32 half, u32 stride) {
+__device__ void rope(T *out, const T *x, const float *bias, const float2 *table, const u32 *entries,
+                     u32 heads, u32 dim, u32 half, u32 stride) {
     const u32 row = blockIdx.x;
     const T *from = x + (u64)row * stride;
     T *to = out + (u64)row * heads * dim;
@@ -60,6 +62,8 @@ __device__ void rope(T *out, const T *x, const float2 *table, const u32 *entries
         const u32 pair = j % lanes * N, at = j / lanes * dim + pair;
         Lane<T, N>::load(from + at, a);
         Lane<T, N>::load(from + at + half, b);
+        add_bias(a, bias, at);
+        add_bias(b, bias, at + half);
         turn_all<N>(a, b, rotation + pair);
         Lane<T, N>::store(to + at, a);
         Lane<T, N>::store(to + at + half, b);
@@ -68,6 +72,7 @@ __device__ void rope(T *out, const T *x, const float2 *table, const u32 *entries
     for (u32 j = threadIdx.x; j < heads * rest; j += blockDim.x) {
         const u32 at = j / rest * dim + 2 * half + j % rest * N;
         Lane<T, N>::load(from + at, a);
+        add_bias(a, bias, at);
         Lane<T, N>::store(to + at, a);
     }
 }
@@ -87,14 +92,17 @@ __device__ __forceinline__ float activation(u32 function, float x) {
 
 // out = f(gate) * up; `up` may be null.
 template <typename T, int N>
-__device__ void activate(T *out, const T *gate, const T *up, u32 width, u32 gate_stride,
-                         u32 up_stride, u32 function) {
+__device__ void activate(T *out, const T *gate, const T *up, const float *gate_bias,
+                         const float *up_bias, u32 width, u32 gate_stride, u32 up_stride,
+                         u32 function) {
     float x[N], y[N];
     const u32 row = blockIdx.x;
     for (u32 c = threadIdx.x * N; c < width; c += blockDim.x * N) {
         Lane<T, N>::load(gate + (u64)row * gate_stride + c, x);
+        add_bias(x, gate_bias, c);
         if (up) {
             Lane<T, N>::load(up + (u64)row * up_stride + c, y);
+            add_bias(y, up_bias, c);
         }
 #pragma unroll
         for (int i = 0; i < N; i++) {
@@ -104,13 +112,15 @@ __device__ void activate(T *out, const T *gate, const T *up, u32 width, u32 gate
     }
 }
 
-// x += y
-template <typename T, int N> __device__ void add(T *x, const T *y, u64 len) {
+// x += y + bias, of rows of `width` values
+template <typename T, int N>
+__device__ void add(T *x, const T *y, const float *bias, u64 width, u64 len) {
     float a[N], b[N];
     const u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * N;
     if (i < len) {
         Lane<T, N>::load(x + i, a);
         Lane<T, N>::load(y + i, b);
+        add_bias(b, bias, bias ? (u32)(i % width) : 0);
 #pragma unroll
         for (int j = 0; j < N; j++) {
             a[j] += b[j];
@@ -119,33 +129,21 @@ template <typename T, int N> __device__ void add(T *x, const T *y, u64 len) {
     }
 }
 
-// x[r] += b for every row
-template <typename T, int N> __device__ void bias(T *x, const float *b, u32 width) {
-    float a[N], c[N];
-    T *row = x + (u64)blockIdx.x * width;
-    for (u32 at = threadIdx.x * N; at < width; at += blockDim.x * N) {
-        Lane<T, N>::load(row + at, a);
-        Lane<float, N>::load(b + at, c);
-#pragma unroll
-        for (int i = 0; i < N; i++) {
-            a[i] += c[i];
-        }
-        Lane<T, N>::store(row + at, a);
-    }
-}
-
 #define KERNELS(NAME, T, N)                                                                        \
-    extern "C" __global__ void gather_##NAME(T *out, const T *table, const u32 *ids, u32 width,    \
-                                             u32 stride, u32 to_stride, float scale) {             \
-        gather<T, N>(out, table, ids, width, stride, to_stride, scale);                            \
+    extern "C" __global__ void gather_##NAME(T *out, const T *table, const float *bias,            \
+                                             const u32 *ids, u32 width, u32 stride, u32 to_stride, \
+                                             float scale) {                                        \
+        gather<T, N>(out, table, bias, ids, width, stride, to_stride, scale);                      \
     }                                                                                              \
-    extern "C" __global__ void activate_##NAME(T *out, const T *gate, const T *up, u32 width,      \
-                                               u32 gate_stride, u32 up_stride, u32 function) {     \
-        activate<T, N>(out, gate, up, width, gate_stride, up_stride, function);                    \
+    extern "C" __global__ void activate_##NAME(                                                    \
+        T *out, const T *gate, const T *up, const float *gate_bias, const float *up_bias,          \
+        u32 width, u32 gate_stride, u32 up_stride, u32 function) {                                 \
+        activate<T, N>(out, gate, up, gate_bias, up_bias, width, gate_stride, up_stride,           \
+                       function);                                                                  \
     }                                                                                              \
-    extern "C" __global__ void add_##NAME(T *x, const T *y, u64 len) { add<T, N>(x, y, len); }     \
-    extern "C" __global__ void bias_##NAME(T *x, const float *b, u32 width) {                      \
-        bias<T, N>(x, b, width);                                                                   \
+    extern "C" __global__ void add_##NAME(T *x, const T *y, const float *bias, u64 width,          \
+                                          u64 len) {                                               \
+        add<T, N>(x, y, bias, width, len);                                                         \
     }
 
 KERNELS(f32, float, 1)
@@ -156,10 +154,10 @@ KERNELS(f16, F16, 1)
 KERNELS(f16_v, F16, 8)
 
 #define ROPE(NAME, T, N)                                                                           \
-    extern "C" __global__ void __launch_bounds__(256, 6)                                           \
-        rope_##NAME(T *out, const T *x, const float2 *table, const u32 *entries, u32 heads,        \
-                    u32 dim, u32 half, u32 stride) {                                               \
-        rope<T, N>(out, x, table, entries, heads, dim, half, stride);                              \
+    extern "C" __global__ void __launch_bounds__(256, 5)                                           \
+        rope_##NAME(T *out, const T *x, const float *bias, const float2 *table,                    \
+                    const u32 *entries, u32 heads, u32 dim, u32 half, u32 stride) {                \
+        rope<T, N>(out, x, bias, table, entries, heads, dim, half, stride);                        \
     }
 
 ROPE(f32, float, 1)

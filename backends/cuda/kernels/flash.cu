@@ -4,7 +4,7 @@
 // one segment, 16 a warp, in registers and streams over blocks of 64 keys. Values are on their way
 // while scores are computed, the next keys while values are summed. Blocks of keys are aligned to
 // logical positions, so that what a query gets does not depend on where its ancestors' rows lie. The
-// first `past` rows of keys have no query.
+// first `past` rows of keys have no query. Biases are as in attention.cu.
 //
 // Fragments as in the PTX manual for mma.m16n8k16: with g = lane / 4 and t = lane % 4 a lane holds
 // rows g and g + 8, columns 2t and 2t + 1 of each 16 x 8 result.
@@ -77,9 +77,10 @@ __device__ __forceinline__ void fetch(u32 to, const T *from, u32 stride, const u
 }
 
 template <typename T, int D>
-__device__ void flash(T *out, const T *q, const T *k, const T *v, const Segment *forest,
-                      const uint2 *tiles, u32 past, u32 group, u32 q_stride, u32 k_stride,
-                      u32 v_stride, float scale, u32 window, float cap) {
+__device__ void flash(T *out, const T *q, const T *k, const T *v, const float *q_bias,
+                      const float *v_bias, const Segment *forest, const uint2 *tiles, u32 past,
+                      u32 group, u32 q_stride, u32 k_stride, u32 v_stride, float scale, u32 window,
+                      float cap) {
     __shared__ __align__(16) u16 keys[TILE * (D + 8)];
     __shared__ __align__(16) u16 values[TILE * (D + 8)];
     __shared__ u32 rows[2][TILE];
@@ -101,8 +102,13 @@ __device__ void flash(T *out, const T *q, const T *k, const T *v, const Segment 
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             const u32 r = mine + j % 2 * 8, c = i * 16 + j / 2 * 8 + 2 * t;
-            query[i][j] =
-                r < count ? *(const u32 *)(q + (u64)(first_row + r) * q_stride + head * D + c) : 0;
+            const T *at = q + (u64)(first_row + r) * q_stride + head * D + c;
+            query[i][j] = r < count ? *(const u32 *)at : 0;
+            if (q_bias) {
+                const float2 b = *(const float2 *)(q_bias + head * D + c);
+                query[i][j] = pair<T>(widen(of_bits<T>(query[i][j] & 0xffff)) + b.x,
+                                      widen(of_bits<T>(query[i][j] >> 16)) + b.y);
+            }
         }
     }
 
@@ -244,20 +250,25 @@ __device__ void flash(T *out, const T *q, const T *k, const T *v, const Segment 
             T *to = out + ((u64)(first_row + r) * gridDim.y + head) * D + 2 * t;
 #pragma unroll
             for (int i = 0; i < D / 8; i++) {
-                *(u32 *)(to + i * 8) =
-                    pair<T>(sum[i][2 * h] / total[h], sum[i][2 * h + 1] / total[h]);
+                float2 mean = make_float2(sum[i][2 * h] / total[h], sum[i][2 * h + 1] / total[h]);
+                if (v_bias) {
+                    const float2 b = *(const float2 *)(v_bias + head / group * D + i * 8 + 2 * t);
+                    mean.x += b.x;
+                    mean.y += b.y;
+                }
+                *(u32 *)(to + i * 8) = pair<T>(mean.x, mean.y);
             }
         }
     }
 }
 
 #define FLASH(NAME, T, D)                                                                          \
-    extern "C" __global__ void __launch_bounds__(THREADS, 2)                                        \
-        flash_##NAME##_##D(T *out, const T *q, const T *k, const T *v, const Segment *forest,      \
-                           const uint2 *tiles, u32 past, u32 group, u32 q_stride, u32 k_stride,    \
-                           u32 v_stride, float scale, u32 window, float cap) {                     \
-        flash<T, D>(out, q, k, v, forest, tiles, past, group, q_stride, k_stride, v_stride, scale, \
-                    window, cap);                                                                  \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) flash_##NAME##_##D(                   \
+        T *out, const T *q, const T *k, const T *v, const float *q_bias, const float *v_bias,      \
+        const Segment *forest, const uint2 *tiles, u32 past, u32 group, u32 q_stride,              \
+        u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {                          \
+        flash<T, D>(out, q, k, v, q_bias, v_bias, forest, tiles, past, group, q_stride, k_stride,  \
+                    v_stride, scale, window, cap);                                                 \
     }
 
 FLASH(bf16, Bf16, 64)

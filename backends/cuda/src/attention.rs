@@ -25,7 +25,13 @@ pub(crate) fn attention(
     if op.slopes.is_some() {
         return Err(unsupported("attention with linear biases (ALiBi)"));
     }
-    let (q, k, v) = (cuda.view(q)?, cuda.view(k)?, cuda.view(v)?);
+    let (q, v) = (cuda.product(q)?, cuda.product(v)?);
+    // The same summands in all keys add the same number to all scores of a query, which changes no weight;
+    // under a cap it does.
+    let k = match op.soft_cap {
+        None => cuda.product(k)?,
+        Some(_) => cuda.view(k)?,
+    };
     let out = cuda.result(q.rows, q.width)?;
     if out.len == 0 {
         return Ok(out);
@@ -87,6 +93,8 @@ impl Call<'_> {
             .long(q.pointer)
             .long(k.pointer)
             .long(v.pointer)
+            .long(q.bias())
+            .long(v.bias())
             .long(self.forest.segments.pointer())
     }
 
@@ -106,9 +114,9 @@ impl Call<'_> {
         let (cuda, dim, heads) = (self.cuda, self.op.head_dim, self.op.heads as u32);
         let first = self.first().long(self.forest.tiles.pointer());
         let mut arguments = self.last(first.words([self.past]));
-        // SAFETY: (out, q, k, v, forest, tiles, past, group, strides, scale, window, cap) of
-        // `flash`; the views were checked against their buffers and each other, the segments cover
-        // the rows of keys, the tiles those from `past` on, and every address is aligned to 16
+        // SAFETY: (out, q, k, v, biases, forest, tiles, past, group, strides, scale, window, cap) of
+        // `flash`; the views were checked against their buffers, biases and each other, the segments
+        // cover the rows of keys, the tiles those from `past` on, and every address is aligned to 16
         // bytes.
         unsafe {
             cuda.device.launch(
@@ -131,10 +139,10 @@ impl Call<'_> {
         }
         let first = self.first().long(self.forest.segment_of.pointer());
         let mut arguments = self.last(first.words([self.past, dim]));
-        // SAFETY: (out, q, k, v, forest, segments, past, dim, group, strides, scale, window, cap) of
-        // `attention`; the views were checked against their buffers and each other, the segments
-        // cover the rows of keys, `past` of which come before the first of the queries, and the
-        // shared memory holds two heads.
+        // SAFETY: (out, q, k, v, biases, forest, segments, past, dim, group, strides, scale, window, cap)
+        // of `attention`; the views were checked against their buffers, biases and each other, the
+        // segments cover the rows of keys, `past` of which come before the first of the queries, and
+        // the shared memory holds two heads.
         unsafe {
             cuda.device.launch(
                 &cuda.kernel("attention", false),

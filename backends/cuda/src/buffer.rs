@@ -11,11 +11,46 @@ use crate::memory::Memory;
 /// Values on the device: weights and results in the backend's format, vectors in f32.
 #[derive(Debug)]
 pub struct Buffer {
-    pub(crate) memory: Memory,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) format: Format,
     pub(crate) len: usize,
     /// The shape of a weight.
     pub(crate) matrix: Option<Matrix>,
+    /// The bias of a product, which is still to be added to every row.
+    pub(crate) bias: Option<Bias>,
+}
+
+/// Summands in f32 of every row of a product, which whatever reads the product adds: a kernel that has the
+/// sum in f32 anyway saves the pass, and the rounding, that storing the sum would take.
+#[derive(Debug, Clone)]
+pub(crate) struct Bias {
+    pub(crate) memory: Arc<Memory>,
+    /// Place of the first summand in `memory`, in values.
+    pub(crate) start: usize,
+    /// Number of summands: the width of the rows.
+    pub(crate) width: usize,
+}
+
+impl Bias {
+    pub(crate) fn pointer(&self) -> u64 {
+        self.memory.pointer() + 4 * self.start as u64
+    }
+
+    /// The summands of a block of columns; `None` if the block is not one of such rows.
+    fn of(&self, x: &Columns<'_, Buffer>) -> Option<Self> {
+        let first = x.start.checked_rem(self.width)?;
+        (x.stride == self.width && first + x.width <= self.width).then(|| Self {
+            memory: Arc::clone(&self.memory),
+            start: self.start + first,
+            width: x.width,
+        })
+    }
+
+    /// True if both are the same summands.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.memory, &other.memory)
+            && (self.start, self.width) == (other.start, other.width)
+    }
 }
 
 /// The shape of a weight, whose rows and columns are filled up with zeros to multiples of 16 bytes: so
@@ -76,8 +111,18 @@ impl Buffer {
         }
     }
 
-    /// The values, on the host; of a weight without what it is filled up with.
+    /// The values, on the host; of a weight without what it is filled up with, of a product with its bias.
     pub(crate) fn read(&self, device: &Device) -> Result<Vec<f32>, relscale::Error> {
+        if let Some(bias) = self.bias.as_ref().filter(|_| self.len > 0) {
+            let mut values = self.format.read(device, &self.memory, self.len)?;
+            let all = Format::F32.read(device, &bias.memory, bias.start + bias.width)?;
+            for row in values.chunks_mut(bias.width) {
+                for (x, b) in row.iter_mut().zip(&all[bias.start..]) {
+                    *x += b;
+                }
+            }
+            return Ok(values);
+        }
         let Some(m) = self.matrix.filter(|_| self.len > 0) else {
             return self.format.read(device, &self.memory, self.len);
         };
@@ -109,16 +154,19 @@ pub(crate) struct View {
     pub(crate) stride: u32,
     /// Number of rows that the memory has from the first one on, at least `rows`.
     pub(crate) room: usize,
-    /// The converted copy that holds the values, if the buffer is in another format.
-    _copy: Option<Memory>,
+    /// Summands that are still to be added to every row.
+    pub(crate) bias: Option<Bias>,
+    /// What holds the values, if it is not the caller's buffer.
+    _copy: Option<Arc<Memory>>,
 }
 
 impl View {
-    /// The block `x`, on `device`, in `format`; `copy` converts a buffer in another format.
+    /// The block `x`, on `device`, in `format`; `copy` makes a buffer in this format, and without a bias,
+    /// of one that is not or whose bias is not one of the block's rows.
     pub(crate) fn new<'a>(
         x: Columns<'a, Buffer>,
         (device, format): (&Arc<Device>, Format),
-        copy: impl FnOnce(&'a Buffer) -> Result<Memory, relscale::Error>,
+        copy: impl FnOnce(&'a Buffer) -> Result<Arc<Memory>, relscale::Error>,
     ) -> Result<Self, relscale::Error> {
         let check = || {
             x.buffer.ensure_on(device)?;
@@ -133,11 +181,9 @@ impl View {
             ))
         };
         let (rows, width, stride) = check().map_err(crate::fail)?;
-        let copy = if x.buffer.format == format {
-            None
-        } else {
-            Some(copy(x.buffer)?)
-        };
+        let bias = x.buffer.bias.as_ref().and_then(|bias| bias.of(&x));
+        let as_it_is = x.buffer.format == format && bias.is_some() == x.buffer.bias.is_some();
+        let copy = (!as_it_is).then(|| copy(x.buffer)).transpose()?;
         let memory = copy.as_ref().unwrap_or(&x.buffer.memory);
         let values = memory.bytes() / format.bytes();
         Ok(Self {
@@ -146,6 +192,7 @@ impl View {
             rows,
             width,
             stride,
+            bias,
             _copy: copy,
         })
     }
@@ -159,6 +206,7 @@ impl View {
             rows,
             width,
             stride: width,
+            bias: result.bias,
             _copy: Some(result.memory),
         }
     }
@@ -172,14 +220,22 @@ impl View {
             rows: rows as u32,
             width: self.width,
             stride: self.stride,
+            bias: self.bias.clone(),
             _copy: None,
         }
     }
 
-    /// True if every row can be read 16 bytes at a time in a format of `bytes` bytes per value.
+    /// Address of the summands that are still to be added to every row; null if there are none.
+    pub(crate) fn bias(&self) -> u64 {
+        self.bias.as_ref().map_or(0, Bias::pointer)
+    }
+
+    /// True if every row, and its bias, can be read 16 bytes at a time in a format of `bytes` bytes per
+    /// value.
     pub(crate) fn is_wide(&self, bytes: usize) -> bool {
         let lane = (16 / bytes) as u32;
         self.pointer.is_multiple_of(16)
+            && self.bias().is_multiple_of(16)
             && self.stride.is_multiple_of(lane)
             && self.width.is_multiple_of(lane)
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use relscale::Error;
 use relscale::backend::{Activation, Columns, Norm, NormKind, Overflow, Rope, check_len};
 
-use crate::buffer::{Buffer, small};
+use crate::buffer::{Buffer, View, small};
 use crate::device::Arguments;
 use crate::memory::Memory;
+use crate::rows::with_bias;
 use crate::{Cuda, NAME, address, fail, misfit, threads, unsupported};
 
 /// See [`Backend::norm`](relscale::backend::Backend::norm).
@@ -35,7 +36,7 @@ pub(crate) fn norm(
     let mut arguments = Arguments::new()
         .long(out.memory.pointer())
         .long(view.pointer)
-        .long(weight.pointer)
+        .long(weight.pointer())
         .long(address(bias.as_ref()))
         .long(count)
         .words([groups, width, view.stride])
@@ -74,7 +75,7 @@ pub(crate) fn rope(cuda: &Cuda, x: Columns<'_, Buffer>, op: &Rope<'_>) -> Result
         let message = format!("{half} rotated pairs in heads of {dim} in a width of {width}");
         return Err(misfit(message));
     }
-    let view = cuda.view(x)?;
+    let view = cuda.product(x)?;
     let out = cuda.result(view.rows, view.width)?;
     if out.len == 0 {
         return Ok(out);
@@ -88,11 +89,12 @@ pub(crate) fn rope(cuda: &Cuda, x: Columns<'_, Buffer>, op: &Rope<'_>) -> Result
     let mut arguments = Arguments::new()
         .long(out.memory.pointer())
         .long(view.pointer)
+        .long(view.bias())
         .long(table.pointer())
         .long(entries.pointer())
         .words([view.width / dim, dim, half, view.stride]);
-    // SAFETY: (out, x, table, entries, heads, dim, half, stride) of `rope`; the view was
-    // checked against its buffer, there is an entry a row, the table has a pair for each, and
+    // SAFETY: (out, x, bias, table, entries, heads, dim, half, stride) of `rope`; the view was
+    // checked against its buffer and bias, there is an entry a row, the table has a pair for each, and
     // the wide kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
@@ -117,8 +119,8 @@ pub(crate) fn activate(
         check_len("up projection row", up.width, gate.width).map_err(fail)?;
         check_len("up projection", up.rows, gate.rows).map_err(fail)?;
     }
-    let gate = cuda.view(gate)?;
-    let up = up.map(|up| cuda.view(up)).transpose()?;
+    let gate = cuda.product(gate)?;
+    let up = up.map(|up| cuda.product(up)).transpose()?;
     let out = cuda.result(gate.rows, gate.width)?;
     if out.len == 0 {
         return Ok(out);
@@ -135,14 +137,16 @@ pub(crate) fn activate(
         .long(out.memory.pointer())
         .long(gate.pointer)
         .long(up.as_ref().map_or(0, |up| up.pointer))
+        .long(gate.bias())
+        .long(up.as_ref().map_or(0, View::bias))
         .words([
             gate.width,
             gate.stride,
             up.as_ref().map_or(0, |up| up.stride),
             number,
         ]);
-    // SAFETY: (out, gate, up, width, strides, function) of `activate`; the views were checked
-    // against their buffers and each other, and the wide kernel's addresses are aligned.
+    // SAFETY: (out, gate, up, biases, width, strides, function) of `activate`; the views were checked
+    // against their buffers, biases and each other, and the wide kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
             &cuda.kernel("activate", wide),
@@ -164,28 +168,26 @@ pub(crate) fn add(cuda: &Cuda, x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
     if x.matrix.is_some() || y.matrix.is_some() {
         return Err(misfit("a summand was uploaded as a weight"));
     }
-    let x = if x.format == cuda.format {
-        x
-    } else {
-        Buffer {
-            memory: cuda.convert(&x, cuda.format)?,
-            format: cuda.format,
-            ..x
-        }
-    };
+    let x = own(cuda, x)?;
     let copy = (y.format != cuda.format)
         .then(|| cuda.convert(y, cuda.format))
         .transpose()?;
-    let lane = 16 / cuda.format.bytes();
-    let wide = x.len.is_multiple_of(lane);
+    let lane = cuda.format.lane() as usize;
+    let (bias, width) = match &y.bias {
+        Some(bias) => (bias.pointer(), bias.width),
+        None => (0, x.len),
+    };
+    let wide = width.is_multiple_of(lane) && bias.is_multiple_of(16);
     let values = 256 * if wide { lane } else { 1 };
     let blocks = small("blocks", x.len.div_ceil(values)).map_err(fail)?;
     let mut arguments = Arguments::new()
         .long(x.memory.pointer())
         .long(copy.as_ref().unwrap_or(&y.memory).pointer())
+        .long(bias)
+        .long(width as u64)
         .long(x.len as u64);
-    // SAFETY: (x, y, length) of `add`; both hold `len` values, and allocations are aligned to
-    // more than 16 bytes.
+    // SAFETY: (x, y, bias, width, length) of `add`; both hold `len` values, in rows of `width` if there is a
+    // bias, and allocations are aligned to more than 16 bytes.
     unsafe {
         cuda.device.launch(
             &cuda.kernel("add", wide),
@@ -195,6 +197,19 @@ pub(crate) fn add(cuda: &Cuda, x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
             &mut arguments,
         )
     }?;
+    Ok(x)
+}
+
+/// The buffer in the backend's format, with its bias, in memory that nothing else reads.
+fn own(cuda: &Cuda, mut x: Buffer) -> Result<Buffer, Error> {
+    if x.format != cuda.format {
+        x.memory = Arc::new(cuda.convert(&x, cuda.format)?);
+        x.format = cuda.format;
+    }
+    // Memory that is read by others, too, is that of a bias which a product has not added yet.
+    if x.bias.is_some() || Arc::get_mut(&mut x.memory).is_none() {
+        x = with_bias(cuda, &x)?;
+    }
     Ok(x)
 }
 

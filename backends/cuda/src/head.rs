@@ -8,7 +8,7 @@ use crate::device::Arguments;
 use crate::format::Format;
 use crate::gemm::ROWS;
 use crate::product::{multiply, padded};
-use crate::rows::copied;
+use crate::rows::{Change, picked};
 use crate::{Cuda, NAME, address, fail, misfit};
 
 /// Bytes of logits that exist at once: small beside the memory of a device, and enough rows of the
@@ -46,7 +46,7 @@ pub(crate) fn log_prob(
         view
     } else {
         let ids: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
-        let picked = copied(cuda, view.pointer, (view.width, view.stride), &ids, 1.0)?;
+        let picked = picked(cuda, &view, &ids, Change::NONE)?;
         View::whole(picked, rows.len() as u32, view.width)
     };
 

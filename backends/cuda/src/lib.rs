@@ -131,10 +131,11 @@ impl Cuda {
         let len = rows as usize * width as usize;
         let room = product::padded(rows) as usize * width as usize;
         Ok(Buffer {
-            memory: self.device.allocate(room * self.format.bytes())?,
+            memory: Arc::new(self.device.allocate(room * self.format.bytes())?),
             format: self.format,
             len,
             matrix: None,
+            bias: None,
         })
     }
 
@@ -159,27 +160,42 @@ impl Cuda {
         Ok(out)
     }
 
-    /// A block of activations in the backend's format.
-    fn view(&self, x: Columns<'_, Buffer>) -> Result<View, Error> {
+    /// A block of activations in the backend's format. If it is of a product, its bias may still have to
+    /// be added.
+    fn product(&self, x: Columns<'_, Buffer>) -> Result<View, Error> {
         View::new(x, (&self.device, self.format), |buffer| {
-            self.convert(buffer, self.format)
+            // A bias of other rows than the block's is added to a copy.
+            if buffer.bias.is_some() {
+                return Ok(rows::with_bias(self, buffer)?.memory);
+            }
+            Ok(Arc::new(self.convert(buffer, self.format)?))
         })
     }
 
+    /// A block of activations in the backend's format, with all biases added.
+    fn view(&self, x: Columns<'_, Buffer>) -> Result<View, Error> {
+        let view = self.product(x)?;
+        if view.bias.is_none() {
+            return Ok(view);
+        }
+        let (rows, width) = (view.rows, view.width);
+        Ok(View::whole(rows::settled(self, &view)?, rows, width))
+    }
+
     /// The parameters `what` in f32, which must be `width` values.
-    fn parameters(&self, x: &Buffer, what: &str, width: usize) -> Result<Parameters, Error> {
+    fn parameters(&self, x: &Buffer, what: &str, width: usize) -> Result<Arc<Memory>, Error> {
         x.ensure_on(&self.device).map_err(fail)?;
         if x.matrix.is_some() {
             return Err(misfit(format!("{what} was uploaded as a weight")));
         }
         check_len(what, x.len, width).map_err(fail)?;
-        let copy = (x.format != Format::F32)
-            .then(|| self.convert(x, Format::F32))
-            .transpose()?;
-        Ok(Parameters {
-            pointer: copy.as_ref().unwrap_or(&x.memory).pointer(),
-            _copy: copy,
-        })
+        if x.bias.is_some() {
+            return self.parameters(&rows::with_bias(self, x)?, what, width);
+        }
+        if x.format == Format::F32 {
+            return Ok(Arc::clone(&x.memory));
+        }
+        Ok(Arc::new(self.convert(x, Format::F32)?))
     }
 
     fn optional(
@@ -187,7 +203,7 @@ impl Cuda {
         x: Option<&Buffer>,
         what: &str,
         width: usize,
-    ) -> Result<Option<Parameters>, Error> {
+    ) -> Result<Option<Arc<Memory>>, Error> {
         x.map(|x| self.parameters(x, what, width)).transpose()
     }
 
@@ -200,15 +216,9 @@ impl Cuda {
     }
 }
 
-/// Parameters in f32, with the converted copy if there is one.
-struct Parameters {
-    pointer: u64,
-    _copy: Option<Memory>,
-}
-
 /// Address of the parameters, null if there are none.
-fn address(parameters: Option<&Parameters>) -> u64 {
-    parameters.map_or(0, |p| p.pointer)
+fn address(parameters: Option<&Arc<Memory>>) -> u64 {
+    parameters.map_or(0, |memory| memory.pointer())
 }
 
 /// Number of threads for a row of `width` values with `lane` values per thread: whole warps, at most
@@ -256,10 +266,11 @@ impl Backend for Cuda {
             Role::Matrix => (self.format, Some(Matrix::new(rows, cols, self.format))),
         };
         Ok(Buffer {
-            memory: format.upload(&self.device, &tensor.values, matrix)?,
+            memory: Arc::new(format.upload(&self.device, &tensor.values, matrix)?),
             format,
             len,
             matrix,
+            bias: None,
         })
     }
 

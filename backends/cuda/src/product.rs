@@ -3,12 +3,11 @@
 use relscale::Error;
 use relscale::backend::{Columns, Linear, check_len, check_width};
 
-use crate::buffer::{Buffer, View, Weight, small};
-use crate::device::Arguments;
+use crate::buffer::{Bias, Buffer, View, Weight, small};
 use crate::format::Format;
 use crate::gemm::{Places, ROWS, Shape};
 use crate::rows::{Layout, copy_all};
-use crate::{Cuda, fail, misfit, threads};
+use crate::{Cuda, fail, misfit};
 
 /// See [`Backend::linear`](relscale::backend::Backend::linear).
 pub(crate) fn linear(
@@ -28,7 +27,7 @@ pub(crate) fn linear(
     if op.inputs == 0 {
         return Err(misfit("a product over no inputs"));
     }
-    let out = cuda.result(view.rows, outputs)?;
+    let mut out = cuda.result(view.rows, outputs)?;
     if out.len == 0 {
         return Ok(out);
     }
@@ -47,25 +46,11 @@ pub(crate) fn linear(
         };
         copy_all(cuda, to, apart.pointer(), layout, view.rows)?;
     }
-    if let Some(bias) = bias {
-        let lane = cuda.format.lane();
-        let wide = outputs.is_multiple_of(lane);
-        let mut arguments = Arguments::new()
-            .long(to)
-            .long(bias.pointer)
-            .words([outputs]);
-        // SAFETY: (x, b, width) of `bias`; the result has rows × outputs values, the bias
-        // outputs, and allocations are aligned to more than 16 bytes.
-        unsafe {
-            cuda.device.launch(
-                &cuda.kernel("bias", wide),
-                [view.rows, 1],
-                threads(outputs, if wide { lane } else { 1 }),
-                0,
-                &mut arguments,
-            )
-        }?;
-    }
+    out.bias = bias.map(|memory| Bias {
+        memory,
+        start: 0,
+        width: op.outputs,
+    });
     Ok(out)
 }
 

@@ -3,7 +3,7 @@
 use relscale::Error;
 use relscale::backend::{Columns, Embed, check_len, check_width};
 
-use crate::buffer::{Buffer, small};
+use crate::buffer::{Buffer, View, small};
 use crate::device::Arguments;
 use crate::memory::Memory;
 use crate::{Cuda, fail, misfit, threads};
@@ -22,25 +22,67 @@ pub(crate) fn embed(cuda: &Cuda, table: &Buffer, op: &Embed<'_>) -> Result<Buffe
     }
     let width = small("columns", op.width).map_err(fail)?;
     let columns = (width, weight.inputs);
-    copied(cuda, weight.pointer, columns, op.tokens, op.scale as f32)
+    let change = Change {
+        bias: 0,
+        scale: op.scale as f32,
+    };
+    copied(cuda, weight.pointer, columns, op.tokens, change)
 }
 
 /// See [`Backend::gather`](relscale::backend::Backend::gather).
 pub(crate) fn gather(cuda: &Cuda, x: Columns<'_, Buffer>, rows: &[usize]) -> Result<Buffer, Error> {
-    let view = cuda.view(x)?;
+    let view = cuda.product(x)?;
     if let Some(row) = rows.iter().find(|&&r| r >= x.rows) {
         return Err(misfit(format!("row {row} of {} was asked for", x.rows)));
     }
     let ids: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
-    copied(cuda, view.pointer, (view.width, view.stride), &ids, 1.0)
+    let mut out = picked(cuda, &view, &ids, Change::NONE)?;
+    // Left to add: what reads a kept prefix then does as with one that was computed just now.
+    out.bias = view.bias;
+    Ok(out)
 }
 
 /// Every element of the block times `factor`.
 pub(crate) fn scale(cuda: &Cuda, x: Columns<'_, Buffer>, factor: f64) -> Result<Buffer, Error> {
-    let view = cuda.view(x)?;
+    let view = cuda.product(x)?;
+    let change = Change {
+        bias: view.bias(),
+        scale: factor as f32,
+    };
+    changed(cuda, &view, change)
+}
+
+/// The block with its bias added.
+pub(crate) fn settled(cuda: &Cuda, view: &View) -> Result<Buffer, Error> {
+    let change = Change {
+        bias: view.bias(),
+        scale: 1.0,
+    };
+    changed(cuda, view, change)
+}
+
+/// A copy of a whole buffer, with its bias added if it has one.
+pub(crate) fn with_bias(cuda: &Cuda, x: &Buffer) -> Result<Buffer, Error> {
+    let width = x.bias.as_ref().map_or(x.len, |bias| bias.width);
+    let rows = x.len.checked_div(width).unwrap_or(0);
+    settled(cuda, &cuda.product(Columns::all(x, rows, width))?)
+}
+
+/// All rows of a block after a change.
+fn changed(cuda: &Cuda, view: &View, change: Change) -> Result<Buffer, Error> {
     let ids: Vec<u32> = (0..view.rows).collect();
+    picked(cuda, view, &ids, change)
+}
+
+/// The rows `ids` of a block after a change.
+pub(crate) fn picked(
+    cuda: &Cuda,
+    view: &View,
+    ids: &[u32],
+    change: Change,
+) -> Result<Buffer, Error> {
     let columns = (view.width, view.stride);
-    copied(cuda, view.pointer, columns, &ids, factor as f32)
+    copied(cuda, view.pointer, columns, ids, change)
 }
 
 /// See [`Backend::concat`](relscale::backend::Backend::concat).
@@ -51,8 +93,18 @@ pub(crate) fn concat(
 ) -> Result<Buffer, Error> {
     check_len("row of the second block", y.width, x.width).map_err(fail)?;
     let rows = small("rows", x.rows.saturating_add(y.rows)).map_err(fail)?;
-    let (x, y) = (cuda.view(x)?, cuda.view(y)?);
-    let out = cuda.result(rows, x.width)?;
+    let one = match (x.buffer.bias.as_ref(), y.buffer.bias.as_ref()) {
+        (Some(_), Some(_)) => Some([cuda.product(x)?, cuda.product(y)?]),
+        _ => None,
+    };
+    // With one bias for all rows it is left to add; otherwise each block has its own added.
+    let same = |[x, y]: &[View; 2]| matches!((&x.bias, &y.bias), (Some(x), Some(y)) if x.is(y));
+    let [x, y] = match one.filter(same) {
+        Some(both) => both,
+        None => [cuda.view(x)?, cuda.view(y)?],
+    };
+    let mut out = cuda.result(rows, x.width)?;
+    out.bias = x.bias.clone();
     if out.len == 0 {
         return Ok(out);
     }
@@ -73,13 +125,13 @@ pub(crate) fn concat(
     Ok(out)
 }
 
-/// The rows `ids` of a matrix of `width` columns at `table`, multiplied by `scale`.
-pub(crate) fn copied(
+/// The rows `ids` of a matrix of `width` columns at `table` after a change.
+fn copied(
     cuda: &Cuda,
     table: u64,
     (width, stride): (u32, u32),
     ids: &[u32],
-    scale: f32,
+    change: Change,
 ) -> Result<Buffer, Error> {
     let count = small("rows", ids.len()).map_err(fail)?;
     let out = cuda.result(count, width)?;
@@ -87,7 +139,7 @@ pub(crate) fn copied(
         let ids = cuda.device.upload(ids)?;
         let to = out.memory.pointer();
         let layout = Layout::dense(width, stride);
-        copy(cuda, to, table, layout, (&ids, count), scale)?;
+        copy(cuda, to, table, layout, (&ids, count), change)?;
     }
     Ok(out)
 }
@@ -112,6 +164,21 @@ impl Layout {
     }
 }
 
+/// A change of rows while they are copied: `(x + bias)·scale`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change {
+    /// Address of summands in f32, one per column; null if there are none.
+    pub(crate) bias: u64,
+    pub(crate) scale: f32,
+}
+
+impl Change {
+    pub(crate) const NONE: Self = Self {
+        bias: 0,
+        scale: 1.0,
+    };
+}
+
 /// Copies the first `count` rows at `from`, at least one, to `out`.
 pub(crate) fn copy_all(
     cuda: &Cuda,
@@ -121,18 +188,19 @@ pub(crate) fn copy_all(
     count: u32,
 ) -> Result<(), Error> {
     let ids: Vec<u32> = (0..count).collect();
-    copy(cuda, out, from, layout, (&*cuda.list(&ids)?, count), 1.0)
+    let ids = cuda.list(&ids)?;
+    copy(cuda, out, from, layout, (&ids, count), Change::NONE)
 }
 
-/// Copies the rows `ids` of a matrix at `table`, multiplied by `scale`, to `out`. There are `count` ids,
-/// at least one.
+/// Copies the rows `ids` of a matrix at `table`, after a change, to `out`. There are `count` ids, at least
+/// one.
 fn copy(
     cuda: &Cuda,
     out: u64,
     table: u64,
     layout: Layout,
     (ids, count): (&Memory, u32),
-    scale: f32,
+    change: Change,
 ) -> Result<(), Error> {
     let Layout {
         width,
@@ -140,19 +208,22 @@ fn copy(
         to_stride,
     } = layout;
     let lane = cuda.format.lane();
-    let wide = [out, table].iter().all(|p| p.is_multiple_of(16))
+    let wide = [out, table, change.bias]
+        .iter()
+        .all(|p| p.is_multiple_of(16))
         && [width, stride, to_stride]
             .iter()
             .all(|n| n.is_multiple_of(lane));
     let mut arguments = Arguments::new()
         .long(out)
         .long(table)
+        .long(change.bias)
         .long(ids.pointer())
         .words([width, stride, to_stride])
-        .float(scale);
-    // SAFETY: (out, table, ids, width, stride, to_stride, scale) of `gather`; the callers have checked
-    // the ids against the rows of the table and made room for the results, and the wide kernel's
-    // addresses are aligned.
+        .float(change.scale);
+    // SAFETY: (out, table, bias, ids, width, stride, to_stride, scale) of `gather`; the callers have checked
+    // the ids against the rows of the table, made room for the results and pass a bias of `width` values, and
+    // the wide kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
             &cuda.kernel("gather", wide),

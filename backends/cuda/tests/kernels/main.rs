@@ -11,6 +11,7 @@ mod common;
 
 mod attention;
 mod batch;
+mod bias;
 mod head;
 mod linear;
 mod rows;
