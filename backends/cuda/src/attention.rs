@@ -38,15 +38,6 @@ pub(crate) fn attention(
     }
     // Rows are fewer than 2³¹, and queries no more than keys.
     let past = k.rows - q.rows;
-    let forest = cuda.forests.find(
-        |(segments, before)| segments == op.segments && *before == past,
-        || {
-            Ok((
-                (op.segments.to_vec(), past),
-                Forest::new(&cuda.device, op.segments, past as usize)?,
-            ))
-        },
-    )?;
     // Both divide the width of the queries, which fits 32 bits.
     let (heads, dim) = (op.heads as u32, op.head_dim as u32);
     // Heads are the second dimension of the grid, which CUDA limits.
@@ -56,6 +47,17 @@ pub(crate) fn attention(
     let bytes = cuda.format.bytes();
     let fast =
         bytes == 2 && matches!(dim, 64 | 96 | 128) && [&q, &k, &v].iter().all(|x| x.is_wide(bytes));
+    // The kernel for heads of 64 has more warps on a multiprocessor with small tiles.
+    let large = fast && dim >= 96;
+    let forest = cuda.forests.find(
+        |(segments, before, with)| segments == op.segments && *before == past && *with == large,
+        || {
+            Ok((
+                (op.segments.to_vec(), past, large),
+                Forest::new(&cuda.device, op.segments, past as usize, large)?,
+            ))
+        },
+    )?;
     let call = Call {
         cuda,
         views: [&q, &k, &v],
@@ -112,17 +114,19 @@ impl Call<'_> {
 
     fn on_tensor_cores(&self) -> Result<(), Error> {
         let (cuda, dim, heads) = (self.cuda, self.op.head_dim, self.op.heads as u32);
-        let first = self.first().long(self.forest.tiles.pointer());
+        let (forest, name) = (self.forest, cuda.format.name());
+        let first = self.first().long(forest.tiles.pointer());
+        let first = first.long(forest.shared.pointer());
         let mut arguments = self.last(first.words([self.past]));
-        // SAFETY: (out, q, k, v, biases, forest, tiles, past, group, strides, scale, window, cap) of
-        // `flash`; the views were checked against their buffers, biases and each other, the segments
+        // SAFETY: (out, q, k, v, biases, forest, tiles, shared, past, group, strides, scale, window, cap)
+        // of `flash`; the views were checked against their buffers, biases and each other, the segments
         // cover the rows of keys, the tiles those from `past` on, and every address is aligned to 16
         // bytes.
         unsafe {
             cuda.device.launch(
-                &format!("flash_{}_{dim}", cuda.format.name()),
-                [self.forest.tile_count, heads],
-                128,
+                &format!("flash_{name}_{dim}_{}", forest.warps),
+                [forest.tile_count, heads],
+                32 * forest.warps,
                 0,
                 &mut arguments,
             )

@@ -62,7 +62,8 @@ pub struct Cuda {
     rotations: Recent<RotationKey, Memory>,
     /// Positions and rows, which every layer needs again.
     lists: Recent<Vec<u32>, Memory>,
-    forests: Recent<(Vec<Segment>, u32), Forest>,
+    /// By segments, rows without a query, and the kernel's sizes of tiles.
+    forests: Recent<(Vec<Segment>, u32, bool), Forest>,
 }
 
 /// Frequencies, scale and number of positions of a table of rotations.

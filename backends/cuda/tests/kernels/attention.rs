@@ -3,7 +3,7 @@
 use relscale::backend::{Attention, Backend, Columns, Role, Segment};
 use relscale::conformance::UNIT_ROUNDOFF_F32;
 use relscale::conformance::inputs::forest;
-use relscale_cuda::Precision;
+use relscale_cuda::{Buffer, Precision};
 
 use crate::common::on_device;
 use crate::trial::{PRECISIONS, Trial, gamma, in_every_precision};
@@ -235,6 +235,85 @@ fn sharing_a_prefix_changes_no_bit_of_attention() {
             let cut = run(&forest(&[(None, 13), (Some(0), 52), (Some(1), 25)]));
             assert!(whole.iter().all(|x| x.is_finite()));
             assert_eq!(whole, cut, "{precision:?}");
+        }
+    });
+}
+
+/// Choices after a prefix, and what each of them is alone: the rows of the prefix, then those of the choice.
+fn choices(prefix: usize, lens: &[usize]) -> (Vec<Segment>, Vec<Vec<usize>>) {
+    let mut shape = vec![(None, prefix)];
+    shape.extend(lens.iter().map(|&len| (Some(0), len)));
+    let together = forest(&shape);
+    let alone = together[1..].iter().map(|s| {
+        let rows = (0..prefix).chain(s.start..s.start + s.len);
+        rows.collect()
+    });
+    let alone = alone.collect();
+    (together, alone)
+}
+
+/// Choices share the tiles of their prefix, in which each sees its own keys only: every row is, to the bit,
+/// what it is alone with its prefix.
+#[test]
+fn choices_in_one_tile_get_the_bits_that_they_get_alone() {
+    on_device(|| {
+        for (precision, dim, window) in [
+            (Precision::Bf16, 64, None),
+            (Precision::Bf16, 64, Some(70)),
+            (Precision::Bf16, 96, Some(12)),
+            (Precision::Bf16, 128, None),
+            (Precision::F16, 64, None),
+            (Precision::F32, 64, Some(70)),
+        ] {
+            let (segments, alone) = choices(70, &[10, 3, 17, 70, 1, 16]);
+            let mut t = Trial::new(precision, 19);
+            let rows = segments.iter().map(|s| s.len).sum();
+            let x = t.matrix(rows, 4 * dim, 2.0, Role::Dense);
+            let run = |buffer: &Buffer, rows: usize, segments: &[Segment]| {
+                let op = Attention {
+                    window,
+                    ..plain(segments, 2, 1, dim)
+                };
+                let block = |start, width| Columns::block(buffer, rows, 4 * dim, start, width);
+                let (q, k, v) = (block(0, 2 * dim), block(2 * dim, dim), block(3 * dim, dim));
+                let out = t.cuda.attention(q, k, v, &op).unwrap();
+                t.cuda.read(&out).unwrap()
+            };
+            let together = run(&x.cuda, rows, &segments);
+            assert!(together.iter().all(|x| x.is_finite()));
+            for rows in alone {
+                let all = Columns::all(&x.cuda, x.rows, x.cols);
+                let own = t.cuda.gather(all, &rows).unwrap();
+                let got = run(&own, rows.len(), &forest(&[(None, rows.len())]));
+                let width = 2 * dim;
+                for (at, row) in rows.into_iter().enumerate() {
+                    assert_eq!(
+                        got[at * width..][..width],
+                        together[row * width..][..width],
+                        "{precision:?}, heads of {dim}, window {window:?}: row {row}"
+                    );
+                }
+            }
+        }
+    });
+}
+
+/// The same against the oracle, in tiles of four and of eight warps, with queries for choices only and for all.
+#[test]
+fn attention_of_choices() {
+    in_every_precision("choices", 20, |t| {
+        for (prefix, lens, dim, window) in [
+            (64, &[10, 10, 10, 10, 10][..], 64, None),
+            (130, &[1, 20, 5], 64, Some(100)),
+            (64, &[129, 128, 7, 9], 128, None),
+            (64, &[140], 96, Some(80)),
+        ] {
+            let (segments, _) = choices(prefix, lens);
+            let op = Attention {
+                window,
+                ..plain(&segments, 2, 1, dim)
+            };
+            attention_from(t, prefix, &op, 0, 2.0);
         }
     });
 }
