@@ -68,13 +68,17 @@ MUTATIONS = [
     ("the compiler's words forgotten", "src/device.rs", "            &log,\n", "            &log[..0],\n", "device:compiler"),
     ("what a variable names is passed over", "src/library.rs", "open(&path).map_err(unusable)", "open(&path).or(Ok(())).map_err(unusable)", "library:passed_over"),
     ("packages are not looked at", "src/library.rs", "site_packages(&prefix.join(\"lib\"))", "site_packages(&prefix.join(\"lib64\"))", "library:python"),
-    ("a padded column that is not zero", ELEMENTS, "c < width ? x[i] * scale : 0.0f", "x[i] * scale", "linear"),
+    ("a padded column that is not zero", ELEMENTS, "c < width ? clip(x[i] * scale, bound) : 0.0f", "clip(x[i] * scale, bound)", "linear"),
     ("logits beyond the vocabulary", HEAD, "x[j] = -INFINITY;", "x[j] = 0.0f;", "log_prob"),
     ("no factor on embeddings", "src/rows.rs", "        scale: op.scale as f32,\n", "", "embed_gather_and_concat"),
     ("a bias of another block", "src/buffer.rs", "start: self.start + first,", "start: self.start,", "bias"),
     ("a bias that changes", "src/elementwise.rs", " || Arc::get_mut(&mut x.memory).is_none()", "", "a_bias_that_is_added_to"),
     ("the bias of the wrong value head", FLASH, "v_bias + head / group * D", "v_bias + head % group * D", "biases_of_"),
     ("queries without their bias", PLAIN, "q_bias ? widen(from[d]) + q_bias[head * dim + d] : widen(from[d])", "widen(from[d])", "biases_of_queries"),
+    ("a slope of another unit", FLASH, "slopes[head] * log2e", "slopes[head]", "attention_with_slopes"),
+    ("distances from the first query", PLAIN, "(float)(position - at)", "(float)(base - at)", "attention_with_slopes"),
+    ("a bound that swallows", ELEMENTS, "x > bound ? bound : x < -bound ? -bound : x", "fminf(fmaxf(x, -bound), bound)", "clip"),
+    ("experts added to the first rows", ELEMENTS, "(u64)rows[blockIdx.x] * width", "(u64)blockIdx.x * width", "add_rows"),
 ]
 
 

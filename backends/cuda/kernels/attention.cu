@@ -4,15 +4,16 @@
 // Milakov and Gimelshein (2018, arXiv 1805.02867); then the lanes turn to the elements of the
 // head. What a query gets does not depend on where its ancestors' rows lie. The first `past` rows of
 // keys have no query. Weights add up to one, so the bias of values is added to their mean; that of keys
-// changes no weight and is left out by the caller. Biases may be null.
+// changes no weight and is left out by the caller. A slope m of a head takes m·d from the score of a key d
+// positions before the query. Biases and slopes may be null.
 #include "common.cuh"
 
 // Shared memory: the query and the sum, `dim` values each.
 template <typename T>
 __device__ void attention(T *out, const T *q, const T *k, const T *v, const float *q_bias,
-                          const float *v_bias, const Segment *forest, const u32 *segments,
-                          u32 past, u32 dim, u32 group, u32 q_stride, u32 k_stride, u32 v_stride,
-                          float scale, u32 window, float cap) {
+                          const float *v_bias, const float *slopes, const Segment *forest,
+                          const u32 *segments, u32 past, u32 dim, u32 group, u32 q_stride,
+                          u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {
     extern __shared__ float shared[];
     __shared__ float weights[32];
     __shared__ u32 rows[32];
@@ -44,6 +45,9 @@ __device__ void attention(T *out, const T *q, const T *k, const T *v, const floa
                 product = fmaf(query[d], widen(keys[d]), product);
             }
             score = soft_cap(product * scale, cap);
+            if (slopes) {
+                score -= slopes[head] * (float)(position - at);
+            }
         }
         const float highest = fmaxf(max, warp_max(score));
         const float shrink = exp_(max - highest);
@@ -74,10 +78,10 @@ __device__ void attention(T *out, const T *q, const T *k, const T *v, const floa
 #define ATTENTION(NAME, T)                                                                         \
     extern "C" __global__ void __launch_bounds__(32) attention_##NAME(                             \
         T *out, const T *q, const T *k, const T *v, const float *q_bias, const float *v_bias,      \
-        const Segment *forest, const u32 *segments, u32 past, u32 dim, u32 group, u32 q_stride,    \
-        u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {                          \
-        attention<T>(out, q, k, v, q_bias, v_bias, forest, segments, past, dim, group, q_stride,   \
-                     k_stride, v_stride, scale, window, cap);                                      \
+        const float *slopes, const Segment *forest, const u32 *segments, u32 past, u32 dim,        \
+        u32 group, u32 q_stride, u32 k_stride, u32 v_stride, float scale, u32 window, float cap) { \
+        attention<T>(out, q, k, v, q_bias, v_bias, slopes, forest, segments, past, dim, group,     \
+                     q_stride, k_stride, v_stride, scale, window, cap);                            \
     }
 
 ATTENTION(f32, float)

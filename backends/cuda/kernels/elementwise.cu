@@ -5,10 +5,15 @@
 // which the kernel reads: added here, the product is rounded once. It may be null.
 #include "common.cuh"
 
-// out[r] = (table[ids[r]] + bias) * scale, with zeros from `width` to `to_stride`
+// x within ±bound; NaN as it is.
+__device__ __forceinline__ float clip(float x, float bound) {
+    return x > bound ? bound : x < -bound ? -bound : x;
+}
+
+// out[r] = (table[ids[r]] + bias) * scale, within ±bound, with zeros from `width` to `to_stride`
 template <typename T, int N>
 __device__ void gather(T *out, const T *table, const float *bias, const u32 *ids, u32 width,
-                       u32 stride, u32 to_stride, float scale) {
+                       u32 stride, u32 to_stride, float scale, float bound) {
     float x[N];
     const u32 row = blockIdx.x;
     const T *from = table + (u64)ids[row] * stride;
@@ -20,7 +25,7 @@ __device__ void gather(T *out, const T *table, const float *bias, const u32 *ids
         }
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            x[i] = c < width ? x[i] * scale : 0.0f;
+            x[i] = c < width ? clip(x[i] * scale, bound) : 0.0f;
         }
         Lane<T, N>::store(to + c, x);
     }
@@ -77,7 +82,7 @@ __device__ void rope(T *out, const T *x, const float *bias, const float2 *table,
     }
 }
 
-enum Function { SILU = 0, GELU_TANH = 1, GELU_ERF = 2 };
+enum Function { SILU = 0, GELU_TANH = 1, GELU_ERF = 2, RELU = 3 };
 
 __device__ __forceinline__ float activation(u32 function, float x) {
     if (function == SILU) {
@@ -86,6 +91,9 @@ __device__ __forceinline__ float activation(u32 function, float x) {
     if (function == GELU_TANH) {
         const float z = 0.797884583f * (x + 0.044715f * x * x * x);
         return 0.5f * x * (1.0f + tanh_(z));
+    }
+    if (function == RELU) {
+        return x < 0.0f ? 0.0f : x;
     }
     return 0.5f * x * (1.0f + erff(x * 0.707106769f));
 }
@@ -129,11 +137,31 @@ __device__ void add(T *x, const T *y, const float *bias, u64 width, u64 len) {
     }
 }
 
+// x[rows[r]] += weights[r] * (y[r] + bias); rows are different.
+template <typename T, int N>
+__device__ void add_rows(T *x, const T *y, const float *bias, const u32 *rows, const float *weights,
+                         u32 width, u32 stride) {
+    float a[N], b[N];
+    const T *from = y + (u64)blockIdx.x * stride;
+    T *to = x + (u64)rows[blockIdx.x] * width;
+    const float weight = weights[blockIdx.x];
+    for (u32 c = threadIdx.x * N; c < width; c += blockDim.x * N) {
+        Lane<T, N>::load(to + c, a);
+        Lane<T, N>::load(from + c, b);
+        add_bias(b, bias, c);
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            a[i] = fmaf(weight, b[i], a[i]);
+        }
+        Lane<T, N>::store(to + c, a);
+    }
+}
+
 #define KERNELS(NAME, T, N)                                                                        \
     extern "C" __global__ void gather_##NAME(T *out, const T *table, const float *bias,            \
                                              const u32 *ids, u32 width, u32 stride, u32 to_stride, \
-                                             float scale) {                                        \
-        gather<T, N>(out, table, bias, ids, width, stride, to_stride, scale);                      \
+                                             float scale, float bound) {                           \
+        gather<T, N>(out, table, bias, ids, width, stride, to_stride, scale, bound);               \
     }                                                                                              \
     extern "C" __global__ void activate_##NAME(                                                    \
         T *out, const T *gate, const T *up, const float *gate_bias, const float *up_bias,          \
@@ -144,6 +172,11 @@ __device__ void add(T *x, const T *y, const float *bias, u64 width, u64 len) {
     extern "C" __global__ void add_##NAME(T *x, const T *y, const float *bias, u64 width,          \
                                           u64 len) {                                               \
         add<T, N>(x, y, bias, width, len);                                                         \
+    }                                                                                              \
+    extern "C" __global__ void add_rows_##NAME(T *x, const T *y, const float *bias,                \
+                                               const u32 *rows, const float *weights, u32 width,   \
+                                               u32 stride) {                                       \
+        add_rows<T, N>(x, y, bias, rows, weights, width, stride);                                  \
     }
 
 KERNELS(f32, float, 1)

@@ -10,7 +10,7 @@
 // blocks in the order of positions, and a block that it sees nothing of would change no bit. So what a query
 // gets depends neither on where its ancestors' rows lie nor on what else is in its tile.
 //
-// The first `past` rows of keys have no query. Biases are as in attention.cu.
+// The first `past` rows of keys have no query. Biases and slopes are as in attention.cu.
 //
 // Fragments as in the PTX manual for mma.m16n8k16: with g = lane / 4 and t = lane % 4 a lane holds
 // rows g and g + 8, columns 2t and 2t + 1 of each 16 x 8 result.
@@ -158,9 +158,9 @@ __device__ __forceinline__ u32 last_query(const Tile<WARPS> &tile, Step step) {
 
 template <typename T, int D, int WARPS>
 __device__ void flash(T *out, const T *q, const T *k, const T *v, const float *q_bias,
-                      const float *v_bias, const Segment *forest, const uint2 *tiles,
-                      const u32 *shared, u32 past, u32 group, u32 q_stride, u32 k_stride,
-                      u32 v_stride, float scale, u32 window, float cap) {
+                      const float *v_bias, const float *slopes, const Segment *forest,
+                      const uint2 *tiles, const u32 *shared, u32 past, u32 group, u32 q_stride,
+                      u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {
     __shared__ __align__(16) u16 keys[KEYS * (D + 8)];
     __shared__ __align__(16) u16 values[KEYS * (D + 8)];
     __shared__ u32 rows[2][KEYS];
@@ -205,6 +205,8 @@ __device__ void flash(T *out, const T *q, const T *k, const T *v, const float *q
         }
     }
 
+    const float log2e = 1.44269504f;
+    const float slope = slopes ? slopes[head] * log2e : 0.0f;
     Step step = first_block(tile, window);
     u32 turn = 0;
     look_up(rows[turn], forest, tile, step, last_query(tile, step));
@@ -253,7 +255,6 @@ __device__ void flash(T *out, const T *q, const T *k, const T *v, const float *q
                 }
             }
 
-            const float log2e = 1.44269504f;
             const bool edge = base_key + KEYS - 1 > first || last - base_key >= window;
             if (cap > 0.0f) {
                 // tanh x = 1 - 2 / (1 + e^2x): without branches, its cancellation near 0 far below the
@@ -281,9 +282,12 @@ __device__ void flash(T *out, const T *q, const T *k, const T *v, const float *q
 #pragma unroll
                 for (int j = 0; j < 4; j++) {
                     float s = score[n][j];
+                    const u32 key = base_key + n * 8 + 2 * t + j % 2;
+                    const u32 asked = first + g + j / 2 * 8;
+                    if (slope != 0.0f) {
+                        s -= slope * (float)(int)(asked - key);
+                    }
                     if (edge) {
-                        const u32 key = base_key + n * 8 + 2 * t + j % 2;
-                        const u32 asked = first + g + j / 2 * 8;
                         if (key > asked || asked - key >= window) {
                             s = -INFINITY;
                         }
@@ -366,10 +370,11 @@ __device__ void flash(T *out, const T *q, const T *k, const T *v, const float *q
     extern "C" __global__ void __launch_bounds__(32 * WARPS, 8 / WARPS)                            \
         flash_##NAME##_##D##_##WARPS(                                                              \
             T *out, const T *q, const T *k, const T *v, const float *q_bias, const float *v_bias,  \
-            const Segment *forest, const uint2 *tiles, const u32 *shared, u32 past, u32 group,     \
-            u32 q_stride, u32 k_stride, u32 v_stride, float scale, u32 window, float cap) {        \
-        flash<T, D, WARPS>(out, q, k, v, q_bias, v_bias, forest, tiles, shared, past, group,       \
-                           q_stride, k_stride, v_stride, scale, window, cap);                      \
+            const float *slopes, const Segment *forest, const uint2 *tiles, const u32 *shared,     \
+            u32 past, u32 group, u32 q_stride, u32 k_stride, u32 v_stride, float scale,            \
+            u32 window, float cap) {                                                               \
+        flash<T, D, WARPS>(out, q, k, v, q_bias, v_bias, slopes, forest, tiles, shared, past,      \
+                           group, q_stride, k_stride, v_stride, scale, window, cap);               \
     }
 
 FLASH(bf16, Bf16, 64, 4)

@@ -8,7 +8,8 @@ use relscale::backend::{Attention, Columns, check_attention};
 use crate::buffer::{Buffer, View};
 use crate::device::Arguments;
 use crate::forest::Forest;
-use crate::{Cuda, fail, misfit, unsupported};
+use crate::memory::Memory;
+use crate::{Cuda, address, fail, misfit};
 
 /// Bytes of shared memory that every device gives a kernel without an opt-in.
 const SHARED: usize = 48 << 10;
@@ -22,9 +23,6 @@ pub(crate) fn attention(
     op: &Attention<'_>,
 ) -> Result<Buffer, Error> {
     check_attention(&q, &k, &v, op).map_err(fail)?;
-    if op.slopes.is_some() {
-        return Err(unsupported("attention with linear biases (ALiBi)"));
-    }
     let (q, v) = (cuda.product(q)?, cuda.product(v)?);
     // The same summands in all keys add the same number to all scores of a query, which changes no weight;
     // under a cap it does.
@@ -58,8 +56,14 @@ pub(crate) fn attention(
             ))
         },
     )?;
+    // Numbers of 32 bits like any others: every layer has the same.
+    let slopes = op.slopes.map(|slopes| {
+        let bits: Vec<u32> = slopes.iter().map(|&m| (m as f32).to_bits()).collect();
+        cuda.list(&bits)
+    });
     let call = Call {
         cuda,
+        slopes: slopes.transpose()?,
         views: [&q, &k, &v],
         out: &out,
         forest: &forest,
@@ -80,6 +84,8 @@ struct Call<'a> {
     /// Queries, keys and values.
     views: [&'a View; 3],
     out: &'a Buffer,
+    /// Slope of each head in f32.
+    slopes: Option<Arc<Memory>>,
     forest: &'a Arc<Forest>,
     /// Number of rows before the first query.
     past: u32,
@@ -97,6 +103,7 @@ impl Call<'_> {
             .long(v.pointer)
             .long(q.bias())
             .long(v.bias())
+            .long(address(self.slopes.as_ref()))
             .long(self.forest.segments.pointer())
     }
 
@@ -118,10 +125,10 @@ impl Call<'_> {
         let first = self.first().long(forest.tiles.pointer());
         let first = first.long(forest.shared.pointer());
         let mut arguments = self.last(first.words([self.past]));
-        // SAFETY: (out, q, k, v, biases, forest, tiles, shared, past, group, strides, scale, window, cap)
-        // of `flash`; the views were checked against their buffers, biases and each other, the segments
-        // cover the rows of keys, the tiles those from `past` on, and every address is aligned to 16
-        // bytes.
+        // SAFETY: (out, q, k, v, biases, slopes, forest, tiles, shared, past, group, strides, scale, window,
+        // cap) of `flash`; the views were checked against their buffers, biases and each other, there is a
+        // slope per head, the segments cover the rows of keys, the tiles those from `past` on, and every
+        // address is aligned to 16 bytes.
         unsafe {
             cuda.device.launch(
                 &format!("flash_{name}_{dim}_{}", forest.warps),
@@ -143,10 +150,10 @@ impl Call<'_> {
         }
         let first = self.first().long(self.forest.segment_of.pointer());
         let mut arguments = self.last(first.words([self.past, dim]));
-        // SAFETY: (out, q, k, v, biases, forest, segments, past, dim, group, strides, scale, window, cap)
-        // of `attention`; the views were checked against their buffers, biases and each other, the
-        // segments cover the rows of keys, `past` of which come before the first of the queries, and
-        // the shared memory holds two heads.
+        // SAFETY: (out, q, k, v, biases, slopes, forest, segments, past, dim, group, strides, scale, window,
+        // cap) of `attention`; the views were checked against their buffers, biases and each other, there is
+        // a slope per head, the segments cover the rows of keys, `past` of which come before the first of
+        // the queries, and the shared memory holds two heads.
         unsafe {
             cuda.device.launch(
                 &cuda.kernel("attention", false),

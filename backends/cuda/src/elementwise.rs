@@ -9,7 +9,7 @@ use crate::buffer::{Buffer, View, small};
 use crate::device::Arguments;
 use crate::memory::Memory;
 use crate::rows::with_bias;
-use crate::{Cuda, NAME, address, fail, misfit, threads, unsupported};
+use crate::{Cuda, NAME, address, fail, misfit, threads};
 
 /// See [`Backend::norm`](relscale::backend::Backend::norm).
 pub(crate) fn norm(
@@ -131,7 +131,7 @@ pub(crate) fn activate(
         Activation::Silu => 0,
         Activation::GeluTanh => 1,
         Activation::GeluErf => 2,
-        Activation::Relu => return Err(unsupported("the activation max(x, 0)")),
+        Activation::Relu => 3,
     };
     let mut arguments = Arguments::new()
         .long(out.memory.pointer())
@@ -201,7 +201,7 @@ pub(crate) fn add(cuda: &Cuda, x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
 }
 
 /// The buffer in the backend's format, with its bias, in memory that nothing else reads.
-fn own(cuda: &Cuda, mut x: Buffer) -> Result<Buffer, Error> {
+pub(crate) fn own(cuda: &Cuda, mut x: Buffer) -> Result<Buffer, Error> {
     if x.format != cuda.format {
         x.memory = Arc::new(cuda.convert(&x, cuda.format)?);
         x.format = cuda.format;

@@ -14,6 +14,7 @@ mod buffer;
 mod device;
 mod elementwise;
 mod error;
+mod experts;
 mod forest;
 mod format;
 mod gemm;
@@ -233,14 +234,6 @@ fn fail(misfit: ShapeError) -> Error {
     Error::backend(NAME, misfit)
 }
 
-/// The error about an operation that has no kernel.
-fn unsupported(operation: &'static str) -> Error {
-    Error::Unsupported {
-        backend: NAME.to_owned(),
-        operation,
-    }
-}
-
 /// The error with a message about operands that do not fit.
 fn misfit(message: impl Into<String>) -> Error {
     fail(ShapeError::new(message))
@@ -352,24 +345,23 @@ impl Backend for Cuda {
 
     fn pointwise(&self, x: Columns<'_, Buffer>, function: Pointwise) -> Result<Buffer, Error> {
         self.device.bind()?;
-        match function {
-            Pointwise::Scale(factor) => rows::scale(self, x, factor),
-            Pointwise::Clip(_) => Err(unsupported("a bound of queries, keys and values")),
-        }
+        rows::pointwise(self, x, function)
     }
 
-    fn route(&self, _: Columns<'_, Buffer>, _: &Route) -> Result<Vec<Choice>, Error> {
-        Err(unsupported("a mixture of experts"))
+    fn route(&self, logits: Columns<'_, Buffer>, op: &Route) -> Result<Vec<Choice>, Error> {
+        self.device.bind()?;
+        experts::route(self, logits, op)
     }
 
     fn add_rows(
         &self,
-        _: Buffer,
-        _: Columns<'_, Buffer>,
-        _: &[usize],
-        _: &[f64],
+        x: Buffer,
+        y: Columns<'_, Buffer>,
+        rows: &[usize],
+        weights: &[f64],
     ) -> Result<Buffer, Error> {
-        Err(unsupported("a mixture of experts"))
+        self.device.bind()?;
+        experts::add_rows(self, x, y, rows, weights)
     }
 
     fn add(&self, x: Buffer, y: &Buffer) -> Result<Buffer, Error> {

@@ -1,7 +1,7 @@
 //! Copies of rows: of an embedding table, of a block, of two blocks into one.
 
 use relscale::Error;
-use relscale::backend::{Columns, Embed, check_len, check_width};
+use relscale::backend::{Columns, Embed, Pointwise, check_len, check_width};
 
 use crate::buffer::{Buffer, View, small};
 use crate::device::Arguments;
@@ -23,8 +23,8 @@ pub(crate) fn embed(cuda: &Cuda, table: &Buffer, op: &Embed<'_>) -> Result<Buffe
     let width = small("columns", op.width).map_err(fail)?;
     let columns = (width, weight.inputs);
     let change = Change {
-        bias: 0,
         scale: op.scale as f32,
+        ..Change::NONE
     };
     copied(cuda, weight.pointer, columns, op.tokens, change)
 }
@@ -42,12 +42,25 @@ pub(crate) fn gather(cuda: &Cuda, x: Columns<'_, Buffer>, rows: &[usize]) -> Res
     Ok(out)
 }
 
-/// Every element of the block times `factor`.
-pub(crate) fn scale(cuda: &Cuda, x: Columns<'_, Buffer>, factor: f64) -> Result<Buffer, Error> {
+/// See [`Backend::pointwise`](relscale::backend::Backend::pointwise).
+pub(crate) fn pointwise(
+    cuda: &Cuda,
+    x: Columns<'_, Buffer>,
+    function: Pointwise,
+) -> Result<Buffer, Error> {
     let view = cuda.product(x)?;
-    let change = Change {
-        bias: view.bias(),
-        scale: factor as f32,
+    let bias = view.bias();
+    let change = match function {
+        Pointwise::Scale(factor) => Change {
+            bias,
+            scale: factor as f32,
+            ..Change::NONE
+        },
+        Pointwise::Clip(bound) => Change {
+            bias,
+            bound: bound as f32,
+            ..Change::NONE
+        },
     };
     changed(cuda, &view, change)
 }
@@ -56,7 +69,7 @@ pub(crate) fn scale(cuda: &Cuda, x: Columns<'_, Buffer>, factor: f64) -> Result<
 pub(crate) fn settled(cuda: &Cuda, view: &View) -> Result<Buffer, Error> {
     let change = Change {
         bias: view.bias(),
-        scale: 1.0,
+        ..Change::NONE
     };
     changed(cuda, view, change)
 }
@@ -164,18 +177,20 @@ impl Layout {
     }
 }
 
-/// A change of rows while they are copied: `(x + bias)·scale`.
+/// A change of rows while they are copied: `(x + bias)·scale`, within ±`bound`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Change {
     /// Address of summands in f32, one per column; null if there are none.
     pub(crate) bias: u64,
     pub(crate) scale: f32,
+    pub(crate) bound: f32,
 }
 
 impl Change {
     pub(crate) const NONE: Self = Self {
         bias: 0,
         scale: 1.0,
+        bound: f32::INFINITY,
     };
 }
 
@@ -220,10 +235,11 @@ fn copy(
         .long(change.bias)
         .long(ids.pointer())
         .words([width, stride, to_stride])
-        .float(change.scale);
-    // SAFETY: (out, table, bias, ids, width, stride, to_stride, scale) of `gather`; the callers have checked
-    // the ids against the rows of the table, made room for the results and pass a bias of `width` values, and
-    // the wide kernel's addresses are aligned.
+        .float(change.scale)
+        .float(change.bound);
+    // SAFETY: (out, table, bias, ids, width, stride, to_stride, scale, bound) of `gather`; the callers have
+    // checked the ids against the rows of the table, made room for the results and pass a bias of `width`
+    // values, and the wide kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
             &cuda.kernel("gather", wide),

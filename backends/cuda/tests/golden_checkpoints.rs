@@ -23,22 +23,8 @@ fn checkpoints(folders: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-/// Checkpoints with an operation that has no kernel: a bound of queries, keys and values, the
-/// activation max(x, 0), linear biases, experts.
-const REFUSED: [&str; 8] = [
-    "bloom",
-    "hf-olmo",
-    "mixtral",
-    "olmo-clip",
-    "olmoe",
-    "opt",
-    "qwen2-moe",
-    "qwen3-moe",
-];
-
-/// Largest and root-mean-square difference from numpy, all sequences in one batch; `None` if the backend
-/// refuses the checkpoint.
-fn difference<B: Backend>(model: &Transformer<B>, dir: &Path) -> Option<(f64, f64)> {
+/// Largest and root-mean-square difference from numpy, all sequences in one batch.
+fn difference<B: Backend>(model: &Transformer<B>, dir: &Path) -> (f64, f64) {
     let golden: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(dir.join("golden.json")).unwrap()).unwrap();
     let (mut batch, mut want) = (Batch::new(), Vec::new());
@@ -54,10 +40,7 @@ fn difference<B: Backend>(model: &Transformer<B>, dir: &Path) -> Option<(f64, f6
         }
         want.extend(numbers("logprobs_numpy_f64"));
     }
-    let got = match model.log_likelihoods(&batch) {
-        Err(relscale::Error::Unsupported { backend, .. }) if backend == "cuda" => return None,
-        got => got.unwrap(),
-    };
+    let got = model.log_likelihoods(&batch).unwrap();
     assert_eq!(got.len(), want.len());
     let (mut worst, mut square) = (0.0f64, 0.0);
     for (got, want) in got.iter().zip(&want) {
@@ -65,26 +48,26 @@ fn difference<B: Backend>(model: &Transformer<B>, dir: &Path) -> Option<(f64, f6
         worst = worst.max((got - want).abs());
         square += (got - want).powi(2);
     }
-    Some((worst, (square / want.len() as f64).sqrt()))
+    (worst, (square / want.len() as f64).sqrt())
 }
 
-/// `allowed` are the largest and the root-mean-square difference, in nats a token.
-fn agree(precision: Precision, folders: &[&str], allowed: (f64, f64)) {
+/// Mixtures of experts. In 16 bits a token whose router logits are nearly equal visits other experts than in
+/// f64, and what these random experts return has nothing in common.
+const MIXTURES: [&str; 4] = ["mixtral", "olmoe", "qwen2-moe", "qwen3-moe"];
+
+/// `allowed` are the largest and the root-mean-square difference, in nats a token, and `of_mixtures` those of
+/// mixtures of experts.
+fn agree(precision: Precision, folders: &[&str], allowed: (f64, f64), of_mixtures: (f64, f64)) {
     on_device(|| {
         for dir in checkpoints(folders) {
             let name = dir.file_name().unwrap().to_str().unwrap().to_owned();
             let model = Transformer::load(&dir, device(precision)).unwrap();
-            let difference = difference(&model, &dir);
-            assert_eq!(
-                difference.is_none(),
-                REFUSED.contains(&name.as_str()),
-                "{name}"
-            );
-            let Some((worst, typical)) = difference else {
-                println!("{name:26} {precision:?}: refused");
-                continue;
-            };
+            let (worst, typical) = difference(&model, &dir);
             println!("{name:26} {precision:?}: at most {worst:.1e}, typically {typical:.1e} nats");
+            let allowed = match MIXTURES.contains(&name.as_str()) {
+                true => of_mixtures,
+                false => allowed,
+            };
             assert!(worst < allowed.0, "{name}: {worst:e} from numpy");
             assert!(
                 typical < allowed.1,
@@ -99,6 +82,7 @@ fn f32_agrees_with_numpy() {
     agree(
         Precision::F32,
         &["checkpoints", "architectures"],
+        (5e-5, 2e-5),
         (5e-5, 2e-5),
     );
 }
@@ -123,10 +107,12 @@ fn bf16_agrees_with_numpy_to_its_rounding() {
         Precision::Bf16,
         &["checkpoints", "architectures"],
         (0.4, 0.06),
+        (1.2, 0.15),
     );
 }
 
 #[test]
 fn f16_agrees_with_numpy_to_its_rounding() {
-    agree(Precision::F16, &["checkpoints"], (0.05, 0.01));
+    let allowed = (0.05, 0.01);
+    agree(Precision::F16, &["checkpoints"], allowed, allowed);
 }

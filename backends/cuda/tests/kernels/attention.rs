@@ -11,7 +11,7 @@ use crate::trial::{PRECISIONS, Trial, gamma, in_every_precision};
 /// One attention call against the oracle, with queries for the rows from `past` on.
 ///
 /// Loss, for a query that sees n keys in heads of d elements: a score is off by
-/// δ = γ_{d+6}·scale·Σ|q||k|, plus γ₈·c under a cap c; a weight by a factor within 1 ± η with
+/// δ = γ_{d+6}·scale·Σ|q||k|, plus γ₈·c under a cap c and γ₄·m·n by a slope m; a weight by a factor within 1 ± η with
 /// η = e^{2δ + 4u·range} − 1, and by r for being stored; the sums by γ_{4n+16}. In all
 /// (r + η + γ_{4n+16})·Σp|v|, and for `f16` 2⁻²⁵ per weight below 2⁻¹⁴.
 fn attention_from(t: &mut Trial, past: usize, op: &Attention<'_>, offset: usize, size: f32) {
@@ -40,8 +40,16 @@ fn attention_from(t: &mut Trial, past: usize, op: &Attention<'_>, offset: usize,
     // Stands for the largest score and for the spread of scores: d products of numbers uniform in
     // ±s, whose mean square is s²/3.
     let products = op.head_dim as f64 * s * s / 3.0 * op.scale;
-    let delta = gamma(op.head_dim + 6) * products + op.soft_cap.map_or(0.0, |c| gamma(8) * c);
-    let eta = (2.0 * delta + 8.0 * UNIT_ROUNDOFF_F32 * products).exp_m1();
+    let slope = op
+        .slopes
+        .into_iter()
+        .flatten()
+        .fold(0.0f64, |a, &b| a.max(b));
+    let distance = slope * rows as f64;
+    let delta = gamma(op.head_dim + 6) * products
+        + op.soft_cap.map_or(0.0, |c| gamma(8) * c)
+        + gamma(4) * distance;
+    let eta = (2.0 * delta + 8.0 * UNIT_ROUNDOFF_F32 * (products + distance)).exp_m1();
     let r = t.rounding();
     let tiny = match t.precision {
         Precision::F16 => 2f64.powi(-25) * rows as f64 * s,
@@ -169,6 +177,28 @@ fn attention_in_windows_and_under_caps() {
                 ..plain(&segments, 1, 1, 64)
             };
             attention(t, &op, 0, size);
+        }
+    });
+}
+
+/// Linear biases, a slope per query head, with everything that keys may be masked by.
+#[test]
+fn attention_with_slopes() {
+    in_every_precision("slopes", 22, |t| {
+        let segments = forest(&[(None, 70), (Some(0), 5), (Some(0), 20)]);
+        for (dim, window, soft_cap) in [
+            (64, None, None),
+            (64, Some(30), None),
+            (128, None, Some(5.0)),
+            (6, None, None),
+        ] {
+            let op = Attention {
+                window,
+                soft_cap,
+                slopes: Some(&[0.5, 0.25, 0.125, 0.0]),
+                ..plain(&segments, 4, 2, dim)
+            };
+            attention(t, &op, 0, 2.0);
         }
     });
 }

@@ -130,6 +130,28 @@ fn biases_of_sums_and_factors() {
     });
 }
 
+#[test]
+fn biases_of_experts_and_bounds() {
+    in_every_precision("experts", 38, |t| {
+        let r = 1.01 * t.rounding();
+        for width in [7, 24] {
+            let x = t.matrix(6, width, 3.0, Role::Dense);
+            let y = biased(t, 3, width);
+            let (on_cuda, on_host) = y.block(0, width);
+            let (rows, weights) = ([0, 2, 5], [0.3, 1.0, 0.7]);
+            let got = t.cuda.add_rows(x.cuda, on_cuda, &rows, &weights).unwrap();
+            let want = t.oracle.add_rows(x.host, on_host, &rows, &weights).unwrap();
+            t.close("add_rows", &got, &want, |i| {
+                r * want[i].abs() + gamma(4) * 6.0
+            });
+            let bound = Pointwise::Clip(0.5);
+            let got = t.cuda.pointwise(on_cuda, bound).unwrap();
+            let want = t.oracle.pointwise(on_host, bound).unwrap();
+            t.close("clip", &got, &want, |i| (r + gamma(2)) * want[i].abs());
+        }
+    });
+}
+
 /// Memory that a product still needs is not changed under it.
 #[test]
 fn a_bias_that_is_added_to_is_not_changed() {

@@ -1,6 +1,8 @@
 //! Kernels that work on rows: embedding, copies, norms, rotations, activations, sums.
 
-use relscale::backend::{Activation, Backend, Columns, Embed, Norm, NormKind, Role, Rope};
+use relscale::backend::{
+    Activation, Backend, Columns, Embed, Norm, NormKind, Pointwise, Role, Rope,
+};
 
 use crate::trial::{Both, Trial, gamma, in_every_precision};
 
@@ -192,7 +194,12 @@ fn activate_with(t: &mut Trial, x: &Both, function: Activation, with_up: bool) {
 fn activate() {
     in_every_precision("activate", 5, |t| {
         for (rows, width) in [(3, 7), (2, 64), (5, 300), (1, 2056)] {
-            for function in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf] {
+            for function in [
+                Activation::Silu,
+                Activation::GeluTanh,
+                Activation::GeluErf,
+                Activation::Relu,
+            ] {
                 for with_up in [false, true] {
                     let x = t.matrix(rows, 2 * width, 12.0, Role::Dense);
                     activate_with(t, &x, function, with_up);
@@ -216,6 +223,45 @@ fn add() {
             let r = t.rounding();
             t.close("add", &got, &want, |i| {
                 (r * 1.01 + gamma(1)) * want[i].abs()
+            });
+        }
+    });
+}
+
+/// Loss: none for a bound that the format holds.
+#[test]
+fn clip() {
+    in_every_precision("clip", 23, |t| {
+        for (rows, width) in [(3, 7), (2, 64)] {
+            let x = t.matrix(rows, width + 8, 4.0, Role::Dense);
+            let (on_cuda, on_host) = x.block(8, width);
+            let bound = Pointwise::Clip(1.5);
+            let got = t.cuda.pointwise(on_cuda, bound).unwrap();
+            let want = t.oracle.pointwise(on_host, bound).unwrap();
+            t.close("clip", &got, &want, |_| 0.0);
+        }
+        let x = t.given(&[f32::NAN, 9.0, f32::NEG_INFINITY, 0.5], 1, 4, Role::Dense);
+        let got = t.cuda.pointwise(x.all().0, Pointwise::Clip(2.0)).unwrap();
+        let got = t.cuda.read(&got).unwrap();
+        assert!(got[0].is_nan());
+        assert_eq!(got[1..], [2.0, -2.0, 0.5]);
+    });
+}
+
+/// Loss: γ₃·(|x| + |w||y|), of numbers up to 3 and weights up to 1.
+#[test]
+fn add_rows() {
+    in_every_precision("add_rows", 24, |t| {
+        for width in [7, 24, 264] {
+            let x = t.matrix(6, width, 3.0, Role::Dense);
+            let y = t.matrix(3, width + 8, 3.0, Role::Dense);
+            let (on_cuda, on_host) = y.block(8, width);
+            let (rows, weights) = ([0, 3, 5], [0.3, 1.0, 0.7]);
+            let got = t.cuda.add_rows(x.cuda, on_cuda, &rows, &weights).unwrap();
+            let want = t.oracle.add_rows(x.host, on_host, &rows, &weights).unwrap();
+            let r = t.rounding();
+            t.close("add_rows", &got, &want, |i| {
+                1.01 * r * want[i].abs() + gamma(3) * 6.0
             });
         }
     });
