@@ -59,6 +59,7 @@ MUTATIONS = [
     ("sums in parts", "src/gemm/descriptors.rs", "CUBLASLT_REDUCTION_SCHEME_NONE", "CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE", "batch"),
     ("an algorithm per number of rows", "src/gemm.rs", "rows: USUAL_ROWS,", "rows: shape.rows,", "a_row_does_not_depend"),
     ("an algorithm not tried on few rows", "src/gemm.rs", "plans.iter().all(|plan|", "plans[..1].iter().all(|plan|", "an_algorithm_runs"),
+    ("one algorithm in the fast mode", "src/gemm.rs", "Mode::Fast => shape,", "Mode::Fast => Shape { rows: USUAL_ROWS, ..shape },", "the_fast_mode"),
     ("a product beyond its operand", "src/product.rs", " && x.room >= rows as usize", "", "batch"),
     ("the device's memory where it has no pools", "src/memory.rs", "0 {\n        return Ok(None);", "-1 {\n        return Ok(None);", "device:without_memory_pools"),
     ("staging memory used again at once", "src/memory.rs", "        self.done[self.current].wait()?;\n", "", "device:staging"),

@@ -5,10 +5,11 @@
 //! and `Y` outputs × rows.
 //!
 //! # One algorithm per weight
-//! The algorithm is chosen once for inputs and outputs, at [`USUAL_ROWS`] rows, and used for every
-//! number of rows: each element is then one sum in one order, whatever else is in the batch. Rows come
-//! in multiples of [`ROWS`], inputs and outputs in multiples of 16 bytes, and every matrix begins at one,
-//! so that no product needs an algorithm for odd sizes.
+//! In [`Mode::Invariant`] the algorithm is chosen once for inputs and outputs, at [`USUAL_ROWS`] rows, and
+//! used for every number of rows: each element is then one sum in one order, whatever else is in the batch.
+//! In [`Mode::Fast`] it is chosen for each number of rows. In both, rows come in multiples of [`ROWS`], inputs
+//! and outputs in multiples of 16 bytes, and every matrix begins at one, so that no product needs an
+//! algorithm for odd sizes; and no sum is cut in parts.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cudarc::cublaslt::result;
 use cudarc::cublaslt::sys::{self, cublasLtMatmulAlgoConfigAttributes_t as Attribute};
 
+use crate::Mode;
 use crate::device::Device;
 use crate::error::CudaError;
 use crate::format::Format;
@@ -68,6 +70,7 @@ pub(crate) struct Gemm {
     handle: sys::cublasLtHandle_t,
     workspace: Memory,
     tf32: bool,
+    mode: Mode,
     chosen: Mutex<Chosen>,
 }
 
@@ -83,7 +86,7 @@ unsafe impl Send for Gemm {}
 unsafe impl Sync for Gemm {}
 
 impl fmt::Debug for Gemm {
-    /// With the algorithms chosen so far, one per weight's shape.
+    /// With the algorithms chosen so far.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines: Vec<String> = chosen
@@ -97,14 +100,15 @@ impl fmt::Debug for Gemm {
                 ]
                 .map(|name| setting(algorithm, name).map_or(-1, i64::from));
                 format!(
-                    "{} → {} in {:?} to {:?}: algorithm {number}, tile {tile}, {splits} part(s)",
-                    shape.inputs, shape.outputs, shape.format, shape.result
+                    "{} → {} in {:?} to {:?} for {} rows: algorithm {number}, tile {tile}, {splits} part(s)",
+                    shape.inputs, shape.outputs, shape.format, shape.result, shape.rows
                 )
             })
             .collect();
         lines.sort();
         f.debug_struct("Gemm")
             .field("tf32", &self.tf32)
+            .field("mode", &self.mode)
             .field("algorithms", &lines)
             .finish_non_exhaustive()
     }
@@ -120,8 +124,15 @@ impl Gemm {
             device: Arc::clone(device),
             handle: result::create_handle().map_err(CudaError::cublas("starting"))?,
             tf32,
+            mode: Mode::default(),
             chosen: Mutex::default(),
         })
+    }
+
+    /// Changes the mode, and forgets the algorithms chosen in another.
+    pub(crate) fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.chosen = Mutex::default();
     }
 
     /// `y = x·Wᵀ`.
@@ -157,17 +168,20 @@ impl Gemm {
         .map_err(CudaError::cublas("a product"))
     }
 
-    /// The plan for a shape, with the one algorithm of its inputs and outputs.
+    /// The plan for a shape, with the algorithm that the mode has for it.
     fn plan(&self, shape: Shape) -> Result<Arc<Plan>, CudaError> {
         // A panic on another thread leaves the maps whole, so their lock can be taken anyway.
         let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = chosen.plans.get(&shape) {
             return Ok(Arc::clone(plan));
         }
-        let usual = Shape {
-            rows: USUAL_ROWS,
-            stride: shape.inputs,
-            ..shape
+        let usual = match self.mode {
+            Mode::Invariant => Shape {
+                rows: USUAL_ROWS,
+                stride: shape.inputs,
+                ..shape
+            },
+            Mode::Fast => shape,
         };
         let algorithm = match chosen.algorithms.get(&usual) {
             Some(algorithm) => *algorithm,
@@ -193,13 +207,16 @@ impl Gemm {
         Ok(plan)
     }
 
-    /// The first algorithm for a shape that runs for the fewest rows as well.
+    /// The first algorithm for a shape that, if it is to serve all batches, runs for the fewest rows as well.
     fn choose(&self, usual: Shape) -> Result<sys::cublasLtMatmulAlgo_t, CudaError> {
-        let fewest = Shape {
-            rows: ROWS,
-            ..usual
-        };
-        let plans = [Plan::new(usual, self.tf32)?, Plan::new(fewest, self.tf32)?];
+        let mut plans = vec![Plan::new(usual, self.tf32)?];
+        if self.mode == Mode::Invariant {
+            let fewest = Shape {
+                rows: ROWS,
+                ..usual
+            };
+            plans.push(Plan::new(fewest, self.tf32)?);
+        }
         let candidates = plans[0].candidates(self.handle)?;
         let count = candidates.len();
         candidates
@@ -207,7 +224,7 @@ impl Gemm {
             .find(|algorithm| plans.iter().all(|plan| plan.takes(self.handle, algorithm)))
             .ok_or_else(|| CudaError::Cublas {
                 call: "choosing an algorithm",
-                message: format!("none of {count} runs for {usual:?} with any number of rows"),
+                message: format!("none of {count} runs for {usual:?} in mode {:?}", self.mode),
             })
     }
 }

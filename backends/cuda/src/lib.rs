@@ -48,6 +48,31 @@ pub enum Precision {
     Tf32,
 }
 
+/// The promise about the results of a batch.
+///
+/// Both give the same bits from the same batch; neither cuts a sum in parts. Scores of one mode are to be kept
+/// apart from those of another ([`Mode::suffix`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Mode {
+    /// A text gets the same bits in every batch: one algorithm per weight, for every number of rows.
+    #[default]
+    Invariant,
+    /// cuBLASLt chooses an algorithm for each number of rows. The same text may differ in its last bits from batch
+    /// to batch.
+    Fast,
+}
+
+impl Mode {
+    /// What the mode adds to the name of a backend in the keys of logs: nothing in [`Mode::Invariant`].
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Invariant => "",
+            Self::Fast => " fast",
+        }
+    }
+}
+
 /// Name of the backend, in messages and results.
 const NAME: &str = "cuda";
 
@@ -97,6 +122,13 @@ impl Cuda {
             lists: Recent::default(),
             forests: Recent::default(),
         })
+    }
+
+    /// The same device in another mode.
+    #[must_use]
+    pub fn with_mode(mut self, mode: Mode) -> Self {
+        self.gemm.set_mode(mode);
+        self
     }
 
     /// Name of the device.

@@ -28,7 +28,7 @@ fn a_probe_says_what_it_found() {
         "Bf16: 70 rows, 63 → 65: ",
         "Tf32: log-probabilities: ",
         // With inputs and outputs as they are filled up.
-        "64 → 72 in Bf16 to Bf16: algorithm 1, tile 20, 1 part(s)",
+        "64 → 72 in Bf16 to Bf16 for 2048 rows: algorithm 1, tile 20, 1 part(s)",
     ] {
         assert!(found.output.contains(words), "no {words}: {}", found.output);
     }

@@ -1,7 +1,7 @@
 //! Products depend neither on the other rows nor on the way a sum is cut up.
 
 use relscale::backend::{Backend, Columns, Linear, Role};
-use relscale_cuda::{Buffer, Cuda, Precision};
+use relscale_cuda::{Buffer, Cuda, Mode, Precision};
 
 use crate::common::{device, on_device, on_machine, upload};
 use crate::trial::{PRECISIONS, Trial};
@@ -66,4 +66,35 @@ fn a_row_does_not_depend_on_the_batch() {
 fn an_algorithm_runs_for_every_number_of_rows() {
     let refused = [("RELSCALE_SIM_REFUSED_ALGORITHM", "1")];
     on_machine(&refused, rows_do_not_depend_on_the_batch);
+}
+
+/// In the fast mode an algorithm may be chosen per number of rows, of which the simulator makes use. Products are
+/// right all the same, and the same call gives the same bits.
+#[test]
+fn the_fast_mode_chooses_for_each_batch() {
+    on_machine(&[], || {
+        let mut t = Trial::new(Precision::F32, 25);
+        let (most, inputs, outputs) = (600, 200, 72);
+        let x = t.matrix(most, inputs, 1.0, Role::Dense);
+        let weight = t.matrix(outputs, inputs, 1.0, Role::Matrix);
+        let fast = device(Precision::F32).with_mode(Mode::Fast);
+        let values = t.cuda.read(&x.cuda).unwrap();
+        let weights = t.cuda.read(&weight.cuda).unwrap();
+        let weight = upload(&fast, &weights, outputs, Role::Matrix);
+        let run = |rows: usize| {
+            let x = upload(&fast, &values[..rows * inputs], rows, Role::Dense);
+            product(&fast, &x, &weight, [rows, inputs, outputs])
+        };
+        let all = run(most);
+        assert_eq!(run(most), all);
+        let mut differ = false;
+        for rows in [1, 17, 64, 128, 257] {
+            let some = run(rows);
+            differ |= some != all[..rows * outputs];
+            for (a, b) in some.iter().zip(&all) {
+                assert!((a - b).abs() < 1e-4, "{rows} rows: {a} and {b}");
+            }
+        }
+        assert!(differ, "no number of rows has an algorithm of its own");
+    });
 }
