@@ -6,7 +6,7 @@ use relscale::checkpoint::Checkpoint;
 use relscale::evaluate::Evaluation;
 use relscale::model::{Model, Transformer};
 use relscale_cpu::Cpu;
-use relscale_cuda::{Cuda, Precision};
+use relscale_cuda::{Cuda, Mode, Precision};
 
 use crate::hub::Hub;
 
@@ -29,14 +29,16 @@ pub enum EngineBackend {
         devices: Vec<usize>,
         /// Storage format of weights and activations.
         precision: Precision,
+        /// The promise about the bits of a text in different batches.
+        mode: Mode,
     },
     /// The reference backend, in f64.
     Reference,
 }
 
 impl EngineBackend {
-    /// The backend with the name that logs and studies give it (`"cpu f32"`, `"cuda bf16"`), with
-    /// default threads and devices.
+    /// The backend with the name that logs and studies give it (`"cpu f32"`, `"cuda bf16"`,
+    /// `"cuda bf16 fast"`), with default threads and devices.
     ///
     /// # Errors
     /// An unknown name; the message lists the known ones.
@@ -55,11 +57,16 @@ impl EngineBackend {
             threads: None,
             precision,
         };
+        let (plain, mode) = match name.strip_suffix(Mode::Fast.suffix()) {
+            Some(plain) if plain.starts_with("cuda ") => (plain, Mode::Fast),
+            _ => (name, Mode::Invariant),
+        };
         let cuda = |precision| Self::Cuda {
             devices: vec![0],
             precision,
+            mode,
         };
-        Ok(match name {
+        Ok(match plain {
             "cpu f32" => cpu(relscale_cpu::Precision::F32),
             "cpu bf16" => cpu(relscale_cpu::Precision::Bf16),
             "cuda bf16" => cuda(Precision::Bf16),
@@ -67,23 +74,27 @@ impl EngineBackend {
             "cuda f32" => cuda(Precision::F32),
             "cuda tf32" => cuda(Precision::Tf32),
             "reference f64" => Self::Reference,
-            other => {
+            _ => {
                 let all =
                     "cpu f32, cpu bf16, cuda bf16, cuda f16, cuda f32, cuda tf32, reference f64";
                 return Err(Error::Option {
                     option: "backend",
-                    message: format!("`{other}` is none of {all}"),
+                    message: format!(
+                        "`{name}` is none of {all}, nor one of cuda with ` fast` behind it"
+                    ),
                 });
             }
         })
     }
 
-    /// Name of backend and precision, part of the key of every log.
+    /// Name of backend, precision and mode, part of the key of every log.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
             Self::Cpu { precision, .. } => format!("cpu {precision:?}").to_lowercase(),
-            Self::Cuda { precision, .. } => format!("cuda {precision:?}").to_lowercase(),
+            Self::Cuda {
+                precision, mode, ..
+            } => format!("cuda {precision:?}{}", mode.suffix()).to_lowercase(),
             Self::Reference => "reference f64".to_owned(),
         }
     }
@@ -169,6 +180,8 @@ impl Engine {
 
     /// Loads a checkpoint for batches of `batch_tokens` tokens, one copy per device.
     ///
+    /// A GPU has two batches under way: the host prepares one while the device computes the other.
+    ///
     /// # Errors
     /// A missing device, a checkpoint above the memory limit, or a failure of loading.
     pub fn load(
@@ -178,12 +191,20 @@ impl Engine {
     ) -> Result<Replicas, Error> {
         let checkpoint = checkpoint.into();
         match &self.backend {
-            EngineBackend::Cuda { devices, precision } => {
+            EngineBackend::Cuda {
+                devices,
+                precision,
+                mode,
+            } => {
+                // Both batches have activations, which the memory limit is to count.
+                let tokens = batch_tokens.saturating_mul(UNDER_WAY);
                 let copies = devices.iter().map(|&device| {
-                    let cuda = Cuda::on_device(device, *precision)?;
-                    self.load_on(cuda, &checkpoint, batch_tokens)
+                    let cuda = Cuda::on_device(device, *precision)?.with_mode(*mode);
+                    self.load_on(cuda, &checkpoint, tokens)
                 });
-                Replicas::new(copies.collect::<Result<_, _>>()?)
+                let mut replicas = Replicas::new(copies.collect::<Result<_, _>>()?)?;
+                replicas.under_way = UNDER_WAY;
+                Ok(replicas)
             }
             _ => Replicas::new(vec![self.load_one(checkpoint, batch_tokens)?]),
         }
@@ -204,9 +225,13 @@ impl Engine {
                 let cpu = threads.map_or_else(|| Ok(Cpu::new()), Cpu::with_threads)?;
                 self.load_on(cpu.with_precision(*precision), checkpoint, batch_tokens)
             }
-            EngineBackend::Cuda { devices, precision } => {
+            EngineBackend::Cuda {
+                devices,
+                precision,
+                mode,
+            } => {
                 let device = devices.first().ok_or_else(no_device)?;
-                let cuda = Cuda::on_device(*device, *precision)?;
+                let cuda = Cuda::on_device(*device, *precision)?.with_mode(*mode);
                 self.load_on(cuda, checkpoint, batch_tokens)
             }
             EngineBackend::Reference => {
@@ -234,8 +259,15 @@ fn no_device() -> Error {
     }
 }
 
+/// Number of batches that a GPU has under way.
+const UNDER_WAY: usize = 2;
+
 /// Copies of one model, one per device; at least one.
-pub struct Replicas(Vec<Box<dyn Model>>);
+pub struct Replicas {
+    models: Vec<Box<dyn Model>>,
+    /// Number of batches that each has under way at once.
+    under_way: usize,
+}
 
 impl Replicas {
     /// Copies of one model.
@@ -246,17 +278,102 @@ impl Replicas {
         if models.is_empty() {
             return Err(no_device());
         }
-        Ok(Self(models))
+        Ok(Self {
+            models,
+            under_way: 1,
+        })
     }
 
     /// An evaluation that shares its batches among all copies.
     pub fn evaluation(&self) -> Evaluation<'_> {
-        Evaluation::new(&*self.0[0]).replicas(&self.0[1..])
+        let evaluation = Evaluation::new(&*self.models[0]).replicas(&self.models[1..]);
+        // A model that is its own replica takes the next batch before it is done with one.
+        (1..self.under_way).fold(evaluation, |evaluation, _| {
+            evaluation.replicas(&self.models)
+        })
     }
 }
 
 impl std::fmt::Debug for Replicas {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Replicas({})", self.0.len())
+        write!(f, "Replicas({})", self.models.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Condvar, Mutex};
+    use std::time::Duration;
+
+    use relscale::distribution::{Content, Item, Items};
+    use relscale::model::Batch;
+
+    use super::*;
+
+    /// Number of calls under way, and the most that there were at once.
+    #[derive(Default)]
+    struct Calls(Mutex<[usize; 2]>, Condvar);
+
+    /// A model that waits some time for a second call.
+    struct Waiting(Arc<Calls>, Duration);
+
+    impl Model for Waiting {
+        fn vocab_size(&self) -> usize {
+            9
+        }
+
+        fn context_len(&self) -> usize {
+            9
+        }
+
+        fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
+            let Calls(count, changed) = &*self.0;
+            let mut calls = count.lock().unwrap();
+            calls[0] += 1;
+            calls[1] = calls[1].max(calls[0]);
+            changed.notify_all();
+            let (mut calls, _) = changed
+                .wait_timeout_while(calls, self.1, |[_, most]| *most < 2)
+                .unwrap();
+            calls[0] -= 1;
+            Ok(vec![-1.0; batch.targets().len()])
+        }
+    }
+
+    fn most_at_once(under_way: usize, wait: Duration) -> usize {
+        let calls = Arc::new(Calls::default());
+        let model = Waiting(Arc::clone(&calls), wait);
+        let mut replicas = Replicas::new(vec![Box::new(model)]).unwrap();
+        replicas.under_way = under_way;
+        let item = |i: u32| Item {
+            id: i.to_string(),
+            cluster: i.to_string(),
+            content: Content::Tokens(vec![i; 5]),
+        };
+        let items = Items::new("tokens", (0..2).map(item).collect()).unwrap();
+        replicas
+            .evaluation()
+            .batch_tokens(5)
+            .log_likelihoods(&items)
+            .unwrap();
+        let most = calls.0.lock().unwrap();
+        most[1]
+    }
+
+    #[test]
+    fn a_model_has_as_many_batches_under_way_as_it_is_told() {
+        assert_eq!(most_at_once(1, Duration::from_millis(50)), 1);
+        assert_eq!(most_at_once(2, Duration::from_secs(60)), 2);
+    }
+
+    #[test]
+    fn backends_have_the_names_that_they_are_found_by() {
+        for name in ["cpu bf16", "cuda bf16", "cuda f32 fast", "reference f64"] {
+            assert_eq!(EngineBackend::by_name(name).unwrap().name(), name);
+        }
+        for name in ["cpu f32 fast", "cuda fast", "cuda bf16  fast", " fast"] {
+            let error = EngineBackend::by_name(name).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
     }
 }

@@ -200,6 +200,7 @@ fn options_that_a_backend_does_not_honour_are_refused_in_one_line() {
     for (options, named) in [
         (&["--precision", "f16"][..], ["--precision", "cpu backend"]),
         (&["--device", "1"], ["--device", "cpu backend"]),
+        (&["--mode", "fast"], ["--mode", "cpu backend"]),
         (
             &["--backend", "cuda", "--threads", "2"],
             ["--threads", "cuda backend"],

@@ -1,7 +1,7 @@
 //! Options that choose the backend of a model.
 
 use clap::{Args, ValueEnum};
-use relscale_cuda::Precision;
+use relscale_cuda::{Mode, Precision};
 
 use super::CommandError;
 use super::values::count;
@@ -21,6 +21,10 @@ pub struct EngineArguments {
     /// [default: bf16]); part of the key of every log
     #[arg(long, value_enum)]
     precision: Option<PrecisionName>,
+    /// Algorithms of products on the cuda backend: one for all batches, so that a text has the same bits
+    /// in each, or the fastest for each batch [default: invariant]; part of the key of every log
+    #[arg(long, value_enum)]
+    mode: Option<ModeName>,
     /// Threads of the cpu backend [default: one per core]
     #[arg(long, value_name = "N", value_parser = count())]
     threads: Option<usize>,
@@ -42,6 +46,12 @@ enum PrecisionName {
     F16,
     F32,
     Tf32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeName {
+    Invariant,
+    Fast,
 }
 
 /// Numbers of GPUs, separated by commas: one value, so that a second `--device` is refused.
@@ -84,6 +94,10 @@ impl EngineArguments {
                     Some(PrecisionName::F32) => Precision::F32,
                     Some(PrecisionName::Tf32) => Precision::Tf32,
                 },
+                mode: match self.mode {
+                    None | Some(ModeName::Invariant) => Mode::Invariant,
+                    Some(ModeName::Fast) => Mode::Fast,
+                },
             },
             BackendName::Reference => EngineBackend::Reference,
         };
@@ -106,6 +120,8 @@ impl EngineArguments {
             ("--precision", "cuda")
         } else if self.device.is_some() && !cuda {
             ("--device", "cuda")
+        } else if self.mode.is_some() && !cuda {
+            ("--mode", "cuda")
         } else if self.threads.is_some() && !cpu {
             ("--threads", "cpu")
         } else {

@@ -32,7 +32,7 @@ downloads them.
 study.json, whose paths are relative to it:
   {\"runs\": \"runs.csv\",             run,corpus,budget,flops,params,tokens,checkpoint[,base]
    \"base\": \"DIR\",                  base of the LoRA adapters among the checkpoints
-   \"backend\": \"cpu f32\",           or cuda bf16, f16, f32, tf32; reference f64
+   \"backend\": \"cpu f32\",           or cuda bf16, f16, f32, tf32, cuda bf16 fast; reference f64
    \"scoring\": {\"bos\": {\"every_window\": 1}, \"context\": 2048},
    \"special_tokens\": false,         true: those written in a text become their ids
    \"unit_flops\": 1e15,             cost of one unit, 2 FLOPs per parameter and token of 4 bytes
