@@ -10,13 +10,14 @@ __device__ __forceinline__ float clip(float x, float bound) {
     return x > bound ? bound : x < -bound ? -bound : x;
 }
 
-// out[r] = (table[ids[r]] + bias) * scale, within ±bound, with zeros from `width` to `to_stride`
+// out[r] = (table[ids[r]] + bias) * scale, within ±bound, with zeros from `width` to `to_stride`; without
+// ids row by row
 template <typename T, int N>
 __device__ void gather(T *out, const T *table, const float *bias, const u32 *ids, u32 width,
                        u32 stride, u32 to_stride, float scale, float bound) {
     float x[N];
     const u32 row = blockIdx.x;
-    const T *from = table + (u64)ids[row] * stride;
+    const T *from = table + (u64)(ids ? ids[row] : row) * stride;
     T *to = out + (u64)row * to_stride;
     for (u32 c = threadIdx.x * N; c < to_stride; c += blockDim.x * N) {
         if (c < width) {

@@ -8,6 +8,7 @@ use relscale::backend::{Attention, Columns, check_attention};
 use crate::buffer::{Buffer, View};
 use crate::device::Arguments;
 use crate::forest::Forest;
+use crate::kernels::Kernel;
 use crate::memory::Memory;
 use crate::{Cuda, address, fail, misfit};
 
@@ -120,8 +121,8 @@ impl Call<'_> {
     }
 
     fn on_tensor_cores(&self) -> Result<(), Error> {
-        let (cuda, dim, heads) = (self.cuda, self.op.head_dim, self.op.heads as u32);
-        let (forest, name) = (self.forest, cuda.format.name());
+        let (cuda, dim, heads) = (self.cuda, self.op.head_dim as u32, self.op.heads as u32);
+        let forest = self.forest;
         let first = self.first().long(forest.tiles.pointer());
         let first = first.long(forest.shared.pointer());
         let mut arguments = self.last(first.words([self.past]));
@@ -131,7 +132,11 @@ impl Call<'_> {
         // address is aligned to 16 bytes.
         unsafe {
             cuda.device.launch(
-                &format!("flash_{name}_{dim}_{}", forest.warps),
+                Kernel::Flash {
+                    format: cuda.format,
+                    dim,
+                    warps: forest.warps,
+                },
                 [forest.tile_count, heads],
                 32 * forest.warps,
                 0,
@@ -156,7 +161,7 @@ impl Call<'_> {
         // the queries, and the shared memory holds two heads.
         unsafe {
             cuda.device.launch(
-                &cuda.kernel("attention", false),
+                Kernel::Attention(cuda.format),
                 [self.views[0].rows, heads],
                 32,
                 shared as u32,

@@ -12,6 +12,7 @@ use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
 
 use crate::error::CudaError;
+use crate::kernels::Kernel;
 use crate::memory::{self, Staging};
 
 /// Set to wait for the device after every launch, so that a fault is reported by the kernel that made it.
@@ -24,7 +25,7 @@ const LOG: usize = 8 << 10;
 const DRIVER: i32 = 12_040;
 
 /// The kernels, one text per source file. The driver expects a NUL at the end of each.
-const MODULES: [&str; 5] = [
+pub(crate) const MODULES: [&str; 5] = [
     concat!(include_str!("../kernels/ptx/elementwise.ptx"), "\0"),
     concat!(include_str!("../kernels/ptx/norm.ptx"), "\0"),
     concat!(include_str!("../kernels/ptx/attention.ptx"), "\0"),
@@ -43,7 +44,7 @@ pub(crate) struct Device {
     watched: bool,
     driver: i32,
     modules: Vec<sys::CUmodule>,
-    kernels: HashMap<&'static str, sys::CUfunction>,
+    kernels: HashMap<Kernel, sys::CUfunction>,
     name: String,
 }
 
@@ -128,28 +129,32 @@ impl Device {
             .map_err(CudaError::driver("opening a stream"))?;
         this.pool = memory::pool(device)?;
         for ptx in MODULES {
-            this.load(ptx)?;
+            this.modules.push(compile(ptx)?);
         }
+        this.find_kernels()?;
         Ok(Arc::new(this))
     }
 
-    /// Compiles a module for the device and finds its kernels.
-    fn load(&mut self, ptx: &'static str) -> Result<(), CudaError> {
-        let module = compile(ptx)?;
-        self.modules.push(module);
-        for line in ptx.lines() {
-            let name = line
-                .strip_prefix(".visible .entry ")
-                .and_then(|rest| rest.split('(').next());
-            let Some(name) = name else { continue };
-            let text = CString::new(name).map_err(|e| CudaError::Driver {
-                call: "naming a kernel",
-                message: e.to_string(),
-            })?;
-            // SAFETY: the module has just been loaded.
-            let kernel = unsafe { result::module::get_function(module, text) }
+    /// Finds every kernel in the module that has it.
+    fn find_kernels(&mut self) -> Result<(), CudaError> {
+        let mut modules = HashMap::new();
+        for (ptx, &module) in MODULES.iter().zip(&self.modules) {
+            modules.extend(entries(ptx).map(|name| (name, module)));
+        }
+        for kernel in Kernel::all() {
+            let name = kernel.to_string();
+            let fail = |message: String| CudaError::Driver {
+                call: "finding a kernel",
+                message,
+            };
+            let Some(&module) = modules.get(name.as_str()) else {
+                return Err(fail(format!("there is no {name}")));
+            };
+            let text = CString::new(name).map_err(|e| fail(e.to_string()))?;
+            // SAFETY: the module has been loaded.
+            let function = unsafe { result::module::get_function(module, text) }
                 .map_err(CudaError::driver("finding a kernel"))?;
-            self.kernels.insert(name, kernel);
+            self.kernels.insert(kernel, function);
         }
         Ok(())
     }
@@ -189,7 +194,7 @@ impl Device {
     /// alive now. (Memory is released in the order of the stream, so it may be dropped right after.)
     pub(crate) unsafe fn launch(
         &self,
-        kernel: &str,
+        kernel: Kernel,
         grid: [u32; 2],
         threads: u32,
         shared: u32,
@@ -198,17 +203,14 @@ impl Device {
         if grid.contains(&0) {
             return Ok(());
         }
-        let Some(&function) = self.kernels.get(kernel) else {
+        let Some(&function) = self.kernels.get(&kernel) else {
             return Err(CudaError::Driver {
                 call: "starting a kernel",
                 message: format!("there is no kernel {kernel}"),
             });
         };
-        let mut pointers: Vec<*mut c_void> = arguments
-            .0
-            .iter_mut()
-            .map(|slot| std::ptr::from_mut(slot).cast::<c_void>())
-            .collect();
+        let slots = &mut arguments.slots;
+        let mut pointers = slots.each_mut().map(|slot| std::ptr::from_mut(slot).cast());
         // SAFETY: the function belongs to a loaded module; each pointer leads to a slot at least as
         // long as the argument, which the driver copies before it returns; the caller vouches for
         // the rest.
@@ -219,7 +221,7 @@ impl Device {
                 (threads, 1, 1),
                 shared,
                 self.stream,
-                &mut pointers,
+                &mut pointers[..arguments.len],
             )
         }
         .map_err(CudaError::kernel("starting a kernel", kernel))?;
@@ -230,6 +232,12 @@ impl Device {
         }
         Ok(())
     }
+}
+
+/// Names of the kernels of a module.
+pub(crate) fn entries(ptx: &str) -> impl Iterator<Item = &str> {
+    ptx.lines()
+        .filter_map(|line| line.strip_prefix(".visible .entry ")?.split('(').next())
 }
 
 /// Compiles PTX text that ends with NUL. An error has the compiler's own words.
@@ -306,7 +314,11 @@ impl Drop for Device {
 
 /// Arguments of a kernel, each in a slot of its own.
 #[derive(Debug, Default)]
-pub(crate) struct Arguments(Vec<u64>);
+pub(crate) struct Arguments {
+    /// As many as the longest list has.
+    slots: [u64; 20],
+    len: usize,
+}
 
 impl Arguments {
     pub(crate) fn new() -> Self {
@@ -315,17 +327,17 @@ impl Arguments {
 
     /// A pointer or an unsigned number of 64 bits.
     pub(crate) fn long(mut self, value: u64) -> Self {
-        self.0.push(value);
+        self.slots[self.len] = value;
+        self.len += 1;
         self
     }
 
     /// Numbers of 32 bits.
-    pub(crate) fn words<const N: usize>(mut self, values: [u32; N]) -> Self {
-        for value in values {
+    pub(crate) fn words<const N: usize>(self, values: [u32; N]) -> Self {
+        values.into_iter().fold(self, |arguments, value| {
             let [a, b, c, d] = value.to_ne_bytes();
-            self.0.push(u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]));
-        }
-        self
+            arguments.long(u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]))
+        })
     }
 
     pub(crate) fn float(self, value: f32) -> Self {

@@ -7,6 +7,7 @@ use relscale::backend::{Activation, Columns, Norm, NormKind, Overflow, Rope, che
 
 use crate::buffer::{Buffer, View, small};
 use crate::device::Arguments;
+use crate::kernels::Operation;
 use crate::memory::Memory;
 use crate::rows::with_bias;
 use crate::{Cuda, NAME, address, fail, misfit, threads};
@@ -47,7 +48,7 @@ pub(crate) fn norm(
     // kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
-            &cuda.kernel("norm", wide),
+            cuda.kernel(Operation::Norm, wide),
             [blocks, 1],
             128,
             0,
@@ -98,7 +99,7 @@ pub(crate) fn rope(cuda: &Cuda, x: Columns<'_, Buffer>, op: &Rope<'_>) -> Result
     // the wide kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
-            &cuda.kernel("rope", wide),
+            cuda.kernel(Operation::Rope, wide),
             [view.rows, 1],
             threads(view.width / 2, if wide { lane } else { 1 }),
             0,
@@ -149,7 +150,7 @@ pub(crate) fn activate(
     // against their buffers, biases and each other, and the wide kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
-            &cuda.kernel("activate", wide),
+            cuda.kernel(Operation::Activate, wide),
             [gate.rows, 1],
             threads(gate.width, if wide { (16 / bytes) as u32 } else { 1 }),
             0,
@@ -190,7 +191,7 @@ pub(crate) fn add(cuda: &Cuda, x: Buffer, y: &Buffer) -> Result<Buffer, Error> {
     // bias, and allocations are aligned to more than 16 bytes.
     unsafe {
         cuda.device.launch(
-            &cuda.kernel("add", wide),
+            cuda.kernel(Operation::Add, wide),
             [blocks, 1],
             256,
             0,

@@ -8,6 +8,8 @@ use cudarc::cublaslt::sys::cublasStatus_t;
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
 
+use crate::kernels::Kernel;
+
 /// An error of the driver, the device or a library. Its message says what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -84,12 +86,12 @@ impl CudaError {
         }
     }
 
-    /// The error of the driver while doing `call` with the kernel `name`.
-    pub(crate) fn kernel(call: &'static str, name: &str) -> impl Fn(DriverError) -> Self {
+    /// The error of the driver while doing `call` with a kernel.
+    pub(crate) fn kernel(call: &'static str, kernel: Kernel) -> impl Fn(DriverError) -> Self {
         move |error| match Self::driver(call)(error) {
             Self::Driver { call, message } => Self::Driver {
                 call,
-                message: format!("{name}: {message}"),
+                message: format!("{kernel}: {message}"),
             },
             other => other,
         }

@@ -6,6 +6,7 @@ use relscale::backend::{Choice, Columns, Route, check_len, check_rows, choose_ex
 use crate::buffer::Buffer;
 use crate::device::Arguments;
 use crate::elementwise::own;
+use crate::kernels::Operation;
 use crate::{Cuda, fail, misfit, threads};
 
 /// See [`Backend::route`](relscale::backend::Backend::route).
@@ -69,7 +70,7 @@ pub(crate) fn add_rows(
     // and the wide kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
-            &cuda.kernel("add_rows", wide),
+            cuda.kernel(Operation::AddRows, wide),
             [view.rows, 1],
             threads(view.width, if wide { lane } else { 1 }),
             0,

@@ -7,6 +7,7 @@ use crate::buffer::{Buffer, View, small};
 use crate::device::Arguments;
 use crate::format::Format;
 use crate::gemm::ROWS;
+use crate::kernels::Kernel;
 use crate::product::{multiply, padded};
 use crate::rows::{Change, picked};
 use crate::{Cuda, NAME, address, fail, misfit};
@@ -75,7 +76,7 @@ pub(crate) fn log_prob(
         // checked against the vocabulary.
         unsafe {
             cuda.device
-                .launch("log_prob", [block.rows, 1], 256, 0, &mut arguments)
+                .launch(Kernel::LogProb, [block.rows, 1], 256, 0, &mut arguments)
         }?;
     }
     let out: Vec<f32> = cuda.device.download(&out, op.targets.len())?;

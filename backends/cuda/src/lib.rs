@@ -19,6 +19,7 @@ mod forest;
 mod format;
 mod gemm;
 mod head;
+mod kernels;
 mod library;
 mod memory;
 mod product;
@@ -31,6 +32,7 @@ pub use error::CudaError;
 use forest::{Forest, Recent};
 use format::Format;
 use gemm::Gemm;
+use kernels::{Kernel, Operation};
 use memory::Memory;
 
 /// Format of weights and activations on the device. Sums are always in f32.
@@ -151,13 +153,13 @@ impl Cuda {
         self.device.synchronize()
     }
 
-    /// Name of the kernel `name` for the backend's format. If `wide`, it moves 16 bytes at a time.
-    fn kernel(&self, name: &str, wide: bool) -> String {
-        format!(
-            "{name}_{}{}",
-            self.format.name(),
-            if wide { "_v" } else { "" }
-        )
+    /// The kernel of an operation in the backend's format. If `wide`, it moves 16 bytes at a time.
+    fn kernel(&self, operation: Operation, wide: bool) -> Kernel {
+        Kernel::Rows {
+            operation,
+            format: self.format,
+            wide,
+        }
     }
 
     /// A new buffer of `rows × width` results, with room for the rows that a product adds to them.
@@ -177,8 +179,8 @@ impl Cuda {
     fn convert(&self, x: &Buffer, to: Format) -> Result<Memory, Error> {
         let out = self.device.allocate(x.len * to.bytes())?;
         let kernel = match (x.format, to) {
-            (Format::F32, to) => format!("narrow_{}", to.name()),
-            (from, Format::F32) => format!("widen_{}", from.name()),
+            (Format::F32, to) => Kernel::Narrow(to),
+            (from, Format::F32) => Kernel::Widen(from),
             (from, to) => return Err(misfit(format!("{from:?} values where {to:?} is used"))),
         };
         let blocks = small("blocks", x.len.div_ceil(256)).map_err(fail)?;
@@ -189,7 +191,7 @@ impl Cuda {
         // SAFETY: (out, in, length) of the conversion kernels; both hold `len` values.
         unsafe {
             self.device
-                .launch(&kernel, [blocks, 1], 256, 0, &mut arguments)
+                .launch(kernel, [blocks, 1], 256, 0, &mut arguments)
         }?;
         Ok(out)
     }

@@ -5,6 +5,7 @@ use relscale::backend::{Columns, Embed, Pointwise, check_len, check_width};
 
 use crate::buffer::{Buffer, View, small};
 use crate::device::Arguments;
+use crate::kernels::Operation;
 use crate::memory::Memory;
 use crate::{Cuda, fail, misfit, threads};
 
@@ -83,8 +84,12 @@ pub(crate) fn with_bias(cuda: &Cuda, x: &Buffer) -> Result<Buffer, Error> {
 
 /// All rows of a block after a change.
 fn changed(cuda: &Cuda, view: &View, change: Change) -> Result<Buffer, Error> {
-    let ids: Vec<u32> = (0..view.rows).collect();
-    picked(cuda, view, &ids, change)
+    let out = cuda.result(view.rows, view.width)?;
+    if out.len > 0 {
+        let (to, layout) = (out.memory.pointer(), Layout::dense(view.width, view.stride));
+        copy(cuda, to, view.pointer, layout, (None, view.rows), change)?;
+    }
+    Ok(out)
 }
 
 /// The rows `ids` of a block after a change.
@@ -152,7 +157,7 @@ fn copied(
         let ids = cuda.device.upload(ids)?;
         let to = out.memory.pointer();
         let layout = Layout::dense(width, stride);
-        copy(cuda, to, table, layout, (&ids, count), change)?;
+        copy(cuda, to, table, layout, (Some(&ids), count), change)?;
     }
     Ok(out)
 }
@@ -202,19 +207,17 @@ pub(crate) fn copy_all(
     layout: Layout,
     count: u32,
 ) -> Result<(), Error> {
-    let ids: Vec<u32> = (0..count).collect();
-    let ids = cuda.list(&ids)?;
-    copy(cuda, out, from, layout, (&ids, count), Change::NONE)
+    copy(cuda, out, from, layout, (None, count), Change::NONE)
 }
 
-/// Copies the rows `ids` of a matrix at `table`, after a change, to `out`. There are `count` ids, at least
-/// one.
+/// Copies the rows `ids` of a matrix at `table`, or its first ones, after a change, to `out`: `count` rows, at
+/// least one.
 fn copy(
     cuda: &Cuda,
     out: u64,
     table: u64,
     layout: Layout,
-    (ids, count): (&Memory, u32),
+    (ids, count): (Option<&Memory>, u32),
     change: Change,
 ) -> Result<(), Error> {
     let Layout {
@@ -233,7 +236,7 @@ fn copy(
         .long(out)
         .long(table)
         .long(change.bias)
-        .long(ids.pointer())
+        .long(ids.map_or(0, Memory::pointer))
         .words([width, stride, to_stride])
         .float(change.scale)
         .float(change.bound);
@@ -242,7 +245,7 @@ fn copy(
     // values, and the wide kernel's addresses are aligned.
     unsafe {
         cuda.device.launch(
-            &cuda.kernel("gather", wide),
+            cuda.kernel(Operation::Gather, wide),
             [count, 1],
             threads(to_stride, if wide { lane } else { 1 }),
             0,
