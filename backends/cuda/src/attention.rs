@@ -9,8 +9,8 @@ use crate::buffer::{Buffer, View};
 use crate::device::Arguments;
 use crate::forest::Forest;
 use crate::kernels::Kernel;
-use crate::memory::Memory;
-use crate::{Cuda, address, fail, misfit};
+use crate::memory::{Memory, address};
+use crate::{Cuda, fail, misfit};
 
 /// Bytes of shared memory that every device gives a kernel without an opt-in.
 const SHARED: usize = 48 << 10;

@@ -156,7 +156,7 @@ pub(crate) struct View {
     pub(crate) room: usize,
     /// Summands that are still to be added to every row.
     pub(crate) bias: Option<Bias>,
-    /// What holds the values, if it is not the caller's buffer.
+    /// Memory of the values, if it is not that of the caller's buffer.
     _copy: Option<Arc<Memory>>,
 }
 

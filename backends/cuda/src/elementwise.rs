@@ -8,9 +8,9 @@ use relscale::backend::{Activation, Columns, Norm, NormKind, Overflow, Rope, che
 use crate::buffer::{Buffer, View, small};
 use crate::device::Arguments;
 use crate::kernels::Operation;
-use crate::memory::Memory;
+use crate::memory::{Memory, address};
 use crate::rows::with_bias;
-use crate::{Cuda, NAME, address, fail, misfit, threads};
+use crate::{Cuda, NAME, fail, misfit, threads};
 
 /// See [`Backend::norm`](relscale::backend::Backend::norm).
 pub(crate) fn norm(

@@ -143,8 +143,8 @@ fn fills_large_tiles(segments: &[Segment], past: usize) -> bool {
 /// Tiles of up to `warps` warps, those with the most keys first: the device starts blocks in this order, and a
 /// long one that starts last would leave it idle.
 ///
-/// What is left of a segment after its full tiles shares a tile with its siblings, if they have whole blocks of
-/// keys in common.
+/// The rest of a segment after its full tiles shares a tile with its siblings, if they have whole blocks of keys
+/// in common.
 fn tiles(segments: &[Segment], past: usize, warps: usize) -> Vec<Tile> {
     let mut found = Vec::new();
     let mut siblings: BTreeMap<usize, Vec<[u32; 2]>> = BTreeMap::new();
@@ -249,7 +249,7 @@ mod tests {
         assert!(all.iter().all(|tile| tile.shared == 0));
     }
 
-    /// What is left after full tiles joins its siblings, and a tile of one segment shares nothing.
+    /// The rest after full tiles joins its siblings, and a tile of one segment shares nothing.
     #[test]
     fn rests_share_tiles() {
         let forest = [

@@ -8,9 +8,10 @@ use crate::device::Arguments;
 use crate::format::Format;
 use crate::gemm::ROWS;
 use crate::kernels::Kernel;
+use crate::memory::address;
 use crate::product::{multiply, padded};
 use crate::rows::{Change, picked};
-use crate::{Cuda, NAME, address, fail, misfit};
+use crate::{Cuda, NAME, fail, misfit};
 
 /// Bytes of logits that exist at once: small beside the memory of a device, and enough rows of the
 /// largest vocabularies to fill it with work.

@@ -22,6 +22,7 @@ mod head;
 mod kernels;
 mod library;
 mod memory;
+mod mode;
 mod product;
 mod rows;
 
@@ -34,6 +35,7 @@ use format::Format;
 use gemm::Gemm;
 use kernels::{Kernel, Operation};
 use memory::Memory;
+pub use mode::Mode;
 
 /// Format of weights and activations on the device. Sums are always in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,31 +50,6 @@ pub enum Precision {
     F32,
     /// 32-bit floats; products round their operands to 11 significant bits.
     Tf32,
-}
-
-/// The promise about the results of a batch.
-///
-/// Both give the same bits from the same batch; neither cuts a sum in parts. Scores of one mode are to be kept
-/// apart from those of another ([`Mode::suffix`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Mode {
-    /// A text gets the same bits in every batch: one algorithm per weight, for every number of rows.
-    #[default]
-    Invariant,
-    /// cuBLASLt chooses an algorithm for each number of rows. The same text may differ in its last bits from batch
-    /// to batch.
-    Fast,
-}
-
-impl Mode {
-    /// What the mode adds to the name of a backend in the keys of logs: nothing in [`Mode::Invariant`].
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Invariant => "",
-            Self::Fast => " fast",
-        }
-    }
 }
 
 /// Name of the backend, in messages and results.
@@ -250,11 +227,6 @@ impl Cuda {
             || Ok((values.to_vec(), self.device.upload(values)?)),
         )
     }
-}
-
-/// Address of the parameters, null if there are none.
-fn address(parameters: Option<&Arc<Memory>>) -> u64 {
-    parameters.map_or(0, |memory| memory.pointer())
 }
 
 /// Number of threads for a row of `width` values with `lane` values per thread: whole warps, at most

@@ -149,6 +149,11 @@ impl Memory {
     }
 }
 
+/// Address of memory, null if there is none.
+pub(crate) fn address(memory: Option<&Arc<Memory>>) -> u64 {
+    memory.map_or(0, |memory| memory.pointer())
+}
+
 impl Drop for Memory {
     fn drop(&mut self) {
         if self.pointer == 0 {

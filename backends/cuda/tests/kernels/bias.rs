@@ -80,7 +80,7 @@ fn biases_of_what_is_read_and_copied() {
     });
 }
 
-/// Where two biases meet, or rows are not those of the product, sums are stored.
+/// Sums are stored where two biases meet and where rows are not those of the product.
 #[test]
 fn biases_that_do_not_stay_apart() {
     in_every_precision("stored", 32, |t| {
