@@ -28,6 +28,7 @@ mod folder;
 pub(crate) mod gguf;
 mod layout;
 mod place;
+mod plain;
 mod read;
 mod strided;
 mod torch;

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-use half::{bf16, f16};
+use half::f16;
 
 use crate::backend::HostTensor;
 
@@ -68,37 +68,6 @@ impl Storage {
     pub(super) fn bytes(self, elements: usize) -> u64 {
         let (of, unit) = self.unit();
         elements as u64 / of * unit
-    }
-
-    /// Reads `bytes` bytes of whole units, a piece at a time, so that the bytes are never all in
-    /// memory beside the values.
-    pub(super) fn read(self, from: &mut impl Read, bytes: usize) -> io::Result<HostTensor> {
-        let (elements, unit) = self.unit();
-        let units = bytes / unit.max(1) as usize;
-        let mut values = match self {
-            Self::F16 => HostTensor::F16(Vec::with_capacity(units)),
-            Self::Bf16 => HostTensor::Bf16(Vec::with_capacity(units)),
-            _ => HostTensor::F32(Vec::with_capacity(units * elements as usize)),
-        };
-        // A whole number of units.
-        let piece = PIECE / unit.max(1) as usize * unit.max(1) as usize;
-        let mut buffer = vec![0u8; bytes.min(piece)];
-        let mut left = bytes;
-        while left > 0 {
-            let buffer = &mut buffer[..left.min(piece)];
-            from.read_exact(buffer)?;
-            left -= buffer.len();
-            let pairs = buffer.as_chunks().0.iter().copied().map(u16::from_le_bytes);
-            match &mut values {
-                HostTensor::F16(v) => v.extend(pairs.map(f16::from_bits)),
-                HostTensor::Bf16(v) => v.extend(pairs.map(bf16::from_bits)),
-                HostTensor::F32(v) => match self {
-                    Self::Blocks(block) => block.widen(buffer, v),
-                    _ => v.extend(buffer.as_chunks().0.iter().copied().map(f32::from_le_bytes)),
-                },
-            }
-        }
-        Ok(values)
     }
 }
 
@@ -165,6 +134,24 @@ impl Block {
             Self::Q5K => 176,
             Self::Q6K => 210,
         }
+    }
+
+    /// Reads `bytes` bytes of whole blocks, a piece at a time, so that the bytes are never all in memory
+    /// beside the values.
+    pub(super) fn read(self, from: &mut impl Read, bytes: usize) -> io::Result<HostTensor> {
+        let unit = self.bytes();
+        let mut values = Vec::with_capacity(bytes / unit * self.elements());
+        // A whole number of blocks.
+        let piece = PIECE / unit * unit;
+        let mut buffer = vec![0u8; bytes.min(piece)];
+        let mut left = bytes;
+        while left > 0 {
+            let buffer = &mut buffer[..left.min(piece)];
+            from.read_exact(buffer)?;
+            left -= buffer.len();
+            self.widen(buffer, &mut values);
+        }
+        Ok(HostTensor::F32(values))
     }
 
     /// Appends the values of whole blocks.

@@ -1,12 +1,13 @@
 //! Reading tensors at their positions in files.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
 
 use super::Entry;
 use super::blocks::Storage;
+use super::plain::{self, Checked};
 use super::strided::Span;
 use crate::backend::HostTensor;
 use crate::error::Error;
@@ -40,19 +41,38 @@ pub(super) fn read_entry(
         None => 0..entry.bytes as u64,
         Some(part) => entry.storage.bytes(part.start)..entry.storage.bytes(part.end),
     };
-    file.seek(SeekFrom::Start(entry.offset + bytes.start))
-        .map_err(|e| Error::io(&*path, e))?;
-    let mut tensor = entry
-        .storage
-        .read(file, (bytes.end - bytes.start) as usize)
-        .map_err(|e| Error::io(&*path, e))?;
-    if let Some(span) = span {
-        tensor = tensor.picked(1, span.positions());
-    }
+    let (offset, len) = (
+        entry.offset + bytes.start,
+        (bytes.end - bytes.start) as usize,
+    );
+    let (tensor, found) =
+        contents(file, entry.storage, offset, len).map_err(|e| Error::io(&*path, e))?;
+    let (tensor, found) = match span {
+        None => (tensor, found),
+        // Elements between those of the tensor may be anything.
+        Some(span) => checked(tensor.picked(1, span.positions())),
+    };
     // One NaN makes every loss NaN, far from its cause. Here the tensor and the element are still
     // known.
-    if let Some(index) = tensor.first_not_finite() {
-        return Err(error(format!("element {} is not finite", first + index)));
+    match found {
+        None => Ok(tensor),
+        Some(index) => Err(error(format!("element {} is not finite", first + index))),
     }
-    Ok(tensor)
+}
+
+/// Reads `len` bytes of whole units from `offset` on.
+fn contents(file: &mut File, storage: Storage, offset: u64, len: usize) -> io::Result<Checked> {
+    if let Some(read) = plain::read(file, storage, offset, len)? {
+        return Ok(read);
+    }
+    let Storage::Blocks(block) = storage else {
+        return Err(io::ErrorKind::Unsupported.into());
+    };
+    file.seek(SeekFrom::Start(offset))?;
+    Ok(checked(block.read(file, len)?))
+}
+
+fn checked(tensor: HostTensor) -> Checked {
+    let first = tensor.first_not_finite();
+    (tensor, first)
 }

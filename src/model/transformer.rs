@@ -11,6 +11,7 @@ mod experts;
 mod forward;
 mod load;
 mod prefix;
+mod projection;
 
 use experts::Mixture;
 use forward::Pass;

@@ -1,12 +1,12 @@
 //! Buffers: dense activations that go back to a pool, and weights packed for the matrix kernel.
 
-use std::collections::TryReserveError;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use half::{bf16, f16};
 use relscale::backend::{Columns, Precision as Stored, ShapeError, Values};
 
+use crate::pages::{NoMemory, Pages};
 use crate::pairs;
 use crate::parallel::Threads;
 use crate::precision::Precision;
@@ -215,11 +215,11 @@ pub(crate) struct Matrix {
 #[derive(Debug)]
 pub(crate) enum Panels {
     /// Products in `f32`, weights in `f32`; weights in IEEE half precision are widened once, here.
-    F32(Vec<Lanes>),
+    F32(Pages<Lanes>),
     /// Products in `f32`, weights in bfloat16. They stay as they are, because widening one costs a shift.
-    Bf16(Vec<HalfLanes>),
+    Bf16(Pages<HalfLanes>),
     /// Products of pairs of bfloat16, to which all weights were rounded.
-    Pairs(Vec<PairLanes>),
+    Pairs(Pages<PairLanes>),
 }
 
 impl Panels {
@@ -241,7 +241,7 @@ impl Matrix {
         values: &Values<'_>,
         [outputs, inputs]: [usize; 2],
         threads: &Threads,
-    ) -> Result<Self, TryReserveError> {
+    ) -> Result<Self, NoMemory> {
         let mut matrix = Self::zero(products, values.precision(), [outputs, inputs])?;
         matrix.fill(0, values, threads);
         Ok(matrix)
@@ -256,14 +256,14 @@ impl Matrix {
         products: Precision,
         stored: Stored,
         [outputs, inputs]: [usize; 2],
-    ) -> Result<Self, TryReserveError> {
+    ) -> Result<Self, NoMemory> {
         let (_, steps) = Panels::shape(products, stored, inputs);
         // A product beyond `usize` is beyond any allocation, and reserving it fails.
         let len = outputs.div_ceil(LANES).saturating_mul(steps);
         let panels = match (products, stored) {
-            (Precision::Bf16, _) => Panels::Pairs(zeros(PairLanes::ZERO, len)?),
-            (Precision::F32, Stored::Bf16) => Panels::Bf16(zeros(HalfLanes::ZERO, len)?),
-            (Precision::F32, _) => Panels::F32(zeros(Lanes::ZERO, len)?),
+            (Precision::Bf16, _) => Panels::Pairs(Pages::zeros(len)?),
+            (Precision::F32, Stored::Bf16) => Panels::Bf16(Pages::zeros(len)?),
+            (Precision::F32, _) => Panels::F32(Pages::zeros(len)?),
         };
         Ok(Self {
             outputs,
@@ -326,15 +326,6 @@ impl Matrix {
             Panels::Pairs(panels) => unpack(panels, row, self.inputs, to),
         }
     }
-}
-
-/// `len` copies of `zero`, or the error of an allocation that fails.
-fn zeros<L: Copy>(zero: L, len: usize) -> Result<Vec<L>, TryReserveError> {
-    let mut all = Vec::new();
-    // `vec![zero; len]` would abort the process when memory is short.
-    all.try_reserve_exact(len)?;
-    all.resize(len, zero);
-    Ok(all)
 }
 
 fn pack<T: Sync, L: Copy + Send>(

@@ -38,7 +38,7 @@ impl Drop for Standard {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 mod register {
     use std::arch::asm;
 
@@ -68,7 +68,7 @@ mod register {
     }
 }
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", not(miri)))]
 mod register {
     use std::arch::asm;
 
@@ -97,8 +97,9 @@ mod register {
     }
 }
 
-/// Other processors have no such switch that a host program is known to use.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+/// Other processors have no such switch that a host program is known to use. Miri has none, and runs no
+/// assembly.
+#[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 mod register {
     pub(super) type Register = u32;
     pub(super) const CONTROL: Register = 0;
@@ -113,7 +114,7 @@ mod register {
 
 use register::{CONTROL, Register, STANDARD, read, write};
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(all(test, target_arch = "x86_64", not(miri)))]
 mod tests {
     use super::*;
 

@@ -39,6 +39,7 @@ mod head;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod ops;
+mod pages;
 mod pairs;
 mod parallel;
 mod precision;

@@ -1,6 +1,5 @@
 //! The operations of the backend: checks of their operands, and the kernels behind them.
 
-use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +14,7 @@ use relscale::backend::{
 use crate::buffer::{Buffer, Dense, Kind, Matrix, View};
 use crate::environment::Standard;
 use crate::gemm::{self, Rows};
+use crate::pages::NoMemory;
 use crate::simd::LANES;
 use crate::{Cpu, NAME, attention, head, rows};
 
@@ -469,7 +469,7 @@ impl Cpu {
     }
 
     /// The error of an allocation for a weight.
-    fn out_of_memory(&self, stored: Stored, shape: [usize; 2], error: TryReserveError) -> Error {
+    fn out_of_memory(&self, stored: Stored, shape: [usize; 2], error: NoMemory) -> Error {
         let bytes = Matrix::bytes(self.precision, stored, shape);
         Error::out_of_memory(NAME, Some(bytes), error)
     }

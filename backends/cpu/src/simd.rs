@@ -38,18 +38,10 @@ impl Lanes {
 #[repr(C, align(32))]
 pub(crate) struct HalfLanes(pub(crate) [u16; LANES]);
 
-impl HalfLanes {
-    pub(crate) const ZERO: Self = Self([0; LANES]);
-}
-
 /// Sixteen pairs of bfloat16 in memory: the first of a pair is the lower half of its lane.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct PairLanes(pub(crate) [u32; LANES]);
-
-impl PairLanes {
-    pub(crate) const ZERO: Self = Self([0; LANES]);
-}
 
 /// A vector of weights of sixteen outputs in memory, in some precision.
 pub(crate) trait Element: Copy + Send + Sync + 'static {

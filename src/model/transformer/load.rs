@@ -1,6 +1,6 @@
 //! Weights of a checkpoint onto a backend, tensor by tensor.
 
-use super::{Block, Layer, Mlp, NormWeights, Projection, Rotation, Transformer};
+use super::{Block, Layer, Mlp, NormWeights, Rotation, Transformer};
 use crate::backend::{Backend, HostTensor, Role, Tensor};
 use crate::checkpoint::Weights;
 use crate::error::Error;
@@ -134,15 +134,15 @@ pub(in crate::model) fn names(
 
 /// Reads tensors and hands them to the backend.
 pub(super) struct Loader<'a, B: Backend> {
-    weights: Weights,
-    backend: &'a B,
+    pub(super) weights: Weights,
+    pub(super) backend: &'a B,
     pub(super) config: &'a Config,
     pub(super) names: &'static Names,
     prefix: &'static str,
 }
 
 impl<B: Backend> Loader<'_, B> {
-    fn upload(
+    pub(super) fn upload(
         &self,
         host: &HostTensor,
         rows: usize,
@@ -245,79 +245,6 @@ impl<B: Backend> Loader<'_, B> {
         })
     }
 
-    /// Number of rotated elements of a head.
-    fn rotated(&self) -> usize {
-        match &self.config.positions {
-            Positions::Rotary { full, .. } => full.rotary_dim(self.config.head_dim),
-            Positions::Learned { .. } | Positions::LinearBiases => 0,
-        }
-    }
-
-    /// Uploads `[outputs, inputs]` matrices as one, their outputs one after the other.
-    ///
-    /// `names` are those of the parts, or the one name of all; `outputs` are the numbers of outputs
-    /// of the parts.
-    pub(super) fn projection(
-        &mut self,
-        at: &str,
-        names: &[&str],
-        outputs: &[usize],
-        inputs: usize,
-        bias: bool,
-    ) -> Result<Projection<B::Buffer>, Error> {
-        let whole = outputs.iter().sum();
-        let outputs = if names.len() == 1 { &[whole] } else { outputs };
-        let mut weight: Option<HostTensor> = None;
-        let mut biases: Option<HostTensor> = None;
-        for (part, (name, &outputs)) in names.iter().zip(outputs).enumerate() {
-            // Only queries and keys are rotated, so the halves of values do not alternate.
-            let alternate = self.names.halves_alternate && names == self.names.qkv && part < 2;
-            let (dim, rotated) = (self.config.head_dim, self.rotated());
-            let name = format!("{at}{name}");
-            let weight_name = format!("{name}.weight");
-            let part = if self.names.transposed {
-                self.weights
-                    .tensor(&weight_name, &[inputs, outputs])?
-                    .transposed(outputs)
-            } else {
-                self.weights.tensor(&weight_name, &[outputs, inputs])?
-            };
-            let ordered = |part: HostTensor, cols| {
-                if alternate {
-                    part.halves_first(dim, rotated, cols)
-                } else {
-                    part
-                }
-            };
-            extend(&mut weight, ordered(part, inputs));
-            if bias {
-                let part = self.weights.tensor(&format!("{name}.bias"), &[outputs])?;
-                extend(&mut biases, ordered(part, 1));
-            }
-        }
-        let mut weight = weight.ok_or_else(|| Error::batch("a projection without parts"))?;
-        if self.names.head_by_head && names == self.names.qkv {
-            let (groups, dim) = (self.config.num_key_value_heads, self.config.head_dim);
-            let queries = self.config.num_attention_heads / groups;
-            // The file has each key and value after the queries that see it; the decoder wants all
-            // queries first.
-            weight = weight.queries_first(groups, queries, dim * inputs);
-            biases = biases.map(|b| b.queries_first(groups, queries, dim));
-        }
-        if self.names.up_first && names == self.names.gate_up {
-            weight = weight.halves_swapped();
-            biases = biases.map(HostTensor::halves_swapped);
-        }
-        Ok(Projection {
-            weight: self.upload(&weight, whole, inputs, Role::Matrix)?,
-            bias: biases
-                .map(|b| self.upload(&b, 1, whole, Role::Dense))
-                .transpose()?,
-            inputs,
-            outputs: whole,
-        })
-    }
-
     /// Uploads the weights of a layer.
     fn layer(&mut self, index: usize) -> Result<Layer<B::Buffer>, Error> {
         let (config, names) = (self.config, self.names);
@@ -393,12 +320,5 @@ impl<B: Backend> Loader<'_, B> {
             gate_up: self.projection(at, gate_up, widths, hidden, bias)?,
             down: self.projection(at, &[down], &[hidden], width, bias)?,
         })
-    }
-}
-
-fn extend(whole: &mut Option<HostTensor>, part: HostTensor) {
-    match whole {
-        None => *whole = Some(part),
-        Some(whole) => whole.append(part),
     }
 }
