@@ -9,6 +9,8 @@ use gaps::{Gap, dropped_after};
 use gaps::{cap, gaps};
 
 #[cfg(feature = "tokenizers")]
+mod added_tokens;
+#[cfg(feature = "tokenizers")]
 mod alphabet;
 mod bos;
 #[cfg(feature = "tokenizers")]
@@ -23,9 +25,15 @@ mod folder;
 mod gaps;
 mod load;
 #[cfg(feature = "tokenizers")]
+mod library;
+#[cfg(feature = "tokenizers")]
 mod merges;
 #[cfg(feature = "tokenizers")]
 mod metadata;
+#[cfg(feature = "tokenizers")]
+mod pre_tokenizer;
+#[cfg(feature = "tokenizers")]
+mod search;
 #[cfg(feature = "tokenizers")]
 mod sentence_piece;
 #[cfg(feature = "tokenizers")]
@@ -69,7 +77,7 @@ enum Kind {
 #[cfg(feature = "tokenizers")]
 #[derive(Debug)]
 struct HuggingFace {
-    tokenizer: tokenizers::Tokenizer,
+    tokenizer: library::Library,
     /// If true, tokens have one letter per byte.
     byte_level: bool,
     special: Option<special::SpecialTokens>,
@@ -160,21 +168,16 @@ impl Tokenizer {
 
     /// A special token that is written in `text` and that [`encode`](Self::encode) encodes as ordinary
     /// text; the first of several.
-    ///
-    /// # Errors
-    /// A tokenizer that cannot search the text.
-    pub(crate) fn special_token_as_text(&self, text: &str) -> Result<Option<u32>, Error> {
+    pub(crate) fn special_token_as_text(&self, text: &str) -> Option<u32> {
         match &self.kind {
             Kind::Bytes => {
                 let _ = text;
-                Ok(None)
+                None
             }
             #[cfg(feature = "tokenizers")]
             Kind::HuggingFace(inner) => match &inner.special {
-                Some(special) if !self.parses_special_tokens() => {
-                    stages::guarded(&self.path, || Ok(special.find(text)))
-                }
-                _ => Ok(None),
+                Some(special) if !self.parses_special_tokens() => special.find(text),
+                _ => None,
             },
         }
     }
@@ -232,7 +235,8 @@ impl Tokenizer {
             Kind::HuggingFace(inner) => {
                 let normal = inner.charsmap.as_ref().map(|map| map.normalise(text));
                 let text = normal.as_ref().map_or(text, |normal| &normal.text);
-                let encoding = stages::guarded(&self.path, || inner.tokenizer.encode(text, false))?;
+                let encoding = inner.tokenizer.encode(text, false);
+                let encoding = encoding.map_err(|e| Error::format(&self.path, e))?;
                 let (ranges, tokens) = (encoding.get_offsets(), encoding.get_tokens());
                 let mut ends = ends::ends(ranges, tokens, inner.byte_level);
                 let mut gaps = gaps(text, ranges);

@@ -380,7 +380,12 @@ fn refused(file: &str) -> (Option<String>, usize) {
     let field = match load(file) {
         Err(Error::Config { field, .. }) => Some(field),
         Err(error) => Some(error.to_string()),
-        Ok(_) => None,
+        Ok(tokenizer) => {
+            for text in ["abc", "a  b a", "a   ", ""] {
+                tokenizer.encode(text).ok();
+            }
+            None
+        }
     };
     (field, PANICS.load(Ordering::Relaxed) - before)
 }
@@ -443,21 +448,68 @@ fn tokenizers_that_the_library_panics_on_are_refused_before_it_sees_them() {
     let strip = json!({"type": "Strip", "strip_left": true, "strip_right": true});
     let zero = json!({"type": "FixedLength", "length": 0});
     let nested = json!({"type": "Sequence", "pretokenizers": [zero]});
+    let split = |regex: &str| json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false});
+    let replace =
+        |pattern: Value| json!({"type": "Replace", "pattern": pattern, "content": "x"});
+    // The next stage looks for the place of what the first put before the text.
+    let lowered =
+        |first: Value| json!({"type": "Sequence", "normalizers": [first, {"type": "Lowercase"}]});
+    // " " is found within the white space that "a" has swallowed, and would end before it begins.
+    let token = |content: &str, left: bool, right: bool| {
+        json!({"id": 0, "content": content, "single_word": false, "lstrip": left, "rstrip": right,
+            "normalized": false, "special": false})
+    };
     for (field, changes) in [
         ("pre_tokenizer", json!({"pre_tokenizer": zero})),
         ("pre_tokenizer", json!({"pre_tokenizer": nested})),
+        // The library also reads stages as lists of their fields.
+        ("pre_tokenizer", json!({"pre_tokenizer": ["FixedLength", 0]})),
+        ("normalizer", json!({"normalizer": [{"String": "a"}, "b".repeat(1 << 20)]})),
+        ("normalizer", json!({"normalizer": {"pattern": {"String": "a"}, "content": "b"}})),
+        ("normalizer", json!({"normalizer": {"type": "Precompiled"}})),
+        ("normalizer", json!({"normalizer": lowered(replace(json!({"Regex": "^"})))})),
+        ("normalizer", json!({"normalizer": lowered(replace(json!({"Regex": r"\b"})))})),
+        ("normalizer", json!({"normalizer": lowered(replace(json!({"String": ""})))})),
+        ("normalizer", json!({"normalizer": lowered(replace(json!({"Regex": "(?=a)"})))})),
+        ("normalizer", json!({"normalizer": lowered(json!({"type": "Prepend", "prepend": ""}))})),
+        ("pre_tokenizer", json!({"pre_tokenizer": split(r"(?<=a\K)b")})),
+        ("pre_tokenizer", json!({"pre_tokenizer": split(r"(a)\k<9223372036854775807>")})),
         (
             "added_tokens",
             json!({"normalizer": strip, "added_tokens": added(" ", true)}),
         ),
+        (
+            "added_tokens",
+            json!({"added_tokens": [token("a", false, true), token(" ", true, false)]}),
+        ),
     ] {
-        let found = refused(&tokenizer(changes).to_string());
-        assert_eq!(found, (Some(field.to_owned()), 0));
+        let found = refused(&tokenizer(changes.clone()).to_string());
+        assert_eq!(found, (Some(field.to_owned()), 0), "{changes}");
     }
+    // What is close to them and fine.
+    let letters = lowered(replace(json!({"Regex": " {2,}"})));
+    let fine = tokenizer(json!({"normalizer": letters, "added_tokens": [token("a", true, true)]}));
+    assert_eq!(refused(&fine.to_string()), (None, 0));
     let huge = tokenizer(json!({"decoder": {"type": "CTC", "pad_token": "p", "x": 12_345}}));
     let (error, panics) = refused(&huge.to_string().replace("12345", "1e999"));
     assert_eq!(panics, 0);
     assert!(error.unwrap().contains("number out of range"));
+}
+
+#[test]
+fn a_search_that_is_given_up_is_an_error_and_not_one_long_word() {
+    let words = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+    let tokenizer = load(&tokenizer(json!({"pre_tokenizer": words})).to_string()).unwrap();
+    let spaces = |count: usize| " ".repeat(count) + "a b";
+    assert_eq!(
+        tokenizer.encode(&spaces(100_000)).unwrap().tokens.len(),
+        100_003
+    );
+    let error = tokenizer.encode(&spaces(1_100_000)).unwrap_err().to_string();
+    assert!(
+        error.contains("tokenizer.json") && error.contains("backtracks too much"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl<'a> Choices<'a> {
         answer: &mut Likelihoods,
     ) -> Result<Self, Error> {
         let texts = std::iter::once(context).chain(choices.iter().map(String::as_str));
-        warn_of_special_tokens(tokenizer, texts, answer)?;
+        warn_of_special_tokens(tokenizer, texts, answer);
         let mut encode = |context: &str, warn: bool| {
             let choices = choices.iter().map(|text| (context, text.as_str()));
             encoded(tokenizer, choices, warn, answer)
@@ -93,7 +93,7 @@ impl<'a> Choices<'a> {
         answer: &mut Likelihoods,
     ) -> Result<Self, Error> {
         let texts = pairs.iter().flat_map(|(a, b)| [a.as_str(), b.as_str()]);
-        warn_of_special_tokens(tokenizer, texts, answer)?;
+        warn_of_special_tokens(tokenizer, texts, answer);
         let pairs = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str()));
         Ok(Self {
             asked: encoded(tokenizer, pairs, true, answer)?,
@@ -166,16 +166,11 @@ fn warn_of_special_tokens<'a>(
     tokenizer: &Tokenizer,
     texts: impl IntoIterator<Item = &'a str>,
     answer: &mut Likelihoods,
-) -> Result<(), Error> {
-    for text in texts {
-        let found = tokenizer.special_token_as_text(text);
-        let found = found.map_err(|e| Error::item(&answer.id, e))?;
-        if let Some(token) = found {
-            answer.warnings.push(Warning::SpecialTokenAsText { token });
-            break;
-        }
+) {
+    let mut texts = texts.into_iter();
+    if let Some(token) = texts.find_map(|text| tokenizer.special_token_as_text(text)) {
+        answer.warnings.push(Warning::SpecialTokenAsText { token });
     }
-    Ok(())
 }
 
 impl Windows {
@@ -277,7 +272,7 @@ impl Windows {
     ) -> Result<Vec<Vec<Path>>, Error> {
         let encoding = tokenizer.encode(text);
         let encoding = encoding.map_err(|e| Error::item(&answer.id, e))?;
-        warn_of_special_tokens(tokenizer, [text], answer)?;
+        warn_of_special_tokens(tokenizer, [text], answer);
         // Without a token before it the first one is not scored, so its bytes do not count.
         let first = encoding.tokens.first().copied();
         let unscored = if self.bos.is_none() || self.bos == first {

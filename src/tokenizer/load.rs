@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::bos::{BosToken, Own, TOKENIZER_CONFIG, settings};
 #[cfg(feature = "tokenizers")]
-use super::{HuggingFace, charsmap, ends, folder, metadata, special, stages};
+use super::{HuggingFace, charsmap, ends, folder, library, metadata, special, stages};
 use super::{Kind, Tokenizer, files};
 #[cfg(feature = "tokenizers")]
 use crate::checkpoint::read_text;
@@ -24,7 +24,7 @@ pub(super) const BYTE_CLASS: &str = "ByteTokenizer";
 /// A tokenizer of the `tokenizers` library as it was read.
 #[cfg(feature = "tokenizers")]
 pub(super) struct Built {
-    pub(super) tokenizer: tokenizers::Tokenizer,
+    pub(super) tokenizer: library::Library,
     /// The file with the vocabulary.
     pub(super) path: std::path::PathBuf,
     pub(super) bos: BosToken,
@@ -36,7 +36,7 @@ pub(super) struct Built {
 impl Built {
     /// A tokenizer whose normalisation is all in its stages.
     pub(super) fn new(
-        tokenizer: tokenizers::Tokenizer,
+        tokenizer: library::Library,
         path: &Path,
         bos: BosToken,
         warnings: Vec<String>,
@@ -102,7 +102,7 @@ impl Tokenizer {
         // Before the library sees the text: it trusts what it reads, and takes memory for stages
         // while it builds them.
         let first = stages::check(path, &text)?;
-        let tokenizer = stages::guarded(path, || tokenizers::Tokenizer::from_bytes(&text))?;
+        let tokenizer = library::read(path, text.as_bytes())?;
         drop(text);
         let mut warnings = Vec::new();
         let id = |name: &str| tokenizer.token_to_id(name);
@@ -127,8 +127,8 @@ impl Tokenizer {
             .map_err(|e| Error::format(&path, e))?;
         // The post-processor would add tokens, repeat those of the text, and cut white space from
         // offsets.
-        tokenizer.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
-        tokenizer.with_decoder(None::<tokenizers::DecoderWrapper>);
+        tokenizer.with_post_processor(None::<library::Unread>);
+        tokenizer.with_decoder(None::<library::Unread>);
         tokenizer.set_encode_special_tokens(true);
         Ok(Self {
             kind: Kind::HuggingFace(Box::new(HuggingFace {
