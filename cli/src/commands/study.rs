@@ -289,8 +289,11 @@ fn list(folder: &Path, left: bool) -> Result<(), CommandError> {
 fn merge(folder: &Path, out: &Path, scorer: Option<&str>) -> Result<(), CommandError> {
     let plan = StudyPlan::read(folder)?;
     let merging = spinner("Merging");
-    plan.merge(out, scorer)?;
+    let devices = plan.merge(out, scorer)?;
     merging.finish_and_clear();
+    for device in devices {
+        note(&format!("scored on {device}"));
+    }
     print(&format!(
         "{} units in {}\n",
         plan.units().len(),
