@@ -333,6 +333,63 @@ fn a_token_outside_the_vocabulary_is_named_with_its_item() {
     );
 }
 
+#[test]
+fn every_file_that_weights_are_read_from_is_part_of_the_hash() {
+    // Shards of another ending, beside weights that nothing reads.
+    let folder = Folder::copy("checkpoints/llama-gqa-tied-bf16");
+    fs::rename(folder.file("model.safetensors"), folder.file("shard.dat")).unwrap();
+    fs::copy(folder.file("shard.dat"), folder.file("other.safetensors")).unwrap();
+    folder.write(
+        "model.safetensors.index.json",
+        r#"{"weight_map": {"model.norm.weight": "shard.dat"}}"#,
+    );
+    let error = Transformer::load(&folder.0, Reference::<f32>::new()).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("`shard.dat`, which is no .safetensors file"),
+        "{message}"
+    );
+    // GGUF is read whatever the case of its ending.
+    let folder = Folder::new();
+    folder.write("model.GGUF", "one");
+    folder.write("other.safetensors", "not read");
+    let before = checkpoint_hash(&folder.0).unwrap();
+    folder.write("model.GGUF", "two");
+    assert_ne!(checkpoint_hash(&folder.0).unwrap(), before);
+}
+
+#[test]
+fn fields_that_come_twice_in_a_line_are_refused() {
+    let folder = Folder::new();
+    let row = |loss: &str| {
+        format!(
+            r#"{{"corpus":"web","run":"a","flops":1e18,"params":1e8,"tokens":2e9,"distribution":"d",{loss}}}"#
+        ) + "\n"
+    };
+    for twice in [
+        r#""loss":3,"loss":2"#,
+        r#""loss":3," loss":2"#,
+        r#""loss":3,"l\u006fss":2"#,
+    ] {
+        let path = folder.write("losses.jsonl", row(r#""loss":3"#) + &row(twice));
+        let error = relscale::ladder::Tables::new().open(&path).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("line 2") && message.contains("comes twice"),
+            "{message}"
+        );
+    }
+    let path = folder.write(
+        "items.jsonl",
+        "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"text\":\"y\",\"text\":\"z\"}\n",
+    );
+    let message = Items::from_jsonl(&path).unwrap_err().to_string();
+    assert!(
+        message.contains("line 2") && message.contains("twice"),
+        "{message}"
+    );
+}
+
 // Tokenizers -----------------------------------------------------------------------------------
 
 /// A tokenizer of letters with some fields replaced.
@@ -553,4 +610,48 @@ fn text_that_the_tokenizer_drops_is_counted_and_its_bytes_are_not() {
     assert_eq!(found[0].sequences[0].bytes, Some(3));
     assert_eq!(found[1].warnings, dropped(3));
     assert_eq!(found[1].sequences[0].bytes, Some(2));
+}
+
+#[test]
+fn text_that_the_vocabulary_lacks_is_counted() {
+    // One unknown token stands for any number of letters: per byte, the loss would be as low as one likes.
+    let fused = json!({"type": "BPE", "vocab": {"a": 0, "[UNK]": 1}, "merges": [], "unk_token": "[UNK]",
+        "fuse_unk": true});
+    let unigram = json!({"type": "Unigram", "unk_id": 1, "byte_fallback": false,
+        "vocab": [["a", -1.0], ["[UNK]", 0.0]]});
+    for model in [fused, unigram] {
+        let tokenizer = load(&tokenizer(json!({"model": model})).to_string()).unwrap();
+        let encoding = tokenizer.encode("a中文中文a").unwrap();
+        assert_eq!(encoding.tokens, [0, 1, 0]);
+        assert_eq!((encoding.unknown_bytes, encoding.dropped_bytes), (12, 0));
+        assert_eq!(tokenizer.encode("aaa").unwrap().unknown_bytes, 0);
+        let pair = tokenizer.encode_pair("a", "é").unwrap();
+        assert_eq!(pair.unknown_bytes, 2);
+        let dir = fixture("checkpoints/llama-gqa-tied-bf16");
+        let model = Transformer::load(&dir, Cpu::with_threads(1).unwrap()).unwrap();
+        let item = Item {
+            id: "x".into(),
+            cluster: "x".into(),
+            content: Content::Text("a中文中文a".into()),
+        };
+        let evaluation = Evaluation::new(&model)
+            .tokenizer(&tokenizer)
+            .scorers(&[&BitsPerByte])
+            .bos(Bos::First(1));
+        let found = evaluation.log_likelihoods(&Items::new("d", vec![item]).unwrap());
+        let unknown = vec![Warning::TextUnknown { bytes: 12 }];
+        assert_eq!(found.unwrap()[0].warnings, unknown);
+    }
+}
+
+#[test]
+fn added_tokens_with_other_ids_than_their_file_says_are_a_warning() {
+    let tokenizer = load(&tokenizer(json!({"added_tokens": added("<x>", false)})).to_string());
+    let tokenizer = tokenizer.unwrap();
+    let warning = "\"<x>\" has the id 100 in tokenizer.json and 28 in the vocabulary";
+    assert!(tokenizer.warnings()[0].contains(warning), "{:?}", tokenizer.warnings());
+    let mut same = added("<x>", false);
+    same[0]["id"] = json!(28);
+    let tokenizer = load(&self::tokenizer(json!({"added_tokens": same})).to_string()).unwrap();
+    assert!(tokenizer.warnings().is_empty());
 }

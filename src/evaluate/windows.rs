@@ -131,7 +131,7 @@ fn encoded<'a, 'b>(
     answer: &mut Likelihoods,
 ) -> Result<Vec<Choice<'a>>, Error> {
     let mut choices = Vec::new();
-    let mut dropped = 0;
+    let (mut dropped, mut unknown) = (0, 0);
     for (choice, (context, text)) in pairs.enumerate() {
         let pair = tokenizer.encode_pair(context, text);
         let pair = pair.map_err(|e| Error::item(&answer.id, e))?;
@@ -142,6 +142,7 @@ fn encoded<'a, 'b>(
                 .push(Warning::TokenSpansCut { choice, bytes });
         }
         dropped = dropped.max(pair.dropped_bytes);
+        unknown = unknown.max(pair.unknown_bytes);
         choices.push(Choice {
             context: Cow::Owned(pair.context),
             tokens: Cow::Owned(pair.continuation),
@@ -150,15 +151,20 @@ fn encoded<'a, 'b>(
         });
     }
     // Once: every choice repeats the context, and the unconditional context the choices.
-    warn_of_dropped(if warn { dropped } else { 0 }, answer);
+    if warn {
+        warn_of_gaps(dropped, unknown, answer);
+    }
     Ok(choices)
 }
 
-/// Adds a warning if the tokenizer dropped bytes of a text.
-fn warn_of_dropped(bytes: usize, answer: &mut Likelihoods) {
-    if bytes > 0 {
-        answer.warnings.push(Warning::TextDropped { bytes });
-    }
+/// Adds warnings if the tokenizer dropped bytes of a text, or has unknown tokens for them.
+fn warn_of_gaps(dropped: usize, unknown: usize, answer: &mut Likelihoods) {
+    let all = [
+        (dropped, Warning::TextDropped { bytes: dropped }),
+        (unknown, Warning::TextUnknown { bytes: unknown }),
+    ];
+    let some = all.into_iter().filter(|(bytes, _)| *bytes > 0);
+    answer.warnings.extend(some.map(|(_, warning)| warning));
 }
 
 /// Adds a warning if a special token is written in one of the texts; only the first is named.
@@ -280,7 +286,7 @@ impl Windows {
         } else {
             0
         };
-        warn_of_dropped(encoding.dropped_bytes, answer);
+        warn_of_gaps(encoding.dropped_bytes, encoding.unknown_bytes, answer);
         // A tokenizer whose normaliser lengthens the text may report an end beyond it.
         let bytes = text.len().saturating_sub(unscored);
         // What has no token has no loss, and its bytes would lower that of the others.

@@ -83,7 +83,7 @@ fn files_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     // Not beside safetensors, which are read then: a `.bin` file may be fetched or removed later.
     let torch = is_torch(path);
     let is_weights = |name: &str| {
-        name.ends_with(".safetensors") || name.ends_with(".gguf") || torch && name.ends_with(".bin")
+        name.ends_with(".safetensors") || is_gguf(name) || torch && name.ends_with(".bin")
     };
     let has_json = path.join("tokenizer.json").exists();
     // Everything that changes a score, and nothing else: a README may be edited while a run is under
@@ -102,6 +102,12 @@ fn files_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
         ));
     }
     Ok(files)
+}
+
+/// True for the name of a GGUF file, which is read whatever the case of its ending.
+fn is_gguf(name: &str) -> bool {
+    let ending = Path::new(name).extension();
+    ending.is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }
 
 /// Files that are hashed one after another.

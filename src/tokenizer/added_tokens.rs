@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper};
 
 use super::bos::field_error;
+use super::library::Library;
 use crate::error::Error;
 
 /// Longest accepted added token, in bytes. The library takes time and memory with the square of it; those
@@ -59,4 +60,24 @@ pub(super) fn check(path: &Path, added: &Value, normalizer: &Value) -> Result<()
         )),
         None => Ok(()),
     }
+}
+
+/// A warning about added tokens whose ids in the file are not those that the library gives them: it keeps
+/// those of the vocabulary, and counts on behind it.
+pub(super) fn contradiction(added: &Value, tokenizer: &Library) -> Option<String> {
+    let tokens = added.as_array().into_iter().flatten();
+    let mut others = tokens.filter_map(|token| {
+        let (content, said) = (token["content"].as_str()?, token["id"].as_u64()?);
+        let id = tokenizer.token_to_id(content)?;
+        (u64::from(id) != said).then_some((content, said, id))
+    });
+    let (content, said, id) = others.next()?;
+    let more = match others.count() {
+        0 => String::new(),
+        n => format!(", and {n} more differ"),
+    };
+    Some(format!(
+        "added_tokens: {content:?} has the id {said} in tokenizer.json and {id} in the vocabulary, which is \
+         taken, as by transformers{more}"
+    ))
 }

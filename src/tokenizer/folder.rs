@@ -44,6 +44,11 @@ impl Found {
     pub(super) fn build(self, dir: &Path, config: &Json) -> Result<Built, Error> {
         let path = self.path;
         added_tokens::check(&path, &self.json["added_tokens"], &self.json["normalizer"])?;
+        let model = &self.json["model"];
+        let unknown = match &model["unk_id"] {
+            Json::Null => model["unk_token"].clone(),
+            id => id.clone(),
+        };
         let bytes = serde_json::to_vec(&self.json).map_err(|e| Error::format(&path, e))?;
         // Tree and text of a large vocabulary are tens of megabytes each.
         drop(self.json);
@@ -66,10 +71,11 @@ impl Found {
             ));
         }
         Ok(Built {
-            tokenizer,
             path,
             bos,
             charsmap: self.charsmap,
+            unknown: library::unknown(&unknown, &tokenizer),
+            tokenizer,
             warnings,
         })
     }

@@ -25,6 +25,14 @@ pub(super) fn read(path: &Path, json: &[u8]) -> Result<Library, Error> {
     serde_json::from_slice(json).map_err(|e| Error::format(path, e))
 }
 
+/// The token that stands for what the vocabulary lacks, by its name or its id.
+pub(super) fn unknown(token: &Value, tokenizer: &Library) -> Option<u32> {
+    match token {
+        Value::String(name) => tokenizer.token_to_id(name),
+        id => id.as_u64().and_then(|id| u32::try_from(id).ok()),
+    }
+}
+
 /// A normaliser.
 ///
 /// It is read from a tree: from a text the library may read another stage than was checked, where a key

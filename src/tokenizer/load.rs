@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::bos::{BosToken, Own, TOKENIZER_CONFIG, settings};
 #[cfg(feature = "tokenizers")]
-use super::{HuggingFace, charsmap, ends, folder, library, metadata, special, stages};
+use super::{HuggingFace, added_tokens, charsmap, ends, folder, library, metadata, special, stages};
 use super::{Kind, Tokenizer, files};
 #[cfg(feature = "tokenizers")]
 use crate::checkpoint::read_text;
@@ -29,6 +29,8 @@ pub(super) struct Built {
     pub(super) path: std::path::PathBuf,
     pub(super) bos: BosToken,
     pub(super) charsmap: Option<charsmap::Charsmap>,
+    /// The token that stands for what the vocabulary lacks.
+    pub(super) unknown: Option<u32>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -46,6 +48,7 @@ impl Built {
             path: path.to_owned(),
             bos,
             charsmap: None,
+            unknown: None,
             warnings,
         }
     }
@@ -101,15 +104,20 @@ impl Tokenizer {
         let text = read_text(path, MAX_TOKENIZER_BYTES)?;
         // Before the library sees the text: it trusts what it reads, and takes memory for stages
         // while it builds them.
-        let first = stages::check(path, &text)?;
+        let checked = stages::check(path, &text)?;
+        let first = checked.first;
         let tokenizer = library::read(path, text.as_bytes())?;
         drop(text);
         let mut warnings = Vec::new();
+        warnings.extend(added_tokens::contradiction(&checked.added_tokens, &tokenizer));
         let id = |name: &str| tokenizer.token_to_id(name);
         let own = Own::first(first);
         let bos = BosToken::of_checkpoint(dir, config, &id, own, &mut warnings)?;
         warnings.extend(bos.against_processor(first, config));
-        Self::from_library(Built::new(tokenizer, path, bos, warnings))
+        Self::from_library(Built {
+            unknown: library::unknown(&checked.unknown, &tokenizer),
+            ..Built::new(tokenizer, path, bos, warnings)
+        })
     }
 
     #[cfg(feature = "tokenizers")]
@@ -135,6 +143,7 @@ impl Tokenizer {
                 byte_level: ends::is_byte_level(&tokenizer),
                 special: special::SpecialTokens::of(&tokenizer),
                 charsmap: built.charsmap,
+                unknown: built.unknown,
                 tokenizer,
             })),
             path,

@@ -40,6 +40,19 @@ struct Model {
     dropout: Option<f64>,
     continuing_subword_prefix: Option<String>,
     merges: Option<IgnoredAny>,
+    #[serde(default)]
+    unk_token: Value,
+    #[serde(default)]
+    unk_id: Value,
+}
+
+/// What a file says beside what the library reads of it.
+pub(super) struct Checked {
+    /// The token that the post-processor begins a text with.
+    pub(super) first: Option<u32>,
+    pub(super) added_tokens: Value,
+    /// The unknown token, by name or by id.
+    pub(super) unknown: Value,
 }
 
 /// Largest accepted factor by which normaliser and pre-tokenizer lengthen a text. Those of real
@@ -58,15 +71,19 @@ const MAX_PREPENDED: usize = 64;
 const MAX_EXPRESSIONS: f64 = 16_384.0;
 
 /// Refuses stages that no tokenizer of a supported model has and an attack would: those that lengthen
-/// a text without bound, those whose data the library trusts, and random omission of merges. Returns
-/// the token that the post-processor begins a text with.
+/// a text without bound, those whose data the library trusts, and random omission of merges.
 ///
 /// # Errors
 /// Text that is not JSON, or a field that is refused.
-pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
+pub(super) fn check(path: &Path, text: &str) -> Result<Checked, Error> {
     let stages: Stages = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
     let refuse = |field: &str, message: String| Err(field_error(path.to_owned(), field, message));
+    let mut unknown = Value::Null;
     if let Some(model) = stages.model {
+        unknown = match model.unk_id {
+            Value::Null => model.unk_token,
+            id => id,
+        };
         if let Some(dropout) = model.dropout.filter(|d| *d != 0.0) {
             let message = format!("{dropout} would encode a text in another way each time");
             return refuse("model.dropout", message);
@@ -82,7 +99,7 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
         ("normalizer", &stages.normalizer, NORMALIZERS),
         ("pre_tokenizer", &stages.pre_tokenizer, PRE_TOKENIZERS),
     ] {
-        if let Some(message) = unknown(stage, kinds).filter(|_| !stage.is_null()) {
+        if let Some(message) = unnamed(stage, kinds).filter(|_| !stage.is_null()) {
             return refuse(field, message);
         }
     }
@@ -113,7 +130,11 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
     }
     // After the tables of the normaliser were checked, which it trusts as it is built.
     added_tokens::check(path, &stages.added_tokens, &stages.normalizer)?;
-    Ok(begins_with(&stages.post_processor, None))
+    Ok(Checked {
+        first: begins_with(&stages.post_processor, None),
+        added_tokens: stages.added_tokens,
+        unknown,
+    })
 }
 
 /// The kinds of normalisers that the library has.
@@ -152,7 +173,7 @@ const PRE_TOKENIZERS: &[&str] = &[
 
 /// The message about a stage that does not say its kind. The library would guess it from its fields, of
 /// which there may be a list without names.
-fn unknown(stage: &Value, kinds: &[&str]) -> Option<String> {
+fn unnamed(stage: &Value, kinds: &[&str]) -> Option<String> {
     let kind = stage["type"].as_str();
     if !kind.is_some_and(|kind| kinds.contains(&kind)) {
         return Some(match &stage["type"] {
@@ -160,7 +181,7 @@ fn unknown(stage: &Value, kinds: &[&str]) -> Option<String> {
             kind => format!("{kind} is no type of a stage"),
         });
     }
-    parts(stage).find_map(|stage| unknown(stage, kinds))
+    parts(stage).find_map(|stage| unnamed(stage, kinds))
 }
 
 /// An upper bound on the factor by which a stage lengthens a long text.
