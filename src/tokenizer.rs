@@ -23,9 +23,9 @@ mod files;
 #[cfg(feature = "tokenizers")]
 mod folder;
 mod gaps;
-mod load;
 #[cfg(feature = "tokenizers")]
 mod library;
+mod load;
 #[cfg(feature = "tokenizers")]
 mod merges;
 #[cfg(feature = "tokenizers")]

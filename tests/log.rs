@@ -152,7 +152,8 @@ fn devices_are_recorded_and_not_compared() {
     drop(log);
     let mut log = Log::open(&path, &key(&items)).unwrap();
     let others: [Box<dyn Model>; 1] = [Box::new(&third)];
-    log.score(&evaluation(&second).replicas(&others), &items).unwrap();
+    log.score(&evaluation(&second).replicas(&others), &items)
+        .unwrap();
     assert!(log.table().is_complete());
     // With nothing to score, no device is recorded.
     log.score(&evaluation(&on("C")), &items).unwrap();
@@ -160,7 +161,9 @@ fn devices_are_recorded_and_not_compared() {
     let is_all = |table: &Table| table.devices().iter().eq(&all);
     assert!(is_all(log.table()) && is_all(&Table::read(&path).unwrap()));
     let text = fs::read_to_string(&path).unwrap();
-    let lines = text.lines().filter(|line| line.starts_with(r#"{"devices":["#));
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with(r#"{"devices":["#));
     assert_eq!(lines.count(), 2);
     log.compact().unwrap();
     let compact = Table::read(&path).unwrap();

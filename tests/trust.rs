@@ -372,7 +372,10 @@ fn fields_that_come_twice_in_a_line_are_refused() {
         r#""loss":3,"l\u006fss":2"#,
     ] {
         let path = folder.write("losses.jsonl", row(r#""loss":3"#) + &row(twice));
-        let error = relscale::ladder::Tables::new().open(&path).unwrap_err();
+        let tables = relscale::ladder::Tables::new().open(&path);
+        let error = tables
+            .and_then(relscale::ladder::Tables::ladder)
+            .unwrap_err();
         let message = error.to_string();
         assert!(
             message.contains("line 2") && message.contains("comes twice"),
@@ -506,8 +509,7 @@ fn tokenizers_that_the_library_panics_on_are_refused_before_it_sees_them() {
     let zero = json!({"type": "FixedLength", "length": 0});
     let nested = json!({"type": "Sequence", "pretokenizers": [zero]});
     let split = |regex: &str| json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false});
-    let replace =
-        |pattern: Value| json!({"type": "Replace", "pattern": pattern, "content": "x"});
+    let replace = |pattern: Value| json!({"type": "Replace", "pattern": pattern, "content": "x"});
     // The next stage looks for the place of what the first put before the text.
     let lowered =
         |first: Value| json!({"type": "Sequence", "normalizers": [first, {"type": "Lowercase"}]});
@@ -520,17 +522,47 @@ fn tokenizers_that_the_library_panics_on_are_refused_before_it_sees_them() {
         ("pre_tokenizer", json!({"pre_tokenizer": zero})),
         ("pre_tokenizer", json!({"pre_tokenizer": nested})),
         // The library also reads stages as lists of their fields.
-        ("pre_tokenizer", json!({"pre_tokenizer": ["FixedLength", 0]})),
-        ("normalizer", json!({"normalizer": [{"String": "a"}, "b".repeat(1 << 20)]})),
-        ("normalizer", json!({"normalizer": {"pattern": {"String": "a"}, "content": "b"}})),
+        (
+            "pre_tokenizer",
+            json!({"pre_tokenizer": ["FixedLength", 0]}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": [{"String": "a"}, "b".repeat(1 << 20)]}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": {"pattern": {"String": "a"}, "content": "b"}}),
+        ),
         ("normalizer", json!({"normalizer": {"type": "Precompiled"}})),
-        ("normalizer", json!({"normalizer": lowered(replace(json!({"Regex": "^"})))})),
-        ("normalizer", json!({"normalizer": lowered(replace(json!({"Regex": r"\b"})))})),
-        ("normalizer", json!({"normalizer": lowered(replace(json!({"String": ""})))})),
-        ("normalizer", json!({"normalizer": lowered(replace(json!({"Regex": "(?=a)"})))})),
-        ("normalizer", json!({"normalizer": lowered(json!({"type": "Prepend", "prepend": ""}))})),
-        ("pre_tokenizer", json!({"pre_tokenizer": split(r"(?<=a\K)b")})),
-        ("pre_tokenizer", json!({"pre_tokenizer": split(r"(a)\k<9223372036854775807>")})),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(replace(json!({"Regex": "^"})))}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(replace(json!({"Regex": r"\b"})))}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(replace(json!({"String": ""})))}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(replace(json!({"Regex": "(?=a)"})))}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(json!({"type": "Prepend", "prepend": ""}))}),
+        ),
+        (
+            "pre_tokenizer",
+            json!({"pre_tokenizer": split(r"(?<=a\K)b")}),
+        ),
+        (
+            "pre_tokenizer",
+            json!({"pre_tokenizer": split(r"(a)\k<9223372036854775807>")}),
+        ),
         (
             "added_tokens",
             json!({"normalizer": strip, "added_tokens": added(" ", true)}),
@@ -562,7 +594,10 @@ fn a_search_that_is_given_up_is_an_error_and_not_one_long_word() {
         tokenizer.encode(&spaces(100_000)).unwrap().tokens.len(),
         100_003
     );
-    let error = tokenizer.encode(&spaces(1_100_000)).unwrap_err().to_string();
+    let error = tokenizer
+        .encode(&spaces(1_100_000))
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("tokenizer.json") && error.contains("backtracks too much"),
         "{error}"
@@ -649,7 +684,11 @@ fn added_tokens_with_other_ids_than_their_file_says_are_a_warning() {
     let tokenizer = load(&tokenizer(json!({"added_tokens": added("<x>", false)})).to_string());
     let tokenizer = tokenizer.unwrap();
     let warning = "\"<x>\" has the id 100 in tokenizer.json and 28 in the vocabulary";
-    assert!(tokenizer.warnings()[0].contains(warning), "{:?}", tokenizer.warnings());
+    assert!(
+        tokenizer.warnings()[0].contains(warning),
+        "{:?}",
+        tokenizer.warnings()
+    );
     let mut same = added("<x>", false);
     same[0]["id"] = json!(28);
     let tokenizer = load(&self::tokenizer(json!({"added_tokens": same})).to_string()).unwrap();

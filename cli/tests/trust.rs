@@ -230,3 +230,20 @@ fn tokenizers_that_the_library_panics_on_are_refused_before_it_sees_them() {
         );
     }
 }
+
+/// A name could move the cursor and write over the message that names it.
+#[test]
+fn names_in_messages_do_not_command_the_terminal() {
+    let arguments = [
+        "score",
+        "--checkpoint",
+        "no\u{1b}[2K\u{1b}[1A\u{9b}2J\rsuch",
+        "--items",
+        "x",
+    ];
+    let (message, code) = said(&arguments);
+    assert_eq!(code, Some(1), "{message}");
+    assert!(message.contains("such"), "{message}");
+    let is_obeyed = |c: char| c.is_control() && c != '\n';
+    assert!(!message.contains(is_obeyed), "{message:?}");
+}

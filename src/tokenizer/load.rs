@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::bos::{BosToken, Own, TOKENIZER_CONFIG, settings};
 #[cfg(feature = "tokenizers")]
-use super::{HuggingFace, added_tokens, charsmap, ends, folder, library, metadata, special, stages};
+use super::{
+    HuggingFace, added_tokens, charsmap, ends, folder, library, metadata, special, stages,
+};
 use super::{Kind, Tokenizer, files};
 #[cfg(feature = "tokenizers")]
 use crate::checkpoint::read_text;
@@ -109,7 +111,10 @@ impl Tokenizer {
         let tokenizer = library::read(path, text.as_bytes())?;
         drop(text);
         let mut warnings = Vec::new();
-        warnings.extend(added_tokens::contradiction(&checked.added_tokens, &tokenizer));
+        warnings.extend(added_tokens::contradiction(
+            &checked.added_tokens,
+            &tokenizer,
+        ));
         let id = |name: &str| tokenizer.token_to_id(name);
         let own = Own::first(first);
         let bos = BosToken::of_checkpoint(dir, config, &id, own, &mut warnings)?;

@@ -267,7 +267,7 @@ fn prepended(stage: &Value) -> usize {
 fn panics(stage: &Value) -> Option<String> {
     let message = match stage["type"].as_str() {
         Some("FixedLength") if stage["length"] == 0 => Some("`length` is 0".to_owned()),
-        Some("Precompiled") if !stage["precompiled_charsmap"].is_string() => {
+        Some("Precompiled") if stage.get("precompiled_charsmap").is_none() => {
             Some("`precompiled_charsmap` is missing".to_owned())
         }
         // A letter put before a text without taking the place of another has no place in it, and the
@@ -287,14 +287,19 @@ fn replaces_nothing(pattern: &Value) -> Option<String> {
     }
     let expression = pattern["Regex"].as_str()?;
     let shown: String = expression.chars().take(60).collect();
-    match (expressions::examine(expression), regex_syntax::parse(expression)) {
-        (Ok(false), Ok(parsed)) if parsed.properties().minimum_len() == Some(0) => {
-            Some(format!("the expression {shown:?} may replace the empty text"))
-        }
+    match (
+        expressions::examine(expression),
+        regex_syntax::parse(expression),
+    ) {
+        (Ok(false), Ok(parsed)) if parsed.properties().minimum_len() == Some(0) => Some(format!(
+            "the expression {shown:?} may replace the empty text"
+        )),
         (Ok(false), Ok(_)) => None,
         // The message of an expression that is refused anywhere follows.
         (Err(_), _) => None,
-        _ => Some(format!("the expression {shown:?} of a `Replace` is more than a regular one")),
+        _ => Some(format!(
+            "the expression {shown:?} of a `Replace` is more than a regular one"
+        )),
     }
 }
 

@@ -245,7 +245,10 @@ impl Backend for Cuda {
 
     fn device(&self) -> Option<String> {
         let (major, minor) = self.driver_version();
-        Some(format!("{}, CUDA driver {major}.{minor}", self.device_name()))
+        Some(format!(
+            "{}, CUDA driver {major}.{minor}",
+            self.device_name()
+        ))
     }
 
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Buffer, Error> {

@@ -15,7 +15,7 @@ use super::hub::HubArguments;
 use super::values::count;
 use crate::engine::{Engine, EngineBackend};
 use crate::interrupt;
-use crate::output::{error, note, print, progress, spinner};
+use crate::output::{error, note, plain, print, progress, spinner};
 use crate::units::{Study, StudyPlan, Unit, UnitState, Worker};
 
 const AFTER: &str = "\
@@ -266,7 +266,10 @@ fn list(folder: &Path, left: bool) -> Result<(), CommandError> {
             }
             UnitState::Failed { message } => {
                 failed += 1;
-                ("failed", format!("  {}", message.replace('\n', " ")))
+                (
+                    "failed",
+                    format!("  {}", plain(&message).replace('\n', " ")),
+                )
             }
             UnitState::Started { records } => (
                 "started",
