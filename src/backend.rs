@@ -51,6 +51,14 @@ pub trait Backend: Send + Sync {
     /// Short name for messages and results (`"cpu"`).
     fn name(&self) -> &str;
 
+    /// The device and its driver, where results may depend on them (`"NVIDIA H200, CUDA driver 13.0"`).
+    ///
+    /// It is recorded beside scores, and is no part of what makes them comparable
+    /// ([`Log::score`](crate::log::Log::score)).
+    fn device(&self) -> Option<String> {
+        None
+    }
+
     /// Copies host values to the device.
     ///
     /// # Errors

@@ -22,6 +22,7 @@
 
 mod collect;
 mod forest;
+mod origin;
 mod packing;
 mod replicas;
 mod scores;
@@ -258,17 +259,6 @@ impl<'a> Evaluation<'a> {
     pub fn truncate(mut self, truncate: bool) -> Self {
         self.settings.truncate = truncate;
         self
-    }
-
-    /// Non-fatal findings about the model and the tokenizer at load, one sentence each.
-    ///
-    /// They are about how files were read: a stored LM head that the configuration ties, settings that
-    /// contradict each other. A program should show them; [`Log::score`](crate::log::Log::score)
-    /// records them. Warnings about single items are with the items.
-    pub fn warnings(&self) -> Vec<String> {
-        let tokenizer = self.tokenizer.map_or(&[][..], Tokenizer::warnings);
-        let all = self.models[0].warnings().iter().chain(tokenizer);
-        all.cloned().collect()
     }
 
     /// Scores every item of a distribution with every scorer.

@@ -6,9 +6,11 @@ use std::path::Path;
 
 #[cfg(feature = "compressed")]
 use decompress::reader as decompressed;
+pub use json::json;
 
 #[cfg(feature = "compressed")]
 mod decompress;
+mod json;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
 

@@ -3,8 +3,9 @@
 //! A log is a file of JSON lines. The first line holds the [`Key`]: the checkpoint, the distribution,
 //! the scorers, the settings and the backend. Every further line holds one item's loss and weight by
 //! every scorer, in the shortest decimals that read back to the same bits, or the
-//! [warnings](Evaluation::warnings) about model and tokenizer. Each line ends in a checksum of the key
-//! and of the line, so that a line of another log is refused.
+//! [warnings](Evaluation::warnings) about model and tokenizer, or the [devices](Evaluation::devices) that
+//! score the items after it. Each line ends in a checksum of the key and of the line, so that a line of
+//! another log is refused.
 //!
 //! - **Killed at any byte**, a log loses at most the line being written: the next [`Log::open`] cuts
 //!   off a last line that is not whole. A damaged line before it is an error that names the line.
@@ -39,6 +40,7 @@
 //! # Ok::<(), relscale::Error>(())
 //! ```
 
+mod compact;
 mod export;
 mod file;
 mod format;
@@ -50,8 +52,8 @@ mod pin;
 mod table;
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -60,12 +62,12 @@ use crate::error::Error;
 use crate::evaluate::Evaluation;
 use crate::output::sync_folder;
 use crate::scorer::Likelihoods;
-use file::{Lock, refuse_link, replace};
-use format::{check, header_line, record_line, scan, warnings_line};
+use file::{Lock, refuse_link};
+use format::{check, devices_line, header_line, record_line, scan, warnings_line};
 
 pub use export::{LongTable, export_csv};
 
-pub use hash::{checkpoint_hash, distribution_hash};
+pub use hash::{checkpoint_hash, distribution_hash, file_hash};
 pub use key::Key;
 #[cfg(feature = "parquet")]
 pub use parquet::export_parquet;
@@ -225,6 +227,9 @@ impl Log {
 
     /// Scores the items that have no record yet (those of the key's range, if it has one).
     ///
+    /// The log records the devices and their drivers, where results may depend on them, and does not compare
+    /// them: it may be resumed on another one ([`Table::devices`]).
+    ///
     /// Each item is appended as soon as its batch is computed. A process that is killed loses the
     /// batch in flight (with [replicas](Evaluation::replicas), one per replica and those waiting for
     /// their turn); nothing that is recorded is computed again.
@@ -268,6 +273,7 @@ impl Log {
         let open = self.open_items(distribution)?;
         if !open.is_empty() {
             self.warn(evaluation.warnings())?;
+            self.add_devices(evaluation.devices())?;
         }
         let mut synced = Instant::now();
         let scored = evaluation.for_each(distribution, &open, |_, answer: Likelihoods| {
@@ -296,6 +302,17 @@ impl Log {
             let line = warnings_line(&self.path, &warnings, &self.seed)?;
             self.write(&line)?;
             self.table.warn(warnings);
+        }
+        Ok(())
+    }
+
+    /// Adds the devices that score what follows, each once.
+    fn add_devices(&mut self, mut devices: Vec<String>) -> Result<(), Error> {
+        devices.retain(|device| !self.table.devices().contains(device));
+        if !devices.is_empty() {
+            let line = devices_line(&self.path, &devices, &self.seed)?;
+            self.write(&line)?;
+            self.table.add_devices(devices);
         }
         Ok(())
     }
@@ -345,49 +362,6 @@ impl Log {
                 format!("the record of `{id}` is of no item of the distribution"),
             )),
         }
-    }
-
-    /// Closes the log and rewrites its records in the order of their ids. Two logs of the same scores
-    /// become the same bytes, however often each was interrupted.
-    ///
-    /// The new file replaces the old one at once or not at all.
-    ///
-    /// # Errors
-    /// Whatever the system refuses.
-    pub fn compact(self) -> Result<(), Error> {
-        self.compact_to(&self.path)
-    }
-
-    /// Closes the log as [`Log::compact`] does, and moves it to another path. A file that exists
-    /// there is replaced at once or not at all.
-    ///
-    /// # Errors
-    /// Whatever the system refuses.
-    pub fn move_to(self, path: impl AsRef<Path>) -> Result<(), Error> {
-        // Written first, removed then: a crash between the two leaves both files, never none.
-        self.compact_to(path.as_ref())?;
-        fs::remove_file(&self.path).map_err(|e| Error::io(&self.path, e))
-    }
-
-    fn compact_to(&self, path: &Path) -> Result<(), Error> {
-        let io = |e| Error::io(path, e);
-        let (header, seed) = header_line(path, self.table.key())?;
-        replace(path, |file| {
-            let mut out = BufWriter::new(file);
-            out.write_all(header.as_bytes()).map_err(io)?;
-            let warnings = self.table.warnings();
-            if !warnings.is_empty() {
-                let line = warnings_line(path, warnings, &seed)?;
-                out.write_all(line.as_bytes()).map_err(io)?;
-            }
-            // The map is in the order of ids, which makes the bytes independent of the order of
-            // scoring.
-            for (id, record) in self.table.records() {
-                let line = record_line(path, id, record, &seed)?;
-                out.write_all(line.as_bytes()).map_err(io)?;
-            }
-            out.flush().map_err(io)
-        })
     }
 
     /// Writes a whole line or nothing.

@@ -96,6 +96,12 @@ pub trait Model: Send + Sync {
     fn warnings(&self) -> &[String] {
         &[]
     }
+
+    /// The device that computes, where results may depend on it
+    /// ([`Backend::device`](crate::backend::Backend::device)).
+    fn device(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Implements [`Model`] for pointers to one, so that a model can be borrowed, boxed or shared.
@@ -126,6 +132,10 @@ macro_rules! model_behind {
 
             fn warnings(&self) -> &[String] {
                 (**self).warnings()
+            }
+
+            fn device(&self) -> Option<String> {
+                (**self).device()
             }
         }
     )*};
@@ -160,10 +170,14 @@ mod tests {
         fn prefix_cost(&self) -> Option<f64> {
             Some(0.5)
         }
+
+        fn device(&self) -> Option<String> {
+            Some("counter".to_owned())
+        }
     }
 
     /// Everything a model says, asked through a generic parameter.
-    fn answers(model: impl Model) -> (usize, usize, Vec<f64>, Option<f64>) {
+    fn answers(model: impl Model) -> (usize, usize, Vec<f64>, Option<f64>, Option<String>) {
         let mut batch = Batch::new();
         let segment = batch.segment(None, &[1, 2]).unwrap();
         batch.target(segment, 1, 3).unwrap();
@@ -175,12 +189,14 @@ mod tests {
             after.context_len(),
             nats,
             model.prefix_cost(),
+            model.device(),
         )
     }
 
     #[test]
     fn a_model_is_a_model_behind_every_pointer() {
-        let want = (11, 97, vec![-0.0, -3.0], Some(0.5));
+        let device = Some("counter".to_owned());
+        let want = (11, 97, vec![-0.0, -3.0], Some(0.5), device);
         let boxed: Box<dyn Model> = Box::new(Counting(0));
         let shared: Arc<dyn Model> = Arc::new(Counting(0));
         assert_eq!(answers(Counting(0)), want);

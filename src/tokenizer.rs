@@ -9,6 +9,8 @@ use gaps::{Gap, dropped_after};
 use gaps::{cap, gaps};
 
 #[cfg(feature = "tokenizers")]
+mod added_tokens;
+#[cfg(feature = "tokenizers")]
 mod alphabet;
 mod bos;
 #[cfg(feature = "tokenizers")]
@@ -21,11 +23,17 @@ mod files;
 #[cfg(feature = "tokenizers")]
 mod folder;
 mod gaps;
+#[cfg(feature = "tokenizers")]
+mod library;
 mod load;
 #[cfg(feature = "tokenizers")]
 mod merges;
 #[cfg(feature = "tokenizers")]
 mod metadata;
+#[cfg(feature = "tokenizers")]
+mod pre_tokenizer;
+#[cfg(feature = "tokenizers")]
+mod search;
 #[cfg(feature = "tokenizers")]
 mod sentence_piece;
 #[cfg(feature = "tokenizers")]
@@ -69,12 +77,14 @@ enum Kind {
 #[cfg(feature = "tokenizers")]
 #[derive(Debug)]
 struct HuggingFace {
-    tokenizer: tokenizers::Tokenizer,
+    tokenizer: library::Library,
     /// If true, tokens have one letter per byte.
     byte_level: bool,
     special: Option<special::SpecialTokens>,
     /// The table by which a text is normalised before the library has it.
     charsmap: Option<charsmap::Charsmap>,
+    /// The token that stands for what the vocabulary lacks.
+    unknown: Option<u32>,
 }
 
 /// The tokens of a text.
@@ -92,6 +102,9 @@ pub struct Encoding {
     pub dropped_bytes: usize,
     /// Those bytes, by their places.
     gaps: Vec<Gap>,
+    /// Number of bytes of the text that unknown tokens stand for: letters that the vocabulary lacks, many of
+    /// which may share one token.
+    pub unknown_bytes: usize,
 }
 
 impl Encoding {
@@ -107,6 +120,8 @@ struct Encoded {
     /// The byte of the text at which each token ends.
     ends: Vec<usize>,
     gaps: Vec<Gap>,
+    /// Number of bytes that unknown tokens stand for.
+    unknown: usize,
 }
 
 /// The tokens of a context and of its continuation.
@@ -124,6 +139,8 @@ pub struct Pair {
     pub spanned: usize,
     /// Number of bytes of both texts that no token stands for, white space aside.
     pub dropped_bytes: usize,
+    /// Number of bytes of both texts that unknown tokens stand for.
+    pub unknown_bytes: usize,
 }
 
 impl Tokenizer {
@@ -160,21 +177,16 @@ impl Tokenizer {
 
     /// A special token that is written in `text` and that [`encode`](Self::encode) encodes as ordinary
     /// text; the first of several.
-    ///
-    /// # Errors
-    /// A tokenizer that cannot search the text.
-    pub(crate) fn special_token_as_text(&self, text: &str) -> Result<Option<u32>, Error> {
+    pub(crate) fn special_token_as_text(&self, text: &str) -> Option<u32> {
         match &self.kind {
             Kind::Bytes => {
                 let _ = text;
-                Ok(None)
+                None
             }
             #[cfg(feature = "tokenizers")]
             Kind::HuggingFace(inner) => match &inner.special {
-                Some(special) if !self.parses_special_tokens() => {
-                    stages::guarded(&self.path, || Ok(special.find(text)))
-                }
-                _ => Ok(None),
+                Some(special) if !self.parses_special_tokens() => special.find(text),
+                _ => None,
             },
         }
     }
@@ -211,12 +223,18 @@ impl Tokenizer {
     /// # Errors
     /// A tokenizer that cannot encode the text.
     pub fn encode(&self, text: &str) -> Result<Encoding, Error> {
-        let Encoded { tokens, ends, gaps } = self.encode_with_ends(text)?;
+        let Encoded {
+            tokens,
+            ends,
+            gaps,
+            unknown,
+        } = self.encode_with_ends(text)?;
         Ok(Encoding {
             tokens,
             first_token_bytes: ends.first().copied().unwrap_or(0),
             dropped_bytes: dropped_after(&gaps, 0),
             gaps,
+            unknown_bytes: unknown,
         })
     }
 
@@ -227,13 +245,19 @@ impl Tokenizer {
                 tokens: text.bytes().map(u32::from).collect(),
                 ends: (1..=text.len()).collect(),
                 gaps: Vec::new(),
+                unknown: 0,
             }),
             #[cfg(feature = "tokenizers")]
             Kind::HuggingFace(inner) => {
                 let normal = inner.charsmap.as_ref().map(|map| map.normalise(text));
                 let text = normal.as_ref().map_or(text, |normal| &normal.text);
-                let encoding = stages::guarded(&self.path, || inner.tokenizer.encode(text, false))?;
+                let encoding = inner.tokenizer.encode(text, false);
+                let encoding = encoding.map_err(|e| Error::format(&self.path, e))?;
                 let (ranges, tokens) = (encoding.get_offsets(), encoding.get_tokens());
+                let unknown = (encoding.get_ids().iter().zip(ranges))
+                    .filter(|(id, _)| Some(**id) == inner.unknown)
+                    .map(|(_, (start, end))| end.saturating_sub(*start))
+                    .sum();
                 let mut ends = ends::ends(ranges, tokens, inner.byte_level);
                 let mut gaps = gaps(text, ranges);
                 if inner.byte_level {
@@ -249,6 +273,7 @@ impl Tokenizer {
                     tokens: encoding.get_ids().to_vec(),
                     ends,
                     gaps,
+                    unknown,
                 })
             }
         }
@@ -286,6 +311,7 @@ impl Tokenizer {
             tokens: whole,
             ends,
             gaps,
+            unknown,
         } = self.encode_with_ends(&text)?;
         if whole.is_empty() {
             let message = "the tokenizer has no token for a context and its continuation";
@@ -311,6 +337,7 @@ impl Tokenizer {
             bytes: (text.len() - end).saturating_sub(dropped_after(&gaps, end)),
             spanned: trimmed.len() - end,
             dropped_bytes: dropped_after(&gaps, 0),
+            unknown_bytes: unknown,
         })
     }
 }

@@ -185,6 +185,7 @@ fn tests_against_hostile_input_exist() {
         "tests/tokenizers",
         "cli/tests",
         "cli/tests/units",
+        "backends/cuda/tests",
         "src/conformance",
         "src/tokenizer",
         "src",

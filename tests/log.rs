@@ -45,6 +45,7 @@ impl Drop for Folder {
 struct Oracle {
     targets: AtomicUsize,
     pause: std::time::Duration,
+    device: Option<&'static str>,
 }
 
 impl Model for Oracle {
@@ -67,6 +68,10 @@ impl Model for Oracle {
             .iter()
             .map(|t| answer(t.row, t.token))
             .collect())
+    }
+
+    fn device(&self) -> Option<String> {
+        self.device.map(str::to_owned)
     }
 }
 
@@ -128,6 +133,51 @@ fn whole(items: &Items) -> (Vec<u8>, Vec<u8>) {
     let raw = fs::read(&path).unwrap();
     log.compact().unwrap();
     (raw, fs::read(&path).unwrap())
+}
+
+#[test]
+fn devices_are_recorded_and_not_compared() {
+    let (items, folder) = (texts(6), Folder::new());
+    let path = folder.file("log");
+    let on = |device| Oracle {
+        device: Some(device),
+        ..Oracle::default()
+    };
+    // Half of the items on one device, the others on two.
+    let (first, second, third) = (on("A, driver 1"), on("B, driver 1"), on("A, driver 2"));
+    let mut log = Log::open(&path, &key(&items)).unwrap();
+    let half = evaluation(&first).stop_when(|| first.targets.load(Ordering::Relaxed) > 8);
+    log.score(&half, &items).unwrap_err();
+    assert!(!log.table().is_complete());
+    drop(log);
+    let mut log = Log::open(&path, &key(&items)).unwrap();
+    let others: [Box<dyn Model>; 1] = [Box::new(&third)];
+    log.score(&evaluation(&second).replicas(&others), &items)
+        .unwrap();
+    assert!(log.table().is_complete());
+    // With nothing to score, no device is recorded.
+    log.score(&evaluation(&on("C")), &items).unwrap();
+    let all = ["A, driver 1", "A, driver 2", "B, driver 1"].map(str::to_owned);
+    let is_all = |table: &Table| table.devices().iter().eq(&all);
+    assert!(is_all(log.table()) && is_all(&Table::read(&path).unwrap()));
+    let text = fs::read_to_string(&path).unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with(r#"{"devices":["#));
+    assert_eq!(lines.count(), 2);
+    log.compact().unwrap();
+    let compact = Table::read(&path).unwrap();
+    assert!(is_all(&compact));
+
+    // Scores are those of a log without devices, which is read as one of an earlier version.
+    let (_, plain) = whole(&items);
+    let before = folder.file("before");
+    fs::write(&before, plain).unwrap();
+    let mut joined = Table::read(&before).unwrap();
+    assert!(joined.devices().is_empty());
+    assert_eq!(joined.records(), compact.records());
+    joined.join(compact);
+    assert!(is_all(&joined));
 }
 
 #[test]

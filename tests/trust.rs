@@ -333,6 +333,66 @@ fn a_token_outside_the_vocabulary_is_named_with_its_item() {
     );
 }
 
+#[test]
+fn every_file_that_weights_are_read_from_is_part_of_the_hash() {
+    // Shards of another ending, beside weights that nothing reads.
+    let folder = Folder::copy("checkpoints/llama-gqa-tied-bf16");
+    fs::rename(folder.file("model.safetensors"), folder.file("shard.dat")).unwrap();
+    fs::copy(folder.file("shard.dat"), folder.file("other.safetensors")).unwrap();
+    folder.write(
+        "model.safetensors.index.json",
+        r#"{"weight_map": {"model.norm.weight": "shard.dat"}}"#,
+    );
+    let error = Transformer::load(&folder.0, Reference::<f32>::new()).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("`shard.dat`, which is no .safetensors file"),
+        "{message}"
+    );
+    // GGUF is read whatever the case of its ending.
+    let folder = Folder::new();
+    folder.write("model.GGUF", "one");
+    folder.write("other.safetensors", "not read");
+    let before = checkpoint_hash(&folder.0).unwrap();
+    folder.write("model.GGUF", "two");
+    assert_ne!(checkpoint_hash(&folder.0).unwrap(), before);
+}
+
+#[test]
+fn fields_that_come_twice_in_a_line_are_refused() {
+    let folder = Folder::new();
+    let row = |loss: &str| {
+        format!(
+            r#"{{"corpus":"web","run":"a","flops":1e18,"params":1e8,"tokens":2e9,"distribution":"d",{loss}}}"#
+        ) + "\n"
+    };
+    for twice in [
+        r#""loss":3,"loss":2"#,
+        r#""loss":3," loss":2"#,
+        r#""loss":3,"l\u006fss":2"#,
+    ] {
+        let path = folder.write("losses.jsonl", row(r#""loss":3"#) + &row(twice));
+        let tables = relscale::ladder::Tables::new().open(&path);
+        let error = tables
+            .and_then(relscale::ladder::Tables::ladder)
+            .unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("line 2") && message.contains("comes twice"),
+            "{message}"
+        );
+    }
+    let path = folder.write(
+        "items.jsonl",
+        "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"text\":\"y\",\"text\":\"z\"}\n",
+    );
+    let message = Items::from_jsonl(&path).unwrap_err().to_string();
+    assert!(
+        message.contains("line 2") && message.contains("twice"),
+        "{message}"
+    );
+}
+
 // Tokenizers -----------------------------------------------------------------------------------
 
 /// A tokenizer of letters with some fields replaced.
@@ -380,7 +440,12 @@ fn refused(file: &str) -> (Option<String>, usize) {
     let field = match load(file) {
         Err(Error::Config { field, .. }) => Some(field),
         Err(error) => Some(error.to_string()),
-        Ok(_) => None,
+        Ok(tokenizer) => {
+            for text in ["abc", "a  b a", "a   ", ""] {
+                tokenizer.encode(text).ok();
+            }
+            None
+        }
     };
     (field, PANICS.load(Ordering::Relaxed) - before)
 }
@@ -443,21 +508,100 @@ fn tokenizers_that_the_library_panics_on_are_refused_before_it_sees_them() {
     let strip = json!({"type": "Strip", "strip_left": true, "strip_right": true});
     let zero = json!({"type": "FixedLength", "length": 0});
     let nested = json!({"type": "Sequence", "pretokenizers": [zero]});
+    let split = |regex: &str| json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false});
+    let replace = |pattern: Value| json!({"type": "Replace", "pattern": pattern, "content": "x"});
+    // The next stage looks for the place of what the first put before the text.
+    let lowered =
+        |first: Value| json!({"type": "Sequence", "normalizers": [first, {"type": "Lowercase"}]});
+    // " " is found within the white space that "a" has swallowed, and would end before it begins.
+    let token = |content: &str, left: bool, right: bool| {
+        json!({"id": 0, "content": content, "single_word": false, "lstrip": left, "rstrip": right,
+            "normalized": false, "special": false})
+    };
     for (field, changes) in [
         ("pre_tokenizer", json!({"pre_tokenizer": zero})),
         ("pre_tokenizer", json!({"pre_tokenizer": nested})),
+        // The library also reads stages as lists of their fields.
+        (
+            "pre_tokenizer",
+            json!({"pre_tokenizer": ["FixedLength", 0]}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": [{"String": "a"}, "b".repeat(1 << 20)]}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": {"pattern": {"String": "a"}, "content": "b"}}),
+        ),
+        ("normalizer", json!({"normalizer": {"type": "Precompiled"}})),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(replace(json!({"Regex": "^"})))}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(replace(json!({"Regex": r"\b"})))}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(replace(json!({"String": ""})))}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(replace(json!({"Regex": "(?=a)"})))}),
+        ),
+        (
+            "normalizer",
+            json!({"normalizer": lowered(json!({"type": "Prepend", "prepend": ""}))}),
+        ),
+        (
+            "pre_tokenizer",
+            json!({"pre_tokenizer": split(r"(?<=a\K)b")}),
+        ),
+        (
+            "pre_tokenizer",
+            json!({"pre_tokenizer": split(r"(a)\k<9223372036854775807>")}),
+        ),
         (
             "added_tokens",
             json!({"normalizer": strip, "added_tokens": added(" ", true)}),
         ),
+        (
+            "added_tokens",
+            json!({"added_tokens": [token("a", false, true), token(" ", true, false)]}),
+        ),
     ] {
-        let found = refused(&tokenizer(changes).to_string());
-        assert_eq!(found, (Some(field.to_owned()), 0));
+        let found = refused(&tokenizer(changes.clone()).to_string());
+        assert_eq!(found, (Some(field.to_owned()), 0), "{changes}");
     }
+    // What is close to them and fine.
+    let letters = lowered(replace(json!({"Regex": " {2,}"})));
+    let fine = tokenizer(json!({"normalizer": letters, "added_tokens": [token("a", true, true)]}));
+    assert_eq!(refused(&fine.to_string()), (None, 0));
     let huge = tokenizer(json!({"decoder": {"type": "CTC", "pad_token": "p", "x": 12_345}}));
     let (error, panics) = refused(&huge.to_string().replace("12345", "1e999"));
     assert_eq!(panics, 0);
     assert!(error.unwrap().contains("number out of range"));
+}
+
+#[test]
+fn a_search_that_is_given_up_is_an_error_and_not_one_long_word() {
+    let words = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+    let tokenizer = load(&tokenizer(json!({"pre_tokenizer": words})).to_string()).unwrap();
+    let spaces = |count: usize| " ".repeat(count) + "a b";
+    assert_eq!(
+        tokenizer.encode(&spaces(100_000)).unwrap().tokens.len(),
+        100_003
+    );
+    let error = tokenizer
+        .encode(&spaces(1_100_000))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("tokenizer.json") && error.contains("backtracks too much"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -501,4 +645,52 @@ fn text_that_the_tokenizer_drops_is_counted_and_its_bytes_are_not() {
     assert_eq!(found[0].sequences[0].bytes, Some(3));
     assert_eq!(found[1].warnings, dropped(3));
     assert_eq!(found[1].sequences[0].bytes, Some(2));
+}
+
+#[test]
+fn text_that_the_vocabulary_lacks_is_counted() {
+    // One unknown token stands for any number of letters: per byte, the loss would be as low as one likes.
+    let fused = json!({"type": "BPE", "vocab": {"a": 0, "[UNK]": 1}, "merges": [], "unk_token": "[UNK]",
+        "fuse_unk": true});
+    let unigram = json!({"type": "Unigram", "unk_id": 1, "byte_fallback": false,
+        "vocab": [["a", -1.0], ["[UNK]", 0.0]]});
+    for model in [fused, unigram] {
+        let tokenizer = load(&tokenizer(json!({"model": model})).to_string()).unwrap();
+        let encoding = tokenizer.encode("a中文中文a").unwrap();
+        assert_eq!(encoding.tokens, [0, 1, 0]);
+        assert_eq!((encoding.unknown_bytes, encoding.dropped_bytes), (12, 0));
+        assert_eq!(tokenizer.encode("aaa").unwrap().unknown_bytes, 0);
+        let pair = tokenizer.encode_pair("a", "é").unwrap();
+        assert_eq!(pair.unknown_bytes, 2);
+        let dir = fixture("checkpoints/llama-gqa-tied-bf16");
+        let model = Transformer::load(&dir, Cpu::with_threads(1).unwrap()).unwrap();
+        let item = Item {
+            id: "x".into(),
+            cluster: "x".into(),
+            content: Content::Text("a中文中文a".into()),
+        };
+        let evaluation = Evaluation::new(&model)
+            .tokenizer(&tokenizer)
+            .scorers(&[&BitsPerByte])
+            .bos(Bos::First(1));
+        let found = evaluation.log_likelihoods(&Items::new("d", vec![item]).unwrap());
+        let unknown = vec![Warning::TextUnknown { bytes: 12 }];
+        assert_eq!(found.unwrap()[0].warnings, unknown);
+    }
+}
+
+#[test]
+fn added_tokens_with_other_ids_than_their_file_says_are_a_warning() {
+    let tokenizer = load(&tokenizer(json!({"added_tokens": added("<x>", false)})).to_string());
+    let tokenizer = tokenizer.unwrap();
+    let warning = "\"<x>\" has the id 100 in tokenizer.json and 28 in the vocabulary";
+    assert!(
+        tokenizer.warnings()[0].contains(warning),
+        "{:?}",
+        tokenizer.warnings()
+    );
+    let mut same = added("<x>", false);
+    same[0]["id"] = json!(28);
+    let tokenizer = load(&self::tokenizer(json!({"added_tokens": same})).to_string()).unwrap();
+    assert!(tokenizer.warnings().is_empty());
 }

@@ -1,5 +1,6 @@
 //! Standard output and standard error of the program.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -74,11 +75,22 @@ pub fn error(line: &str) {
 /// Failures are ignored: there is no place left to report them. The stream leaves colours out where
 /// `NO_COLOR` is set or standard error is no terminal.
 fn line_out(word: &str, style: Style, line: &str) {
+    let line = &plain(line);
     let mut out = anstream::stderr().lock();
     let _ = match word {
         "" => writeln!(out, "{style}{line}{style:#}"),
         word => writeln!(out, "{style}{word}{style:#} {line}"),
     };
+}
+
+/// A text without sequences that a terminal obeys. Names in it may come from strangers, and could move the
+/// cursor to write over a warning.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    match text.contains(obeyed) {
+        false => Cow::Borrowed(text),
+        true => Cow::Owned(text.replace(obeyed, "\u{fffd}")),
+    }
 }
 
 /// Writes non-fatal findings about a checkpoint to standard error, one per line.

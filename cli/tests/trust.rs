@@ -183,8 +183,8 @@ fn a_full_disk_leaves_a_reason_and_what_was_there() {
     assert!(!part.exists());
 }
 
-/// The library panics on each: caught, that is an error, but not where panics abort (`.ci/release` runs this
-/// test so).
+/// The library panics on each, which would end the process where panics abort (`.ci/release` runs this test
+/// so).
 #[test]
 fn tokenizers_that_the_library_panics_on_are_refused_before_it_sees_them() {
     let folder = folder("panics");
@@ -196,8 +196,18 @@ fn tokenizers_that_the_library_panics_on_are_refused_before_it_sees_them() {
         "added_tokens": [{"id": 1, "content": " ", "single_word": false, "lstrip": false,
                           "rstrip": false, "normalized": true, "special": false}]"#;
     let huge = r#""decoder": {"type": "CTC", "pad_token": "p", "x": 1e999}"#;
+    let list = r#""pre_tokenizer": ["FixedLength", 0]"#;
+    let table = r#""normalizer": {"type": "Precompiled"}"#;
+    let front = r#""normalizer": {"type": "Sequence", "normalizers": [{"type": "Replace",
+        "pattern": {"Regex": "^"}, "content": "a"}, {"type": "Lowercase"}]}"#;
+    let start = r#""pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(?<=a\\K)a"},
+        "behavior": "Isolated", "invert": false}"#;
     for (stage, named) in [
         (zero, "pre_tokenizer"),
+        (list, "pre_tokenizer"),
+        (table, "normalizer"),
+        (front, "normalizer"),
+        (start, "pre_tokenizer"),
         (empty, "added_tokens"),
         (huge, "number out of range"),
     ] {
@@ -219,4 +229,21 @@ fn tokenizers_that_the_library_panics_on_are_refused_before_it_sees_them() {
             "{stage}: {message}"
         );
     }
+}
+
+/// A name could move the cursor and write over the message that names it.
+#[test]
+fn names_in_messages_do_not_command_the_terminal() {
+    let arguments = [
+        "score",
+        "--checkpoint",
+        "no\u{1b}[2K\u{1b}[1A\u{9b}2J\rsuch",
+        "--items",
+        "x",
+    ];
+    let (message, code) = said(&arguments);
+    assert_eq!(code, Some(1), "{message}");
+    assert!(message.contains("such"), "{message}");
+    let is_obeyed = |c: char| c.is_control() && c != '\n';
+    assert!(!message.contains(is_obeyed), "{message:?}");
 }

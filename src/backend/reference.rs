@@ -61,6 +61,10 @@ impl<T: Float + Send + Sync> Backend for Reference<T> {
         "reference"
     }
 
+    fn device(&self) -> Option<String> {
+        None
+    }
+
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Vec<T>, Error> {
         let len = tensor.values.len();
         if tensor.rows.checked_mul(tensor.cols) != Some(len) {

@@ -122,9 +122,10 @@ impl Weights {
                 ));
             }
             // The hash of a checkpoint covers these files by their names.
-            if layout.torch && !file.ends_with(".bin") {
+            let ending = if layout.torch { ".bin" } else { ".safetensors" };
+            if !file.ends_with(ending) {
                 let message =
-                    format!("`weight_map.{tensor}` names `{file}`, which is no .bin file");
+                    format!("`weight_map.{tensor}` names `{file}`, which is no {ending} file");
                 return Err(Error::format(index, message));
             }
             shards.entry(file).or_insert_with(Vec::new).push(tensor);

@@ -103,7 +103,7 @@ fn each_line_of<T: DeserializeOwned, E: std::fmt::Display>(
         if text.trim().is_empty() {
             continue;
         }
-        let value = serde_json::from_str(text).map_err(|e| error(in_line(&e)))?;
+        let value = input::json(text).map_err(|e| error(in_line(&e)))?;
         read(number, value).map_err(|e| error(e.to_string()))?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
 
 use crate::error::Error;
-use crate::input::parquet::ParquetRows;
+use crate::input::parquet::{ParquetRows, shown};
 
 /// Calls `read` with the number (from 1) and the value of every row; the columns are the fields. Nulls are
 /// fields that are not there.
@@ -70,7 +70,15 @@ fn value(field: &Field, bytes: &mut usize) -> Value {
         Field::ListInternal(list) => {
             Value::Array(list.elements().iter().map(|f| value(f, bytes)).collect())
         }
-        // Dates, decimals, maps and bytes, which no reader of items asks for.
-        other => Value::String(other.to_string()),
+        // Text that was stored without saying that it is text. Other bytes are no value of an item.
+        Field::Bytes(raw) => {
+            *bytes += raw.data().len();
+            match std::str::from_utf8(raw.data()) {
+                Ok(text) => Value::String(text.to_owned()),
+                Err(_) => Value::Object(Map::new()),
+            }
+        }
+        // Dates, decimals and maps, which no reader of items asks for.
+        other => Value::String(shown(other)),
     }
 }

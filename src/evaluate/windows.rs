@@ -72,7 +72,7 @@ impl<'a> Choices<'a> {
         answer: &mut Likelihoods,
     ) -> Result<Self, Error> {
         let texts = std::iter::once(context).chain(choices.iter().map(String::as_str));
-        warn_of_special_tokens(tokenizer, texts, answer)?;
+        warn_of_special_tokens(tokenizer, texts, answer);
         let mut encode = |context: &str, warn: bool| {
             let choices = choices.iter().map(|text| (context, text.as_str()));
             encoded(tokenizer, choices, warn, answer)
@@ -93,7 +93,7 @@ impl<'a> Choices<'a> {
         answer: &mut Likelihoods,
     ) -> Result<Self, Error> {
         let texts = pairs.iter().flat_map(|(a, b)| [a.as_str(), b.as_str()]);
-        warn_of_special_tokens(tokenizer, texts, answer)?;
+        warn_of_special_tokens(tokenizer, texts, answer);
         let pairs = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str()));
         Ok(Self {
             asked: encoded(tokenizer, pairs, true, answer)?,
@@ -131,7 +131,7 @@ fn encoded<'a, 'b>(
     answer: &mut Likelihoods,
 ) -> Result<Vec<Choice<'a>>, Error> {
     let mut choices = Vec::new();
-    let mut dropped = 0;
+    let (mut dropped, mut unknown) = (0, 0);
     for (choice, (context, text)) in pairs.enumerate() {
         let pair = tokenizer.encode_pair(context, text);
         let pair = pair.map_err(|e| Error::item(&answer.id, e))?;
@@ -142,6 +142,7 @@ fn encoded<'a, 'b>(
                 .push(Warning::TokenSpansCut { choice, bytes });
         }
         dropped = dropped.max(pair.dropped_bytes);
+        unknown = unknown.max(pair.unknown_bytes);
         choices.push(Choice {
             context: Cow::Owned(pair.context),
             tokens: Cow::Owned(pair.continuation),
@@ -150,15 +151,20 @@ fn encoded<'a, 'b>(
         });
     }
     // Once: every choice repeats the context, and the unconditional context the choices.
-    warn_of_dropped(if warn { dropped } else { 0 }, answer);
+    if warn {
+        warn_of_gaps(dropped, unknown, answer);
+    }
     Ok(choices)
 }
 
-/// Adds a warning if the tokenizer dropped bytes of a text.
-fn warn_of_dropped(bytes: usize, answer: &mut Likelihoods) {
-    if bytes > 0 {
-        answer.warnings.push(Warning::TextDropped { bytes });
-    }
+/// Adds warnings if the tokenizer dropped bytes of a text, or has unknown tokens for them.
+fn warn_of_gaps(dropped: usize, unknown: usize, answer: &mut Likelihoods) {
+    let all = [
+        (dropped, Warning::TextDropped { bytes: dropped }),
+        (unknown, Warning::TextUnknown { bytes: unknown }),
+    ];
+    let some = all.into_iter().filter(|(bytes, _)| *bytes > 0);
+    answer.warnings.extend(some.map(|(_, warning)| warning));
 }
 
 /// Adds a warning if a special token is written in one of the texts; only the first is named.
@@ -166,16 +172,11 @@ fn warn_of_special_tokens<'a>(
     tokenizer: &Tokenizer,
     texts: impl IntoIterator<Item = &'a str>,
     answer: &mut Likelihoods,
-) -> Result<(), Error> {
-    for text in texts {
-        let found = tokenizer.special_token_as_text(text);
-        let found = found.map_err(|e| Error::item(&answer.id, e))?;
-        if let Some(token) = found {
-            answer.warnings.push(Warning::SpecialTokenAsText { token });
-            break;
-        }
+) {
+    let mut texts = texts.into_iter();
+    if let Some(token) = texts.find_map(|text| tokenizer.special_token_as_text(text)) {
+        answer.warnings.push(Warning::SpecialTokenAsText { token });
     }
-    Ok(())
 }
 
 impl Windows {
@@ -277,7 +278,7 @@ impl Windows {
     ) -> Result<Vec<Vec<Path>>, Error> {
         let encoding = tokenizer.encode(text);
         let encoding = encoding.map_err(|e| Error::item(&answer.id, e))?;
-        warn_of_special_tokens(tokenizer, [text], answer)?;
+        warn_of_special_tokens(tokenizer, [text], answer);
         // Without a token before it the first one is not scored, so its bytes do not count.
         let first = encoding.tokens.first().copied();
         let unscored = if self.bos.is_none() || self.bos == first {
@@ -285,7 +286,7 @@ impl Windows {
         } else {
             0
         };
-        warn_of_dropped(encoding.dropped_bytes, answer);
+        warn_of_gaps(encoding.dropped_bytes, encoding.unknown_bytes, answer);
         // A tokenizer whose normaliser lengthens the text may report an end beyond it.
         let bytes = text.len().saturating_sub(unscored);
         // What has no token has no loss, and its bytes would lower that of the others.

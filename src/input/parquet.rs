@@ -6,11 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetStatisticsPolicy;
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
-use parquet::record::Row;
+use parquet::file::serialized_reader::ReadOptionsBuilder;
 use parquet::record::reader::RowIter;
+use parquet::record::{Field, Row};
+use parquet::schema::types::SchemaDescPtr;
 
 use super::{FREE, MOST_PER_BYTE, invalid};
+
+mod schema;
 
 /// First bytes of a Parquet file.
 const MAGIC: &[u8] = b"PAR1";
@@ -64,7 +69,15 @@ impl ParquetRows {
     }
 
     fn open<R: ChunkReader + 'static>(source: R, size: u64) -> io::Result<Self> {
-        let reader = guarded(|| SerializedFileReader::new(source))?;
+        let schema = columns(&source, size)?;
+        // Statistics are not read: there is more in them to be wrong than of use here.
+        let options = ReadOptionsBuilder::new()
+            .with_parquet_schema(schema)
+            .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+            .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+            .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+            .build();
+        let reader = guarded(|| SerializedFileReader::new_with_options(source, options))?;
         let metadata = reader.metadata();
         let groups = metadata.row_groups().iter();
         let stated =
@@ -94,6 +107,48 @@ impl ParquetRows {
     }
 }
 
+/// The columns of a file of `size` bytes.
+fn columns<R: ChunkReader>(source: &R, size: u64) -> io::Result<SchemaDescPtr> {
+    let bytes = |start: u64, count: usize| {
+        let bytes = source.get_bytes(start, count);
+        bytes.map_err(|e| invalid(e.to_string()))
+    };
+    let cut = || invalid("is cut off: its end does not say that it is Parquet");
+    // The length of the end, and the mark of the beginning again.
+    let Some(at) = size.checked_sub(8) else {
+        return Err(cut());
+    };
+    let last = bytes(at, 8)?;
+    if last[4..] != *MAGIC {
+        return Err(cut());
+    }
+    let length = u32::from_le_bytes([last[0], last[1], last[2], last[3]]);
+    let start = at.checked_sub(length.into()).ok_or_else(cut)?;
+    schema::read(&bytes(start, length as usize)?).map_err(invalid)
+}
+
+/// A value in text, for columns that are read as text. The library panics on dates and times beyond its
+/// calendar, and counts the zeros of a decimal number one by one: those are their numbers, or nothing.
+pub(crate) fn shown(field: &Field) -> String {
+    // Both sides of its calendar, which has 262,000 years, in days.
+    const MOST_DAYS: u64 = 95_000_000;
+    const DAY_MILLIS: u64 = 86_400_000;
+    match field {
+        Field::Date(days) if u64::from(days.unsigned_abs()) > MOST_DAYS => days.to_string(),
+        Field::TimestampMillis(time) if time.unsigned_abs() > MOST_DAYS * DAY_MILLIS => {
+            time.to_string()
+        }
+        Field::TimestampMicros(time) if time.unsigned_abs() / 1000 > MOST_DAYS * DAY_MILLIS => {
+            time.to_string()
+        }
+        Field::Decimal(number) if number.scale() > 1000 || number.data().len() > 1000 => {
+            "(too many digits)".to_owned()
+        }
+        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => "(nested)".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 fn too_much() -> io::Error {
     let message = format!(
         "decodes to more than {MOST_PER_BYTE} times its size; write it as CSV or JSON lines"
@@ -101,7 +156,11 @@ fn too_much() -> io::Error {
     invalid(message)
 }
 
-/// Calls the library. A damaged file can make it panic, which is an error here.
+/// Calls the library, which panics on some damaged pages: an index beyond a dictionary, a level beyond its
+/// width. That is an error here.
+// A second wall. What ends a process whatever is caught (memory, the stack) is examined before, and so is
+// what a file may hold that is not damaged (`schema`, `shown`). Pages are decoded by thousands of lines with
+// assertions, which no check outside can foresee. Where panics abort, a damaged page ends the process.
 fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> io::Result<T> {
     let message = match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => return Ok(value),

@@ -60,8 +60,19 @@ struct Warnings {
     _check: IgnoredAny,
 }
 
+/// A line of the devices that score the items of the records after it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Devices {
+    devices: Vec<String>,
+    #[serde(rename = "check", skip_serializing)]
+    _check: IgnoredAny,
+}
+
 /// The first bytes of a line of findings. Records begin with their id.
 const WARNINGS: &[u8] = b"{\"warnings\":";
+/// The first bytes of a line of devices.
+const DEVICES: &[u8] = b"{\"devices\":";
 
 /// The first line of a log, and its checksum, which seeds those of the other lines.
 pub(super) fn header_line(path: &Path, key: &Key) -> Result<(String, String), Error> {
@@ -122,6 +133,24 @@ pub(super) fn warnings_line<'a>(
     match too_long(&line) {
         None => Ok(line),
         Some(message) => Err(Error::format(path, format!("findings at load: {message}"))),
+    }
+}
+
+/// The line of devices.
+pub(super) fn devices_line<'a>(
+    path: &Path,
+    devices: impl IntoIterator<Item = &'a String>,
+    seed: &str,
+) -> Result<String, Error> {
+    let line = Devices {
+        devices: devices.into_iter().cloned().collect(),
+        _check: IgnoredAny,
+    };
+    let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
+    let line = seal(body, seed);
+    match too_long(&line) {
+        None => Ok(line),
+        Some(message) => Err(Error::format(path, format!("devices: {message}"))),
     }
 }
 
@@ -203,6 +232,13 @@ pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Erro
             let found: Warnings =
                 serde_json::from_slice(whole).map_err(|e| error(path, number, e.to_string()))?;
             table.warn(found.warnings);
+            len += line.len() as u64;
+            continue;
+        }
+        if whole.starts_with(DEVICES) {
+            let found: Devices =
+                serde_json::from_slice(whole).map_err(|e| error(path, number, e.to_string()))?;
+            table.add_devices(found.devices);
             len += line.len() as u64;
             continue;
         }

@@ -1,6 +1,6 @@
 //! Hashes that pin a checkpoint and a distribution.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,7 @@ fn files_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     // Not beside safetensors, which are read then: a `.bin` file may be fetched or removed later.
     let torch = is_torch(path);
     let is_weights = |name: &str| {
-        name.ends_with(".safetensors") || name.ends_with(".gguf") || torch && name.ends_with(".bin")
+        name.ends_with(".safetensors") || is_gguf(name) || torch && name.ends_with(".bin")
     };
     let has_json = path.join("tokenizer.json").exists();
     // Everything that changes a score, and nothing else: a README may be edited while a run is under
@@ -102,6 +102,12 @@ fn files_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
         ));
     }
     Ok(files)
+}
+
+/// True for the name of a GGUF file, which is read whatever the case of its ending.
+fn is_gguf(name: &str) -> bool {
+    let ending = Path::new(name).extension();
+    ending.is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }
 
 /// Files that are hashed one after another.
@@ -238,10 +244,36 @@ fn add_tokens(hash: &mut Sha256, tokens: &[u32]) {
     tokens.iter().for_each(|t| hash.update(t.to_le_bytes()));
 }
 
+/// A file in a list of several, preceded by its length as every field is.
 fn add_file(hash: &mut Sha256, path: &Path) -> Result<(), Error> {
-    let mut file = input::file(path).map_err(|e| Error::io(path, e))?;
+    let file = input::file(path).map_err(|e| Error::io(path, e))?;
     let size = file.metadata().map_err(|e| Error::io(path, e))?.len();
     hash.update(size.to_le_bytes());
+    add_bytes(hash, path, file)
+}
+
+/// SHA-256 of the bytes of a regular file, 64 hexadecimal digits, as `sha256sum` prints it. The file is
+/// streamed.
+///
+/// # Errors
+/// A file that cannot be read or is no regular file.
+///
+/// # Examples
+/// ```
+/// let path = std::env::temp_dir().join("relscale-doc-hash.txt");
+/// std::fs::write(&path, "abc")?;
+/// assert!(relscale::log::file_hash(&path)?.starts_with("ba7816bf8f01cfea"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn file_hash(path: impl AsRef<Path>) -> Result<String, Error> {
+    let path = path.as_ref();
+    let mut hash = Sha256::new();
+    let file = input::file(path).map_err(|e| Error::io(path, e))?;
+    add_bytes(&mut hash, path, file)?;
+    Ok(hex(&hash.finalize()))
+}
+
+fn add_bytes(hash: &mut Sha256, path: &Path, mut file: File) -> Result<(), Error> {
     // Hashing is slower than reading from a megabyte on; the exact size does not matter.
     let mut block = vec![0; 1 << 20];
     loop {

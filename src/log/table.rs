@@ -29,6 +29,7 @@ pub struct Table {
     // Ordered by id: exports and compacted logs then do not depend on the order of scoring.
     records: BTreeMap<String, Record>,
     warnings: BTreeSet<String>,
+    devices: BTreeSet<String>,
     /// If true, exports take the records that are there.
     partial: bool,
 }
@@ -53,6 +54,7 @@ impl Table {
             key,
             records: BTreeMap::new(),
             warnings: BTreeSet::new(),
+            devices: BTreeSet::new(),
             partial: false,
         }
     }
@@ -100,6 +102,17 @@ impl Table {
     #[must_use]
     pub fn warnings(&self) -> &BTreeSet<String> {
         &self.warnings
+    }
+
+    /// The devices that scored the items, with their drivers, where results may depend on them
+    /// ([`Evaluation::devices`](crate::evaluate::Evaluation::devices)); none in a log of the CPU backend, or
+    /// of a version that did not record them.
+    ///
+    /// They are no part of the [key](Self::key): several devices may score the parts of a distribution. What
+    /// is more than rounding between two of them (precision, kernels, versions) is in the key.
+    #[must_use]
+    pub fn devices(&self) -> &BTreeSet<String> {
+        &self.devices
     }
 
     /// True if every item of the distribution, or of the key's range of it, has a record.
@@ -179,10 +192,16 @@ impl Table {
         self.warnings.extend(warnings);
     }
 
-    /// Adds the records and warnings of another table; records of items that have one already replace
-    /// it.
+    /// Adds devices that scored items.
+    pub(super) fn add_devices(&mut self, devices: impl IntoIterator<Item = String>) {
+        self.devices.extend(devices);
+    }
+
+    /// Adds the records, warnings and devices of another table; records of items that have one already
+    /// replace it.
     pub fn join(&mut self, other: Self) {
         self.warnings.extend(other.warnings);
+        self.devices.extend(other.devices);
         self.records.extend(other.records);
     }
 }

@@ -170,4 +170,8 @@ impl<B: Backend> Model for Transformer<B> {
     fn warnings(&self) -> &[String] {
         &self.warnings
     }
+
+    fn device(&self) -> Option<String> {
+        self.backend.device()
+    }
 }

@@ -108,6 +108,13 @@ pub enum Warning {
         /// choices with the context has.
         bytes: usize,
     },
+    /// The vocabulary lacks a part of the text, for which unknown tokens stand. One may stand for many
+    /// letters, so that losses per byte say little.
+    TextUnknown {
+        /// Number of bytes that unknown tokens stand for; of a question, the most of one of its choices
+        /// with the context.
+        bytes: usize,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -128,6 +135,10 @@ impl fmt::Display for Warning {
             Self::TextDropped { bytes } => write!(
                 f,
                 "the tokenizer has no token for {bytes} bytes of the text, which were left out"
+            ),
+            Self::TextUnknown { bytes } => write!(
+                f,
+                "the vocabulary lacks {bytes} bytes of the text, for which unknown tokens stand"
             ),
         }
     }

@@ -5,7 +5,10 @@
 //! character: the first token of `中` would count three bytes for its one, and a cut inside a
 //! character would look like one at its end.
 
-use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
+use tokenizers::NormalizerWrapper;
+
+use super::library::Library;
+use super::pre_tokenizer::PreTokenizer;
 
 /// The byte of the text at which each token ends.
 ///
@@ -71,14 +74,7 @@ pub(super) fn length(token: &str, byte_level: bool) -> usize {
 }
 
 /// True if the tokenizer writes every byte as a letter.
-pub(super) fn is_byte_level(tokenizer: &Tokenizer) -> bool {
-    fn pre(stage: &PreTokenizerWrapper) -> bool {
-        match stage {
-            PreTokenizerWrapper::ByteLevel(_) => true,
-            PreTokenizerWrapper::Sequence(stages) => stages.as_ref().iter().any(pre),
-            _ => false,
-        }
-    }
+pub(super) fn is_byte_level(tokenizer: &Library) -> bool {
     fn normalizer(stage: &NormalizerWrapper) -> bool {
         match stage {
             NormalizerWrapper::ByteLevel(_) => true,
@@ -86,6 +82,7 @@ pub(super) fn is_byte_level(tokenizer: &Tokenizer) -> bool {
             _ => false,
         }
     }
-    tokenizer.get_pre_tokenizer().is_some_and(pre)
-        || tokenizer.get_normalizer().is_some_and(normalizer)
+    let pre_tokenizer = tokenizer.get_pre_tokenizer();
+    pre_tokenizer.is_some_and(PreTokenizer::is_byte_level)
+        || tokenizer.get_normalizer().is_some_and(|n| normalizer(&n.0))
 }

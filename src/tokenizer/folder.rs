@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use super::bos::{self, BosToken, Own, TOKENIZER_CONFIG, field_error, settings};
 use super::charsmap::Charsmap;
 use super::load::Built;
-use super::stages::{check_added, guarded};
+use super::{added_tokens, library};
 use crate::error::Error;
 use added::Added;
 
@@ -43,11 +43,16 @@ impl Found {
     /// The tokenizer with its settings.
     pub(super) fn build(self, dir: &Path, config: &Json) -> Result<Built, Error> {
         let path = self.path;
-        check_added(&path, &self.json["added_tokens"], &self.json["normalizer"])?;
+        added_tokens::check(&path, &self.json["added_tokens"], &self.json["normalizer"])?;
+        let model = &self.json["model"];
+        let unknown = match &model["unk_id"] {
+            Json::Null => model["unk_token"].clone(),
+            id => id.clone(),
+        };
         let bytes = serde_json::to_vec(&self.json).map_err(|e| Error::format(&path, e))?;
         // Tree and text of a large vocabulary are tens of megabytes each.
         drop(self.json);
-        let tokenizer = guarded(&path, || tokenizers::Tokenizer::from_bytes(bytes))?;
+        let tokenizer = library::read(&path, &bytes)?;
         let mut warnings = self.warnings;
         let own = Own {
             token: self.bos,
@@ -66,10 +71,11 @@ impl Found {
             ));
         }
         Ok(Built {
-            tokenizer,
             path,
             bos,
             charsmap: self.charsmap,
+            unknown: library::unknown(&unknown, &tokenizer),
+            tokenizer,
             warnings,
         })
     }

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::bos::{BosToken, Own, TOKENIZER_CONFIG, settings};
 #[cfg(feature = "tokenizers")]
-use super::{HuggingFace, charsmap, ends, folder, metadata, special, stages};
+use super::{
+    HuggingFace, added_tokens, charsmap, ends, folder, library, metadata, special, stages,
+};
 use super::{Kind, Tokenizer, files};
 #[cfg(feature = "tokenizers")]
 use crate::checkpoint::read_text;
@@ -24,11 +26,13 @@ pub(super) const BYTE_CLASS: &str = "ByteTokenizer";
 /// A tokenizer of the `tokenizers` library as it was read.
 #[cfg(feature = "tokenizers")]
 pub(super) struct Built {
-    pub(super) tokenizer: tokenizers::Tokenizer,
+    pub(super) tokenizer: library::Library,
     /// The file with the vocabulary.
     pub(super) path: std::path::PathBuf,
     pub(super) bos: BosToken,
     pub(super) charsmap: Option<charsmap::Charsmap>,
+    /// The token that stands for what the vocabulary lacks.
+    pub(super) unknown: Option<u32>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -36,7 +40,7 @@ pub(super) struct Built {
 impl Built {
     /// A tokenizer whose normalisation is all in its stages.
     pub(super) fn new(
-        tokenizer: tokenizers::Tokenizer,
+        tokenizer: library::Library,
         path: &Path,
         bos: BosToken,
         warnings: Vec<String>,
@@ -46,6 +50,7 @@ impl Built {
             path: path.to_owned(),
             bos,
             charsmap: None,
+            unknown: None,
             warnings,
         }
     }
@@ -101,15 +106,23 @@ impl Tokenizer {
         let text = read_text(path, MAX_TOKENIZER_BYTES)?;
         // Before the library sees the text: it trusts what it reads, and takes memory for stages
         // while it builds them.
-        let first = stages::check(path, &text)?;
-        let tokenizer = stages::guarded(path, || tokenizers::Tokenizer::from_bytes(&text))?;
+        let checked = stages::check(path, &text)?;
+        let first = checked.first;
+        let tokenizer = library::read(path, text.as_bytes())?;
         drop(text);
         let mut warnings = Vec::new();
+        warnings.extend(added_tokens::contradiction(
+            &checked.added_tokens,
+            &tokenizer,
+        ));
         let id = |name: &str| tokenizer.token_to_id(name);
         let own = Own::first(first);
         let bos = BosToken::of_checkpoint(dir, config, &id, own, &mut warnings)?;
         warnings.extend(bos.against_processor(first, config));
-        Self::from_library(Built::new(tokenizer, path, bos, warnings))
+        Self::from_library(Built {
+            unknown: library::unknown(&checked.unknown, &tokenizer),
+            ..Built::new(tokenizer, path, bos, warnings)
+        })
     }
 
     #[cfg(feature = "tokenizers")]
@@ -127,14 +140,15 @@ impl Tokenizer {
             .map_err(|e| Error::format(&path, e))?;
         // The post-processor would add tokens, repeat those of the text, and cut white space from
         // offsets.
-        tokenizer.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
-        tokenizer.with_decoder(None::<tokenizers::DecoderWrapper>);
+        tokenizer.with_post_processor(None::<library::Unread>);
+        tokenizer.with_decoder(None::<library::Unread>);
         tokenizer.set_encode_special_tokens(true);
         Ok(Self {
             kind: Kind::HuggingFace(Box::new(HuggingFace {
                 byte_level: ends::is_byte_level(&tokenizer),
                 special: special::SpecialTokens::of(&tokenizer),
                 charsmap: built.charsmap,
+                unknown: built.unknown,
                 tokenizer,
             })),
             path,

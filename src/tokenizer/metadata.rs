@@ -10,8 +10,8 @@ use serde_json::{Value as Json, json};
 use crate::checkpoint::gguf::{Gguf, Value};
 use crate::error::Error;
 use crate::tokenizer::bos::BosToken;
+use crate::tokenizer::library::{self, Library};
 use crate::tokenizer::sentence_piece;
-use crate::tokenizer::stages::guarded;
 use crate::tokenizer::words::{PRES, named};
 
 pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
@@ -31,7 +31,7 @@ pub(super) const USER_DEFINED: u64 = 4;
 ///
 /// # Errors
 /// A key that is missing or malformed, a kind of tokenizer or pre-tokenizer that is not supported.
-pub(super) fn tokenizer(file: &Gguf) -> Result<(tokenizers::Tokenizer, BosToken), Error> {
+pub(super) fn tokenizer(file: &Gguf) -> Result<(Library, BosToken), Error> {
     let vocabulary = Vocabulary::read(file)?;
     let (mut json, adds_bos) = match text(file, MODEL)? {
         "gpt2" => byte_pairs(file, &vocabulary)?,
@@ -47,7 +47,7 @@ pub(super) fn tokenizer(file: &Gguf) -> Result<(tokenizers::Tokenizer, BosToken)
     // Tree and text of a large vocabulary are tens of megabytes each; the library takes as much
     // again.
     drop(json);
-    let tokenizer = guarded(file.path(), || tokenizers::Tokenizer::from_bytes(bytes))?;
+    let tokenizer = library::read(file.path(), &bytes)?;
     Ok((tokenizer, bos(file, &vocabulary, adds_bos)?))
 }
 

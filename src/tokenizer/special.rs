@@ -1,6 +1,8 @@
 //! Special tokens that are written in a text.
 
-use tokenizers::{AddedVocabulary, NormalizerWrapper, OffsetReferential, OffsetType, Tokenizer};
+use tokenizers::{AddedVocabulary, NormalizerWrapper, OffsetReferential, OffsetType};
+
+use super::library::Library;
 
 /// Finds special tokens in texts that are encoded without regard to them.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ pub(super) struct SpecialTokens {
 
 impl SpecialTokens {
     /// The special tokens of a tokenizer; `None` if it has none.
-    pub(super) fn of(tokenizer: &Tokenizer) -> Option<Self> {
+    pub(super) fn of(tokenizer: &Library) -> Option<Self> {
         let mut vocabulary = tokenizer.get_added_vocabulary().clone();
         vocabulary.set_encode_special_tokens(false);
         let mut first = [false; 256];

@@ -3,18 +3,20 @@
 //! The stages are a small language, and a file of a few kilobytes in it can request more memory than
 //! there is.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use tokenizers::{ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper};
+use tokenizers::ModelWrapper;
 
+use super::added_tokens::{self, MAX_ADDED};
+use super::bos::field_error;
+use super::charsmap::Charsmap;
+use super::expressions;
+use super::library::Library;
+use super::search::LIMITS;
 use crate::error::Error;
-use crate::tokenizer::bos::field_error;
-use crate::tokenizer::charsmap::Charsmap;
-use crate::tokenizer::expressions;
 
 /// The stages of a file. Vocabulary and merges are left to the library.
 #[derive(Deserialize)]
@@ -38,6 +40,19 @@ struct Model {
     dropout: Option<f64>,
     continuing_subword_prefix: Option<String>,
     merges: Option<IgnoredAny>,
+    #[serde(default)]
+    unk_token: Value,
+    #[serde(default)]
+    unk_id: Value,
+}
+
+/// What a file says beside what the library reads of it.
+pub(super) struct Checked {
+    /// The token that the post-processor begins a text with.
+    pub(super) first: Option<u32>,
+    pub(super) added_tokens: Value,
+    /// The unknown token, by name or by id.
+    pub(super) unknown: Value,
 }
 
 /// Largest accepted factor by which normaliser and pre-tokenizer lengthen a text. Those of real
@@ -49,12 +64,6 @@ const MAX_LENGTHENING: f64 = 64.0;
 /// Most bytes that the stages together may put before every text. Those of real tokenizers put a `▁`
 /// there.
 const MAX_PREPENDED: usize = 64;
-/// Longest accepted added token, in bytes. The library takes time and memory with the square of it; those
-/// of real tokenizers have less than a hundred.
-const MAX_ADDED: usize = 1024;
-/// Most bytes of all added tokens together: twenty times the most of any real tokenizer.
-const MAX_ADDED_TOGETHER: usize = 4 << 20;
-
 /// Largest accepted number of letters of all regular expressions together, with repetitions counted.
 /// A class of Unicode is five letters and compiles to tens of kilobytes. Real tokenizers have less
 /// than 2000 letters.
@@ -62,15 +71,19 @@ const MAX_ADDED_TOGETHER: usize = 4 << 20;
 const MAX_EXPRESSIONS: f64 = 16_384.0;
 
 /// Refuses stages that no tokenizer of a supported model has and an attack would: those that lengthen
-/// a text without bound, those whose data the library trusts, and random omission of merges. Returns
-/// the token that the post-processor begins a text with.
+/// a text without bound, those whose data the library trusts, and random omission of merges.
 ///
 /// # Errors
 /// Text that is not JSON, or a field that is refused.
-pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
+pub(super) fn check(path: &Path, text: &str) -> Result<Checked, Error> {
     let stages: Stages = serde_json::from_str(text).map_err(|e| Error::format(path, e))?;
     let refuse = |field: &str, message: String| Err(field_error(path.to_owned(), field, message));
+    let mut unknown = Value::Null;
     if let Some(model) = stages.model {
+        unknown = match model.unk_id {
+            Value::Null => model.unk_token,
+            id => id,
+        };
         if let Some(dropout) = model.dropout.filter(|d| *d != 0.0) {
             let message = format!("{dropout} would encode a text in another way each time");
             return refuse("model.dropout", message);
@@ -80,6 +93,14 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
             // The library cuts the prefix off every merged token, even where it is not there.
             let message = format!("{prefix:?} is not supported with merges");
             return refuse("model.continuing_subword_prefix", message);
+        }
+    }
+    for (field, stage, kinds) in [
+        ("normalizer", &stages.normalizer, NORMALIZERS),
+        ("pre_tokenizer", &stages.pre_tokenizer, PRE_TOKENIZERS),
+    ] {
+        if let Some(message) = unnamed(stage, kinds).filter(|_| !stage.is_null()) {
+            return refuse(field, message);
         }
     }
     let prepended = prepended(&stages.normalizer);
@@ -93,7 +114,7 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
         ("normalizer", &stages.normalizer),
         ("pre_tokenizer", &stages.pre_tokenizer),
     ] {
-        if let Some(message) = no_pieces(stage).or_else(|| backtracking(stage)) {
+        if let Some(message) = panics(stage).or_else(|| backtracking(stage)) {
             return refuse(field, message);
         }
         letters += expressions(stage);
@@ -108,14 +129,62 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Option<u32>, Error> {
         }
     }
     // After the tables of the normaliser were checked, which it trusts as it is built.
-    check_added(path, &stages.added_tokens, &stages.normalizer)?;
-    Ok(begins_with(&stages.post_processor, None))
+    added_tokens::check(path, &stages.added_tokens, &stages.normalizer)?;
+    Ok(Checked {
+        first: begins_with(&stages.post_processor, None),
+        added_tokens: stages.added_tokens,
+        unknown,
+    })
+}
+
+/// The kinds of normalisers that the library has.
+const NORMALIZERS: &[&str] = &[
+    "BertNormalizer",
+    "ByteLevel",
+    "Lowercase",
+    "NFC",
+    "NFD",
+    "NFKC",
+    "NFKD",
+    "Nmt",
+    "Precompiled",
+    "Prepend",
+    "Replace",
+    "Sequence",
+    "Strip",
+    "StripAccents",
+];
+/// The kinds of pre-tokenizers that the library has.
+const PRE_TOKENIZERS: &[&str] = &[
+    "BertPreTokenizer",
+    "ByteLevel",
+    "CharDelimiterSplit",
+    "Delimiter",
+    "Digits",
+    "FixedLength",
+    "Metaspace",
+    "Punctuation",
+    "Sequence",
+    "Split",
+    "UnicodeScripts",
+    "Whitespace",
+    "WhitespaceSplit",
+];
+
+/// The message about a stage that does not say its kind. The library would guess it from its fields, of
+/// which there may be a list without names.
+fn unnamed(stage: &Value, kinds: &[&str]) -> Option<String> {
+    let kind = stage["type"].as_str();
+    if !kind.is_some_and(|kind| kinds.contains(&kind)) {
+        return Some(match &stage["type"] {
+            Value::Null => "a stage has no `type`".to_owned(),
+            kind => format!("{kind} is no type of a stage"),
+        });
+    }
+    parts(stage).find_map(|stage| unnamed(stage, kinds))
 }
 
 /// An upper bound on the factor by which a stage lengthens a long text.
-///
-/// The library finds the kind of a stage by its fields where the type is missing or wrong, and so does
-/// this function.
 ///
 /// # Errors
 /// A message about a stage that is not supported.
@@ -152,7 +221,8 @@ fn longest(stage: &Value) -> Result<f64, String> {
     Ok(factor)
 }
 
-/// Number of letters of the regular expressions of a stage, each multiplied by all its repetitions.
+/// Number of letters of the regular expressions of a stage, each multiplied by all its repetitions, and by
+/// the engines that it may have.
 fn expressions(stage: &Value) -> f64 {
     let mut letters = match stage["pattern"]["Regex"].as_str() {
         None => 0.0,
@@ -172,6 +242,9 @@ fn expressions(stage: &Value) -> f64 {
                     letters *= counts.fold(1.0, f64::max);
                 }
             }
+            if expressions::examine(expression) == Ok(true) {
+                letters *= LIMITS.len() as f64;
+            }
             letters
         }
     };
@@ -190,18 +263,50 @@ fn prepended(stage: &Value) -> usize {
     parts.map(prepended).fold(own, usize::saturating_add)
 }
 
-/// The message about a stage that cuts a text into pieces of no length, on which the library panics.
-fn no_pieces(stage: &Value) -> Option<String> {
-    if stage["type"] == "FixedLength" && stage["length"] == 0 {
-        return Some("`length` is 0".to_owned());
+/// The message about a stage on which the library panics: as it is built, or over a text.
+fn panics(stage: &Value) -> Option<String> {
+    let message = match stage["type"].as_str() {
+        Some("FixedLength") if stage["length"] == 0 => Some("`length` is 0".to_owned()),
+        Some("Precompiled") if stage.get("precompiled_charsmap").is_none() => {
+            Some("`precompiled_charsmap` is missing".to_owned())
+        }
+        // A letter put before a text without taking the place of another has no place in it, and the
+        // next stage looks for one.
+        Some("Prepend") if stage["prepend"] == "" => Some("`prepend` is empty".to_owned()),
+        Some("Replace") => replaces_nothing(&stage["pattern"]),
+        _ => None,
+    };
+    message.or_else(|| parts(stage).find_map(panics))
+}
+
+/// The message about a pattern that may match no letters, or whose search may be given up: a normaliser has
+/// no way to say so.
+fn replaces_nothing(pattern: &Value) -> Option<String> {
+    if pattern["String"] == "" {
+        return Some("replaces the empty text".to_owned());
     }
-    parts(stage).find_map(no_pieces)
+    let expression = pattern["Regex"].as_str()?;
+    let shown: String = expression.chars().take(60).collect();
+    match (
+        expressions::examine(expression),
+        regex_syntax::parse(expression),
+    ) {
+        (Ok(false), Ok(parsed)) if parsed.properties().minimum_len() == Some(0) => Some(format!(
+            "the expression {shown:?} may replace the empty text"
+        )),
+        (Ok(false), Ok(_)) => None,
+        // The message of an expression that is refused anywhere follows.
+        (Err(_), _) => None,
+        _ => Some(format!(
+            "the expression {shown:?} of a `Replace` is more than a regular one"
+        )),
+    }
 }
 
 /// The message about an expression whose search takes more than time in proportion to the text.
 fn backtracking(stage: &Value) -> Option<String> {
     let own = stage["pattern"]["Regex"].as_str().and_then(|expression| {
-        let reason = expressions::refused(expression)?;
+        let reason = expressions::examine(expression).err()?;
         let shown: String = expression.chars().take(60).collect();
         Some(format!("the expression {shown:?} {reason}"))
     });
@@ -214,44 +319,8 @@ fn parts(stage: &Value) -> impl Iterator<Item = &Value> {
     lists.flat_map(|list| stage[list].as_array().into_iter().flatten())
 }
 
-/// Refuses added tokens that the library takes too long for, or panics on: those that are long, and those
-/// that the normaliser makes empty.
-pub(super) fn check_added(path: &Path, added: &Value, normalizer: &Value) -> Result<(), Error> {
-    let refuse = |message: String| Err(field_error(path.to_owned(), "added_tokens", message));
-    let is_normalized = |token: &Value| token["normalized"] == true;
-    let mut tokens = added.as_array().into_iter().flatten();
-    let normalizer = match tokens.any(is_normalized) {
-        true => NormalizerWrapper::deserialize(normalizer).ok(),
-        false => None,
-    };
-    let mut together = 0;
-    for token in added.as_array().into_iter().flatten() {
-        let Some(content) = token["content"].as_str() else {
-            continue;
-        };
-        together += content.len();
-        if content.len() > MAX_ADDED || together > MAX_ADDED_TOGETHER {
-            let bytes = content.len().max(together);
-            return refuse(format!(
-                "{bytes} bytes of added tokens are no plausible ones"
-            ));
-        }
-        let Some(normalizer) = normalizer.as_ref().filter(|_| is_normalized(token)) else {
-            continue;
-        };
-        let mut text = NormalizedString::from(content);
-        normalizer
-            .normalize(&mut text)
-            .map_err(|e| Error::format(path, e))?;
-        if text.is_empty() && !content.is_empty() {
-            return refuse(format!("the normaliser makes nothing of {content:?}"));
-        }
-    }
-    Ok(())
-}
-
 /// Refuses models that take more than time in proportion to the text.
-pub(super) fn check_model(path: &Path, tokenizer: &tokenizers::Tokenizer) -> Result<(), Error> {
+pub(super) fn check_model(path: &Path, tokenizer: &Library) -> Result<(), Error> {
     let refuse = |field: &str, message: String| Err(field_error(path.to_owned(), field, message));
     match tokenizer.get_model() {
         ModelWrapper::WordPiece(_) => refuse(
@@ -293,17 +362,4 @@ fn begins_with(processor: &Value, first: Option<u32>) -> Option<u32> {
         };
         id(&processor["special_tokens"][name]["ids"][0])
     })
-}
-
-/// Calls the library and turns its panics, which some accepted files cause, into errors.
-pub(super) fn guarded<T>(
-    path: &Path,
-    call: impl FnOnce() -> tokenizers::Result<T>,
-) -> Result<T, Error> {
-    // The library indexes with ids of the file and panics on some. A tokenizer that panicked while
-    // it was built is dropped; encoding only reads.
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(|e| Error::format(path, e)),
-        Err(_) => Err(Error::format(path, "the tokenizers library panicked on it")),
-    }
 }

@@ -11,6 +11,7 @@ mod lossless;
 mod orders;
 mod settings;
 mod specials;
+mod stages;
 mod tables;
 
 use std::fs;

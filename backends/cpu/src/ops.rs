@@ -26,6 +26,11 @@ impl Backend for Cpu {
         NAME
     }
 
+    fn device(&self) -> Option<String> {
+        // Bits are the same on every processor.
+        None
+    }
+
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Buffer, Error> {
         let _environment = Standard::new();
         let (rows, cols, len) = (tensor.rows, tensor.cols, tensor.values.len());

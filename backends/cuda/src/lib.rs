@@ -253,6 +253,14 @@ impl Backend for Cuda {
         NAME
     }
 
+    fn device(&self) -> Option<String> {
+        let (major, minor) = self.driver_version();
+        Some(format!(
+            "{}, CUDA driver {major}.{minor}",
+            self.device_name()
+        ))
+    }
+
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Buffer, Error> {
         let (rows, cols, len) = (tensor.rows, tensor.cols, tensor.values.len());
         if rows.checked_mul(cols) != Some(len) {

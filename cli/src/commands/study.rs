@@ -15,7 +15,7 @@ use super::hub::HubArguments;
 use super::values::count;
 use crate::engine::{Engine, EngineBackend};
 use crate::interrupt;
-use crate::output::{error, note, print, progress, spinner};
+use crate::output::{error, note, plain, print, progress, spinner};
 use crate::units::{Study, StudyPlan, Unit, UnitState, Worker};
 
 const AFTER: &str = "\
@@ -266,7 +266,10 @@ fn list(folder: &Path, left: bool) -> Result<(), CommandError> {
             }
             UnitState::Failed { message } => {
                 failed += 1;
-                ("failed", format!("  {}", message.replace('\n', " ")))
+                (
+                    "failed",
+                    format!("  {}", plain(&message).replace('\n', " ")),
+                )
             }
             UnitState::Started { records } => (
                 "started",
@@ -289,8 +292,11 @@ fn list(folder: &Path, left: bool) -> Result<(), CommandError> {
 fn merge(folder: &Path, out: &Path, scorer: Option<&str>) -> Result<(), CommandError> {
     let plan = StudyPlan::read(folder)?;
     let merging = spinner("Merging");
-    plan.merge(out, scorer)?;
+    let devices = plan.merge(out, scorer)?;
     merging.finish_and_clear();
+    for device in devices {
+        note(&format!("scored on {device}"));
+    }
     print(&format!(
         "{} units in {}\n",
         plan.units().len(),

@@ -18,16 +18,23 @@ impl StudyPlan {
     /// whole or not at all. Memory holds one run on one distribution at a time.
     ///
     /// `scorer` names the score to write; `None` stands for the first scorer of every distribution.
+    /// Returns the devices that scored the items, where results may depend on them
+    /// ([`Table::devices`]).
     ///
     /// # Errors
     /// As [`UnitError::Unit`], a unit that is unfinished, damaged, of another key, or whose items are
     /// not the planned ones. As [`UnitError::Study`], a log that belongs to no unit, a distribution
     /// that differs from the planned one, a scorer that a distribution lacks, or a failing write.
-    pub fn merge(&self, path: impl AsRef<Path>, scorer: Option<&str>) -> Result<(), UnitError> {
+    pub fn merge(
+        &self,
+        path: impl AsRef<Path>,
+        scorer: Option<&str>,
+    ) -> Result<BTreeSet<String>, UnitError> {
         let path = path.as_ref();
         self.refuse_missing()?;
         self.refuse_foreign()?;
         let ids = self.item_ids()?;
+        let mut devices = BTreeSet::new();
         LongTable::write(path, self.flop_convention, |out| -> Result<(), UnitError> {
             let mut units = self.units().iter();
             for run in &self.runs {
@@ -44,10 +51,12 @@ impl StudyPlan {
                     }
                     let first = &self.sources[distribution.source].scorers[0];
                     out.add(&run.run, &whole, scorer.unwrap_or(first))?;
+                    devices.extend(whole.devices().iter().cloned());
                 }
             }
             Ok(())
-        })
+        })?;
+        Ok(devices)
     }
 
     /// The log of a finished unit, which must hold the planned items and no others.

@@ -93,7 +93,7 @@ fn child_that_works() {
             let merged = StudyPlan::read(&shared)
                 .map_err(UnitError::from)
                 .and_then(|plan| plan.merge(folder.join("disk/table.csv"), None));
-            said = merged.map_or_else(|e| e.to_string(), |()| "merged".to_owned());
+            said = merged.map_or_else(|e| e.to_string(), |_| "merged".to_owned());
         }
         other => panic!("{other}"),
     }

@@ -114,6 +114,7 @@ impl<R: BufRead> Rows for Lines<R> {
             return Ok(false);
         };
         let mut values = vec![""; self.header.len()];
+        let mut seen = vec![false; self.header.len()];
         for (at, (field, value)) in fields.iter().enumerate() {
             let field = field.trim();
             // Most lines have the fields in the order of the first.
@@ -127,6 +128,9 @@ impl<R: BufRead> Rows for Lines<R> {
                      value"
                 )));
             };
+            if std::mem::replace(&mut seen[place], true) {
+                return Err(self.malformed(format!("the field {field:?} comes twice")));
+            }
             match value {
                 Value::Null => {}
                 Value::Text(text) => values[place] = text,

@@ -6,7 +6,7 @@ use csv::StringRecord;
 use parquet::record::Field;
 
 use super::{Rows, Source, fill, io_error, number};
-use crate::input::parquet::ParquetRows;
+use crate::input::parquet::{ParquetRows, shown};
 use crate::ladder::LadderError;
 
 /// The table of these rows.
@@ -57,9 +57,8 @@ fn text(field: &Field) -> String {
         Field::Double(value) => number(*value),
         // The digits of the short number, as a CSV file has them: 0.1, not 0.10000000149.
         Field::Float(value) => value.to_string(),
-        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => "(nested)".to_owned(),
         // Text that was stored without saying that it is text.
         Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).into_owned(),
-        other => other.to_string(),
+        other => shown(other),
     }
 }

@@ -70,6 +70,10 @@ impl<B: Backend> Model for AfterPrefix<'_, B> {
         };
         self.model.score(batch.targets(), &pass)
     }
+
+    fn device(&self) -> Option<String> {
+        self.model.device()
+    }
 }
 
 impl<B: Backend> Transformer<B> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use relscale::fit::Analysis;
+use relscale::log::file_hash;
 use relscale::output::{self, NewFile};
 use relscale::report::{self, Audience, Sheet};
 use serde::Serialize;
@@ -12,7 +13,6 @@ use serde::Serialize;
 use super::figures::FigureArguments;
 use super::predictions;
 use crate::commands::{CommandError, at};
-use crate::digest::sha256_of;
 use crate::html;
 use crate::output::print;
 use crate::screen;
@@ -139,7 +139,7 @@ fn hashed(inputs: &[PathBuf]) -> Result<Vec<(String, String)>, CommandError> {
     let files = inputs.iter().filter(|path| path.is_file());
     files
         .map(|path| {
-            let hash = sha256_of(path).map_err(at(path))?;
+            let hash = file_hash(path)?;
             Ok((path.display().to_string(), hash))
         })
         .collect()

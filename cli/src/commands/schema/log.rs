@@ -4,7 +4,7 @@ use relscale::log::Key;
 use schemars::JsonSchema;
 
 /// A line of a score log, as `ladder` (OUT/logs) and `study run` write it: the first pins what was scored
-/// and how, each further one holds an item, or findings about model and tokenizer.
+/// and how, each further one holds an item, findings about model and tokenizer, or devices.
 #[derive(JsonSchema)]
 #[schemars(untagged, deny_unknown_fields)]
 #[expect(dead_code, reason = "its fields are those of the schema")]
@@ -36,6 +36,13 @@ pub(super) enum LogLine {
     Warnings {
         /// The findings.
         warnings: Vec<String>,
+        /// The first 16 digits of the SHA-256 of the `check` of the first line and this line up to this field.
+        check: String,
+    },
+    /// Devices that score the items after this line.
+    Devices {
+        /// Name and driver of each, where results may depend on them.
+        devices: Vec<String>,
         /// The first 16 digits of the SHA-256 of the `check` of the first line and this line up to this field.
         check: String,
     },

@@ -81,7 +81,7 @@ pub(super) fn each_line(
 /// The value of a JSON text, in which `NaN` and infinities are null.
 pub(in crate::readers) fn parse(text: &str) -> Result<Value, serde_json::Error> {
     // A byte-order mark is no part of the text.
-    serde_json::from_str(&without_nan(text.trim_start_matches('\u{feff}')))
+    relscale::input::json(&without_nan(text.trim_start_matches('\u{feff}')))
 }
 
 /// `NaN`, `Infinity` and `-Infinity` outside strings, which Python writes and JSON lacks, as `null`.
