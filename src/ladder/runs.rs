@@ -202,13 +202,12 @@ impl RunTable {
         let mut ladder = Ladder::builder();
         let mut convention: Option<(FlopConvention, Place)> = None;
         let mut runs = Vec::new();
-        let mut record = csv::StringRecord::new();
-        while source.read(&mut record)? {
+        while let Some(record) = source.next_row()? {
             let row = Row {
                 table: &name,
                 earlier: &[],
                 places: &places,
-                record: &record,
+                record,
             };
             let run = row.run()?;
             let stated = row.convention_as(&mut convention)?;

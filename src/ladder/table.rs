@@ -1,6 +1,7 @@
 //! Common parts of the CSV tables: columns found by their names, rows that know their line.
 
 use super::nearest::alike;
+use super::record::Record;
 use super::{FlopConvention, LadderError, Run, Scale};
 
 /// A column that is read, in the order in which tables are written.
@@ -87,6 +88,21 @@ impl Column {
         }
     }
 }
+
+/// The columns that describe the run of a row besides its name, and those that all rows have alike.
+const DESCRIPTION: [Column; 11] = [
+    Column::Corpus,
+    Column::Budget,
+    Column::Flops,
+    Column::Params,
+    Column::Tokens,
+    Column::Seed,
+    Column::Trajectory,
+    Column::FlopConvention,
+    Column::HeldOut,
+    Column::ScaleName,
+    Column::Epochs,
+];
 
 /// Indices of the columns in one table, by [`Column`]; `None` for those the table leaves out.
 #[derive(Debug)]
@@ -183,20 +199,6 @@ pub(super) fn find(
     Ok(places)
 }
 
-pub(super) fn malformed(table: &str, error: &csv::Error) -> LadderError {
-    LadderError::Malformed {
-        table: table.into(),
-        line: error.position().map(csv::Position::line),
-        message: match error.kind() {
-            csv::ErrorKind::UnequalLengths {
-                expected_len, len, ..
-            } => format!("{len} fields, the first line has {expected_len}"),
-            csv::ErrorKind::Utf8 { err, .. } => format!("field {} is not UTF-8", err.field() + 1),
-            _ => error.to_string(),
-        },
-    }
-}
-
 /// A line of one of several tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -211,12 +213,12 @@ pub(super) struct Row<'a> {
     /// Names of the tables before.
     pub(super) earlier: &'a [String],
     pub(super) places: &'a Places,
-    pub(super) record: &'a csv::StringRecord,
+    pub(super) record: Record<'a>,
 }
 
 impl Row<'_> {
     pub(super) fn line(&self) -> u64 {
-        self.record.position().map_or(0, csv::Position::line)
+        self.record.line()
     }
 
     pub(super) fn place(&self) -> Place {
@@ -266,6 +268,14 @@ impl Row<'_> {
     pub(super) fn text(&self, column: Column) -> &str {
         let found = self.places.at[column as usize].and_then(|i| self.record.get(i));
         found.unwrap_or("")
+    }
+
+    /// The fields that describe the run of this row and the scale.
+    pub(super) fn description(&self) -> impl Iterator<Item = &str> {
+        let there = DESCRIPTION
+            .iter()
+            .filter(|column| self.places.has(**column));
+        there.map(|column| self.text(*column))
     }
 
     pub(super) fn unexpected(&self, column: Column, expected: &'static str) -> LadderError {
