@@ -12,6 +12,7 @@
 mod blocks;
 mod builder;
 mod cells;
+mod column;
 mod csv;
 mod error;
 mod index;

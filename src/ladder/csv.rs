@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
+use super::column::Column;
 use super::rows::Rows;
 use super::source::Source;
-use super::table::{Column, Row, find};
+use super::table::{Row, find};
 use super::{Ladder, LadderError};
 
 /// The columns that every table of losses has.

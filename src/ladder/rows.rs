@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::ladder::blocks::{square, total};
+use crate::ladder::column::Column;
 use crate::ladder::names::Names;
 use crate::ladder::repeats::{Identity, Seen};
 use crate::ladder::sum::Sum;
-use crate::ladder::table::{Column, Place, Row};
+use crate::ladder::table::{Place, Row};
 use crate::ladder::{FlopConvention, Ladder, LadderBuilder, LadderError};
 
 /// The rows read so far.

@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::column::Column;
 use super::source::Source;
-use super::table::{Column, Place, Row, find};
+use super::table::{Place, Row, find};
 use super::{FlopConvention, Ladder, LadderError, Run};
 #[cfg(feature = "scoring")]
 use crate::checkpoint::Checkpoint;

@@ -3,12 +3,13 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::column::Column;
 use super::csv::{OPTIONAL, required};
 use super::nearest::nearest;
 use super::record::Batch;
 use super::rows::Rows;
 use super::source::Source;
-use super::table::{Column, Row, find};
+use super::table::{Row, find};
 use super::{Ladder, LadderError};
 
 mod layout;

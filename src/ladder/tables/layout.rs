@@ -5,10 +5,10 @@ use csv::StringRecord;
 use super::roles::Role;
 use super::runs::Runs;
 use crate::ladder::LadderError;
+use crate::ladder::column::Column;
 use crate::ladder::nearest::alike;
 use crate::ladder::record::{Batch, Record};
 use crate::ladder::source::Source;
-use crate::ladder::table::Column;
 
 /// Columns of numbers that tables of runs have, and that are no losses. Taken for distributions, they
 /// would be fitted.

@@ -1,11 +1,11 @@
 //! Tables of runs that are joined to tables of losses.
 
 use crate::ladder::LadderError;
+use crate::ladder::column::Column;
 use crate::ladder::names::Names;
 use crate::ladder::nearest::nearest;
 use crate::ladder::record::Record;
 use crate::ladder::source::Source;
-use crate::ladder::table::Column;
 
 /// The columns that describe a run.
 const OF_RUNS: [Column; 11] = [

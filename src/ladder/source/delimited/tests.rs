@@ -181,8 +181,7 @@ fn table_of(header: &str, rows: &[Row]) -> String {
         let tokens = if item == 1 { "2e9" } else { "2000000000" };
         let loss = loss(item);
         text += &format!(
-            "web,r{run},1e18,1e18,1e8,{tokens},{quote}d{distribution}{quote},i{item},c{cluster}, \
-             {quote}{loss}{quote}\n"
+            "web,r{run},1e18,1e18,1e8,{tokens},{quote}d{distribution}{quote},i{item},c{cluster}, {loss}\n"
         );
     }
     text
