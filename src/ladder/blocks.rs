@@ -1,6 +1,7 @@
 //! Cells by run and distribution, while they are collected.
 
 use std::collections::HashMap;
+use std::vec::IntoIter;
 
 use super::cells::Cells;
 use super::names::Names;
@@ -61,41 +62,48 @@ impl Blocks {
         &mut self.blocks[place].cells
     }
 
-    /// The blocks of each of `count` distributions.
-    pub(super) fn by_distribution(self, count: usize) -> Vec<Vec<Block>> {
-        let mut found = vec![Vec::new(); count];
-        for block in self.blocks {
-            found[block.distribution as usize].push(block);
-        }
-        found
+    /// The blocks in the order of `distributions` and `runs`, which are ranks by number.
+    pub(super) fn sorted(mut self, distributions: &[usize], runs: &[usize]) -> IntoIter<Block> {
+        let rank = |b: &Block| (distributions[b.distribution as usize], runs[b.run as usize]);
+        self.blocks.sort_unstable_by_key(rank);
+        self.blocks.into_iter()
     }
 }
 
-/// The names of the clusters of one distribution, sorted, and its cells sorted by run and cluster, where
-/// `rank` numbers the runs.
-pub(super) fn sorted(
-    mut blocks: Vec<Block>,
-    clusters: &Names,
-    rank: &[usize],
-) -> (Vec<String>, Vec<Cell>) {
-    blocks.sort_unstable_by_key(|block| rank[block.run as usize]);
-    let order = clusters.sorted();
-    let mut cluster_rank = vec![0; order.len()];
-    for (new, &old) in order.iter().enumerate() {
-        cluster_rank[old as usize] = new;
+/// The rank of each number in an order.
+pub(super) fn ranks(order: &[u32]) -> Vec<usize> {
+    let mut ranks = vec![0; order.len()];
+    for (rank, &number) in order.iter().enumerate() {
+        ranks[number as usize] = rank;
     }
-    let mut cells = Vec::with_capacity(blocks.iter().map(|block| block.cells.len()).sum());
+    ranks
+}
+
+/// The names of the clusters of `distribution`, sorted, and its cells sorted by run and cluster: the next of
+/// `blocks`, which are sorted. `runs` are the ranks of the runs.
+pub(super) fn sorted(
+    distribution: u32,
+    blocks: &mut IntoIter<Block>,
+    clusters: &Names,
+    runs: &[usize],
+) -> (Vec<String>, Vec<Cell>) {
+    let order = clusters.sorted();
+    let cluster_ranks = ranks(&order);
+    let rest = blocks.as_slice().iter();
+    let lengths = rest.map_while(|b| (b.distribution == distribution).then(|| b.cells.len()));
+    let (count, length) = lengths.fold((0, 0), |(count, sum), n| (count + 1, sum + n));
+    let mut cells = Vec::with_capacity(length);
     let mut places: Vec<(usize, usize)> = Vec::new();
     // By value: each block is freed when its cells are made, so that a large table is not there twice.
-    for block in blocks {
+    for block in blocks.take(count) {
         let ranks = block.cells.clusters().iter();
         places.clear();
-        places.extend(ranks.map(|&c| cluster_rank[c as usize]).zip(0..));
+        places.extend(ranks.map(|&c| cluster_ranks[c as usize]).zip(0..));
         places.sort_unstable();
         cells.extend(places.iter().map(|&(cluster, place)| {
             let sums = block.cells.sums(place);
             Cell {
-                run: rank[block.run as usize],
+                run: runs[block.run as usize],
                 cluster,
                 loss: sums.loss,
                 weight: sums.weight,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::blocks::{Blocks, sorted, square, total};
+use super::blocks::{Blocks, ranks, sorted, square, total};
 use super::names::Names;
 use super::{FlopConvention, Ladder, LadderError, Run, Scores, mean};
 
@@ -268,7 +268,7 @@ impl LadderBuilder {
             });
         }
         let order = self.order();
-        let runs: Vec<Run> = order.iter().map(|&r| self.runs[r].clone()).collect();
+        let runs: Vec<Run> = (order.iter().map(|&r| self.described(r).clone())).collect();
         for run in &runs {
             // At the end, because the convention may be stated after the runs.
             run.check_flops(self.flop_convention)?;
@@ -300,10 +300,11 @@ impl LadderBuilder {
     }
 
     /// Indices of the runs by corpus, budget, size and name.
-    fn order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.runs.len()).collect();
+    fn order(&self) -> Vec<u32> {
+        // Their names have numbers.
+        let mut order: Vec<u32> = (0..self.runs.len() as u32).collect();
         order.sort_by(|&a, &b| {
-            let (a, b) = (&self.runs[a], &self.runs[b]);
+            let (a, b) = (self.described(a), self.described(b));
             (a.corpus.cmp(&b.corpus))
                 .then(a.budget.total_cmp(&b.budget))
                 .then(a.params.total_cmp(&b.params))
@@ -315,16 +316,13 @@ impl LadderBuilder {
     }
 
     /// The cells by distribution, run and cluster, the runs numbered by their place in `order`.
-    fn sorted_scores(self, order: &[usize]) -> Vec<Scores> {
-        let mut rank = vec![0; order.len()];
-        for (new, &old) in order.iter().enumerate() {
-            rank[old] = new;
-        }
-        let mut blocks = self.blocks.by_distribution(self.clusters.len());
-        let scores = self.distributions.sorted().into_iter().map(|d| {
-            let (name, d) = (self.distributions.name(d), d as usize);
-            let (clusters, cells) =
-                sorted(std::mem::take(&mut blocks[d]), &self.clusters[d], &rank);
+    fn sorted_scores(self, order: &[u32]) -> Vec<Scores> {
+        let runs = ranks(order);
+        let order = self.distributions.sorted();
+        let mut blocks = self.blocks.sorted(&ranks(&order), &runs);
+        let scores = order.into_iter().map(|number| {
+            let (name, d) = (self.distributions.name(number), number as usize);
+            let (clusters, cells) = sorted(number, &mut blocks, &self.clusters[d], &runs);
             let unweighted = self.unweighted[d].map(|r| self.run_names.name(r).to_owned());
             Scores {
                 chance: self.chance.get(name).copied(),
