@@ -9,11 +9,17 @@
 //! Order never matters: runs, distributions and clusters are sorted by name, and the sums are
 //! carried in double-double arithmetic, so that rows in another order give the same ladder.
 
+mod blocks;
 mod builder;
+mod cells;
+mod column;
 mod csv;
 mod error;
+mod index;
+mod names;
 mod nearest;
-mod newlines;
+mod record;
+mod repeats;
 mod rows;
 mod run;
 mod runs;

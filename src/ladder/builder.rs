@@ -1,9 +1,10 @@
 //! Collecting runs and scores into a ladder.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
-use super::sum::Sum;
-use super::{Cell, FlopConvention, Ladder, LadderError, Run, Scores, mean};
+use super::blocks::{Blocks, ranks, sorted, square, total};
+use super::names::Names;
+use super::{FlopConvention, Ladder, LadderError, Run, Scores, mean};
 
 /// Collects runs and scores; [`build`](Self::build) checks them.
 #[derive(Debug, Clone, Default)]
@@ -12,25 +13,15 @@ pub struct LadderBuilder {
     flop_convention: FlopConvention,
     scale_name: Option<String>,
     runs: Vec<Run>,
-    run_index: HashMap<String, usize>,
-    distributions: Vec<String>,
-    distribution_index: HashMap<String, usize>,
-    clusters: Vec<String>,
-    cluster_index: HashMap<String, usize>,
-    cells: HashMap<(usize, usize, usize), Accumulator>,
+    run_names: Names,
+    distributions: Names,
+    /// Names of the clusters of each distribution.
+    clusters: Vec<Names>,
+    /// The first run of each distribution that had a row without a weight, not of a single item.
+    unweighted: Vec<Option<u32>>,
+    blocks: Blocks,
     chance: BTreeMap<String, f64>,
     scorers: BTreeMap<String, String>,
-    unweighted: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Accumulator {
-    loss: Sum,
-    weight: Sum,
-    rows: u64,
-    /// `Σ (weight·standard error)²`, and the number of rows in it.
-    variance: Sum,
-    errors: u64,
 }
 
 impl LadderBuilder {
@@ -71,10 +62,10 @@ impl LadderBuilder {
     /// convention is known.
     pub fn run(&mut self, run: Run) -> Result<&mut Self, LadderError> {
         run.check()?;
-        if self.run_index.contains_key(&run.id) {
+        if self.run_names.contains(&run.id) {
             return Err(LadderError::DuplicateRun { run: run.id });
         }
-        self.run_index.insert(run.id.clone(), self.runs.len());
+        self.run_names.number(&run.id)?;
         self.runs.push(run);
         Ok(self)
     }
@@ -96,46 +87,14 @@ impl LadderBuilder {
         loss: f64,
         weight: f64,
     ) -> Result<&mut Self, LadderError> {
-        let Some(&r) = self.run_index.get(run) else {
+        let Some(r) = self.run_names.find(run) else {
             return Err(LadderError::UnknownRun { run: run.into() });
         };
-        if distribution.is_empty() {
-            return Err(LadderError::EmptyName {
-                what: "distribution",
-            });
-        }
-        let bad = |what, value| LadderError::ScoreField {
-            run: run.into(),
-            distribution: distribution.into(),
-            what,
-            value,
-        };
-        // Zero is allowed here: an error rate may be zero, and only the fit knows which losses are
-        // rates.
-        if !(loss.is_finite() && loss >= 0.0) {
-            return Err(bad("loss", loss));
-        }
-        // A weight of zero would divide by zero, a subnormal one lose the digits of the loss.
-        if !(weight.is_normal() && weight > 0.0) {
-            return Err(bad("weight", weight));
-        }
-        let total = loss * weight;
-        // Both factors may be finite and their product not: 1e200 · 1e200.
-        if !total.is_finite() {
-            return Err(bad("loss times weight", total));
-        }
-        let d = intern(
-            &mut self.distributions,
-            &mut self.distribution_index,
-            distribution,
-        );
-        let c = intern(&mut self.clusters, &mut self.cluster_index, cluster);
-        let cell = self.cells.entry((d, r, c)).or_default();
-        cell.loss.add(total);
-        cell.weight.add(weight);
-        // Counted so that a cluster with another number of items in some run can be told and left
-        // out.
-        cell.rows += 1;
+        let total = total(run, distribution, loss, weight)?;
+        let d = self.distribution(distribution)?;
+        let cluster = self.cluster(d, cluster)?;
+        let block = self.block(d, r);
+        self.add(block, cluster, total, weight);
         Ok(self)
     }
 
@@ -156,28 +115,19 @@ impl LadderBuilder {
         standard_error: f64,
         weight: f64,
     ) -> Result<&mut Self, LadderError> {
-        let at = |names: &HashMap<String, usize>, name: &str| names.get(name).copied();
-        let Some(r) = at(&self.run_index, run) else {
+        let Some(r) = self.run_names.find(run) else {
             return Err(LadderError::UnknownRun { run: run.into() });
         };
-        let bad = |what, value| LadderError::ScoreField {
-            run: run.into(),
-            distribution: distribution.into(),
-            what,
-            value,
+        let square = square(run, distribution, standard_error, weight)?;
+        let Some((block, cell)) = self.find(r, distribution, cluster) else {
+            return Err(LadderError::ScoreField {
+                run: run.into(),
+                distribution: distribution.into(),
+                what: "standard error without a loss",
+                value: standard_error,
+            });
         };
-        let square = (weight * standard_error) * (weight * standard_error);
-        if !(standard_error >= 0.0 && square.is_finite()) {
-            return Err(bad("standard error", standard_error));
-        }
-        let d = at(&self.distribution_index, distribution);
-        let c = at(&self.cluster_index, cluster);
-        let cell = (d.zip(c)).and_then(|(d, c)| self.cells.get_mut(&(d, r, c)));
-        let Some(cell) = cell else {
-            return Err(bad("standard error without a loss", standard_error));
-        };
-        cell.variance.add(square);
-        cell.errors += 1;
+        self.add_square(block, cell, square);
         Ok(self)
     }
 
@@ -231,10 +181,61 @@ impl LadderBuilder {
         Ok(self)
     }
 
-    /// Notes that a row of `distribution` had no weight and is not of a single item.
-    pub(super) fn unweighted(&mut self, run: &str, distribution: &str) {
-        let first = self.unweighted.entry(distribution.into());
-        first.or_insert_with(|| run.into());
+    /// Number of the run that was added with this name.
+    pub(super) fn run_number(&mut self, run: &str) -> Option<u32> {
+        self.run_names.find(run)
+    }
+
+    pub(super) fn described(&self, run: u32) -> &Run {
+        &self.runs[run as usize]
+    }
+
+    /// Number of a distribution, which becomes one of the ladder: rows must follow.
+    pub(super) fn distribution(&mut self, name: &str) -> Result<u32, LadderError> {
+        let number = self.distributions.number(name)?;
+        if self.clusters.len() <= number as usize {
+            self.clusters.push(Names::default());
+            self.unweighted.push(None);
+        }
+        Ok(number)
+    }
+
+    pub(super) fn distribution_name(&self, number: u32) -> &str {
+        self.distributions.name(number)
+    }
+
+    /// Number of a cluster of a distribution; a row of it must follow.
+    pub(super) fn cluster(&mut self, distribution: u32, name: &str) -> Result<u32, LadderError> {
+        self.clusters[distribution as usize].number(name)
+    }
+
+    /// Place of the cells of a run on a distribution; a row must follow.
+    pub(super) fn block(&mut self, distribution: u32, run: u32) -> usize {
+        self.blocks.place(distribution, run)
+    }
+
+    /// Adds a row that was checked, and returns the place of its cell.
+    pub(super) fn add(&mut self, block: usize, cluster: u32, total: f64, weight: f64) -> usize {
+        self.blocks.cells(block).add(cluster, total, weight)
+    }
+
+    /// Adds the square of weight times standard error of a row of a cell.
+    pub(super) fn add_square(&mut self, block: usize, cell: usize, square: f64) {
+        self.blocks.cells(block).add_square(cell, square);
+    }
+
+    /// Notes that a row had no weight and is not of a single item.
+    pub(super) fn unweighted(&mut self, block: usize) {
+        let block = self.blocks.get(block);
+        self.unweighted[block.distribution as usize].get_or_insert(block.run);
+    }
+
+    /// The block and the cell of a cluster.
+    fn find(&mut self, run: u32, distribution: &str, cluster: &str) -> Option<(usize, usize)> {
+        let d = self.distributions.find(distribution)?;
+        let cluster = self.clusters[d as usize].find(cluster)?;
+        let block = self.blocks.find(d, run)?;
+        Some((block, self.blocks.cells(block).find(cluster)?))
     }
 
     /// Checks and sorts.
@@ -253,26 +254,28 @@ impl LadderBuilder {
         if self.runs.is_empty() {
             return Err(LadderError::Empty { what: "runs" });
         }
-        if self.cells.is_empty() {
+        if self.blocks.is_empty() {
             return Err(LadderError::Empty { what: "scores" });
         }
         if self.scale_name.as_ref().is_some_and(String::is_empty) {
             return Err(LadderError::EmptyName { what: "scale" });
         }
-        let known = |d: &&String| !self.distribution_index.contains_key(*d);
+        let unknown = |d: &&String| !self.distributions.contains(d);
         let mut stated = self.chance.keys().chain(self.scorers.keys());
-        if let Some(distribution) = stated.find(known) {
+        if let Some(distribution) = stated.find(unknown) {
             return Err(LadderError::UnknownDistribution {
                 distribution: distribution.clone(),
             });
         }
         let order = self.order();
-        let scores = self.sorted_scores(&order);
-        let runs: Vec<Run> = order.iter().map(|&r| self.runs[r].clone()).collect();
+        let runs: Vec<Run> = (order.iter().map(|&r| self.described(r).clone())).collect();
         for run in &runs {
             // At the end, because the convention may be stated after the runs.
             run.check_flops(self.flop_convention)?;
         }
+        let (name, flop_convention) = (self.name.clone(), self.flop_convention);
+        let scale_name = self.scale_name.clone();
+        let scores = self.sorted_scores(&order);
         for s in &scores {
             for (r, run) in runs.iter().enumerate() {
                 let cells = s.run(r);
@@ -288,19 +291,20 @@ impl LadderBuilder {
             }
         }
         Ok(Ladder {
-            name: self.name,
-            flop_convention: self.flop_convention,
-            scale_name: self.scale_name,
+            name,
+            flop_convention,
+            scale_name,
             runs,
             scores,
         })
     }
 
     /// Indices of the runs by corpus, budget, size and name.
-    fn order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.runs.len()).collect();
+    fn order(&self) -> Vec<u32> {
+        // Their names have numbers.
+        let mut order: Vec<u32> = (0..self.runs.len() as u32).collect();
         order.sort_by(|&a, &b| {
-            let (a, b) = (&self.runs[a], &self.runs[b]);
+            let (a, b) = (self.described(a), self.described(b));
             (a.corpus.cmp(&b.corpus))
                 .then(a.budget.total_cmp(&b.budget))
                 .then(a.params.total_cmp(&b.params))
@@ -312,49 +316,23 @@ impl LadderBuilder {
     }
 
     /// The cells by distribution, run and cluster, the runs numbered by their place in `order`.
-    fn sorted_scores(&self, order: &[usize]) -> Vec<Scores> {
-        let mut rank = vec![0; order.len()];
-        for (new, &old) in order.iter().enumerate() {
-            rank[old] = new;
-        }
-        let mut by_name: BTreeMap<&str, Vec<(usize, &str, &Accumulator)>> = BTreeMap::new();
-        for (&(d, r, c), cell) in &self.cells {
-            let rows = by_name.entry(&self.distributions[d]).or_default();
-            rows.push((rank[r], &self.clusters[c], cell));
-        }
-        let scores = by_name.into_iter().map(|(name, mut rows)| {
-            // The cells come out of a hash map, whose order differs between two runs of one
-            // program.
-            rows.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-            let names: BTreeSet<&str> = rows.iter().map(|r| r.1).collect();
-            let clusters: Vec<String> = names.into_iter().map(String::from).collect();
-            let cells = rows.into_iter().map(|(run, cluster, cell)| Cell {
-                run,
-                cluster: clusters.partition_point(|c| c.as_str() < cluster),
-                loss: cell.loss.value(),
-                weight: cell.weight.value(),
-                rows: cell.rows,
-                variance: (cell.errors == cell.rows).then(|| cell.variance.value()),
-            });
+    fn sorted_scores(self, order: &[u32]) -> Vec<Scores> {
+        let runs = ranks(order);
+        let order = self.distributions.sorted();
+        let mut blocks = self.blocks.sorted(&ranks(&order), &runs);
+        let scores = order.into_iter().map(|number| {
+            let (name, d) = (self.distributions.name(number), number as usize);
+            let (clusters, cells) = sorted(number, &mut blocks, &self.clusters[d], &runs);
+            let unweighted = self.unweighted[d].map(|r| self.run_names.name(r).to_owned());
             Scores {
                 chance: self.chance.get(name).copied(),
                 scorer: self.scorers.get(name).cloned(),
-                unweighted: self.unweighted.get(name).cloned(),
+                unweighted,
                 name: name.into(),
-                cells: cells.collect(),
+                cells,
                 clusters,
             }
         });
         scores.collect()
     }
-}
-
-fn intern(names: &mut Vec<String>, index: &mut HashMap<String, usize>, name: &str) -> usize {
-    if let Some(&i) = index.get(name) {
-        return i;
-    }
-    let i = names.len();
-    names.push(name.into());
-    index.insert(name.into(), i);
-    i
 }

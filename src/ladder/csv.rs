@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
+use super::column::Column;
 use super::rows::Rows;
 use super::source::Source;
-use super::table::{Column, Row, find};
+use super::table::{Row, find};
 use super::{Ladder, LadderError};
 
 /// The columns that every table of losses has.
@@ -157,13 +158,12 @@ impl Ladder {
             places = places.along(scale, &source.header, name)?;
             rows.scale = Some((scale.replace('_', " "), None));
         }
-        let mut record = csv::StringRecord::new();
-        while source.read(&mut record)? {
+        while let Some(record) = source.next_row()? {
             rows.add(&Row {
                 table: name,
                 earlier: &[],
                 places: &places,
-                record: &record,
+                record,
             })?;
         }
         rows.finish()
@@ -216,10 +216,10 @@ impl Ladder {
         out.write_record(names.chain(extra).chain(error_name).chain(scorer_name))
             .map_err(|e| io(e.to_string()))?;
         for (r, run) in self.runs.iter().enumerate() {
+            let first = run.first_columns();
+            let last = run.last_columns(self.flop_convention);
             for scores in &self.scores {
                 for cell in scores.run(r) {
-                    let first = run.first_columns();
-                    let last = run.last_columns(self.flop_convention);
                     // A weight that was never given stays out, and is asked for where it matters.
                     let weight = match scores.unweighted.is_some() && cell.weight == 1.0 {
                         true => String::new(),

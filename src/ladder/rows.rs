@@ -1,13 +1,14 @@
 //! The rows of a table as runs and scores.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use crate::ladder::blocks::{square, total};
+use crate::ladder::column::Column;
+use crate::ladder::names::Names;
+use crate::ladder::repeats::{Identity, Seen};
 use crate::ladder::sum::Sum;
-use crate::ladder::table::{Column, Place, Row};
-use crate::ladder::{FlopConvention, Ladder, LadderBuilder, LadderError, Run};
-
-/// Distinguishes rows: run, distribution, cluster, item, loss and weight.
-type RowKey = (String, String, String, String, u64, u64);
+use crate::ladder::table::{Place, Row};
+use crate::ladder::{FlopConvention, Ladder, LadderBuilder, LadderError};
 
 /// The rows read so far.
 #[derive(Debug, Default)]
@@ -18,15 +19,71 @@ pub(super) struct Rows {
     /// The name of the scale, empty for compute, and the row that stated it first; `None` where the
     /// caller named it.
     pub(super) scale: Option<(String, Option<Place>)>,
-    /// The first description of each run, with its place.
-    runs: HashMap<String, (Run, Place)>,
-    lines: HashMap<RowKey, Place>,
-    /// Chance level by distribution; `None` where its first row has none.
-    chances: BTreeMap<String, Option<Chance>>,
-    /// If true, the rows of a distribution have standard errors.
-    errors: BTreeMap<String, bool>,
-    /// Scorer by distribution, empty where its first row has none.
-    scorers: BTreeMap<String, String>,
+    /// By the numbers of the builder, as the following two.
+    runs: Vec<Known>,
+    distributions: Vec<Stated>,
+    seen: Vec<Seen>,
+}
+
+/// A run that a row has described.
+#[derive(Debug)]
+struct Known {
+    /// Place of the first description.
+    first: Place,
+    last: Description,
+}
+
+/// The columns of the last row that described a run, as text. A row with the same text says the same, and
+/// nearly all rows have it.
+#[derive(Debug, Default)]
+struct Description {
+    table: usize,
+    text: String,
+    /// End of each field in `text`.
+    ends: Vec<usize>,
+}
+
+impl Description {
+    fn set(&mut self, row: &Row<'_>) {
+        self.table = row.earlier.len();
+        self.text.clear();
+        self.ends.clear();
+        for field in row.description() {
+            self.text.push_str(field);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    fn is_of(&self, row: &Row<'_>) -> bool {
+        let mut start = 0;
+        self.table == row.earlier.len()
+            && row.description().zip(&self.ends).all(|(field, &end)| {
+                let known = &self.text[start..end];
+                start = end;
+                known == field
+            })
+    }
+}
+
+/// The columns that all rows of a distribution state alike, as its first row has them.
+#[derive(Debug, Default)]
+struct Stated {
+    items: Names,
+    /// Empty where the row has none.
+    scorer: Option<String>,
+    /// If true, the rows have standard errors.
+    error: Option<bool>,
+    /// Chance level; `None` within where the row has none.
+    chance: Option<Option<Box<Chance>>>,
+}
+
+/// A row that is added: its numbers in the builder.
+#[derive(Clone, Copy)]
+struct Added {
+    distribution: u32,
+    block: usize,
+    cell: usize,
+    weight: f64,
 }
 
 /// Mean chance level of the rows of one distribution.
@@ -66,49 +123,64 @@ impl Chance {
 }
 
 impl Rows {
+    /// Adds a row, which is the meaning of a table of losses, whatever its form.
     pub(super) fn add(&mut self, row: &Row<'_>) -> Result<(), LadderError> {
-        let mut convention = row.convention_as(&mut self.convention)?;
-        self.builder.flop_convention(convention);
-        if let Some(name) = self.scale_of(row)? {
-            convention = FlopConvention::Other;
-            self.builder.scale_name(name);
-        }
-        self.add_run(row, convention)?;
-
+        let run = self.run_of(row)?;
         let loss = row.number(Column::Loss)?;
         let weight = match row.text(Column::Weight) {
             "" => 1.0,
             _ => row.number(Column::Weight)?,
         };
+        let name = row.text(Column::Distribution);
+        let distribution = self.builder.distribution(name)?;
+        if self.distributions.len() <= distribution as usize {
+            self.distributions.push(Stated::default());
+        }
         let cluster = match row.text(Column::Cluster) {
             // Without clusters every item is its own: nothing says which were drawn together.
             "" => row.text(Column::Item),
             cluster => cluster,
         };
-        let (run, distribution) = (row.text(Column::Run), row.text(Column::Distribution));
-        if let Some(first) = self
-            .lines
-            .insert(key(row, cluster, loss, weight), row.place())
-        {
+        let cluster = self.builder.cluster(distribution, cluster)?;
+        let block = self.builder.block(distribution, run);
+        let by_content = !row.places.has(Column::Item) && row.places.has(Column::Cluster);
+        let identity = match by_content {
+            true => Identity::Content((cluster, loss.to_bits(), weight.to_bits())),
+            false => {
+                let items = &mut self.distributions[distribution as usize].items;
+                Identity::Item(items.number(row.text(Column::Item))?)
+            }
+        };
+        if self.seen.len() <= block {
+            self.seen.push(Seen::default());
+        }
+        if let Some(first) = self.seen[block].insert(identity, row.place()) {
             return Err(row.repeats(first));
         }
-        self.builder
-            .score(run, distribution, cluster, loss, weight)
-            .map_err(|e| row.within(e))?;
+        let total = total(row.text(Column::Run), name, loss, weight).map_err(|e| row.within(e))?;
+        let cell = self.builder.add(block, cluster, total, weight);
         // One item is right or wrong. Any other share without a weight is of an unknown number of
         // items, which only the fit can mind: of other losses it is a plain mean.
         if row.text(Column::Weight).is_empty() && loss != 0.0 && loss != 1.0 {
-            self.builder.unweighted(run, distribution);
+            self.builder.unweighted(block);
         }
-        self.add_scorer(row)?;
-        self.add_error(row, cluster, weight)?;
-        self.add_chance(row, weight)
+        let added = Added {
+            distribution,
+            block,
+            cell,
+            weight,
+        };
+        self.add_scorer(row, added)?;
+        self.add_error(row, added)?;
+        self.add_chance(row, added)
     }
 
     /// Compares the scorer of a row with that of its distribution.
-    fn add_scorer(&mut self, row: &Row<'_>) -> Result<(), LadderError> {
-        let (distribution, scorer) = (row.text(Column::Distribution), row.text(Column::Scorer));
-        match self.scorers.get(distribution) {
+    fn add_scorer(&mut self, row: &Row<'_>, added: Added) -> Result<(), LadderError> {
+        let scorer = row.text(Column::Scorer);
+        let stated = &mut self.distributions[added.distribution as usize];
+        let distribution = row.text(Column::Distribution);
+        match &stated.scorer {
             Some(first) if first == scorer => return Ok(()),
             Some(first) => {
                 return Err(row.within(LadderError::MixedScorers {
@@ -117,8 +189,8 @@ impl Rows {
                     second: scorer.into(),
                 }));
             }
-            None => self.scorers.insert(distribution.into(), scorer.into()),
-        };
+            None => stated.scorer = Some(scorer.into()),
+        }
         if !scorer.is_empty() {
             (self.builder)
                 .scorer(distribution, scorer)
@@ -128,11 +200,10 @@ impl Rows {
     }
 
     /// Adds the standard error of a row, which all rows of a distribution must have, or none.
-    fn add_error(&mut self, row: &Row<'_>, cluster: &str, weight: f64) -> Result<(), LadderError> {
-        let (run, distribution) = (row.text(Column::Run), row.text(Column::Distribution));
+    fn add_error(&mut self, row: &Row<'_>, added: Added) -> Result<(), LadderError> {
         let given = !row.text(Column::StandardError).is_empty();
-        let known = self.errors.entry(distribution.to_owned()).or_insert(given);
-        match (*known, given) {
+        let stated = &mut self.distributions[added.distribution as usize];
+        match (*stated.error.get_or_insert(given), given) {
             (false, false) => return Ok(()),
             (true, true) => {}
             (true, false) => {
@@ -145,15 +216,14 @@ impl Rows {
             }
         }
         let error = row.number(Column::StandardError)?;
-        (self.builder)
-            .standard_error(run, distribution, cluster, error, weight)
-            .map_err(|e| row.within(e))?;
+        let (run, distribution) = (row.text(Column::Run), row.text(Column::Distribution));
+        let square = square(run, distribution, error, added.weight).map_err(|e| row.within(e))?;
+        self.builder.add_square(added.block, added.cell, square);
         Ok(())
     }
 
     /// Adds the chance level of a row, which all rows of a distribution must have, or none.
-    fn add_chance(&mut self, row: &Row<'_>, weight: f64) -> Result<(), LadderError> {
-        let distribution = row.text(Column::Distribution);
+    fn add_chance(&mut self, row: &Row<'_>, added: Added) -> Result<(), LadderError> {
         let chance = match row.text(Column::Chance) {
             "" => None,
             _ => Some(row.number(Column::Chance)?),
@@ -161,10 +231,10 @@ impl Rows {
         if chance.is_some_and(|c| !(c.is_normal() && c > 0.0)) {
             return Err(row.unexpected(Column::Chance, "a number above 0"));
         }
-        let known = (self.chances.entry(distribution.to_owned()))
-            .or_insert_with(|| chance.map(Chance::new));
+        let stated = &mut self.distributions[added.distribution as usize];
+        let known = (stated.chance).get_or_insert_with(|| chance.map(Chance::new).map(Box::new));
         match (known, chance) {
-            (Some(known), Some(chance)) => known.add(chance, weight),
+            (Some(known), Some(chance)) => known.add(chance, added.weight),
             (None, None) => {}
             (Some(_), None) => {
                 let expected = "a number, as in the rows of its distribution before";
@@ -179,12 +249,37 @@ impl Rows {
     }
 
     pub(super) fn finish(mut self) -> Result<Ladder, LadderError> {
-        for (distribution, chance) in &self.chances {
-            if let Some(chance) = chance {
-                self.builder.chance(distribution, chance.mean())?;
+        let mut chances = BTreeMap::new();
+        for (stated, d) in self.distributions.iter().zip(0..) {
+            if let Some(Some(chance)) = &stated.chance {
+                let name = self.builder.distribution_name(d).to_owned();
+                chances.insert(name, chance.mean());
             }
         }
+        for (distribution, chance) in &chances {
+            self.builder.chance(distribution, *chance)?;
+        }
+        // Before the ladder is made, which is as large.
+        drop((self.seen, self.distributions));
         self.builder.build()
+    }
+
+    /// Number of the run of a row, whose description must be that of its first row.
+    fn run_of(&mut self, row: &Row<'_>) -> Result<u32, LadderError> {
+        if let Some(run) = self.builder.run_number(row.text(Column::Run))
+            && self.runs[run as usize].last.is_of(row)
+        {
+            return Ok(run);
+        }
+        let mut convention = row.convention_as(&mut self.convention)?;
+        self.builder.flop_convention(convention);
+        if let Some(name) = self.scale_of(row)? {
+            convention = FlopConvention::Other;
+            self.builder.scale_name(name);
+        }
+        let run = self.add_run(row, convention)?;
+        self.runs[run as usize].last.set(row);
+        Ok(run)
     }
 
     /// Name of the scale, which must be that of the first row.
@@ -208,15 +303,25 @@ impl Rows {
     }
 
     /// Adds the run of a row, or compares it with its first description.
-    fn add_run(&mut self, row: &Row<'_>, convention: FlopConvention) -> Result<(), LadderError> {
+    fn add_run(&mut self, row: &Row<'_>, convention: FlopConvention) -> Result<u32, LadderError> {
         let run = row.run()?;
-        let Some((known, first)) = self.runs.get(&run.id) else {
-            self.builder.run(run.clone()).map_err(|e| row.within(e))?;
+        let Some(number) = self.builder.run_number(&run.id) else {
             // Per row as well as in the builder, for a message with the line.
-            run.check_flops(convention).map_err(|e| row.within(e))?;
-            self.runs.insert(run.id.clone(), (run, row.place()));
-            return Ok(());
+            let name = run.id.clone();
+            self.builder.run(run).map_err(|e| row.within(e))?;
+            let number = self.builder.run_number(&name).unwrap_or_default();
+            let checked = self.builder.described(number).check_flops(convention);
+            checked.map_err(|e| row.within(e))?;
+            self.runs.push(Known {
+                first: row.place(),
+                last: Description::default(),
+            });
+            return Ok(number);
         };
+        let (known, first) = (
+            self.builder.described(number),
+            self.runs[number as usize].first,
+        );
         let differs = [
             (Column::Corpus, known.corpus != run.corpus),
             (Column::Budget, known.budget != run.budget),
@@ -232,28 +337,10 @@ impl Rows {
         // name.
         match differs.iter().find(|d| d.1) {
             Some((Column::Budget | Column::Flops, _)) if row.places.is_along() => {
-                Err(row.other_scale(*first, &run.id))
+                Err(row.other_scale(first, &run.id))
             }
-            Some((column, _)) => Err(row.conflict(*first, &run.id, *column)),
-            None => Ok(()),
+            Some((column, _)) => Err(row.conflict(first, &run.id, *column)),
+            None => Ok(number),
         }
     }
-}
-
-/// With item names a row is its item. With clusters only, an exact repeat is a row pasted twice.
-/// With neither, there is one row per run and distribution.
-fn key(row: &Row<'_>, cluster: &str, loss: f64, weight: f64) -> RowKey {
-    let by_content = !row.places.has(Column::Item) && row.places.has(Column::Cluster);
-    let (cluster, loss, weight) = match by_content {
-        true => (cluster, loss.to_bits(), weight.to_bits()),
-        false => ("", 0, 0),
-    };
-    (
-        row.text(Column::Run).to_owned(),
-        row.text(Column::Distribution).to_owned(),
-        cluster.to_owned(),
-        row.text(Column::Item).to_owned(),
-        loss,
-        weight,
-    )
 }

@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::column::Column;
 use super::source::Source;
-use super::table::{Column, Place, Row, find};
+use super::table::{Place, Row, find};
 use super::{FlopConvention, Ladder, LadderError, Run};
 #[cfg(feature = "scoring")]
 use crate::checkpoint::Checkpoint;
@@ -202,13 +203,12 @@ impl RunTable {
         let mut ladder = Ladder::builder();
         let mut convention: Option<(FlopConvention, Place)> = None;
         let mut runs = Vec::new();
-        let mut record = csv::StringRecord::new();
-        while source.read(&mut record)? {
+        while let Some(record) = source.next_row()? {
             let row = Row {
                 table: &name,
                 earlier: &[],
                 places: &places,
-                record: &record,
+                record,
             };
             let run = row.run()?;
             let stated = row.convention_as(&mut convention)?;

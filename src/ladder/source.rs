@@ -7,12 +7,12 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::LadderError;
-use super::newlines::UnixNewlines;
-use super::table::malformed;
+use super::record::{Batch, Record};
 use crate::input;
 #[cfg(feature = "parquet")]
 use crate::input::parquet::ParquetRows;
 
+mod delimited;
 mod given;
 mod json;
 #[cfg(feature = "parquet")]
@@ -28,8 +28,9 @@ pub(super) struct Source<'a> {
     pub(super) header: StringRecord,
     /// If true, the table counts rows from 1 and has no lines.
     by_row: bool,
-    /// The first row, once it has been looked at.
-    first: Option<StringRecord>,
+    /// The rows that were read last, and the number of those that were used.
+    batch: Batch,
+    used: usize,
     rows: Box<dyn Rows + 'a>,
 }
 
@@ -45,14 +46,23 @@ impl fmt::Debug for Source<'_> {
 
 /// Rows after the header.
 trait Rows {
-    /// Reads the next row with its line; false at the end.
-    fn read(&mut self, row: &mut StringRecord) -> Result<bool, LadderError>;
+    /// Reads the next row, or several, in place of those in `rows`; false at the end.
+    fn read(&mut self, rows: &mut Batch) -> Result<bool, LadderError>;
+}
+
+/// No rows.
+struct Nothing;
+
+impl Rows for Nothing {
+    fn read(&mut self, _: &mut Batch) -> Result<bool, LadderError> {
+        Ok(false)
+    }
 }
 
 impl<'a> Source<'a> {
     /// A table in CSV.
     pub(super) fn csv(source: impl Read + 'a, name: &str) -> Result<Self, LadderError> {
-        Self::delimited(source, name, b',')
+        delimited::table(source, name, b',')
     }
 
     /// Opens a file in any form, or standard input for `-`. A name that ends in `.tsv` says that tabs
@@ -70,7 +80,7 @@ impl<'a> Source<'a> {
                 .iter()
                 .any(|end| lower.ends_with(*end))
         }) {
-            return Self::delimited(input::reader(file).map_err(failed)?, &name, b'\t');
+            return delimited::table(input::reader(file).map_err(failed)?, &name, b'\t');
         }
         #[cfg(feature = "parquet")]
         if input::parquet::is_parquet_file(&file).map_err(failed)? {
@@ -92,7 +102,7 @@ impl<'a> Source<'a> {
         match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{') => json::open(source, name),
             Some(b'[') => Err(io_error(name, &input::invalid(json::NO_LINES))),
-            _ => Self::delimited(source, name, separator(text)),
+            _ => delimited::table(source, name, separator(text)),
         }
     }
 
@@ -105,45 +115,41 @@ impl<'a> Source<'a> {
         given::table(name, columns, rows)
     }
 
-    fn delimited(source: impl Read + 'a, name: &str, separator: u8) -> Result<Self, LadderError> {
-        let source: Box<dyn Read + 'a> = Box::new(source);
-        let mut input = csv::ReaderBuilder::new()
-            .delimiter(separator)
-            // Spreadsheets and hands leave spaces after commas.
-            .trim(csv::Trim::All)
-            .from_reader(Capped {
-                inner: UnixNewlines::new(source),
-                left: LONGEST_ROW,
-            });
-        let header = input.headers().map_err(|e| malformed(name, &e))?.clone();
-        Ok(Self {
+    /// A table with these columns and no rows.
+    fn empty(name: &str, header: StringRecord) -> Self {
+        Self {
             name: name.to_owned(),
             header,
             by_row: false,
-            first: None,
-            rows: Box::new(Delimited {
-                input,
-                name: name.to_owned(),
-            }),
-        })
+            batch: Batch::default(),
+            used: 0,
+            rows: Box::new(Nothing),
+        }
     }
 
-    /// Reads the next row with its line; false at the end.
-    pub(super) fn read(&mut self, row: &mut StringRecord) -> Result<bool, LadderError> {
-        match self.first.take() {
-            Some(first) => *row = first,
-            None => return self.rows.read(row),
+    /// The next row; `None` at the end.
+    pub(super) fn next_row(&mut self) -> Result<Option<Record<'_>>, LadderError> {
+        if !self.is_ahead()? {
+            return Ok(None);
         }
-        Ok(true)
+        self.used += 1;
+        Ok(Some(self.batch.row(self.used - 1)))
     }
 
-    /// The first row, which is read again afterwards; `None` if there is none. Before any other is read.
-    pub(super) fn first(&mut self) -> Result<Option<&StringRecord>, LadderError> {
-        let mut row = StringRecord::new();
-        if self.first.is_none() && self.rows.read(&mut row)? {
-            self.first = Some(row);
+    /// The row that comes next; `None` at the end.
+    pub(super) fn peek(&mut self) -> Result<Option<Record<'_>>, LadderError> {
+        let is_ahead = self.is_ahead()?;
+        Ok(is_ahead.then(|| self.batch.row(self.used)))
+    }
+
+    /// If true, a row that was read has not been used.
+    fn is_ahead(&mut self) -> Result<bool, LadderError> {
+        if self.used < self.batch.len() {
+            return Ok(true);
         }
-        Ok(self.first.as_ref())
+        self.used = 0;
+        self.batch.clear();
+        self.rows.read(&mut self.batch)
     }
 
     /// `error` with "row" for "line", where that is what the table counts.
@@ -174,49 +180,13 @@ fn separator(head: &[u8]) -> u8 {
     other.filter(|_| !line.contains(&b',')).unwrap_or(b',')
 }
 
-/// Rows of CSV.
-struct Delimited<'a> {
-    input: csv::Reader<Capped<UnixNewlines<Box<dyn Read + 'a>>>>,
-    name: String,
-}
-
-impl Rows for Delimited<'_> {
-    fn read(&mut self, row: &mut StringRecord) -> Result<bool, LadderError> {
-        self.input.get_mut().left = LONGEST_ROW;
-        let read = self.input.read_record(row);
-        read.map_err(|e| malformed(&self.name, &e))
-    }
-}
-
-/// A source of which a row may take so many bytes: without newlines, a row would take them all.
-struct Capped<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Capped<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        match self.left.checked_sub(n as u64) {
-            Some(left) => self.left = left,
-            None => {
-                let message = format!("a row is longer than {LONGEST_ROW} bytes");
-                return Err(input::invalid(message));
-            }
-        }
-        Ok(n)
-    }
-}
-
-/// Sets the fields and the line of a row.
-fn fill<'f>(row: &mut StringRecord, line: u64, fields: impl IntoIterator<Item = &'f str>) {
-    row.clear();
+/// Makes a row of the fields, the only one of `rows`.
+fn fill<'f>(rows: &mut Batch, line: u64, fields: impl IntoIterator<Item = &'f str>) {
+    rows.clear();
     for field in fields {
-        row.push_field(field.trim());
+        rows.push(field.trim());
     }
-    let mut position = csv::Position::new();
-    position.set_line(line);
-    row.set_position(Some(position));
+    rows.end_row(line);
 }
 
 /// The shortest digits that read back to the same number; whole numbers, which may be seeds, as such.

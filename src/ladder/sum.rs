@@ -9,6 +9,16 @@ pub(super) struct Sum {
 }
 
 impl Sum {
+    /// The sum with these [`parts`](Self::parts).
+    pub(super) fn of_parts(high: f64, low: f64) -> Self {
+        Self { high, low }
+    }
+
+    /// The rounded sum, and the sum of the rounding errors.
+    pub(super) fn parts(self) -> (f64, f64) {
+        (self.high, self.low)
+    }
+
     pub(super) fn add(&mut self, value: f64) {
         let s = self.high + value;
         // Knuth's two-sum, without a branch on which term is larger; the error of the addition is

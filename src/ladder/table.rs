@@ -1,92 +1,24 @@
-//! Common parts of the CSV tables: columns found by their names, rows that know their line.
+//! Common parts of tables: the places of their columns, rows that know their line.
 
+use super::column::Column;
 use super::nearest::alike;
+use super::record::Record;
 use super::{FlopConvention, LadderError, Run, Scale};
 
-/// A column that is read, in the order in which tables are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Column {
-    Corpus,
-    Run,
-    Budget,
-    Flops,
-    Params,
-    Tokens,
-    Seed,
-    Distribution,
-    Cluster,
-    Loss,
-    Weight,
-    Item,
-    Trajectory,
-    FlopConvention,
-    HeldOut,
-    ScaleName,
-    Checkpoint,
-    Chance,
-    Epochs,
-    StandardError,
-    Scorer,
-    Model,
-    Base,
-}
-
-impl Column {
-    /// All of them, in the order of the declaration, so that `column as usize` is the place.
-    pub(super) const ALL: [Self; 23] = [
-        Self::Corpus,
-        Self::Run,
-        Self::Budget,
-        Self::Flops,
-        Self::Params,
-        Self::Tokens,
-        Self::Seed,
-        Self::Distribution,
-        Self::Cluster,
-        Self::Loss,
-        Self::Weight,
-        Self::Item,
-        Self::Trajectory,
-        Self::FlopConvention,
-        Self::HeldOut,
-        Self::ScaleName,
-        Self::Checkpoint,
-        Self::Chance,
-        Self::Epochs,
-        Self::StandardError,
-        Self::Scorer,
-        Self::Model,
-        Self::Base,
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Corpus => "corpus",
-            Self::Run => "run",
-            Self::Budget => "budget",
-            Self::Flops => "flops",
-            Self::Params => "params",
-            Self::Tokens => "tokens",
-            Self::Seed => "seed",
-            Self::Distribution => "distribution",
-            Self::Cluster => "cluster",
-            Self::Loss => "loss",
-            Self::Weight => "weight",
-            Self::Item => "item",
-            Self::Trajectory => "trajectory",
-            Self::FlopConvention => "flop_convention",
-            Self::HeldOut => "held_out",
-            Self::ScaleName => "scale_name",
-            Self::Checkpoint => "checkpoint",
-            Self::Chance => "chance",
-            Self::Epochs => "epochs",
-            Self::StandardError => "standard_error",
-            Self::Scorer => "scorer",
-            Self::Model => "model",
-            Self::Base => "base",
-        }
-    }
-}
+/// The columns that describe the run of a row besides its name, and those that all rows have alike.
+const DESCRIPTION: [Column; 11] = [
+    Column::Corpus,
+    Column::Budget,
+    Column::Flops,
+    Column::Params,
+    Column::Tokens,
+    Column::Seed,
+    Column::Trajectory,
+    Column::FlopConvention,
+    Column::HeldOut,
+    Column::ScaleName,
+    Column::Epochs,
+];
 
 /// Indices of the columns in one table, by [`Column`]; `None` for those the table leaves out.
 #[derive(Debug)]
@@ -183,20 +115,6 @@ pub(super) fn find(
     Ok(places)
 }
 
-pub(super) fn malformed(table: &str, error: &csv::Error) -> LadderError {
-    LadderError::Malformed {
-        table: table.into(),
-        line: error.position().map(csv::Position::line),
-        message: match error.kind() {
-            csv::ErrorKind::UnequalLengths {
-                expected_len, len, ..
-            } => format!("{len} fields, the first line has {expected_len}"),
-            csv::ErrorKind::Utf8 { err, .. } => format!("field {} is not UTF-8", err.field() + 1),
-            _ => error.to_string(),
-        },
-    }
-}
-
 /// A line of one of several tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -211,12 +129,12 @@ pub(super) struct Row<'a> {
     /// Names of the tables before.
     pub(super) earlier: &'a [String],
     pub(super) places: &'a Places,
-    pub(super) record: &'a csv::StringRecord,
+    pub(super) record: Record<'a>,
 }
 
 impl Row<'_> {
     pub(super) fn line(&self) -> u64 {
-        self.record.position().map_or(0, csv::Position::line)
+        self.record.line()
     }
 
     pub(super) fn place(&self) -> Place {
@@ -266,6 +184,14 @@ impl Row<'_> {
     pub(super) fn text(&self, column: Column) -> &str {
         let found = self.places.at[column as usize].and_then(|i| self.record.get(i));
         found.unwrap_or("")
+    }
+
+    /// The fields that describe the run of this row and the scale.
+    pub(super) fn description(&self) -> impl Iterator<Item = &str> {
+        let there = DESCRIPTION
+            .iter()
+            .filter(|column| self.places.has(**column));
+        there.map(|column| self.text(*column))
     }
 
     pub(super) fn unexpected(&self, column: Column, expected: &'static str) -> LadderError {

@@ -3,13 +3,13 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use csv::StringRecord;
-
+use super::column::Column;
 use super::csv::{OPTIONAL, required};
 use super::nearest::nearest;
+use super::record::Batch;
 use super::rows::Rows;
 use super::source::Source;
-use super::table::{Column, Row, find};
+use super::table::{Row, find};
 use super::{Ladder, LadderError};
 
 mod layout;
@@ -68,6 +68,14 @@ impl Tables {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_source(source: Source<'static>) -> Self {
+        Self {
+            sources: vec![source],
+            ..Self::default()
+        }
     }
 
     /// Takes the column `scale` for the scale ([`Ladder::from_csv_along`]).
@@ -263,17 +271,17 @@ fn read(
     if let Some(scale) = scale {
         places = places.along(scale, &layout.header, &name)?;
     }
-    let (mut record, mut long) = (StringRecord::new(), StringRecord::new());
-    let mut result = Ok(());
-    while result.is_ok() && source.read(&mut record)? {
-        result = layout.rows(&record, runs, &mut long, |long| {
+    let mut long = Batch::default();
+    while let Some(record) = source.next_row()? {
+        let result = layout.rows(record, runs, &mut long, |record| {
             rows.add(&Row {
                 table: &name,
                 earlier,
                 places: &places,
-                record: long,
+                record,
             })
         });
+        result.map_err(|e| source.placed(e))?;
     }
-    result.map_err(|e| source.placed(e))
+    Ok(())
 }

@@ -2,10 +2,9 @@
 
 use std::io;
 
-use csv::StringRecord;
-
 use super::{Rows, Source, fill, io_error};
 use crate::ladder::LadderError;
+use crate::ladder::record::Batch;
 
 /// The table of these rows.
 pub(super) fn table(
@@ -13,17 +12,16 @@ pub(super) fn table(
     columns: Vec<String>,
     rows: impl Iterator<Item = io::Result<Vec<String>>> + 'static,
 ) -> Source<'static> {
+    let header = columns.iter().map(|column| column.trim()).collect();
     Source {
-        name: name.to_owned(),
-        header: columns.iter().map(|column| column.trim()).collect(),
         by_row: true,
-        first: None,
         rows: Box::new(Given {
             rows,
             columns: columns.len(),
             name: name.to_owned(),
             row: 0,
         }),
+        ..Source::empty(name, header)
     }
 }
 
@@ -36,7 +34,7 @@ struct Given<R> {
 }
 
 impl<R: Iterator<Item = io::Result<Vec<String>>>> Rows for Given<R> {
-    fn read(&mut self, row: &mut StringRecord) -> Result<bool, LadderError> {
+    fn read(&mut self, rows: &mut Batch) -> Result<bool, LadderError> {
         let Some(fields) = self.rows.next() else {
             return Ok(false);
         };
@@ -54,7 +52,7 @@ impl<R: Iterator<Item = io::Result<Vec<String>>>> Rows for Given<R> {
                 ),
             });
         }
-        fill(row, self.row, fields.iter().map(String::as_str));
+        fill(rows, self.row, fields.iter().map(String::as_str));
         Ok(true)
     }
 }

@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use super::{LONGEST_ROW, Rows, Source, fill, io_error, number};
 use crate::ladder::LadderError;
+use crate::ladder::record::Batch;
 
 /// The message about JSON of which an object is not a row.
 pub(super) const NO_LINES: &str = "is JSON, but not one object per line; pandas writes such lines with \
@@ -32,12 +33,10 @@ pub(super) fn open<'a>(source: impl BufRead + 'a, name: &str) -> Result<Source<'
         lines.header = fields.iter().map(|(field, _)| field.trim()).collect();
     }
     lines.first = first;
+    let header = lines.header.clone();
     Ok(Source {
-        name: name.to_owned(),
-        header: lines.header.clone(),
-        by_row: false,
-        first: None,
         rows: Box::new(lines),
+        ..Source::empty(name, header)
     })
 }
 
@@ -105,7 +104,7 @@ impl<R: BufRead> Lines<R> {
 }
 
 impl<R: BufRead> Rows for Lines<R> {
-    fn read(&mut self, row: &mut StringRecord) -> Result<bool, LadderError> {
+    fn read(&mut self, rows: &mut Batch) -> Result<bool, LadderError> {
         let object = match self.first.take() {
             Some(first) => Some(first),
             None => self.next()?,
@@ -138,7 +137,7 @@ impl<R: BufRead> Rows for Lines<R> {
                 Value::Nested => values[place] = "(nested)",
             }
         }
-        fill(row, self.line, values);
+        fill(rows, self.line, values);
         Ok(true)
     }
 }

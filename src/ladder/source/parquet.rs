@@ -2,12 +2,12 @@
 
 use std::io;
 
-use csv::StringRecord;
 use parquet::record::Field;
 
 use super::{Rows, Source, fill, io_error, number};
 use crate::input::parquet::{ParquetRows, shown};
 use crate::ladder::LadderError;
+use crate::ladder::record::Batch;
 
 /// The table of these rows.
 pub(super) fn table(
@@ -15,16 +15,15 @@ pub(super) fn table(
     name: &str,
 ) -> Result<Source<'static>, LadderError> {
     let rows = rows.map_err(|e| io_error(name, &e))?;
+    let header = rows.columns.iter().map(|column| column.trim()).collect();
     Ok(Source {
-        name: name.to_owned(),
-        header: rows.columns.iter().map(|column| column.trim()).collect(),
         by_row: true,
-        first: None,
         rows: Box::new(Records {
             rows,
             name: name.to_owned(),
             row: 0,
         }),
+        ..Source::empty(name, header)
     })
 }
 
@@ -35,7 +34,7 @@ struct Records {
 }
 
 impl Rows for Records {
-    fn read(&mut self, row: &mut StringRecord) -> Result<bool, LadderError> {
+    fn read(&mut self, rows: &mut Batch) -> Result<bool, LadderError> {
         let failed = |e: io::Error| io_error(&self.name, &e);
         let Some(next) = self.rows.next().map_err(failed)? else {
             return Ok(false);
@@ -44,7 +43,7 @@ impl Rows for Records {
         let fields: Vec<String> = next.get_column_iter().map(|(_, f)| text(f)).collect();
         let bytes = fields.iter().map(|field| field.len() + 1).sum();
         self.rows.charge(bytes).map_err(failed)?;
-        fill(row, self.row, fields.iter().map(String::as_str));
+        fill(rows, self.row, fields.iter().map(String::as_str));
         Ok(true)
     }
 }

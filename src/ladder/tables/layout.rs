@@ -5,9 +5,10 @@ use csv::StringRecord;
 use super::roles::Role;
 use super::runs::Runs;
 use crate::ladder::LadderError;
+use crate::ladder::column::Column;
 use crate::ladder::nearest::alike;
+use crate::ladder::record::{Batch, Record};
 use crate::ladder::source::Source;
-use crate::ladder::table::Column;
 
 /// Columns of numbers that tables of runs have, and that are no losses. Taken for distributions, they
 /// would be fitted.
@@ -57,6 +58,8 @@ pub(super) struct Layout {
     /// Places of columns that a table of runs has too, with their number there.
     described: Vec<(usize, usize)>,
     wide: Option<Wide>,
+    /// If true, the rows are long and complete as they are.
+    is_complete: bool,
 }
 
 /// The origin of a field of a long row.
@@ -71,6 +74,14 @@ enum Origin {
     SixNd(usize, usize),
     Distribution,
     Loss,
+}
+
+/// A row, with its run in the tables of runs.
+#[derive(Clone, Copy)]
+struct Joined<'a> {
+    row: Record<'a>,
+    runs: &'a Runs,
+    run: Option<u32>,
 }
 
 /// The columns of a wide table.
@@ -111,6 +122,7 @@ impl Layout {
             needs_runs: false,
             described: Vec::new(),
             wide: None,
+            is_complete: false,
         };
         for (place, name) in header.iter().enumerate().filter(|(p, _)| !is_loss(*p)) {
             layout.push(name, Origin::Field(place));
@@ -130,6 +142,9 @@ impl Layout {
             layout.push(Column::Distribution.name(), Origin::Distribution);
             layout.push(Column::Loss.name(), Origin::Loss);
         }
+        let own =
+            |(at, from): (usize, &Origin)| matches!(from, Origin::Field(place) if *place == at);
+        layout.is_complete = layout.described.is_empty() && layout.from.iter().enumerate().all(own);
         layout.wide = wide;
         Ok(layout)
     }
@@ -182,32 +197,29 @@ impl Layout {
     /// Calls `add` with the long rows of a row.
     pub(super) fn rows(
         &self,
-        row: &StringRecord,
+        row: Record<'_>,
         runs: &mut Runs,
-        long: &mut StringRecord,
-        mut add: impl FnMut(&StringRecord) -> Result<(), LadderError>,
+        long: &mut Batch,
+        mut add: impl FnMut(Record<'_>) -> Result<(), LadderError>,
     ) -> Result<(), LadderError> {
-        let run = self.run.and_then(|at| row.get(at)).unwrap_or_default();
-        if !runs.is_empty() {
-            // A table that describes its runs itself needs no other.
-            if let Err(message) = runs.find(run)
-                && self.needs_runs
-            {
-                return Err(self.malformed(row, message));
-            }
-            for &(place, at) in &self.described {
-                let text = row.get(place).unwrap_or_default();
-                if let Some(message) = runs.conflict(run, at, text) {
-                    return Err(self.malformed(row, message));
-                }
-            }
-        }
+        let described = match runs.is_empty() {
+            true => None,
+            false => self.described(row, runs)?,
+        };
+        let row = Joined {
+            row,
+            runs,
+            run: described,
+        };
         let Some(wide) = &self.wide else {
-            self.long(row, runs, ("", ""), long)?;
-            return add(long);
+            if self.is_complete {
+                return add(row.row);
+            }
+            self.long(row, ("", ""), long)?;
+            return add(long.row(0));
         };
         for &at in &wide.losses {
-            let (name, loss) = (&wide.header[at], row.get(at).unwrap_or_default());
+            let (name, loss) = (&wide.header[at], row.row.get(at).unwrap_or_default());
             // pandas writes an empty cell for NaN, other programs the word.
             if loss.is_empty() || loss.eq_ignore_ascii_case("nan") {
                 continue;
@@ -217,23 +229,39 @@ impl Layout {
                     "{name} is {loss:?}, expected a loss; name the columns that are losses \
                      (distributions)"
                 );
-                return Err(self.malformed(row, message));
+                return Err(self.malformed(row.row, message));
             }
-            self.long(row, runs, (name, loss), long)?;
-            add(long)?;
+            self.long(row, (name, loss), long)?;
+            add(long.row(0))?;
         }
         Ok(())
+    }
+
+    /// Number of the run of a row in the tables of runs, which must agree with the row.
+    fn described(&self, row: Record<'_>, runs: &mut Runs) -> Result<Option<u32>, LadderError> {
+        let run = self.run.and_then(|at| row.get(at)).unwrap_or_default();
+        let run = match runs.find(run) {
+            Ok(run) => run,
+            // A table that describes its runs itself needs no other.
+            Err(_) if !self.needs_runs => return Ok(None),
+            Err(message) => return Err(self.malformed(row, message)),
+        };
+        for &(place, at) in &self.described {
+            let text = row.get(place).unwrap_or_default();
+            if let Some(message) = runs.conflict(run, at, text) {
+                return Err(self.malformed(row, message));
+            }
+        }
+        Ok(Some(run))
     }
 
     /// Makes one long row.
     fn long(
         &self,
-        row: &StringRecord,
-        runs: &Runs,
+        Joined { row, runs, run }: Joined<'_>,
         (distribution, loss): (&str, &str),
-        long: &mut StringRecord,
+        long: &mut Batch,
     ) -> Result<(), LadderError> {
-        let run = self.run.and_then(|at| row.get(at)).unwrap_or_default();
         long.clear();
         for from in &self.from {
             match from {
@@ -241,41 +269,36 @@ impl Layout {
                     let own = row.get(*at).unwrap_or_default();
                     let described = self.described.iter().find(|(place, _)| place == at);
                     match described {
-                        Some((_, column)) if own.is_empty() => {
-                            long.push_field(runs.value(run, *column));
-                        }
-                        _ => long.push_field(own),
+                        Some((_, column)) if own.is_empty() => long.push(runs.value(run, *column)),
+                        _ => long.push(own),
                     }
                 }
-                Origin::Runs(at) => long.push_field(runs.value(run, *at)),
-                Origin::Copy(at) => {
-                    let field = long.get(*at).unwrap_or_default().to_owned();
-                    long.push_field(&field);
-                }
-                Origin::Constant(text) => long.push_field(text),
+                Origin::Runs(at) => long.push(runs.value(run, *at)),
+                Origin::Copy(at) => long.push_again(*at),
+                Origin::Constant(text) => long.push(text),
                 Origin::SixNd(params, tokens) => {
                     let number = |at: usize| {
-                        let text = long.get(at).unwrap_or_default();
+                        let text = long.field(at);
                         text.parse::<f64>().map_err(|_| {
                             let name = &self.header[at];
                             self.malformed(row, format!("{name} is {text:?}, expected a number"))
                         })
                     };
                     let flops = 6.0 * number(*params)? * number(*tokens)?;
-                    long.push_field(&format!("{flops:e}"));
+                    long.push(&format!("{flops:e}"));
                 }
-                Origin::Distribution => long.push_field(distribution),
-                Origin::Loss => long.push_field(loss),
+                Origin::Distribution => long.push(distribution),
+                Origin::Loss => long.push(loss),
             }
         }
-        long.set_position(row.position().cloned());
+        long.end_row(row.line());
         Ok(())
     }
 
-    fn malformed(&self, row: &StringRecord, message: String) -> LadderError {
+    fn malformed(&self, row: Record<'_>, message: String) -> LadderError {
         LadderError::Malformed {
             table: self.table.clone(),
-            line: row.position().map(csv::Position::line),
+            line: Some(row.line()),
             message,
         }
     }
@@ -290,10 +313,10 @@ impl Wide {
     ) -> Result<Self, LadderError> {
         let header = source.header.clone();
         let table = source.name.clone();
-        let first = source.first()?.cloned().unwrap_or_default();
+        let first = source.peek()?;
         let known = |h: &str| scale == Some(h) || Column::ALL.iter().any(|c| c.name() == h);
         let is_number = |place: usize| {
-            let text = first.get(place).unwrap_or_default();
+            let text = first.and_then(|row| row.get(place)).unwrap_or_default();
             text.is_empty() || text.parse::<f64>().is_ok()
         };
         let rest = header.iter().enumerate().filter(|(_, h)| !known(h));

@@ -3,9 +3,9 @@
 use csv::StringRecord;
 
 use crate::ladder::LadderError;
+use crate::ladder::column::Column;
 use crate::ladder::nearest::nearest;
 use crate::ladder::source::Source;
-use crate::ladder::table::Column;
 
 /// Content of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,11 @@
 //! Tables of runs that are joined to tables of losses.
 
-use std::collections::{HashMap, HashSet};
-
-use csv::StringRecord;
-
 use crate::ladder::LadderError;
+use crate::ladder::column::Column;
+use crate::ladder::names::Names;
 use crate::ladder::nearest::nearest;
+use crate::ladder::record::Record;
 use crate::ladder::source::Source;
-use crate::ladder::table::Column;
 
 /// The columns that describe a run.
 const OF_RUNS: [Column; 11] = [
@@ -29,12 +27,13 @@ const OF_RUNS: [Column; 11] = [
 pub(super) struct Runs {
     /// Names of the described columns.
     pub(super) columns: Vec<String>,
-    /// Value by column, and place of each description.
-    values: HashMap<String, Vec<Value>>,
+    names: Names,
+    /// Value by column, and place of each description; by the numbers of the names.
+    values: Vec<Vec<Value>>,
+    /// If true, a run has losses; by the numbers of the names.
+    used: Vec<bool>,
     /// Names of the tables.
     tables: Vec<String>,
-    order: Vec<String>,
-    used: HashSet<String>,
 }
 
 /// A value, empty if no table has it, with the number of its table and its line there.
@@ -80,10 +79,8 @@ impl Runs {
         }
         let table = self.tables.len();
         self.tables.push(source.name.clone());
-        let mut row = StringRecord::new();
-        while source.read(&mut row)? {
-            let line = row.position().map_or(0, csv::Position::line);
-            let result = self.add(&row, run, &places, table, line);
+        while let Some(row) = source.next_row()? {
+            let result = self.add(row, run, &places, table);
             result.map_err(|e| source.placed(e))?;
         }
         Ok(())
@@ -91,17 +88,18 @@ impl Runs {
 
     fn add(
         &mut self,
-        row: &StringRecord,
+        row: Record<'_>,
         run: usize,
         places: &[(usize, usize)],
         table: usize,
-        line: u64,
     ) -> Result<(), LadderError> {
-        let name = row.get(run).unwrap_or_default();
-        if !self.values.contains_key(name) {
-            self.order.push(name.to_owned());
+        let (name, line) = (row.get(run).unwrap_or_default(), row.line());
+        let number = self.names.number(name)? as usize;
+        if self.values.len() <= number {
+            self.values.push(Vec::new());
+            self.used.push(false);
         }
-        let values = self.values.entry(name.to_owned()).or_default();
+        let values = &mut self.values[number];
         values.resize(self.columns.len(), Value::default());
         for &(place, at) in places {
             let text = row.get(place).unwrap_or_default();
@@ -132,18 +130,16 @@ impl Runs {
         self.tables.is_empty()
     }
 
-    /// Finds a run of a table of losses.
+    /// Number of a run of a table of losses.
     ///
     /// # Errors
     /// A message about a run that is not described.
-    pub(super) fn find(&mut self, run: &str) -> Result<(), String> {
-        if self.values.contains_key(run) {
-            if !self.used.contains(run) {
-                self.used.insert(run.to_owned());
-            }
-            return Ok(());
+    pub(super) fn find(&mut self, run: &str) -> Result<u32, String> {
+        if let Some(number) = self.names.find(run) {
+            self.used[number as usize] = true;
+            return Ok(number);
         }
-        let near = nearest(run, self.order.iter().map(String::as_str));
+        let near = nearest(run, self.names.iter());
         let hint = near.map_or_else(String::new, |n| format!("; did you mean {n:?}?"));
         Err(format!(
             "run {run:?} is not in {}{hint}",
@@ -152,14 +148,14 @@ impl Runs {
     }
 
     /// Value of a run in a column, empty if it has none.
-    pub(super) fn value(&self, run: &str, column: usize) -> &str {
-        let value = self.values.get(run).and_then(|values| values.get(column));
+    pub(super) fn value(&self, run: Option<u32>, column: usize) -> &str {
+        let value = run.and_then(|run| self.values.get(run as usize)?.get(column));
         value.map_or("", |value| &value.text)
     }
 
     /// The message about a value of a table of losses that differs.
-    pub(super) fn conflict(&self, run: &str, column: usize, text: &str) -> Option<String> {
-        let known = self.values.get(run)?.get(column)?;
+    pub(super) fn conflict(&self, run: u32, column: usize, text: &str) -> Option<String> {
+        let known = self.values.get(run as usize)?.get(column)?;
         if known.text.is_empty() || text.is_empty() || same(&known.text, text) {
             return None;
         }
@@ -167,6 +163,7 @@ impl Runs {
         let Value {
             text: other, line, ..
         } = known;
+        let run = self.names.name(run);
         Some(format!(
             "{name} of run {run:?} is {text:?}, and {other:?} in line {line} of {table}"
         ))
@@ -174,8 +171,9 @@ impl Runs {
 
     /// A note on the runs that have no losses.
     pub(super) fn without_losses(&self) -> Option<String> {
-        let mut names = self.order.iter().filter(|run| !self.used.contains(*run));
-        let shown: Vec<&str> = names.by_ref().take(5).map(String::as_str).collect();
+        let runs = self.names.iter().zip(&self.used);
+        let mut names = runs.filter_map(|(name, used)| (!used).then_some(name));
+        let shown: Vec<&str> = names.by_ref().take(5).collect();
         let more = match names.count() {
             0 => String::new(),
             more => format!(" and {more} others"),
@@ -192,6 +190,6 @@ impl Runs {
 
 /// If true, two fields are one value: `True` and `true`, `1e8` and `100000000.0`.
 fn same(a: &str, b: &str) -> bool {
-    let numbers = a.parse::<f64>().ok().zip(b.parse::<f64>().ok());
-    a.eq_ignore_ascii_case(b) || numbers.is_some_and(|(a, b)| a == b)
+    let numbers = || a.parse::<f64>().ok().zip(b.parse::<f64>().ok());
+    a.eq_ignore_ascii_case(b) || numbers().is_some_and(|(a, b)| a == b)
 }
