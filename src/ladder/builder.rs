@@ -277,13 +277,12 @@ impl LadderBuilder {
         let scale_name = self.scale_name.clone();
         let scores = self.sorted_scores(&order);
         for s in &scores {
-            for (r, run) in runs.iter().enumerate() {
-                let cells = s.run(r);
+            for cells in s.cells.chunk_by(|a, b| a.run == b.run) {
                 let value = mean(cells);
                 // A sum that overflowed or a quotient that underflowed has lost its digits.
-                if !(cells.is_empty() || value == 0.0 || value.is_normal() && value > 0.0) {
+                if !(value == 0.0 || value.is_normal() && value > 0.0) {
                     return Err(LadderError::NotPositive {
-                        run: run.id.clone(),
+                        run: runs[cells[0].run].id.clone(),
                         distribution: s.name.clone(),
                         value,
                     });

@@ -260,7 +260,7 @@ impl Rows {
             self.builder.chance(distribution, *chance)?;
         }
         // Before the ladder is made, which is as large.
-        drop((self.seen, self.distributions));
+        drop((self.runs, self.seen, self.distributions));
         self.builder.build()
     }
 
