@@ -1,4 +1,4 @@
-//! What scores come from: findings about model and tokenizer, and devices.
+//! The origin of scores: findings about model and tokenizer, and devices.
 
 use super::Evaluation;
 use crate::tokenizer::Tokenizer;

@@ -126,7 +126,7 @@ const MOST: usize = 2;
 /// Most look-arounds that may look at all of a text. Released tokenizers have one.
 const MOST_FAR: usize = 4;
 
-/// How often something is repeated.
+/// The repetition of what stands before it.
 struct Quantifier {
     /// The place after it.
     end: usize,

@@ -78,7 +78,7 @@ impl Expression {
     }
 }
 
-/// What the searches of one text may still cost.
+/// The steps that the searches of one text may still take.
 #[derive(Debug)]
 pub(super) struct Budget(Cell<u64>);
 

@@ -46,7 +46,7 @@ struct Model {
     unk_id: Value,
 }
 
-/// What a file says beside what the library reads of it.
+/// Parts of a file that the library does not keep.
 pub(super) struct Checked {
     /// The token that the post-processor begins a text with.
     pub(super) first: Option<u32>,

@@ -146,7 +146,7 @@ fn is_repeated(fields: &[TypePtr], is_right: impl Fn(&Type) -> bool) -> bool {
     }
 }
 
-/// What is left of the end.
+/// The bytes of the end that are not read yet.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
