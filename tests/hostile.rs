@@ -165,21 +165,21 @@ fn indices_of_shards() {
     let _alone = alone();
     let folder = Folder::copy("indices", "checkpoints/llama-linear-rope-old");
     let many = (0..100_000)
-        .map(|i| format!(r#""{i}":"x","#))
+        .map(|i| format!(r#""{i}":"x.safetensors","#))
         .collect::<String>();
     let files = (0..100_000)
-        .map(|i| format!(r#""{i}":"{i}","#))
+        .map(|i| format!(r#""{i}":"{i}.safetensors","#))
         .collect::<String>();
     for (what, text, message) in [
         (
             "names without end",
-            format!(r#"{{"weight_map":{{{many}"a":"x"}}}}"#),
-            "x: ",
+            format!(r#"{{"weight_map":{{{many}"a":"x.safetensors"}}}}"#),
+            "x.safetensors: ",
         ),
         (
             "files without end",
-            format!(r#"{{"weight_map":{{{files}"a":"x"}}}}"#),
-            "0: ",
+            format!(r#"{{"weight_map":{{{files}"a":"x.safetensors"}}}}"#),
+            "0.safetensors: ",
         ),
         (
             "something else without end",

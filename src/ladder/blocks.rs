@@ -33,7 +33,7 @@ impl Blocks {
     /// The place of a block, if it is there.
     pub(super) fn find(&mut self, distribution: u32, run: u32) -> Option<usize> {
         let last = self.blocks.get(self.last);
-        if !last.is_some_and(|b| (b.distribution, b.run) == (distribution, run)) {
+        if last.is_none_or(|b| (b.distribution, b.run) != (distribution, run)) {
             self.last = *self.places.get(&(distribution, run))?;
         }
         Some(self.last)
