@@ -237,9 +237,11 @@ fn names_in_messages_do_not_command_the_terminal() {
     let arguments = [
         "score",
         "--checkpoint",
-        "no\u{1b}[2K\u{1b}[1A\u{9b}2J\rsuch",
-        "--items",
         "x",
+        "--items",
+        "no\u{1b}[2K\u{1b}[1A\u{9b}2J\rsuch",
+        "--out",
+        "x.jsonl",
     ];
     let (message, code) = said(&arguments);
     assert_eq!(code, Some(1), "{message}");
