@@ -249,3 +249,29 @@ fn names_in_messages_do_not_command_the_terminal() {
     let is_obeyed = |c: char| c.is_control() && c != '\n';
     assert!(!message.contains(is_obeyed), "{message:?}");
 }
+
+#[test]
+fn scores_do_not_replace_what_they_are_of() {
+    let folder = folder("over-the-items");
+    let items = folder.join("items.jsonl");
+    fs::write(&items, "{\"id\":\"a\",\"text\":\"hello\"}\n").unwrap();
+    let before = fs::read(&items).unwrap();
+    let another_way = folder.join("..").join("over-the-items").join("items.jsonl");
+    for out in [&items, &another_way] {
+        let checkpoint = suite(CHECKPOINT);
+        let (from, to) = (text(&items), text(out));
+        let arguments = [
+            "score",
+            "--checkpoint",
+            &checkpoint,
+            "--items",
+            from,
+            "--out",
+            to,
+        ];
+        let (message, code) = said(&arguments);
+        assert_eq!(code, Some(2), "{message}");
+        assert!(message.contains("the file of --items"), "{message}");
+        assert_eq!(fs::read(&items).unwrap(), before);
+    }
+}

@@ -43,7 +43,7 @@ fn threads(bytes: usize) -> usize {
     (bytes / (2 * PIECE)).min(*cores).min(MOST_THREADS)
 }
 
-/// Where the elements are, and how many threads read them.
+/// The place of the elements, and the number of threads that read them.
 struct Source<'a> {
     file: &'a File,
     offset: u64,
@@ -107,7 +107,7 @@ impl Source<'_> {
     }
 }
 
-/// What `work` returns on this thread and on as many others as the machine starts, up to `threads` in all.
+/// The results of `work` on this thread and on as many others as the machine starts, up to `threads` in all.
 fn on_threads<R: Send>(
     threads: usize,
     work: impl Fn() -> io::Result<R> + Sync,

@@ -16,7 +16,7 @@ impl Evaluation<'_> {
     }
 
     /// The devices of the model and of its replicas, each once, where results may depend on them
-    /// ([`Model::device`]).
+    /// ([`Model::device`](crate::model::Model::device)).
     pub fn devices(&self) -> Vec<String> {
         let mut devices: Vec<String> = self.models.iter().filter_map(|m| m.device()).collect();
         devices.sort();

@@ -18,7 +18,7 @@ pub(super) struct Cells {
     errors: Vec<Errors>,
 }
 
-/// What a cell has besides its totals.
+/// The part of a cell besides its totals.
 #[derive(Debug, Clone, Copy)]
 struct Rest {
     /// Rounding errors of the totals.

@@ -149,11 +149,23 @@ impl ScoreArguments {
     }
 }
 
+/// True if both paths lead to one file.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let of = |path: &Path| path.canonicalize().ok();
+    of(a).is_some_and(|a| of(b) == Some(a))
+}
+
 pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
     if arguments.is_parquet() && arguments.per_token {
         return Err(CommandError::Usage(
             "--per-token has no column in Parquet; write JSON lines (--out FILE.jsonl)".to_owned(),
         ));
+    }
+    if is_same(&arguments.items, &arguments.out) {
+        return Err(CommandError::Usage(format!(
+            "--out {} is the file of --items, which the scores would replace",
+            arguments.out.display()
+        )));
     }
     let engine = arguments.engine.engine()?;
     let settings = arguments.settings();

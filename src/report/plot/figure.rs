@@ -253,8 +253,14 @@ fn exponents(c: &mut Canvas<'_>, top: f64, lines: &[Line<'_>], baseline: &str) {
     axis.draw(c, &frame, margin);
     let y = top + 0.5 * STEP;
     name(c, y, (baseline, names), BASELINE, 10.0);
-    let place = (frame.x_of(0.0) + 14.0, y);
-    c.text("baseline", place, SMALL, Side::Left, false);
+    // At the side that has room: where every exponent is far below zero, zero is at the right edge.
+    let (zero, word) = (frame.x_of(0.0), "baseline");
+    let end = zero + 14.0 + metrics::width(word, SMALL, false);
+    let (x, side) = match end > c.width {
+        false => (zero + 14.0, Side::Left),
+        true => (zero - 14.0, Side::Right),
+    };
+    c.text(word, (x, y), SMALL, side, false);
     for (k, line) in lines.iter().enumerate() {
         let y = top + STEP * (k as f64 + 1.5);
         c.group("law", |c| {

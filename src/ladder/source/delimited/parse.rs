@@ -47,7 +47,7 @@ impl Parsed {
 
 /// Parses a block that begins with a row.
 ///
-/// What a row is, the `csv` crate says. A block in which it has nothing to decide (no quotes, no lone
+/// The `csv` crate says what a row is. A block in which it has nothing to decide (no quotes, no lone
 /// carriage returns, UTF-8, the right number of fields) is split here, several times as fast.
 pub(super) fn parse(block: Block, shape: Shape) -> Parsed {
     match plain(block.text, shape) {
