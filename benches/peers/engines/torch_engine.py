@@ -16,6 +16,7 @@ from protocol import serve
 
 import cases
 import torch
+import torch._inductor.config
 import transformers
 
 # Rows of logits whose log-softmax is computed at once, so that f32 copies of them stay small.
