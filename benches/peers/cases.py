@@ -38,6 +38,8 @@ class Case:
     # If true, peers in f32 and in lower precision are measured one after the other, each beside relscale:
     # together they would not fit into memory.
     large: bool = False
+    # Share of the time of a run, relative to other cases.
+    weight: float = 1
 
     @property
     def name(self):
@@ -47,11 +49,11 @@ class Case:
 FOUR = dict(questions=4, shots=480, question=90, option=16)
 CASES = [
     Case("256x4", "text", "hidden 256 × 4, vocabulary 512, 8 × 512 tokens", dict(seq=512, batch=8)),
-    Case("512x6", "text", "hidden 512 × 6, vocabulary 128,256, 512 tokens", dict(seq=512, batch=1)),
-    Case("512x6", "choices", "hidden 512 × 6, 4 questions of 4 options after a prefix of 480 tokens", FOUR),
-    Case("768x12", "text", "hidden 768 × 12, vocabulary 128,256, 512 tokens", dict(seq=512, batch=1)),
-    Case("0.85B", "text", "0.85 B (1536 × 16, GQA), vocabulary 128,256, 512 tokens", dict(seq=512, batch=1), True),
-    Case("0.85B", "choices", "0.85 B, 4 questions of 4 options after a prefix of 480 tokens", FOUR, True),
+    Case("512x6", "text", "hidden 512 × 6, vocabulary 128,256, 512 tokens", dict(seq=512, batch=1), weight=2),
+    Case("512x6", "choices", "hidden 512 × 6, 4 questions of 4 options after a prefix of 480 tokens", FOUR, weight=2),
+    Case("768x12", "text", "hidden 768 × 12, vocabulary 128,256, 512 tokens", dict(seq=512, batch=1), weight=4),
+    Case("0.85B", "text", "0.85 B (1536 × 16, GQA), vocabulary 128,256, 512 tokens", dict(seq=512, batch=1), True, 8),
+    Case("0.85B", "choices", "0.85 B, 4 questions of 4 options after a prefix of 480 tokens", FOUR, True, 10),
 ]
 TINY = [
     Case("tiny", "text", "tiny, 2 × 48 tokens", dict(seq=48, batch=2)),

@@ -35,6 +35,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=7, help="most turns of a case")
     parser.add_argument("--least-rounds", type=int, default=3, help="turns however long they take")
     parser.add_argument("--seconds", type=float, default=25, help="no further turn of a case and number of threads after this")
+    parser.add_argument("--minutes", type=float, default=23, help="of the whole run: fewer turns, at least one, beyond its share")
     parser.add_argument("--isa", choices=["avx512_core_bf16", "avx512_core", "avx2"],
                         help="bound the instructions of oneDNN, which torch and OpenVINO use; the table says so")
     parser.add_argument("--out", type=Path, help="results without ending (DIR/table)")
@@ -86,6 +87,24 @@ def groups(args, case):
     return [group for group in split if not all(p.is_ours for p in group)] or split[:1]
 
 
+class Deadline:
+    """Shares the time of a run among what is still to be measured."""
+
+    def __init__(self, args, chosen):
+        self.end = time.perf_counter() + 60 * args.minutes
+        self.weight = sum(self.of(c, n) * len(groups(args, c)) for c in chosen for n in args.threads)
+
+    @staticmethod
+    def of(case, threads):
+        return case.weight / threads
+
+    def next(self, case, threads):
+        """When the turns of a case should end."""
+        now, share = time.perf_counter(), self.of(case, threads) / self.weight
+        self.weight -= self.of(case, threads)
+        return now + max(0.0, self.end - now) * share
+
+
 class Group:
     """Loaded programs of a case, and what was measured."""
 
@@ -105,8 +124,8 @@ class Group:
         for worker in self.workers.values():
             worker.close()
 
-    def measure(self, threads, rounds):
-        """One row per program after at most `rounds` turns."""
+    def measure(self, threads, rounds, end):
+        """One row per program after at most `rounds` turns, about until `end`."""
         args, rows = self.args, []
         for program in self.programs:
             worker = self.workers[program.worker]
@@ -119,7 +138,8 @@ class Group:
             rows.append(row)
         begin = time.perf_counter()
         for turn in range(rounds):
-            if turn >= args.least_rounds and time.perf_counter() - begin > args.seconds:
+            now = time.perf_counter()
+            if turn >= args.least_rounds and now - begin > args.seconds or turn and now > end:
                 break
             for program, row in zip(self.programs, rows):
                 if row.reason is None:
@@ -132,12 +152,14 @@ def run(args, chosen, rounds):
     rows = []
     for case in chosen:
         prepare(args, case)
+    deadline = Deadline(args, chosen)
+    for case in chosen:
         for programs in groups(args, case):
             group = Group(args, case, programs)
             try:
                 for threads in args.threads:
                     say(f"{case.name}, {threads} threads: {', '.join(p.name for p in programs)}")
-                    measured = group.measure(threads, rounds)
+                    measured = group.measure(threads, rounds, deadline.next(case, threads))
                     result.ratios(measured)
                     rows += measured
             finally:
