@@ -8,6 +8,11 @@
 # multiple choice, the gemm crate. They are installed into target/peers, the Python ones into the virtual environment
 # PEERS_VENV (target/peers/venv) unless they are there. Each row's result is kept in target/peers, so
 # that an interrupted run resumes; --fresh measures again. `--help` lists the options.
+#
+#   bash benches/peers.sh table [--prepare | --smoke] [--cases CASE...] [--peers PEER...] ...
+#
+# Beside the fastest peers in every precision: torch with and without torch.compile, OpenVINO, llama.cpp. See
+# peers/table.py. --prepare does all that needs no quiet machine; then the table takes less than 25 minutes.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
@@ -16,6 +21,15 @@ venv=${PEERS_VENV:-$root/target/peers/venv}
 if ! "$venv/bin/python" -c 'import torch, transformers' 2>/dev/null; then
     mkdir -p "$(dirname "$venv")"
     bash "$here/peers/setup.sh" "$venv" >&2
+fi
+if [ "${1:-}" = table ]; then
+    shift
+    if ! [ -f "$venv/llama-build.txt" ]; then
+        bash "$here/peers/setup_table.sh" "$venv"
+    fi
+    cargo build --quiet --release --manifest-path "$root/benches/peers/relscale/Cargo.toml" \
+        --target-dir "$root/target/peers/relscale"
+    exec "$venv/bin/python" "$here/peers/table.py" "$@"
 fi
 if ! "$venv/bin/python" -c 'import lm_eval' 2>/dev/null; then
     pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check install "$@" >&2; }
