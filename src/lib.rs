@@ -144,6 +144,7 @@ pub mod output;
 pub mod report;
 #[cfg(feature = "scoring")]
 pub mod scorer;
+mod threads;
 #[cfg(feature = "scoring")]
 pub mod tokenizer;
 

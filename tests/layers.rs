@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("input", &[]),
     ("output", &[]),
+    ("threads", &[]),
     ("backend", &[]),
-    ("checkpoint", &["backend", "input"]),
+    ("checkpoint", &["backend", "input", "threads"]),
     ("model", &["backend", "checkpoint"]),
     ("tokenizer", &["checkpoint", "input"]),
     ("distribution", &["input"]),
@@ -18,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "evaluate",
         &["model", "distribution", "scorer", "tokenizer"],
     ),
-    ("ladder", &["input", "checkpoint"]),
+    ("ladder", &["input", "checkpoint", "threads"]),
     (
         "log",
         &[
@@ -33,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "output",
         ],
     ),
-    ("fit", &["ladder"]),
+    ("fit", &["ladder", "threads"]),
     ("report", &["fit", "ladder"]),
     ("isoflop", &["fit", "ladder"]),
     ("conformance", &["backend", "checkpoint", "model"]),

@@ -48,6 +48,12 @@ const MAX_DIMENSIONS: u32 = 4;
 // 128 MiB from becoming millions of map entries.
 const MAX_ENTRIES: u64 = 1 << 16;
 
+/// True if the name is that of a GGUF file, whatever the case of its ending.
+pub(crate) fn is_named_gguf(path: &Path) -> bool {
+    let ending = path.extension();
+    ending.is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
+}
+
 /// The GGUF file that `path` stands for: the file itself, or the only one in a folder without other
 /// weights.
 ///
@@ -73,10 +79,7 @@ pub(crate) fn find(path: &Path) -> Result<Option<PathBuf>, Error> {
     let mut found = Vec::new();
     for entry in entries {
         let file = entry.map_err(|e| Error::io(path, e))?.path();
-        if file
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
-        {
+        if is_named_gguf(&file) {
             found.push(file);
         }
     }

@@ -2,15 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::num::NonZero;
-use std::panic::resume_unwind;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread::{self, Builder};
+use std::sync::{Mutex, PoisonError};
 
 use half::{bf16, f16};
 
 use super::blocks::Storage;
 use crate::backend::HostTensor;
+use crate::threads;
 
 /// A tensor, and the position of its first element that is not finite.
 pub(super) type Checked = (HostTensor, Option<usize>);
@@ -30,17 +28,12 @@ pub(super) fn read(
         file,
         offset,
         bytes,
-        threads: threads(bytes),
+        // A start takes as long as some ten kilobytes.
+        threads: (bytes / (2 * PIECE))
+            .min(threads::cores())
+            .min(MOST_THREADS),
     };
     source.checked(storage)
-}
-
-/// Number of threads that are worth their start.
-fn threads(bytes: usize) -> usize {
-    static CORES: OnceLock<usize> = OnceLock::new();
-    let cores = CORES.get_or_init(|| thread::available_parallelism().map_or(1, NonZero::get));
-    // A start takes as long as some ten kilobytes.
-    (bytes / (2 * PIECE)).min(*cores).min(MOST_THREADS)
 }
 
 /// The place of the elements, and the number of threads that read them.
@@ -102,26 +95,11 @@ impl Source<'_> {
                 }
             }
         };
-        let first = on_threads(self.threads, work)?;
-        Ok((values, first.into_iter().flatten().min()))
+        let found: Vec<Option<usize>> = threads::run(self.threads, work)
+            .into_iter()
+            .collect::<io::Result<_>>()?;
+        Ok((values, found.into_iter().flatten().min()))
     }
-}
-
-/// The results of `work` on this thread and on as many others as the machine starts, up to `threads` in all.
-fn on_threads<R: Send>(
-    threads: usize,
-    work: impl Fn() -> io::Result<R> + Sync,
-) -> io::Result<Vec<R>> {
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..threads)
-            .map_while(|_| Builder::new().spawn_scoped(scope, &work).ok())
-            .collect();
-        let mut found = vec![work()];
-        for other in others {
-            found.push(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        }
-        found.into_iter().collect()
-    })
 }
 
 /// Beyond so many threads memory is the limit.
@@ -239,26 +217,20 @@ mod tests {
         let bytes: Vec<u8> = bits.iter().flat_map(|x| x.to_le_bytes()).collect();
         fs::write(&path, &bytes).unwrap();
         let file = File::open(&path).unwrap();
-        let of = |storage| read(&file, storage, 0, bytes.len()).unwrap().unwrap();
-        // The smallest pattern whose exponent is all ones.
-        let (HostTensor::F16(values), Some(0x7c00)) = of(Storage::F16) else {
-            panic!("another type or another position");
-        };
-        assert!(
-            values
-                .iter()
-                .zip(&bits)
-                .all(|(x, bits)| x.to_bits() == *bits)
-        );
-        let (HostTensor::Bf16(values), Some(0x7f80)) = of(Storage::Bf16) else {
-            panic!("another type or another position");
-        };
-        assert!(
-            values
-                .iter()
-                .zip(&bits)
-                .all(|(x, bits)| x.to_bits() == *bits)
-        );
+        // The smallest pattern whose exponent is all ones comes first of those that are not finite.
+        for (storage, not_finite) in [(Storage::F16, 0x7c00), (Storage::Bf16, 0x7f80)] {
+            let (values, first) = read(&file, storage, 0, bytes.len()).unwrap().unwrap();
+            let found: Vec<u16> = match values {
+                HostTensor::F16(v) if storage == Storage::F16 => {
+                    v.iter().map(|x| x.to_bits()).collect()
+                }
+                HostTensor::Bf16(v) if storage == Storage::Bf16 => {
+                    v.iter().map(|x| x.to_bits()).collect()
+                }
+                _ => panic!("another type than {storage:?}"),
+            };
+            assert_eq!((found, first), (bits.clone(), Some(not_finite)));
+        }
         fs::remove_file(path).unwrap();
     }
 }

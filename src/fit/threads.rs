@@ -1,20 +1,17 @@
 //! Independent laws on as many threads as the machine has.
 
-use std::num::NonZero;
-use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, Builder};
+
+use crate::threads;
 
 /// The results of `task` for each of `items`, in their order.
 ///
 /// Each is a function of its item alone, computed by one thread, so the number of threads changes no bit.
-/// A machine that starts no further thread is served by the caller's own.
 pub(super) fn map<T: Sync, R: Send>(items: &[T], task: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    map_on(cores, items, task)
+    map_on(threads::cores(), items, task)
 }
 
-fn map_on<T: Sync, R: Send>(threads: usize, items: &[T], task: impl Fn(&T) -> R + Sync) -> Vec<R> {
+fn map_on<T: Sync, R: Send>(count: usize, items: &[T], task: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     // One item at a time: laws differ in cost, and each takes far longer than this addition.
     let work = || {
@@ -27,16 +24,8 @@ fn map_on<T: Sync, R: Send>(threads: usize, items: &[T], task: impl Fn(&T) -> R 
             found.push((at, task(item)));
         }
     };
-    let mut found = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(items.len()))
-            .map_while(|_| Builder::new().spawn_scoped(scope, work).ok())
-            .collect();
-        let mut found = work();
-        for other in others {
-            found.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        }
-        found
-    });
+    let found = threads::run(count.min(items.len()), work);
+    let mut found: Vec<_> = found.into_iter().flatten().collect();
     found.sort_unstable_by_key(|(at, _)| *at);
     found.into_iter().map(|(_, result)| result).collect()
 }

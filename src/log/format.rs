@@ -128,12 +128,7 @@ pub(super) fn warnings_line<'a>(
         warnings: warnings.into_iter().cloned().collect(),
         _check: IgnoredAny,
     };
-    let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
-    let line = seal(body, seed);
-    match too_long(&line) {
-        None => Ok(line),
-        Some(message) => Err(Error::format(path, format!("findings at load: {message}"))),
-    }
+    list_line(path, "findings at load", &line, seed)
 }
 
 /// The line of devices.
@@ -146,11 +141,16 @@ pub(super) fn devices_line<'a>(
         devices: devices.into_iter().cloned().collect(),
         _check: IgnoredAny,
     };
-    let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
+    list_line(path, "devices", &line, seed)
+}
+
+/// A line beside the records, which `what` names in errors.
+fn list_line(path: &Path, what: &str, line: &impl Serialize, seed: &str) -> Result<String, Error> {
+    let body = serde_json::to_string(line).map_err(|e| Error::format(path, e))?;
     let line = seal(body, seed);
     match too_long(&line) {
         None => Ok(line),
-        Some(message) => Err(Error::format(path, format!("devices: {message}"))),
+        Some(message) => Err(Error::format(path, format!("{what}: {message}"))),
     }
 }
 
@@ -228,18 +228,13 @@ pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Erro
             return Err(damaged(path, number, "its checksum does not fit"));
         };
         // Parsed only after the checksum: a flipped bit can leave valid JSON with another number.
+        len += line.len() as u64;
         if whole.starts_with(WARNINGS) {
-            let found: Warnings =
-                serde_json::from_slice(whole).map_err(|e| error(path, number, e.to_string()))?;
-            table.warn(found.warnings);
-            len += line.len() as u64;
+            table.warn(parsed::<Warnings>(path, whole, number)?.warnings);
             continue;
         }
         if whole.starts_with(DEVICES) {
-            let found: Devices =
-                serde_json::from_slice(whole).map_err(|e| error(path, number, e.to_string()))?;
-            table.add_devices(found.devices);
-            len += line.len() as u64;
+            table.add_devices(parsed::<Devices>(path, whole, number)?.devices);
             continue;
         }
         let (id, record) = parse(path, whole, number, table.key())?;
@@ -248,15 +243,18 @@ pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Erro
             return Err(error(path, number, message));
         }
         table.insert(id, record);
-        len += line.len() as u64;
     }
     Ok((Some(table), len))
 }
 
+/// A line whose checksum is right.
+fn parsed<'a, T: Deserialize<'a>>(path: &Path, line: &'a [u8], number: usize) -> Result<T, Error> {
+    serde_json::from_slice(line).map_err(|e| error(path, number, e.to_string()))
+}
+
 /// The record of a line whose checksum is right.
 fn parse(path: &Path, line: &[u8], number: usize, key: &Key) -> Result<(String, Record), Error> {
-    let found: Line<'_> =
-        serde_json::from_slice(line).map_err(|e| error(path, number, e.to_string()))?;
+    let found: Line<'_> = parsed(path, line, number)?;
     let score = |&(loss, weight): &(f64, f64)| Score { loss, weight };
     let record = Record {
         cluster: found.cluster.into_owned(),

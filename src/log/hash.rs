@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::pin::Stamp;
-use crate::checkpoint::gguf::Gguf;
+use crate::checkpoint::gguf::{Gguf, is_named_gguf};
 use crate::checkpoint::{Checkpoint, TORCH_INDEX, describes_model, is_torch};
 use crate::distribution::{Content, Distribution, Item};
 use crate::error::Error;
@@ -83,7 +83,9 @@ fn files_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     // Not beside safetensors, which are read then: a `.bin` file may be fetched or removed later.
     let torch = is_torch(path);
     let is_weights = |name: &str| {
-        name.ends_with(".safetensors") || is_gguf(name) || torch && name.ends_with(".bin")
+        name.ends_with(".safetensors")
+            || is_named_gguf(Path::new(name))
+            || torch && name.ends_with(".bin")
     };
     let has_json = path.join("tokenizer.json").exists();
     // Everything that changes a score, and nothing else: a README may be edited while a run is under
@@ -102,12 +104,6 @@ fn files_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
         ));
     }
     Ok(files)
-}
-
-/// True for the name of a GGUF file, which is read whatever the case of its ending.
-fn is_gguf(name: &str) -> bool {
-    let ending = Path::new(name).extension();
-    ending.is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }
 
 /// Files that are hashed one after another.

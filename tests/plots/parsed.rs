@@ -33,10 +33,18 @@ impl Element {
         e
     }
 
-    /// Left, top, right and bottom of a text, its characters taken as 0.5 em wide, the mean of Arial.
+    /// Left, top, right and bottom of a text, its characters taken as 0.5 em wide, the mean of Arial,
+    /// and raised digits as a third of an em.
     pub(crate) fn bounds(&self) -> [f64; 4] {
         let (x, y, size) = (self.number("x"), self.number("y"), self.number("font-size"));
-        let length = self.text.chars().count() as f64 * size * 0.5;
+        let em = |c: char| {
+            if "⁻⁰¹²³⁴⁵⁶⁷⁸⁹".contains(c) {
+                0.34
+            } else {
+                0.5
+            }
+        };
+        let length = size * self.text.chars().map(em).sum::<f64>();
         let (left, right) = match self.attributes["text-anchor"].as_str() {
             "start" => (0.0, length),
             "end" => (-length, 0.0),

@@ -7,8 +7,6 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::num::NonZero;
-use std::thread;
 
 use csv::StringRecord;
 
@@ -16,6 +14,7 @@ use super::{LONGEST_ROW, Rows, Source};
 use crate::input::invalid;
 use crate::ladder::LadderError;
 use crate::ladder::record::Batch;
+use crate::threads::cores;
 
 mod blocks;
 mod newlines;
@@ -41,9 +40,8 @@ pub(super) fn table<'a>(
     separator: u8,
 ) -> Result<Source<'a>, LadderError> {
     // One thread reads and uses the rows.
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
     table_on(
-        (cores - 1).min(MOST_THREADS),
+        (cores() - 1).min(MOST_THREADS),
         BLOCK,
         source,
         name,

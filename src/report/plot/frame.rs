@@ -89,7 +89,10 @@ impl Frame {
                 let x = self.x_of(*v);
                 let foot = self.bottom + length;
                 c.line(&[(x, self.bottom), (x, foot)], Ink::FrameGrey, 2.0);
-                let place = (x, self.bottom + 1.4 * size);
+                // A long label at the edge of the page is moved inwards, a third of an em from it.
+                let half = 0.5 * metrics::width(text, size, false) + 0.33 * size;
+                let middle = x.min(c.width - half).max(half);
+                let place = (middle, self.bottom + 1.4 * size);
                 c.text(text, place, size, Side::Centre, false);
             }
         });
