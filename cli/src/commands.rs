@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod ladder;
 mod logs;
 pub mod man;
+mod overwrite;
 pub mod plan;
 pub mod report;
 pub mod schema;

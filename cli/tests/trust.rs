@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::{copy, file, program, relscale, suite};
 
@@ -60,10 +61,7 @@ fn devices_and_pipes_are_refused_wherever_a_file_is_named() {
     let folder = folder("devices");
     let (items, pipe) = (folder.join("items.jsonl"), folder.join("pipe"));
     fs::write(&items, "{\"id\":\"a\",\"tokens\":[1,2,3]}\n").unwrap();
-    let made = std::process::Command::new("mkfifo")
-        .arg(&pipe)
-        .status()
-        .unwrap();
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     let (checkpoint, out) = (suite(CHECKPOINT), folder.join("out.jsonl"));
     for odd in ["/dev/zero", text(&pipe)] {
@@ -81,6 +79,14 @@ fn devices_and_pipes_are_refused_wherever_a_file_is_named() {
             &["report", odd],
             &["fit", text(&items), "--options", odd, "--baseline", "x"],
             &["plan", "--recipe", odd],
+            &[
+                "fit",
+                text(&items),
+                "--baseline",
+                "x",
+                "--covariate",
+                &format!("{odd}:x"),
+            ],
         ] {
             let (message, code) = said(arguments);
             assert!(matches!(code, Some(1 | 2)), "{arguments:?}: {message}");
@@ -159,7 +165,7 @@ fn a_full_disk_leaves_a_reason_and_what_was_there() {
     ] {
         fs::write(&out, "old").unwrap();
         // The signal would end the process without a word; a full disk sends none.
-        let mut limited = std::process::Command::new("sh");
+        let mut limited = Command::new("sh");
         limited.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\""]);
         limited.arg(program()).args(&arguments);
         let output = limited.output().unwrap();
@@ -251,27 +257,123 @@ fn names_in_messages_do_not_command_the_terminal() {
 }
 
 #[test]
-fn scores_do_not_replace_what_they_are_of() {
-    let folder = folder("over-the-items");
-    let items = folder.join("items.jsonl");
-    fs::write(&items, "{\"id\":\"a\",\"text\":\"hello\"}\n").unwrap();
-    let before = fs::read(&items).unwrap();
-    let another_way = folder.join("..").join("over-the-items").join("items.jsonl");
-    for out in [&items, &another_way] {
-        let checkpoint = suite(CHECKPOINT);
-        let (from, to) = (text(&items), text(out));
-        let arguments = [
-            "score",
-            "--checkpoint",
-            &checkpoint,
-            "--items",
-            from,
+fn outputs_do_not_replace_what_is_read() {
+    let folder = folder("over-inputs");
+    let place = |name: &str| {
+        let path = folder.join(name);
+        fs::write(&path, format!("{name} is precious\n")).unwrap();
+        text(&path).to_owned()
+    };
+    let names = ["items.jsonl", "losses.csv", "options.toml", "covariate.csv"];
+    let [items, losses, options, covariate] = names.map(place);
+    let names = ["analysis.json", "recipe.json", "simulation.toml"];
+    let [analysis, recipe, simulation] = names.map(place);
+    fs::create_dir_all(folder.join("out")).unwrap();
+    let runs = place("out/runs.csv");
+    let roundabout = folder.join("../over-inputs/losses.csv");
+    let (checkpoint, folder) = (suite(CHECKPOINT), text(&folder));
+    let (of_column, out) = (format!("{covariate}:x"), format!("{folder}/out"));
+    let truth = format!("{folder}/sim.truth.json");
+    fs::write(&truth, "precious").unwrap();
+    let new = format!("{folder}/new");
+    let fit = ["fit", &losses, "--baseline", "x"];
+    let to = |more: &[&'static str], path| [&fit[..], more, &[path]].concat();
+    let cases: [(Vec<&str>, &str); 13] = [
+        (
+            vec![
+                "score",
+                "--checkpoint",
+                &checkpoint,
+                "--items",
+                &items,
+                "--out",
+                &items,
+            ],
             "--out",
-            to,
-        ];
-        let (message, code) = said(&arguments);
-        assert_eq!(code, Some(2), "{message}");
-        assert!(message.contains("the file of --items"), "{message}");
-        assert_eq!(fs::read(&items).unwrap(), before);
+        ),
+        (to(&["--json"], &losses), "--json"),
+        (to(&["--json"], text(&roundabout)), "--json"),
+        (to(&["--report"], &losses), "--report"),
+        (
+            to(&["--options", "options.toml", "--json"], &options),
+            "--json",
+        ),
+        (
+            vec![
+                "fit",
+                &losses,
+                "--covariate",
+                &of_column,
+                "--json",
+                &covariate,
+            ],
+            "--json",
+        ),
+        (
+            vec!["fit", &losses, "--json", &new, "--report", &new],
+            "--json writes the same file",
+        ),
+        (vec!["report", &analysis, "--json", &analysis], "--json"),
+        (
+            vec!["plan", "--recipe", &recipe, "--json", &recipe],
+            "--json",
+        ),
+        (
+            vec!["plan", "--csv", &new, "--json", &new],
+            "--csv writes the same file",
+        ),
+        (
+            vec![
+                "simulate",
+                "--simulation",
+                &simulation,
+                "--out",
+                &simulation,
+            ],
+            "--out",
+        ),
+        (vec!["harness", &losses, folder, "--out", &losses], "--out"),
+        (
+            vec![
+                "ladder",
+                "--runs",
+                &runs,
+                "--texts",
+                folder,
+                "--baseline",
+                "x",
+                "--out",
+                &out,
+            ],
+            "--out",
+        ),
+    ];
+    let files = [
+        &items,
+        &losses,
+        &options,
+        &covariate,
+        &analysis,
+        &recipe,
+        &simulation,
+        &runs,
+        &truth,
+    ];
+    let before: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+    for (arguments, expected) in cases {
+        let output = Command::new(program())
+            .args(&arguments)
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+        let after: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+        assert_eq!(after, before, "{arguments:?}");
+        assert!(!Path::new(&new).exists(), "{arguments:?}");
     }
+    // Devices lose nothing.
+    let (message, code) = said(&["plan", "--csv", "/dev/null", "--json", "/dev/null"]);
+    assert_eq!(code, Some(0), "{message}");
 }

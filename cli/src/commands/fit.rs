@@ -12,6 +12,7 @@ mod predictions;
 
 pub(super) use output::OutputArguments;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -66,6 +67,10 @@ pub struct FitArguments {
 }
 
 pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {
+    let inputs = arguments.input.files();
+    let others = arguments.estimator.files();
+    let read = inputs.iter().map(PathBuf::as_path).chain(others);
+    arguments.output.refuse_overwrites(read)?;
     let options = arguments.estimator.options()?;
     let ladder = arguments.estimator.held_out(arguments.input.ladder()?)?;
     detail(&format!(
@@ -79,7 +84,7 @@ pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {
     fitting.finish_and_clear();
     let analysis = analysis.map_err(|e| explained(&e))?;
     detail(&format!("fitted in {:.2} s", start.elapsed().as_secs_f64()));
-    arguments.output.write(&analysis, &arguments.input.files())
+    arguments.output.write(&analysis, &inputs)
 }
 
 /// The error with the name that was meant, where a name is not in the ladder.

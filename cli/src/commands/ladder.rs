@@ -7,11 +7,11 @@ use relscale::evaluate::Settings;
 use relscale::fit::Options;
 use relscale::ladder::RunTable;
 
-use super::CommandError;
 use super::engine::EngineArguments;
 use super::fit::options_file;
 use super::hub::HubArguments;
 use super::values::count;
+use super::{CommandError, overwrite};
 use crate::interrupt;
 use crate::ladder_study::LadderStudy;
 use crate::output::{print, warning};
@@ -164,6 +164,9 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
             "--texts, --baseline and --out are needed without --list".to_owned(),
         ));
     };
+    // Its columns that no ladder has would be lost.
+    let written = out.join("runs.csv");
+    overwrite::refuse(runs.as_deref(), &[("--out", Some(&written))])?;
     let options = arguments.options()?;
     let study = LadderStudy {
         table,

@@ -9,7 +9,7 @@ use relscale::ladder::{Run, RunTable, TrainedRun};
 use relscale::log::LongTable;
 use relscale::scorer::{ItemScore, Score};
 
-use super::CommandError;
+use super::{CommandError, overwrite};
 use crate::output::{print, warning};
 use crate::readers::harness::{Model, Scored, Selection};
 use crate::released;
@@ -40,6 +40,8 @@ pub(super) struct LogArguments {
 impl LogArguments {
     /// The table of runs, if there is one, and the folder of logs.
     pub(super) fn paths(&self) -> Result<(Option<&PathBuf>, &PathBuf), CommandError> {
+        let inputs = self.inputs.iter().map(PathBuf::as_path);
+        overwrite::refuse(inputs, &[("--out", Some(&self.out))])?;
         let (tables, folders): (Vec<&PathBuf>, Vec<&PathBuf>) =
             self.inputs.iter().partition(|path| !path.is_dir());
         match (tables.as_slice(), folders.as_slice()) {

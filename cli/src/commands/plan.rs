@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::non_negative;
-use super::{CommandError, at};
+use super::{CommandError, at, overwrite};
 use crate::json;
 use crate::output::print;
 
@@ -119,6 +119,11 @@ impl Noise {
 }
 
 pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
+    let outputs = [
+        ("--csv", arguments.csv.as_deref()),
+        ("--json", arguments.json.as_deref()),
+    ];
+    overwrite::refuse(arguments.recipe.as_deref(), &outputs)?;
     let mut recipe = match (&arguments.recipe, arguments.preset) {
         (Some(path), _) => read_recipe(path)?,
         (None, Preset::RelativeScalingLaws) => Recipe::relative_scaling_laws(),

@@ -31,7 +31,9 @@ pub struct ReportArguments {
 }
 
 pub(super) fn run(arguments: &ReportArguments) -> Result<(), CommandError> {
-    arguments.output.write(&read(&arguments.analysis)?, &[])
+    let analysis = &arguments.analysis;
+    arguments.output.refuse_overwrites([analysis.as_path()])?;
+    arguments.output.write(&read(analysis)?, &[])
 }
 
 /// Reads an analysis.

@@ -15,11 +15,11 @@ use relscale::evaluate::{Bos, Settings};
 use relscale::output::NewFile;
 use serde_json::Value;
 
-use super::CommandError;
 use super::engine::EngineArguments;
 use super::hub::HubArguments;
 use super::ladder::WindowArguments;
 use super::values::count;
+use super::{CommandError, overwrite};
 use crate::hub::Hub;
 use crate::interrupt;
 use crate::output::note;
@@ -149,24 +149,14 @@ impl ScoreArguments {
     }
 }
 
-/// True if both paths lead to one file.
-fn is_same(a: &Path, b: &Path) -> bool {
-    let of = |path: &Path| path.canonicalize().ok();
-    of(a).is_some_and(|a| of(b) == Some(a))
-}
-
 pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
     if arguments.is_parquet() && arguments.per_token {
         return Err(CommandError::Usage(
             "--per-token has no column in Parquet; write JSON lines (--out FILE.jsonl)".to_owned(),
         ));
     }
-    if is_same(&arguments.items, &arguments.out) {
-        return Err(CommandError::Usage(format!(
-            "--out {} is the file of --items, which the scores would replace",
-            arguments.out.display()
-        )));
-    }
+    let out = [("--out", Some(arguments.out.as_path()))];
+    overwrite::refuse([arguments.items.as_path()], &out)?;
     let engine = arguments.engine.engine()?;
     let settings = arguments.settings();
     let items = Items::from_jsonl(&arguments.items)?;

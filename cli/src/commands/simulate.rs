@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::fields::{read_fields, typed};
-use super::{CommandError, at};
+use super::{CommandError, at, overwrite};
 use crate::output::{note, print};
 use crate::suggest::did_you_mean;
 
@@ -91,6 +91,14 @@ struct TrueExponent {
 }
 
 pub(super) fn run(arguments: &SimulateArguments) -> Result<(), CommandError> {
+    let beside = arguments.out.as_ref();
+    let beside = beside.map(|out| out.with_extension("truth.json"));
+    let truth = arguments.truth.as_ref().or(beside.as_ref());
+    let outputs = [
+        ("--out", arguments.out.as_deref()),
+        ("--truth", truth.map(PathBuf::as_path)),
+    ];
+    overwrite::refuse(arguments.simulation.as_deref(), &outputs)?;
     let mut simulation = match &arguments.simulation {
         Some(path) => typed(path, read_fields(path, "simulation")?)?,
         None => Simulation::scenario(arguments.scenario),
@@ -111,11 +119,7 @@ pub(super) fn run(arguments: &SimulateArguments) -> Result<(), CommandError> {
         let shown = (e.delta_beta * 1e5).round() / 1e5 + 0.0;
         said += &format!("; Δβ of {} is {shown:+.5}", e.treatment);
     }
-    let beside = arguments
-        .out
-        .as_ref()
-        .map(|out| out.with_extension("truth.json"));
-    if let Some(path) = arguments.truth.as_ref().or(beside.as_ref()) {
+    if let Some(path) = truth {
         let truth = TruthFile {
             exponents,
             replicate: arguments.replicate,

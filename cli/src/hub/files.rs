@@ -1,12 +1,13 @@
 //! The files of a checkpoint that are read.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
-use relscale::Error;
 use relscale::checkpoint::describes_model;
+use relscale::{Error, input};
 use serde::Deserialize;
+
+use crate::json;
 
 /// The files of a checkpoint.
 #[derive(Debug, Clone)]
@@ -145,7 +146,7 @@ pub(super) fn shards(folder: &Path, wanted: &[String]) -> Result<Option<Vec<Stri
         return Ok(None);
     };
     let path = folder.join(index);
-    let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+    let text = input::text(&path, json::SETTINGS).map_err(|e| Error::io(&path, e))?;
     let Index { weight_map } = serde_json::from_str(&text).map_err(|e| Error::format(&path, e))?;
     let files: BTreeSet<String> = weight_map.into_values().collect();
     if let Some(outside) = files.iter().find(|name| name.contains(['/', '\\'])) {

@@ -251,8 +251,7 @@ pub fn covariate(path: impl AsRef<Path>, column: &str) -> Result<BTreeMap<String
     let path = path.as_ref();
     let mut rows = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
-        .from_path(path)
-        .map_err(|e| csv_error(path, &e))?;
+        .from_reader(input::open(path).map_err(|e| Error::io(path, e))?);
     let header = rows.headers().map_err(|e| csv_error(path, &e))?;
     let place = header.iter().skip(1).position(|name| name == column);
     let Some(place) = place.map(|p| p + 1) else {

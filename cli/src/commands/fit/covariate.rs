@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use relscale::input;
+
 use crate::commands::at;
 use crate::suggest::did_you_mean;
 
@@ -29,6 +31,10 @@ impl std::str::FromStr for CovariateColumn {
 }
 
 impl CovariateColumn {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The covariate of every distribution that has one.
     ///
     /// # Errors
@@ -38,8 +44,7 @@ impl CovariateColumn {
         let path = &self.path;
         let mut reader = csv::ReaderBuilder::new()
             .trim(csv::Trim::All)
-            .from_path(path)
-            .map_err(at(path))?;
+            .from_reader(input::open(path).map_err(at(path))?);
         let headers = reader.headers().map_err(at(path))?.clone();
         let name = place(path, &headers, "distribution")?;
         let column = place(path, &headers, &self.column)?;

@@ -1,6 +1,6 @@
 //! Options of the estimator on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use relscale::fit::{
@@ -213,6 +213,12 @@ enum Design {
 }
 
 impl EstimatorArguments {
+    /// Files that are read: the options and the table of the covariate.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let covariate = self.covariate.as_ref().map(CovariateColumn::path);
+        self.options.as_deref().into_iter().chain(covariate)
+    }
+
     /// The options that the file and the flags describe; a flag overrides the file.
     ///
     /// # Errors

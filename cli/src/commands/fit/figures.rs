@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use relscale::fit::Analysis;
@@ -70,6 +70,11 @@ enum Preset {
 const TEXT_WIDTH: &str = "6.75in";
 
 impl FigureArguments {
+    /// The file of labels.
+    pub(super) fn labels(&self) -> Option<&Path> {
+        self.labels.as_deref()
+    }
+
     /// Draws the analysis, if that was asked for.
     pub(super) fn write(&self, analysis: &Analysis) -> Result<(), CommandError> {
         let Some(folder) = &self.plots else {

@@ -1,7 +1,7 @@
 //! Results that `relscale fit` prints and writes.
 
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use relscale::fit::Analysis;
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::figures::FigureArguments;
 use super::predictions;
-use crate::commands::{CommandError, at};
+use crate::commands::{CommandError, at, overwrite};
 use crate::html;
 use crate::output::print;
 use crate::screen;
@@ -58,6 +58,18 @@ enum Format {
 }
 
 impl OutputArguments {
+    /// Refuses files that would replace one that is read.
+    pub(in crate::commands) fn refuse_overwrites<'a>(
+        &'a self,
+        inputs: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<(), CommandError> {
+        let outputs = [
+            ("--json", self.json.as_deref()),
+            ("--report", self.report.as_deref()),
+        ];
+        overwrite::refuse(inputs.into_iter().chain(self.figures.labels()), &outputs)
+    }
+
     /// Prints the analysis and writes the files asked for. `inputs` are the files that were read.
     pub(in crate::commands) fn write(
         &self,

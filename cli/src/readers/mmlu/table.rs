@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::MmluQuestion;
 use crate::readers::csv_error;
-use relscale::Error;
+use relscale::{Error, input};
 
 /// Names of the columns, for errors.
 const COLUMNS: [&str; 6] = [
@@ -15,8 +15,7 @@ pub(super) fn questions(path: &Path) -> Result<Vec<MmluQuestion>, Error> {
     let mut rows = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
-        .from_path(path)
-        .map_err(|e| csv_error(path, &e))?;
+        .from_reader(input::open(path).map_err(|e| Error::io(path, e))?);
     let mut questions = Vec::new();
     for (index, row) in rows.records().enumerate() {
         let row = row.map_err(|e| csv_error(path, &e))?;

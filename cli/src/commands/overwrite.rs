@@ -1,0 +1,48 @@
+//! Outputs that would replace what a command reads.
+
+use std::path::{Path, PathBuf};
+
+use super::CommandError;
+
+/// Refuses an output that would replace an input or another output. Each output comes with its option
+/// and may not be asked for.
+///
+/// Asked before anything is computed: an output that is refused at the end has cost the whole run.
+pub(super) fn refuse<'a>(
+    inputs: impl IntoIterator<Item = &'a Path>,
+    outputs: &[(&str, Option<&Path>)],
+) -> Result<(), CommandError> {
+    let inputs: Vec<PathBuf> = inputs.into_iter().filter_map(place).collect();
+    let mut taken: Vec<(&str, PathBuf)> = Vec::new();
+    for (option, path) in outputs {
+        let Some((path, to)) = path.and_then(|path| Some((path, place(path)?))) else {
+            continue;
+        };
+        let shown = path.display();
+        if inputs.contains(&to) {
+            return Err(CommandError::Usage(format!(
+                "{option} {shown}: this file is read by the command, and the output would replace it"
+            )));
+        }
+        if let Some((other, _)) = taken.iter().find(|(_, place)| *place == to) {
+            return Err(CommandError::Usage(format!(
+                "{option} {shown}: {other} writes the same file"
+            )));
+        }
+        taken.push((option, to));
+    }
+    Ok(())
+}
+
+/// The one path of a regular file, or of one that is not there yet. None for a folder, and for devices
+/// and pipes, whose content no output replaces.
+fn place(path: &Path) -> Option<PathBuf> {
+    if path.exists() {
+        return path.is_file().then(|| path.canonicalize().ok())?;
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    Some(folder.canonicalize().ok()?.join(path.file_name()?))
+}
