@@ -259,119 +259,76 @@ fn names_in_messages_do_not_command_the_terminal() {
 #[test]
 fn outputs_do_not_replace_what_is_read() {
     let folder = folder("over-inputs");
-    let place = |name: &str| {
-        let path = folder.join(name);
-        fs::write(&path, format!("{name} is precious\n")).unwrap();
-        text(&path).to_owned()
-    };
-    let names = ["items.jsonl", "losses.csv", "options.toml", "covariate.csv"];
-    let [items, losses, options, covariate] = names.map(place);
-    let names = ["analysis.json", "recipe.json", "simulation.toml"];
-    let [analysis, recipe, simulation] = names.map(place);
     fs::create_dir_all(folder.join("out")).unwrap();
-    let runs = place("out/runs.csv");
-    let roundabout = folder.join("../over-inputs/losses.csv");
-    let (checkpoint, folder) = (suite(CHECKPOINT), text(&folder));
-    let (of_column, out) = (format!("{covariate}:x"), format!("{folder}/out"));
-    let truth = format!("{folder}/sim.truth.json");
-    fs::write(&truth, "precious").unwrap();
-    let new = format!("{folder}/new");
-    let fit = ["fit", &losses, "--baseline", "x"];
-    let to = |more: &[&'static str], path| [&fit[..], more, &[path]].concat();
-    let cases: [(Vec<&str>, &str); 13] = [
-        (
-            vec![
-                "score",
-                "--checkpoint",
-                &checkpoint,
-                "--items",
-                &items,
-                "--out",
-                &items,
-            ],
-            "--out",
-        ),
-        (to(&["--json"], &losses), "--json"),
-        (to(&["--json"], text(&roundabout)), "--json"),
-        (to(&["--report"], &losses), "--report"),
-        (
-            to(&["--options", "options.toml", "--json"], &options),
-            "--json",
-        ),
-        (
-            vec![
-                "fit",
-                &losses,
-                "--covariate",
-                &of_column,
-                "--json",
-                &covariate,
-            ],
-            "--json",
-        ),
-        (
-            vec!["fit", &losses, "--json", &new, "--report", &new],
-            "--json writes the same file",
-        ),
-        (vec!["report", &analysis, "--json", &analysis], "--json"),
-        (
-            vec!["plan", "--recipe", &recipe, "--json", &recipe],
-            "--json",
-        ),
-        (
-            vec!["plan", "--csv", &new, "--json", &new],
-            "--csv writes the same file",
-        ),
-        (
-            vec![
-                "simulate",
-                "--simulation",
-                &simulation,
-                "--out",
-                &simulation,
-            ],
-            "--out",
-        ),
-        (vec!["harness", &losses, folder, "--out", &losses], "--out"),
-        (
-            vec![
-                "ladder",
-                "--runs",
-                &runs,
-                "--texts",
-                folder,
-                "--baseline",
-                "x",
-                "--out",
-                &out,
-            ],
-            "--out",
-        ),
+    let inputs = [
+        "items.jsonl",
+        "losses.csv",
+        "options.toml",
+        "covariate.csv",
+        "analysis.json",
+        "recipe.json",
+        "simulation.toml",
+        "out/runs.csv",
     ];
-    let files = [
-        &items,
-        &losses,
-        &options,
-        &covariate,
-        &analysis,
-        &recipe,
-        &simulation,
-        &runs,
-        &truth,
-    ];
-    let before: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
-    for (arguments, expected) in cases {
+    for name in inputs {
+        fs::write(folder.join(name), format!("{name} is precious")).unwrap();
+    }
+    let (replaced, twice) = ("the output would replace it", "writes the same file");
+    let checkpoint = suite(CHECKPOINT);
+    for (line, expected) in [
+        (
+            "score --checkpoint CHECKPOINT --items items.jsonl --out items.jsonl",
+            replaced,
+        ),
+        ("fit losses.csv --baseline x --json losses.csv", replaced),
+        (
+            "fit losses.csv --baseline x --json ../over-inputs/losses.csv",
+            replaced,
+        ),
+        ("fit losses.csv --baseline x --report losses.csv", replaced),
+        (
+            "fit losses.csv --options options.toml --baseline x --json options.toml",
+            replaced,
+        ),
+        (
+            "fit losses.csv --baseline x --covariate covariate.csv:y --json covariate.csv",
+            replaced,
+        ),
+        (
+            "fit losses.csv --baseline x --json new --report out/../new",
+            twice,
+        ),
+        ("report analysis.json --json analysis.json", replaced),
+        ("plan --recipe recipe.json --json recipe.json", replaced),
+        ("plan --csv new --json new", twice),
+        (
+            "simulate --simulation simulation.toml --out simulation.toml",
+            replaced,
+        ),
+        ("simulate --out new --truth new", twice),
+        ("harness losses.csv out --out losses.csv", replaced),
+        (
+            "ladder --runs out/runs.csv --texts out --baseline x --out out",
+            replaced,
+        ),
+    ] {
+        let words = line.split(' ').map(|word| match word {
+            "CHECKPOINT" => &checkpoint,
+            word => word,
+        });
         let output = Command::new(program())
-            .args(&arguments)
-            .current_dir(folder)
+            .args(words)
+            .current_dir(&folder)
             .output()
             .unwrap();
         let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
-        assert!(message.contains(expected), "{arguments:?}: {message}");
-        let after: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
-        assert_eq!(after, before, "{arguments:?}");
-        assert!(!Path::new(&new).exists(), "{arguments:?}");
+        assert_eq!(output.status.code(), Some(2), "{line}: {message}");
+        assert!(message.contains(expected), "{line}: {message}");
+        for name in inputs {
+            let content = fs::read_to_string(folder.join(name)).unwrap();
+            assert_eq!(content, format!("{name} is precious"), "{line}");
+        }
+        assert!(!folder.join("new").exists(), "{line}");
     }
     // Devices lose nothing.
     let (message, code) = said(&["plan", "--csv", "/dev/null", "--json", "/dev/null"]);

@@ -134,8 +134,11 @@ impl LadderArguments {
 }
 
 pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
-    let engine = arguments.engine.engine()?.with_hub(arguments.hub.hub());
     let RunSource { checkpoints, runs } = &arguments.source;
+    // Columns of the table that no ladder has would be lost.
+    let written = arguments.out.as_ref().map(|out| out.join("runs.csv"));
+    overwrite::refuse(runs.as_deref(), &[("--out", written.as_deref())])?;
+    let engine = arguments.engine.engine()?.with_hub(arguments.hub.hub());
     let (mut table, name) = match (runs, checkpoints) {
         (Some(file), _) => (RunTable::from_csv(file)?, file.display().to_string()),
         (None, Some(dir)) => {
@@ -164,9 +167,6 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
             "--texts, --baseline and --out are needed without --list".to_owned(),
         ));
     };
-    // Its columns that no ladder has would be lost.
-    let written = out.join("runs.csv");
-    overwrite::refuse(runs.as_deref(), &[("--out", Some(&written))])?;
     let options = arguments.options()?;
     let study = LadderStudy {
         table,
