@@ -21,6 +21,9 @@ pub(crate) const MOST_PER_BYTE: u64 = 500;
 /// Decompressed bytes that no ratio is asked of: a small table of one repeated line is harmless.
 #[cfg(any(feature = "compressed", feature = "parquet"))]
 pub(crate) const FREE: u64 = 1 << 26;
+/// The text that stands for a list, an object or bytes in a table. Two different ones would be one name, so
+/// that no name of a run, distribution or item may be this.
+pub(crate) const NOT_TEXT: &str = "(nested)";
 /// Bytes by which the form of a file is recognised: a header line of a wide table fits.
 const HEAD: u64 = 1 << 13;
 

@@ -486,6 +486,84 @@ fn what_follows_from_other_columns_is_filled_in_with_a_note() {
 }
 
 #[test]
+fn nothing_of_a_table_of_runs_is_passed_over() {
+    let losses = file("losses.csv", "run,distribution,loss\na,news,3\nb,news,2\n");
+    let with = |runs: &str| open(&[&losses, &file("runs.csv", runs)]).unwrap().ladder();
+    let whole =
+        "run,flops,params,tokens,HELDOUT,final\na,1e18,1e8,2e9,,3.1\nb,1e19,1e9,2e9,True,2.9\n";
+    let error = with(whole).unwrap_err().to_string();
+    assert!(
+        error.contains("\"HELDOUT\"") && error.contains("\"held_out\""),
+        "{error}"
+    );
+    let (ladder, notes) = with(&whole.replace("HELDOUT", "held_out")).unwrap();
+    assert!(ladder.runs()[1].held_out);
+    assert!(
+        notes.iter().any(|n| n.contains("not read: final;")),
+        "{notes:?}"
+    );
+    // A run that the table of runs lacks might be one that is held out.
+    let own =
+        "run,flops,params,tokens,distribution,loss\na,1e18,1e8,2e9,news,3\nb,1e19,1e9,2e9,news,2\n";
+    let own = file("own.csv", own);
+    let held_out = file("held-out.csv", "run,held_out\nB,true\na,\n");
+    let error = open(&[&own, &held_out])
+        .unwrap()
+        .ladder()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("line 3: run \"b\" is not in"), "{error}");
+}
+
+#[test]
+fn columns_are_renamed_all_at_once() {
+    let text = "run,params,tokens,distribution,id,item,loss\n\
+                a,1e8,2e9,news,d1,q1,3\na,1e8,2e9,news,d1,q2,4\na,1e8,2e9,news,d2,q3,5\n";
+    let clusters = |columns: [(&str, &str); 2]| {
+        let mut tables = open(&[&file("renamed.csv", text)]).unwrap();
+        for (column, name) in columns {
+            tables = tables.column(column, name).unwrap();
+        }
+        let (ladder, _) = tables.ladder().unwrap();
+        ladder.scores()[0].clusters().to_vec()
+    };
+    assert_eq!(
+        clusters([("item", "item"), ("cluster", "id")]),
+        ["d1", "d2"]
+    );
+    let swapped = clusters([("item", "id"), ("cluster", "item")]);
+    assert_eq!(swapped, ["q1", "q2", "q3"]);
+    assert_eq!(clusters([("cluster", "item"), ("item", "id")]), swapped);
+}
+
+#[test]
+fn two_columns_of_one_name_and_lists_in_place_of_names_are_refused() {
+    let twice = "run,params,tokens,cluster,web,web\na,1e8,2e9,c,3.05,2.9\n";
+    let error = refused("twice.csv", twice);
+    assert!(
+        error.contains("line 1: two columns are named \"web\""),
+        "{error}"
+    );
+    let line = r#"{"run":"a","params":1e8,"tokens":2e9,"loss":3,"loss":4,"distribution":"news"}"#;
+    let error = refused("twice.jsonl", line);
+    assert!(
+        error.contains("line 1: the field \"loss\" comes twice"),
+        "{error}"
+    );
+    for (column, value) in [
+        ("corpus", r#"{"name":"web"}"#),
+        ("cluster", r#"["law","uk"]"#),
+    ] {
+        let line = r#"{"run":"a","params":1e8,"tokens":2e9,"loss":3,"distribution":"news","#;
+        let error = refused("nested.jsonl", format!("{line}\"{column}\":{value}}}"));
+        assert!(
+            error.contains(&format!("line 1, column {column}")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn names_that_are_nearly_right_are_suggested() {
     let cases = [
         (SMALL.replace("loss", "Loss"), "did you mean \"Loss\"?"),

@@ -13,7 +13,7 @@ use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use parquet::schema::types::SchemaDescPtr;
 
-use super::{FREE, MOST_PER_BYTE, invalid};
+use super::{FREE, MOST_PER_BYTE, NOT_TEXT, invalid};
 
 mod schema;
 
@@ -144,7 +144,7 @@ pub(crate) fn shown(field: &Field) -> String {
         Field::Decimal(number) if number.scale() > 1000 || number.data().len() > 1000 => {
             "(too many digits)".to_owned()
         }
-        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => "(nested)".to_owned(),
+        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => NOT_TEXT.to_owned(),
         other => other.to_string(),
     }
 }

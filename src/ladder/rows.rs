@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::input::NOT_TEXT;
 use crate::ladder::blocks::{square, total};
 use crate::ladder::column::Column;
 use crate::ladder::names::Names;
@@ -122,9 +123,23 @@ impl Chance {
     }
 }
 
+/// The columns that hold names.
+const NAMES: [Column; 7] = [
+    Column::Corpus,
+    Column::Run,
+    Column::Trajectory,
+    Column::Distribution,
+    Column::Cluster,
+    Column::Item,
+    Column::Scorer,
+];
+
 impl Rows {
     /// Adds a row, which is the meaning of a table of losses, whatever its form.
     pub(super) fn add(&mut self, row: &Row<'_>) -> Result<(), LadderError> {
+        if let Some(column) = NAMES.into_iter().find(|c| row.text(*c) == NOT_TEXT) {
+            return Err(row.unexpected(column, "text, which lists, objects and bytes are not"));
+        }
         let run = self.run_of(row)?;
         let loss = row.number(Column::Loss)?;
         let weight = match row.text(Column::Weight) {

@@ -185,7 +185,7 @@ impl Tables {
         rows.builder.name(names.join(" + "));
         for (source, role) in self.sources.into_iter().zip(roles) {
             match role {
-                Role::Runs => runs.read(source, self.scale.as_deref())?,
+                Role::Runs => runs.read(source, self.scale.as_deref(), &mut notes)?,
                 role => losses.push((source, role)),
             }
         }
@@ -210,41 +210,48 @@ impl Tables {
         Ok((rows.finish()?, notes))
     }
 
-    /// Gives the columns of every table the names that are read.
+    /// Gives the columns of every table the names that are read, all at once: `cluster=item,item=id` says the
+    /// same in any order.
     fn rename(&mut self) -> Result<(), LadderError> {
-        for (column, name) in &self.columns {
-            let mut found = false;
-            for source in &mut self.sources {
-                if !source.header.iter().any(|h| h == name) {
-                    continue;
-                }
-                found = true;
-                let renamed = source.header.iter().map(|h| match h {
-                    h if h == name => column.name(),
+        if let Some((column, name)) = self.columns.iter().find(|(_, name)| {
+            let mut headers = self.sources.iter().map(|s| &s.header);
+            headers.all(|header| header.iter().all(|h| h != name))
+        }) {
+            return Err(self.no_column(*column, name));
+        }
+        for source in &mut self.sources {
+            let header = &source.header;
+            let is_there = |name: &str| header.iter().any(|h| h == name);
+            let here: Vec<_> = self.columns.iter().filter(|(_, n)| is_there(n)).collect();
+            let renamed = header.iter().map(|h| {
+                match here.iter().find(|(_, name)| name == h) {
+                    Some((column, _)) => column.name(),
                     // Another column of that name is not the one that is meant.
-                    h if h == column.name() => "",
-                    h => h,
-                });
-                source.header = renamed.collect();
-            }
-            if !found {
-                let all = self.sources.iter().flat_map(|s| s.header.iter());
-                let mut all: Vec<&str> = all.collect();
-                let near = nearest(name, all.iter().copied());
-                let hint = near.map_or_else(String::new, |n| format!("; did you mean {n:?}?"));
-                all.dedup();
-                return Err(LadderError::Malformed {
-                    table: self.sources[0].name.clone(),
-                    line: Some(1),
-                    message: format!(
-                        "no column named {name:?}, which stands for {:?}; the first line has {}{hint}",
-                        column.name(),
-                        all.join(", ")
-                    ),
-                });
-            }
+                    None if here.iter().any(|(column, _)| column.name() == h) => "",
+                    None => h,
+                }
+            });
+            source.header = renamed.collect();
         }
         Ok(())
+    }
+
+    /// The error of a name that no table has for a column.
+    fn no_column(&self, column: Column, name: &str) -> LadderError {
+        let all = self.sources.iter().flat_map(|s| s.header.iter());
+        let mut all: Vec<&str> = all.collect();
+        let near = nearest(name, all.iter().copied());
+        let hint = near.map_or_else(String::new, |n| format!("; did you mean {n:?}?"));
+        all.dedup();
+        LadderError::Malformed {
+            table: self.sources[0].name.clone(),
+            line: Some(1),
+            message: format!(
+                "no column named {name:?}, which stands for {:?}; the first line has {}{hint}",
+                column.name(),
+                all.join(", ")
+            ),
+        }
     }
 }
 

@@ -200,7 +200,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         x[0]
     }
 
-    /// `e^x`, relative error below 1.2e-7 (1 ulp), exactly 1 at 0, exactly 0 below −87.3.
+    /// `e^x`, relative error below 1.2e-7 (1 ulp), exactly 1 at 0, exactly 0 below −87.3. NaN propagates.
     ///
     /// Cody–Waite reduction by ln 2 in two parts, then the degree-6 Taylor polynomial with
     /// Cephes' minimax coefficients (`expf`, S. L. Moshier).
@@ -210,8 +210,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         // `pow2` needs. Below, the result is exactly zero: masked scores of −∞ must add nothing.
         let low = self.splat(-87.3);
         let high = self.splat(88.0);
-        let clamped = self.max(x, low);
-        let clamped = self.select_lt(clamped, high, clamped, high);
+        // In this order NaN stays: an infinite score would otherwise weigh nothing, and be lost.
+        let clamped = self.max(low, x);
+        let clamped = self.select_lt(high, clamped, high, clamped);
         let n = self.round(self.mul(clamped, self.splat(std::f32::consts::LOG2_E)));
         // 0.693359375 has nine significant bits, so its product with `n` is exact. The second
         // constant is the rest of ln 2.
@@ -557,6 +558,8 @@ mod tests {
                 "{}",
                 isa.name()
             );
+            let nan = isa.run(Each(Function::Exp, &[f32::NAN; LANES]));
+            assert!(nan.iter().all(|y| y.is_nan()), "{}", isa.name());
         }
     }
 

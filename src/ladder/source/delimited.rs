@@ -95,11 +95,15 @@ fn header(
         line,
         message,
     };
-    let mut text = Vec::new();
+    let (mut text, mut is_last) = (Vec::new(), false);
     loop {
-        let next = blocks.next().map_err(|e| malformed(None, e.to_string()))?;
-        let is_last = next.as_ref().is_none_or(|block| block.is_last);
-        text.extend(next.unwrap_or_default().text);
+        // Twice as much each time, so that a row over many blocks is not parsed once for each.
+        let goal = 2 * text.len();
+        while !is_last && text.len() <= goal {
+            let next = blocks.next().map_err(|e| malformed(None, e.to_string()))?;
+            is_last = next.as_ref().is_none_or(|block| block.is_last);
+            text.extend(next.unwrap_or_default().text);
+        }
         // Another row must follow, unless quotes are open or all lines are empty.
         let after = if is_last { &b""[..] } else { b"0\n" };
         let mut input = csv::ReaderBuilder::new()

@@ -7,6 +7,7 @@ use csv::StringRecord;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{LONGEST_ROW, Rows, Source, fill, io_error, number};
+use crate::input::NOT_TEXT;
 use crate::ladder::LadderError;
 use crate::ladder::record::Batch;
 
@@ -30,7 +31,13 @@ pub(super) fn open<'a>(source: impl BufRead + 'a, name: &str) -> Result<Source<'
         if fields.iter().all(|(_, value)| *value == Value::Nested) {
             return Err(lines.malformed(NO_LINES.to_owned()));
         }
-        lines.header = fields.iter().map(|(field, _)| field.trim()).collect();
+        let names: Vec<&str> = fields.iter().map(|(field, _)| field.trim()).collect();
+        // The second would be ignored, and it may be the one that is meant.
+        let second = (1..names.len()).find(|&at| names[..at].contains(&names[at]));
+        if let Some(at) = second {
+            return Err(lines.malformed(format!("the field {:?} comes twice", names[at])));
+        }
+        lines.header = names.into_iter().collect();
     }
     lines.first = first;
     let header = lines.header.clone();
@@ -133,8 +140,8 @@ impl<R: BufRead> Rows for Lines<R> {
             match value {
                 Value::Null => {}
                 Value::Text(text) => values[place] = text,
-                // No column that is read has such values.
-                Value::Nested => values[place] = "(nested)",
+                // Refused in a column that is read.
+                Value::Nested => values[place] = NOT_TEXT,
             }
         }
         fill(rows, self.line, values);

@@ -5,6 +5,7 @@ use std::io;
 use parquet::record::Field;
 
 use super::{Rows, Source, fill, io_error, number};
+use crate::input::NOT_TEXT;
 use crate::input::parquet::{ParquetRows, shown};
 use crate::ladder::LadderError;
 use crate::ladder::record::Batch;
@@ -57,7 +58,11 @@ fn text(field: &Field) -> String {
         // The digits of the short number, as a CSV file has them: 0.1, not 0.10000000149.
         Field::Float(value) => value.to_string(),
         // Text that was stored without saying that it is text.
-        Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).into_owned(),
+        Field::Bytes(bytes) => match std::str::from_utf8(bytes.data()) {
+            Ok(text) => text.to_owned(),
+            // With marks in place of its bytes, two names might be one.
+            Err(_) => NOT_TEXT.to_owned(),
+        },
         other => shown(other),
     }
 }

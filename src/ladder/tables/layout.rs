@@ -37,15 +37,6 @@ const NO_LOSSES: [&str; 22] = [
     "time",
 ];
 
-/// Columns without which a run has no place on a ladder.
-const ESSENTIAL: [Column; 5] = [
-    Column::Corpus,
-    Column::Budget,
-    Column::Flops,
-    Column::Params,
-    Column::Tokens,
-];
-
 /// A table of losses whose rows are made long, complete and joined.
 pub(super) struct Layout {
     /// Columns of the long rows.
@@ -53,7 +44,7 @@ pub(super) struct Layout {
     table: String,
     from: Vec<Origin>,
     run: Option<usize>,
-    /// If true, columns that every run must have come from the tables of runs.
+    /// If true, columns come from the tables of runs, so that every run must be there.
     needs_runs: bool,
     /// Places of columns that a table of runs has too, with their number there.
     described: Vec<(usize, usize)>,
@@ -108,6 +99,9 @@ impl Layout {
             Role::Long | Role::Runs => None,
         };
         let header = &source.header;
+        if let Some(wide) = &wide {
+            wide.check(&source.name)?;
+        }
         // Besides the losses of distributions, a table may have one of training.
         let long = [Column::Loss, Column::Distribution].map(Column::name);
         let is_loss = |place: usize| {
@@ -133,8 +127,8 @@ impl Layout {
         for (at, name) in runs.columns.iter().enumerate() {
             if layout.place(name).is_none() {
                 layout.push(name, Origin::Runs(at));
-                layout.needs_runs |=
-                    ESSENTIAL.iter().any(|c| c.name() == name) || scale == Some(name.as_str());
+                // Even one that may be empty: a run that is held out would be fitted.
+                layout.needs_runs = true;
             }
         }
         layout.complete(scale.is_some(), notes);
@@ -304,7 +298,41 @@ impl Layout {
     }
 }
 
+/// Places of the columns that hold numbers in the first row, are not read, and are not known to be something
+/// else than losses.
+pub(super) fn numbers(
+    source: &mut Source<'_>,
+    scale: Option<&str>,
+) -> Result<Vec<usize>, LadderError> {
+    let header = source.header.clone();
+    let first = source.peek()?;
+    let known = |h: &str| scale == Some(h) || Column::ALL.iter().any(|c| c.name() == h);
+    let is_number = |place: usize| {
+        let text = first.and_then(|row| row.get(place)).unwrap_or_default();
+        text.is_empty() || text.parse::<f64>().is_ok()
+    };
+    let may_be_loss = |(place, h): (usize, &str)| {
+        let is_other = known(h) || NO_LOSSES.contains(&h.to_ascii_lowercase().as_str());
+        (!is_other && is_number(place)).then_some(place)
+    };
+    Ok(header.iter().enumerate().filter_map(may_be_loss).collect())
+}
+
 impl Wide {
+    /// Refuses two columns of one name, whose losses would be those of one distribution.
+    fn check(&self, table: &str) -> Result<(), LadderError> {
+        let name = |at: usize| &self.header[self.losses[at]];
+        let second = (1..self.losses.len()).find(|&at| (0..at).any(|one| name(one) == name(at)));
+        match second {
+            None => Ok(()),
+            Some(at) => Err(LadderError::Malformed {
+                table: table.to_owned(),
+                line: Some(1),
+                message: format!("two columns are named {:?}", name(at)),
+            }),
+        }
+    }
+
     /// Takes every column of numbers for losses that is not known to be something else.
     fn by_first_row(
         source: &mut Source<'_>,
@@ -313,16 +341,11 @@ impl Wide {
     ) -> Result<Self, LadderError> {
         let header = source.header.clone();
         let table = source.name.clone();
-        let first = source.peek()?;
+        let numbers = numbers(source, scale)?;
         let known = |h: &str| scale == Some(h) || Column::ALL.iter().any(|c| c.name() == h);
-        let is_number = |place: usize| {
-            let text = first.and_then(|row| row.get(place)).unwrap_or_default();
-            text.is_empty() || text.parse::<f64>().is_ok()
-        };
         let rest = header.iter().enumerate().filter(|(_, h)| !known(h));
-        let (losses, others): (Vec<(usize, &str)>, Vec<_>) = rest.partition(|(place, h)| {
-            is_number(*place) && !NO_LOSSES.contains(&h.to_ascii_lowercase().as_str())
-        });
+        let (losses, others): (Vec<(usize, &str)>, Vec<_>) =
+            rest.partition(|(place, _)| numbers.contains(place));
         for (_, name) in &losses {
             if let Some(meant) = Column::ALL.iter().find(|c| alike(name, c.name())) {
                 return Err(LadderError::MisspeltColumn {

@@ -1,9 +1,11 @@
 //! Tables of runs that are joined to tables of losses.
 
+use super::layout::numbers;
+use crate::input::NOT_TEXT;
 use crate::ladder::LadderError;
 use crate::ladder::column::Column;
 use crate::ladder::names::Names;
-use crate::ladder::nearest::nearest;
+use crate::ladder::nearest::{alike, nearest};
 use crate::ladder::record::Record;
 use crate::ladder::source::Source;
 
@@ -50,8 +52,17 @@ impl Runs {
         &mut self,
         mut source: Source<'static>,
         scale: Option<&str>,
+        notes: &mut Vec<String>,
     ) -> Result<(), LadderError> {
         let header = source.header.clone();
+        let passed = numbers(&mut source, scale)?;
+        let passed: Vec<&str> = passed.into_iter().map(|place| &header[place]).collect();
+        if !passed.is_empty() {
+            let (table, columns) = (&source.name, passed.join(", "));
+            notes.push(format!(
+                "{table}: not read: {columns}; name the columns that are losses (distributions)"
+            ));
+        }
         let malformed = |line, message| LadderError::Malformed {
             table: source.name.clone(),
             line,
@@ -67,6 +78,20 @@ impl Runs {
                 ),
             ));
         };
+        // A column that is read elsewhere is none that is misspelt.
+        let known = |h: &str| scale == Some(h) || Column::ALL.iter().any(|c| c.name() == h);
+        for column in header.iter().filter(|h| !known(h)) {
+            // `epoch` is often the place of a checkpoint in its training run.
+            let missing = OF_RUNS.iter().filter(|c| **c != Column::Epochs);
+            let missing = missing.filter(|c| !header.iter().any(|h| h == c.name()));
+            if let Some(meant) = missing.map(|c| c.name()).find(|c| alike(column, c)) {
+                return Err(LadderError::MisspeltColumn {
+                    table: source.name.clone(),
+                    column: column.to_owned(),
+                    meant,
+                });
+            }
+        }
         let described = |h: &str| OF_RUNS.iter().any(|c| c.name() == h) || scale == Some(h);
         let mut places = Vec::new();
         for (place, name) in header.iter().enumerate().filter(|(_, h)| described(h)) {
@@ -103,6 +128,13 @@ impl Runs {
         values.resize(self.columns.len(), Value::default());
         for &(place, at) in places {
             let text = row.get(place).unwrap_or_default();
+            if text == NOT_TEXT {
+                return Err(LadderError::Malformed {
+                    table: self.tables[table].clone(),
+                    line: Some(line),
+                    message: format!("{} is a list or an object", self.columns[at]),
+                });
+            }
             let known = &values[at];
             if !known.text.is_empty() && !text.is_empty() && !same(&known.text, text) {
                 return Err(LadderError::Malformed {

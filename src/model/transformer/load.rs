@@ -205,6 +205,10 @@ impl<B: Backend> Loader<'_, B> {
     fn table(&mut self, name: &str, rows: usize) -> Result<B::Buffer, Error> {
         let cols = self.config.hidden_size;
         let (name, shape, weights) = (format!("{name}.weight"), [rows, cols], &mut self.weights);
+        if !weights.is_by_rows(&name) {
+            let host = weights.tensor(&name, &shape)?;
+            return self.upload(&host, rows, cols, Role::Matrix);
+        }
         // In pieces: a table of 256,000 tokens is the largest tensor, and stood in memory three
         // times (`benches/NOTES.md`).
         self.backend.upload_rows(shape, Role::Matrix, &mut |rows| {

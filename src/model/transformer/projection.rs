@@ -51,17 +51,18 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     /// True if the rows of the parts in the file are those of the projection, in their order and in one
-    /// precision.
+    /// precision, and can be read a few at a time.
     fn is_as_stored(&self, names: &[&str], parts: &[Part]) -> bool {
         let of = self.names;
         let reordered = names == of.qkv && (of.halves_alternate || of.head_by_head)
             || names == of.gate_up && of.up_first;
         let precision = |(name, _): &Part| self.weights.precision(&format!("{name}.weight"));
+        let is_by_rows = |(name, _): &Part| self.weights.is_by_rows(&format!("{name}.weight"));
         let first = parts.first().and_then(precision);
         !of.transposed
             && !reordered
             && first.is_some()
-            && parts.iter().all(|p| precision(p) == first)
+            && parts.iter().all(|p| precision(p) == first && is_by_rows(p))
     }
 
     /// Uploads parts that need no change, a few megabytes at a time: memory that is used again costs no new

@@ -114,7 +114,7 @@ fn soften_panels<S: Simd, const P: usize>(
     let top = simd.top(top);
     // The largest so far never falls, so every exponent below is at most zero and cannot overflow.
     let max = if top > before { top } else { before };
-    if max == f32::NEG_INFINITY {
+    if max == f32::NEG_INFINITY && !any_nan(simd, &scores) {
         // No key seen so far: the window starts after this block.
         row[..P].fill([0.0; LANES]);
         return;
@@ -141,4 +141,72 @@ fn soften_panels<S: Simd, const P: usize>(
         kept *= factor[0];
     }
     *state = (max, kept + simd.sum(total));
+}
+
+/// True if a score is NaN, which `max` passes over.
+#[inline(always)]
+fn any_nan<S: Simd>(simd: S, scores: &[S::V]) -> bool {
+    let mut total = simd.splat(0.0);
+    for &score in scores {
+        total = simd.add(total, score);
+    }
+    simd.sum(total).is_nan()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Isa, Kernel};
+
+    /// The sum of the weights of a block whose product with the key at `nan` is NaN.
+    struct Sum {
+        nan: usize,
+        visible: Range<usize>,
+    }
+
+    impl Kernel for Sum {
+        type Output = f32;
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> f32 {
+            let place = |panel: usize| std::array::from_fn(|i| (panel * LANES + i) as f32);
+            let scaling = Scaling {
+                scale: simd.splat(1.0),
+                cap: None,
+                slopes: None,
+                nothing: simd.splat(f32::NEG_INFINITY),
+                places: std::array::from_fn(|panel| simd.load(&place(panel))),
+            };
+            let mut row = [[0.5; LANES]; KEYS / LANES];
+            row[self.nan / LANES][self.nan % LANES] = f32::NAN;
+            let mut state = (f32::NEG_INFINITY, 0.0);
+            soften(
+                simd,
+                &mut row,
+                self.visible,
+                None,
+                &scaling,
+                &mut state,
+                &mut [],
+            );
+            state.1
+        }
+    }
+
+    #[test]
+    fn a_score_that_overflowed_is_not_lost() {
+        for isa in Isa::available() {
+            for (nan, visible, lost) in [
+                (0, 0..1, false),
+                (3, 0..KEYS, false),
+                (KEYS - 1, 0..KEYS, false),
+                (20, 20..21, false),
+                (3, 0..3, true),
+                (3, 4..KEYS, true),
+            ] {
+                let message = format!("{}: {nan} of {visible:?}", isa.name());
+                let sum = isa.run(Sum { nan, visible });
+                assert_eq!(sum.is_nan(), !lost, "{message}: {sum}");
+            }
+        }
+    }
 }

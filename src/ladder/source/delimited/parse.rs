@@ -175,11 +175,18 @@ fn exact(text: Vec<u8>, shape: Shape, is_last: bool) -> Parsed {
     while more && fault.is_none() {
         more = reader.read_byte_record(&mut next).unwrap_or(false);
         let (byte, line) = (row.position()).map_or((0, 0), |p| (p.byte() as usize, p.line()));
+        let start = byte.saturating_sub(zeros.len());
         if more || is_last {
+            let end = next.position().filter(|_| more);
+            let end = end.map_or(text.len(), |p| p.byte() as usize - zeros.len());
             // Lines are counted from 1, and the zeros are one.
-            fault = push(&mut rows, &row, shape, line.saturating_sub(2)).err();
+            let line = line.saturating_sub(2);
+            fault = match quotes_fit(&text[start..end.min(text.len())], shape.separator) {
+                true => push(&mut rows, &row, shape, line).err(),
+                false => Some(Fault::Refused(Some(line), MISQUOTED.to_owned())),
+            };
         } else if row.len() != shape.columns || row.iter().any(|field| field != b"0") {
-            fault = Some(Fault::Unfinished(byte.saturating_sub(zeros.len())));
+            fault = Some(Fault::Unfinished(start));
         }
         std::mem::swap(&mut row, &mut next);
     }
@@ -189,6 +196,50 @@ fn exact(text: Vec<u8>, shape: Shape, is_last: bool) -> Parsed {
         text: Some(text),
         fault,
         is_last,
+    }
+}
+
+/// The message about quotes that take in the rows after them.
+pub(super) const MISQUOTED: &str =
+    "a field begins with a quote that is not closed at the end of a field";
+
+/// False for quotes that are open at the end, and for a row of several lines with a closing quote in the
+/// middle of a field. The `csv` crate reads both: a lone quote then takes in all rows up to the next one.
+fn quotes_fit(row: &[u8], separator: u8) -> bool {
+    let is_end = |byte: u8| byte == b'\n' || byte == b'\r';
+    let first = row.iter().position(|&byte| !is_end(byte));
+    let last = row.iter().rposition(|&byte| !is_end(byte));
+    let (Some(first), Some(last)) = (first, last) else {
+        return true;
+    };
+    let mut rest = &row[first..=last];
+    let mut closed_within = false;
+    loop {
+        if let Some(quoted) = rest.strip_prefix(b"\"") {
+            let Some(after) = after_quotes(quoted) else {
+                return false;
+            };
+            let next = after.iter().find(|&&byte| byte != b' ' && byte != b'\t');
+            closed_within |= next.is_some_and(|&byte| byte != separator && !is_end(byte));
+            rest = after;
+        }
+        match rest.iter().position(|&byte| byte == separator) {
+            Some(at) => rest = &rest[at + 1..],
+            None => break,
+        }
+    }
+    !closed_within || !row[first..=last].iter().any(|&byte| is_end(byte))
+}
+
+/// The text behind the quote that closes a field; two quotes stand for one.
+fn after_quotes(text: &[u8]) -> Option<&[u8]> {
+    let mut from = 0;
+    loop {
+        let at = from + text[from..].iter().position(|&byte| byte == b'"')?;
+        if text.get(at + 1) != Some(&b'"') {
+            return Some(&text[at + 1..]);
+        }
+        from = at + 2;
     }
 }
 

@@ -35,7 +35,14 @@ fn expected(text: &[u8]) -> Found {
     }
     let mut record = csv::StringRecord::new();
     loop {
-        match input.read_record(&mut record) {
+        let start = input.position().clone();
+        let read = input.read_record(&mut record);
+        let row = &text[start.byte() as usize..input.position().byte() as usize];
+        if !is_well_quoted(row) {
+            let message = super::parse::MISQUOTED.to_owned();
+            return (rows, Some((Some(start.line()), message)));
+        }
+        match read {
             Ok(true) => {
                 let line = record.position().unwrap().line();
                 rows.push((line, record.iter().map(Into::into).collect()));
@@ -44,6 +51,38 @@ fn expected(text: &[u8]) -> Found {
             Err(e) => return (rows, Some(error(e))),
         }
     }
+}
+
+/// By a table of states, one byte after another.
+fn is_well_quoted(row: &[u8]) -> bool {
+    #[derive(PartialEq)]
+    enum At {
+        Start,
+        Plain,
+        Quoted,
+        Closed,
+    }
+    let is_end = |b: &u8| b"\r\n".contains(b);
+    let start = row.iter().take_while(|b| is_end(b)).count();
+    let end = row.iter().rev().take_while(|b| is_end(b)).count();
+    let row = &row[start..start.max(row.len() - end)];
+    let (mut at, mut within) = (At::Start, false);
+    for &byte in row {
+        at = match (at, byte) {
+            (At::Quoted, b'"') => At::Closed,
+            (At::Quoted, _) | (At::Start | At::Closed, b'"') => At::Quoted,
+            (_, b',') => At::Start,
+            (At::Closed, b' ' | b'\t') => At::Closed,
+            (At::Closed, b'\r' | b'\n') => At::Plain,
+            (At::Closed, _) => {
+                within = true;
+                At::Plain
+            }
+            _ => At::Plain,
+        };
+    }
+    let lines = row.iter().any(|b| b"\r\n".contains(b));
+    at != At::Quoted && !(within && lines)
 }
 
 /// The rows by this module.
@@ -159,6 +198,25 @@ fn a_row_over_many_blocks_is_one_row() {
         assert_eq!(rows[1].1, [long.trim(), "3"]);
         let message = "1 fields, the first line has 2".to_owned();
         assert_eq!(error, Some((Some(5_005), message)));
+    }
+}
+
+#[test]
+fn a_lone_quote_takes_in_no_rows() {
+    let refused = |line| Some((Some(line), super::parse::MISQUOTED.to_owned()));
+    for (text, error) in [
+        // To the end of the table.
+        ("a,b\n1,2\n3,\"lone\n5,6\n7,8\n", refused(3)),
+        // To the next lone quote.
+        ("a,b\n1,2\n3,\"lone\n5,6\n7,\"lone\n9,9\n", refused(3)),
+        ("a,b\n1,\"two\nlines\"\n2,\"\"\"word\"\" \" \n", None),
+        ("a,b\n1,5\" disk\n2,\"a\" disk\n", None),
+    ] {
+        for block in 1..20 {
+            let (rows, found) = found(text.as_bytes(), 1, block);
+            assert_eq!(found, error, "{text:?}");
+            assert_eq!(rows.len(), if error.is_some() { 1 } else { 2 }, "{text:?}");
+        }
     }
 }
 
