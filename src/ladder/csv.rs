@@ -191,7 +191,9 @@ impl Ladder {
 
     /// Writes the long CSV form, one row per (run, distribution, cluster).
     ///
-    /// Reading it back gives the same ladder up to one rounding of each loss.
+    /// Reading it back gives the same ladder up to one rounding of each loss. The number of rows that were
+    /// summed is not written: a cluster in which a run lacks an item is taken for a whole one then, and what
+    /// had no weights has their sums.
     ///
     /// # Errors
     ///
