@@ -518,7 +518,7 @@ fn nothing_of_a_table_of_runs_is_passed_over() {
 #[test]
 fn columns_are_renamed_all_at_once() {
     let text = "run,params,tokens,distribution,id,item,loss\n\
-                a,1e8,2e9,news,d1,q1,3\na,1e8,2e9,news,d1,q2,4\na,1e8,2e9,news,d2,q3,5\n";
+                a,1e8,2e9,news,d1,q1,3\na,1e8,2e9,news,d2,q1,4\na,1e8,2e9,news,d3,q2,5\n";
     let clusters = |columns: [(&str, &str); 2]| {
         let mut tables = open(&[&file("renamed.csv", text)]).unwrap();
         for (column, name) in columns {
@@ -527,12 +527,8 @@ fn columns_are_renamed_all_at_once() {
         let (ladder, _) = tables.ladder().unwrap();
         ladder.scores()[0].clusters().to_vec()
     };
-    assert_eq!(
-        clusters([("item", "item"), ("cluster", "id")]),
-        ["d1", "d2"]
-    );
     let swapped = clusters([("item", "id"), ("cluster", "item")]);
-    assert_eq!(swapped, ["q1", "q2", "q3"]);
+    assert_eq!(swapped, ["q1", "q2"]);
     assert_eq!(clusters([("cluster", "item"), ("item", "id")]), swapped);
 }
 
@@ -556,10 +552,7 @@ fn two_columns_of_one_name_and_lists_in_place_of_names_are_refused() {
     ] {
         let line = r#"{"run":"a","params":1e8,"tokens":2e9,"loss":3,"distribution":"news","#;
         let error = refused("nested.jsonl", format!("{line}\"{column}\":{value}}}"));
-        assert!(
-            error.contains(&format!("line 1, column {column}")),
-            "{error}"
-        );
+        assert!(error.contains(&format!("line 1: {column} is")), "{error}");
     }
 }
 
