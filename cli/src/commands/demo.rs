@@ -16,7 +16,7 @@ use crate::output::{note, print};
 /// Losses of the 47 checkpoints of the committed ladder of the repository (`suite/scores.csv`), summed
 /// over the clusters of each text.
 const LOSSES: &str = include_str!("demo/losses.csv");
-/// What is written beside the pictures: the losses, the laws and the whole analysis.
+/// Files beside the pictures: the losses, the laws and the whole analysis.
 const TABLES: [&str; 3] = ["losses.csv", "laws.json", "analysis.json"];
 const BASELINE: &str = "english-help";
 const AGGREGATE: &str = "aggregate";

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::CommandError;
 
-/// Refuses an output that would replace an input, a log in a folder among the inputs, or another output. Each output comes with its option
-/// and may not be asked for.
+/// Refuses an output that would replace an input, a log in a folder among the inputs, or another output.
+/// Each output comes with its option and may not be asked for.
 ///
 /// Asked before anything is computed: an output that is refused at the end has cost the whole run.
 pub(super) fn refuse<'a>(
