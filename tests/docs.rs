@@ -185,6 +185,8 @@ fn tests_against_hostile_input_exist() {
         "tests/tokenizers",
         "cli/tests",
         "cli/tests/units",
+        "cli/src/commands/score",
+        "src/fit/simulate",
         "backends/cuda/tests",
         "src/conformance",
         "src/tokenizer",

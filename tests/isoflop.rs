@@ -190,6 +190,20 @@ fn what_makes_no_sense_is_named() {
     );
     fails(
         Recipe {
+            budgets: vec![1e19, 1e18, 1e19],
+            ..base()
+        },
+        "budgets",
+    );
+    fails(
+        Recipe {
+            tolerance: 1.0,
+            ..base()
+        },
+        "tolerance",
+    );
+    fails(
+        Recipe {
             convention: FlopConvention::Other,
             ..base()
         },
@@ -220,6 +234,14 @@ fn what_makes_no_sense_is_named() {
     fails(
         Recipe {
             widths: widths(8, 10, 0),
+            ..base()
+        },
+        "widths",
+    );
+    // More sizes than are tried in all.
+    fails(
+        Recipe {
+            widths: widths(1, 1 << 20, 1),
             ..base()
         },
         "widths",

@@ -94,9 +94,9 @@ fn table(html: &mut String, analysis: &Analysis, sheet: &Sheet) {
         html,
         "<section aria-labelledby=\"laws\">\n<h2 id=\"laws\">Laws</h2>\n\
          <div class=\"box\" tabindex=\"0\" role=\"group\" aria-label=\"Table of laws\">\n<table>\n\
-         <caption>{:.0} % intervals, adjusted for the number of laws (Holm). The worst law comes first; \
+         <caption>{} % intervals, adjusted for the number of laws (Holm). The worst law comes first; \
          a heading sorts by its column.</caption>\n<thead><tr>\n",
-        100.0 * (1.0 - analysis.options.alpha),
+        analysis.options.level_percent(),
     );
     for column in &sheet.columns {
         let _ = writeln!(

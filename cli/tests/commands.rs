@@ -174,8 +174,32 @@ fn mistakes_on_the_command_line_come_with_a_way_out() {
         &["invalid value 'tex'", "latex"],
     );
     misused(
-        &["plan", "--mfu", "-1"],
-        &["invalid value '-1'", "--mfu <X>", "not a number from 0 on"],
+        &["plan", "--run-noise", "-1"],
+        &[
+            "invalid value '-1'",
+            "--run-noise <X>",
+            "not a number from 0 on",
+        ],
+    );
+    for option in ["--mfu", "--peak-tflops"] {
+        for value in ["0", "-1"] {
+            let said = format!("invalid value '{value}' for '{option} <X>': not a number above 0");
+            misused(&["plan", option, value], &[&said]);
+        }
+    }
+    misused(
+        &[
+            "fit",
+            "--scores",
+            "a",
+            "--baseline",
+            "b",
+            "--chance",
+            "c=0.5",
+            "--chance",
+            "c=0.75",
+        ],
+        &["--chance c: two chance levels"],
     );
     misused(&["plan", "--optimum", "1e9"], &["--target-delta-beta <X>"]);
     misused(
@@ -441,4 +465,33 @@ fn a_recipe_is_read_back() {
     assert_eq!(again.status.code(), Some(0), "{}", err(&again));
     assert_eq!(out(&preset), out(&again));
     assert_eq!(fs::read(first).unwrap(), fs::read(second).unwrap());
+}
+
+#[test]
+fn the_seeds_of_a_plan_are_runs_of_its_table() {
+    let [json, again, csv] = ["seeds.json", "seeds-again.json", "seeds.csv"].map(file);
+    let [path, again_path, table] = [&json, &again, &csv].map(|file| file.to_str().unwrap());
+    let one = relscale(&["plan", "--json", path, "--csv", table]);
+    assert_eq!(one.status.code(), Some(0), "{}", err(&one));
+    let runs = fs::read_to_string(&csv).unwrap();
+    let rows = runs.lines().count() - 1;
+    let text = fs::read_to_string(&json).unwrap();
+    fs::write(&json, text.replace("\"seeds\": 1", "\"seeds\": 2")).unwrap();
+    let plan = [
+        "plan", "--recipe", path, "--csv", table, "--json", again_path,
+    ];
+    let two = relscale(&plan);
+    assert_eq!(two.status.code(), Some(0), "{}", err(&two));
+    assert!(out(&two).contains("(1 corpora, 2 seeds)"), "{}", out(&two));
+    let repeated = fs::read_to_string(&csv).unwrap();
+    assert!(repeated.starts_with(&format!("seed,{}", runs.lines().next().unwrap())));
+    assert_eq!(repeated.lines().count() - 1, 2 * rows);
+    let first = runs.lines().nth(1).unwrap();
+    for (at, line) in repeated.lines().skip(1).take(2).enumerate() {
+        assert_eq!(line, format!("{},{first}", at + 1));
+    }
+    // The file that is written has them too.
+    assert_eq!(fs::read(&json).unwrap(), fs::read(&again).unwrap());
+    fs::write(&json, text.replace("\"seeds\": 1", "\"seeds\": 0")).unwrap();
+    refused(&["plan", "--recipe", path], &["seeds.json", "`seeds`: 0"]);
 }

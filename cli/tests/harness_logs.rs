@@ -501,7 +501,7 @@ fn text(path: &Path) -> String {
 fn the_command_writes_a_table_for_the_fit() {
     let dir = folder("command");
     let (runs, out) = (text(&dir.join("runs.csv")), text(&dir.join("out.csv")));
-    let table = RUNS.replace("4e7,\n", "4e7,tiny/a\nlarge,web,1e13,1e13,9e3,2e8,x/b\n");
+    let table = RUNS.replace("4e7,\n", "4e7,tiny/a\nlarge,web,1e13,1e13,9e3,2e8,./x/b\n");
     fs::write(&runs, table + "other,web,1e13,1e13,9e3,2e8,c\n").unwrap();
     let logs = text(&golden());
     let output = relscale(&[
@@ -652,6 +652,34 @@ fn released_models_need_no_table() {
         output.status.success() && said.contains("step2000: left out"),
         "{said}"
     );
+}
+
+#[test]
+fn a_refused_table_of_runs_beside_logs_is_named() {
+    let dir = folder("refused-runs");
+    let (runs, other) = (text(&dir.join("runs.csv")), text(&dir.join("other.csv")));
+    fs::write(&runs, RUNS.replace("4e7,\n", "4e7,tiny/a\n")).unwrap();
+    let said = |table: &str| {
+        fs::write(&other, table).unwrap();
+        let fit = [
+            "fit",
+            &text(&golden()),
+            &runs,
+            &other,
+            "--baseline",
+            "numeric",
+        ];
+        String::from_utf8(relscale(&fit).stderr).unwrap()
+    };
+    let refusal = "no column named \"corpus\"";
+    let message = said("run,params,tokens,model\nlarge,9e3,2e8,tiny/b\n");
+    assert!(
+        message.contains("other.csv") && message.contains(refusal),
+        "{message}"
+    );
+    // A table of losses is none of runs.
+    let message = said("run,distribution,loss\nsmall,news,0.5\n");
+    assert!(!message.contains(refusal), "{message}");
 }
 
 #[test]

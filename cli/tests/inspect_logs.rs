@@ -107,6 +107,34 @@ fn the_newest_log_counts_and_epochs_are_averaged() {
 }
 
 #[test]
+fn revisions_of_a_model_are_models_of_their_own() {
+    let dir = folder("revisions");
+    let mut log = logs()
+        .into_iter()
+        .find(|l| l["eval"]["task"] == "sums")
+        .unwrap();
+    for revision in ["main", "step1000", "step2000"] {
+        log["eval"]["model_args"] = serde_json::json!({ "revision": revision });
+        fs::write(dir.join(format!("{revision}.json")), log.to_string()).unwrap();
+    }
+    let found = Logs::find(&dir).unwrap();
+    let revisions = found.models().into_iter().map(|m| m.revision.clone());
+    let wanted = [
+        None,
+        Some("step1000".to_owned()),
+        Some("step2000".to_owned()),
+    ];
+    assert_eq!(revisions.collect::<Vec<_>>(), wanted);
+    let (scored, warnings) = read(&dir, "sums", None).unwrap();
+    assert_eq!(scored.len(), 3);
+    assert!(
+        warnings.iter().all(|w| !w.contains("left out")),
+        "{warnings:?}"
+    );
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn damaged_logs_are_refused_by_file_and_sample() {
     type Edit = fn(&mut Value);
     let cases: [(Edit, &str); 8] = [

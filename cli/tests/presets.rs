@@ -86,6 +86,19 @@ fn each_case_study_is_planned_scored_and_merged() {
         assert!(message.contains(part), "no {part:?} in {message}");
     }
     assert!(!Path::new(&out).join("domains.json").exists());
+    // An edited file is not replaced.
+    let study = Path::new(&out).join("english.json");
+    let written = fs::read_to_string(&study).unwrap();
+    fs::write(&study, format!("{written}\n")).unwrap();
+    let again = preset(&["--english", &english]);
+    let message = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert_eq!(again.status.code(), Some(1), "{message}");
+    assert!(
+        message.contains("english.json") && message.contains("delete it"),
+        "{message}"
+    );
+    assert_eq!(fs::read_to_string(&study).unwrap(), format!("{written}\n"));
+    fs::write(&study, written).unwrap();
     let wrong = preset(&["--mmlu", &english]);
     assert_eq!(wrong.status.code(), Some(1));
 

@@ -269,6 +269,9 @@ fn outputs_do_not_replace_what_is_read() {
         "recipe.json",
         "simulation.toml",
         "out/runs.csv",
+        "items.jsonl.part",
+        "out/results.json",
+        "out/plan.json",
     ];
     for name in inputs {
         fs::write(folder.join(name), format!("{name} is precious")).unwrap();
@@ -307,6 +310,19 @@ fn outputs_do_not_replace_what_is_read() {
         ),
         ("simulate --out new --truth new", twice),
         ("harness losses.csv out --out losses.csv", replaced),
+        ("harness losses.csv out --out out/results.json", replaced),
+        ("inspect out --out out/results.json", replaced),
+        (
+            "fit losses.csv out --baseline x --json out/results.json",
+            replaced,
+        ),
+        ("study merge out --out out/plan.json", replaced),
+        (
+            "score --checkpoint CHECKPOINT --items items.jsonl.part --out items.jsonl",
+            replaced,
+        ),
+        ("demo --json new --report new", twice),
+        ("demo --out out --json out/laws.json", twice),
         (
             "ladder --runs out/runs.csv --texts out --baseline x --out out",
             replaced,

@@ -2,7 +2,7 @@
 
 use super::estimate::{Estimate, Interval};
 use super::families::DecisionLevel;
-use super::options::Options;
+use super::options::{Options, percent_inside};
 use super::relative_law::percent_per_decade;
 use super::result::{ArmLaw, CountsLaw, Equivalence, GapEquivalence, RelativeLaw, Verdict};
 use super::verdict::{Evidence, decide};
@@ -134,8 +134,8 @@ impl<'l> Claim<'l> {
             laws => format!(", adjusted for {laws} laws"),
         };
         format!(
-            "{:.0} % interval {:+.2} to {:+.2} %{adjusted}",
-            100.0 * (1.0 - tails * options.alpha),
+            "{} % interval {:+.2} to {:+.2} %{adjusted}",
+            percent_inside(tails * options.alpha),
             interval.lower,
             interval.upper
         )

@@ -242,7 +242,7 @@ impl Redrawn<'_, '_, '_> {
 fn sentence(comparison: &Comparison<'_, '_>, result: &FloorRatio, options: &Options) -> String {
     let [treatment, baseline] =
         [comparison.treatment, comparison.baseline].map(|d| comparison.name(d));
-    let percent = 100.0 * (1.0 - options.alpha);
+    let percent = options.level_percent();
     let quoted = |i: &Interval| format!("{:.3} [{:.3}, {:.3}]", i.value, i.lower, i.upper);
     let limit = match &result.limit {
         RatioLimit::Identified(limit) => format!("tends to {} at unlimited scale", quoted(limit)),
@@ -253,7 +253,7 @@ fn sentence(comparison: &Comparison<'_, '_>, result: &FloorRatio, options: &Opti
     };
     format!(
         "By two laws with floors the ratio of {treatment} to {baseline} is {} at the top of the \
-         ladder and {limit} ({percent:.0} % intervals).",
+         ladder and {limit} ({percent} % intervals).",
         quoted(&result.top)
     )
 }

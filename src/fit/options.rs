@@ -403,6 +403,12 @@ impl Options {
         libm::log1p(self.margin_percent / 100.0) / std::f64::consts::LN_10
     }
 
+    /// Level of intervals in percent, `100·(1 − alpha)`, as texts print it: 95, 97.5 or 99.9.
+    #[must_use]
+    pub fn level_percent(&self) -> f64 {
+        percent_inside(self.alpha)
+    }
+
     /// The margin of the gap in `|ln G|`, `ln(1 + gap_margin_percent/100)`.
     #[must_use]
     pub fn gap_margin(&self) -> f64 {
@@ -416,9 +422,35 @@ impl Options {
     }
 }
 
+/// The level in percent of an interval with the share `outside` outside of it.
+///
+/// Rounded to the decimals that a reader may have given, so that 0.07 prints 93 and not 92.99999999999999.
+pub(crate) fn percent_inside(outside: f64) -> f64 {
+    (100.0 * (1.0 - outside) * 1e10).round() / 1e10
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_has_the_decimals_of_its_alpha() {
+        for (alpha, printed) in [
+            (0.05, "95"),
+            (0.025, "97.5"),
+            (0.001, "99.9"),
+            (0.07, "93"),
+            (0.1, "90"),
+            (0.0001, "99.99"),
+            (1.0 / 3.0, "66.6666666667"),
+        ] {
+            let mut options = Options::new("web");
+            options.alpha = alpha;
+            assert_eq!(options.level_percent().to_string(), printed);
+        }
+        assert_eq!(percent_inside(2.0 * 0.05).to_string(), "90");
+        assert_eq!(percent_inside(2.0 * 0.025).to_string(), "95");
+    }
 
     #[test]
     fn a_file_needs_the_baseline_only() {

@@ -13,6 +13,7 @@
 //!        + u_run + v_(d,run) + w_(d,budget)
 //! ```
 
+mod check;
 mod design;
 mod draw;
 mod items;
@@ -166,8 +167,11 @@ impl Simulation {
     ///
     /// # Errors
     ///
-    /// Fewer than three budgets, or no such distributions.
+    /// Fewer than three budgets, no such distributions, or settings that ask for more than can be drawn.
     pub fn exponent(&self, treatment: usize, baseline: usize) -> Result<f64, FitError> {
+        self.check().map_err(|message| FitError::Unsupported {
+            reason: format!("simulation: {message}"),
+        })?;
         let (Some(t), Some(b)) = (
             self.distributions.get(treatment),
             self.distributions.get(baseline),

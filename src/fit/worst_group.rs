@@ -292,14 +292,14 @@ impl WorstGroup {
         };
         format!(
             "The largest of {} ratios to {} is {} at the bottom of the ladder and {} at the top. It \
-             {fate}: by {:+.2} % per decade ({:.0} % interval {:+.2} to {:+.2} %, corrected for being \
+             {fate}: by {:+.2} % per decade ({} % interval {:+.2} to {:+.2} %, corrected for being \
              the largest).",
             self.distributions,
             self.baseline,
             at(&self.bottom),
             at(&self.top),
             p.value,
-            100.0 * (1.0 - options.alpha),
+            options.level_percent(),
             p.lower,
             p.upper
         )

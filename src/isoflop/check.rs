@@ -5,6 +5,10 @@ use std::fmt;
 use super::{Bracket, Recipe};
 use crate::ladder::FlopConvention;
 
+/// Limit of the sizes that are tried at all budgets together. Far beyond any suite, and the exact value does
+/// not matter.
+const MOST_TRIED: f64 = 1e6;
+
 /// A field of a [`Recipe`] whose value makes no sense.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -25,12 +29,7 @@ impl std::error::Error for RecipeError {}
 
 impl Recipe {
     pub(super) fn check(&self) -> Result<(), RecipeError> {
-        if self.budgets.is_empty() {
-            return Err(error("budgets", "there are none"));
-        }
-        for &budget in &self.budgets {
-            positive("budgets", budget)?;
-        }
+        self.check_budgets()?;
         if matches!(
             self.convention,
             FlopConvention::Unspecified | FlopConvention::Other
@@ -41,15 +40,7 @@ impl Recipe {
             );
             return Err(error("convention", message));
         }
-        for w in &self.widths {
-            // 2^20 is far beyond any model trained; it bounds the loop over widths, and the exact
-            // value does not matter.
-            if w.first == 0 || w.step == 0 || w.last < w.first || w.last > 1 << 20 {
-                let (first, last, step) = (w.first, w.last, w.step);
-                let message = format!("{first} to {last} by {step}: not within 1..=2^20");
-                return Err(error("widths", message));
-            }
-        }
+        self.check_widths()?;
         self.check_counts()?;
         for (field, value) in [
             ("step_target", self.step_target),
@@ -61,10 +52,50 @@ impl Recipe {
         ] {
             positive(field, value)?;
         }
+        // At 1 a run of no steps would still be within it.
+        if self.tolerance >= 1.0 {
+            let message = format!("{} is not below 1", self.tolerance);
+            return Err(error("tolerance", message));
+        }
         match &self.bracket {
             Some(bracket) => bracket.check(),
             None => Ok(()),
         }
+    }
+
+    fn check_budgets(&self) -> Result<(), RecipeError> {
+        if self.budgets.is_empty() {
+            return Err(error("budgets", "there are none"));
+        }
+        for &budget in &self.budgets {
+            positive("budgets", budget)?;
+        }
+        let mut sorted = self.budgets.clone();
+        sorted.sort_by(f64::total_cmp);
+        if let Some(twice) = sorted.windows(2).find(|w| w[0] == w[1]) {
+            return Err(error("budgets", format!("{:e} is there twice", twice[0])));
+        }
+        Ok(())
+    }
+
+    fn check_widths(&self) -> Result<(), RecipeError> {
+        for w in &self.widths {
+            // 2^20 is far beyond any model trained; it bounds the loop over widths, and the exact
+            // value does not matter.
+            if w.first == 0 || w.step == 0 || w.last < w.first || w.last > 1 << 20 {
+                let (first, last, step) = (w.first, w.last, w.step);
+                let message = format!("{first} to {last} by {step}: not within 1..=2^20");
+                return Err(error("widths", message));
+            }
+            let budgets = self.budgets.len();
+            let sizes = f64::from((w.last - w.first) / w.step + 1);
+            if sizes * budgets as f64 > MOST_TRIED {
+                let message =
+                    format!("{sizes} sizes at {budgets} budgets are more than {MOST_TRIED:e}");
+                return Err(error("widths", message));
+            }
+        }
+        Ok(())
     }
 
     fn check_counts(&self) -> Result<(), RecipeError> {

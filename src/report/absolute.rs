@@ -157,10 +157,10 @@ impl Sheet {
             trends: Vec::new(),
             flags: Vec::new(),
             caption: format!(
-                "Power law of each distribution along {}, with {:.0} % intervals of each law alone; \
+                "Power law of each distribution along {}, with {} % intervals of each law alone; \
                  relscale {}.",
                 analysis.scale_in_words(),
-                100.0 * (1.0 - analysis.options.alpha),
+                analysis.options.level_percent(),
                 analysis.version,
             ),
         }

@@ -162,9 +162,9 @@ fn intervals(analysis: &Analysis) -> String {
         ""
     };
     format!(
-        "Intervals have level {:.0} % by Student's t and account for the scatter of runs \
+        "Intervals have level {} % by Student's t and account for the scatter of runs \
          ({covariance}){frontier}{specification} {items}.",
-        100.0 * (1.0 - options.alpha),
+        options.level_percent(),
     )
 }
 

@@ -364,8 +364,8 @@ impl Writer {
         self.blank();
         self.wrapped(
             &format!(
-                "[ ]: {:.0} %, Holm-adjusted; G top: ratio at the largest scale; margin {} %/decade",
-                100.0 * (1.0 - options.alpha),
+                "[ ]: {} %, Holm-adjusted; G top: ratio at the largest scale; margin {} %/decade",
+                options.level_percent(),
                 options.margin_percent
             ),
             "",

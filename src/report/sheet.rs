@@ -333,10 +333,10 @@ impl Sheet {
 fn caption(analysis: &Analysis) -> String {
     let options = &analysis.options;
     format!(
-        "Ratio of errors to {}, with {:.0} % intervals at the level of the decision, adjusted for the \
+        "Ratio of errors to {}, with {} % intervals at the level of the decision, adjusted for the \
          number of laws (Holm); margin {} % per decade of {}; relscale {}.",
         options.baseline,
-        100.0 * (1.0 - options.alpha),
+        options.level_percent(),
         options.margin_percent,
         analysis.scale_in_words(),
         analysis.version,

@@ -25,14 +25,14 @@ pub(super) fn title(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::Res
     }
     if alone {
         // No law has a baseline or a margin.
-        let level = 100.0 * (1.0 - options.alpha);
-        return writeln!(f, "{level:.0} % intervals; items {:?}", options.items);
+        let level = options.level_percent();
+        return writeln!(f, "{level} % intervals; items {:?}", options.items);
     }
     writeln!(
         f,
-        "baseline {}; {:.0} % intervals; margin {} % per decade; items {:?}{}",
+        "baseline {}; {} % intervals; margin {} % per decade; items {:?}{}",
         options.baseline,
-        100.0 * (1.0 - options.alpha),
+        options.level_percent(),
         options.margin_percent,
         options.items,
         if options.robust {

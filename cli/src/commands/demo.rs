@@ -16,6 +16,8 @@ use crate::output::{note, print};
 /// Losses of the 47 checkpoints of the committed ladder of the repository (`suite/scores.csv`), summed
 /// over the clusters of each text.
 const LOSSES: &str = include_str!("demo/losses.csv");
+/// Files beside the pictures: the losses, the laws and the whole analysis.
+const TABLES: [&str; 3] = ["losses.csv", "laws.json", "analysis.json"];
 const BASELINE: &str = "english-help";
 const AGGREGATE: &str = "aggregate";
 
@@ -39,6 +41,7 @@ pub struct DemoArguments {
 }
 
 pub(super) fn run(arguments: &DemoArguments) -> Result<(), CommandError> {
+    arguments.refuse_overwrites()?;
     let ladder = Ladder::from_csv(LOSSES.as_bytes(), "the ladder of relscale demo")?;
     let mut options = Options::new(BASELINE);
     options.aggregate = Some(AGGREGATE.to_owned());
@@ -57,20 +60,28 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
+impl DemoArguments {
+    /// Refuses two outputs in one file.
+    fn refuse_overwrites(&self) -> Result<(), CommandError> {
+        let folder = self.out.iter();
+        let tables = folder.flat_map(|folder| TABLES.map(|name| folder.join(name)));
+        let tables: Vec<PathBuf> = tables.collect();
+        let others = tables.iter().map(|path| ("--out", Some(path.as_path())));
+        let others: Vec<(&str, Option<&Path>)> = others.collect();
+        self.output.refuse_overwrites([], &others)
+    }
+}
+
 fn write(analysis: &Analysis, folder: &Path) -> Result<(), CommandError> {
     let pictures = folder.join("pictures");
     fs::create_dir_all(&pictures).map_err(at(&pictures))?;
-    let mut files = vec![
-        ("losses.csv".to_owned(), LOSSES.to_owned()),
-        (
-            "laws.json".to_owned(),
-            serde_json::to_string_pretty(&analysis.summary())?,
-        ),
-        (
-            "analysis.json".to_owned(),
-            serde_json::to_string_pretty(analysis)?,
-        ),
+    let texts = [
+        LOSSES.to_owned(),
+        serde_json::to_string_pretty(&analysis.summary())?,
+        serde_json::to_string_pretty(analysis)?,
     ];
+    let mut files: Vec<(String, String)> =
+        (TABLES.map(str::to_owned).into_iter()).zip(texts).collect();
     let drawn = plot::all(analysis)?.into_iter();
     files.extend(drawn.map(|(name, svg)| (format!("pictures/{name}"), svg)));
     for (name, text) in files {

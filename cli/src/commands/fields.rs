@@ -9,14 +9,22 @@ use super::at;
 use crate::json;
 use crate::suggest::did_you_mean;
 
-/// Reads the fields of a file. If a field `inside` holds fields itself, as in a result that repeats its
-/// input, they are taken.
+/// Reads the fields of a file. If a field `inside` holds fields itself and `beside` stands next to it, as in a
+/// result that repeats its input, they are taken alone.
 ///
 /// # Errors
 /// A file that cannot be read, and its line where it is neither TOML nor JSON.
-pub(super) fn read_fields(path: &Path, inside: &str) -> Result<Map<String, Value>, String> {
+pub(super) fn read_fields(
+    path: &Path,
+    inside: &str,
+    beside: &str,
+) -> Result<Map<String, Value>, String> {
     let text = relscale::input::text(path, json::RESULTS).map_err(at(path))?;
     let mut fields = parse(&text).map_err(at(path))?;
+    // Without it the other fields are settings too, which must not be passed over.
+    if !fields.contains_key(beside) {
+        return Ok(fields);
+    }
     match fields.remove(inside) {
         Some(Value::Object(inner)) => Ok(inner),
         Some(other) => {

@@ -97,9 +97,7 @@ pub(super) fn assigned<'a>(
     let mut found: BTreeMap<String, &Run> = BTreeMap::new();
     let mut taken: BTreeMap<&str, String> = BTreeMap::new();
     for model in models {
-        let of = |run: &&TrainedRun| is_named(model, &run.checkpoint.to_string_lossy());
-        let fitting: Vec<&TrainedRun> = runs.iter().filter(of).collect();
-        let run = match fitting.as_slice() {
+        let run = match fitting(model, models, runs).as_slice() {
             [] => {
                 warning(&format!(
                     "{model}: left out: no run of the table has this model"
@@ -138,26 +136,70 @@ pub(super) fn assigned<'a>(
     Ok(found)
 }
 
+/// The runs that have the model. A run whose label is the whole name of a model, this one or another, is
+/// not taken for its last part.
+fn fitting<'a>(model: &Model, models: &[&Model], runs: &'a [TrainedRun]) -> Vec<&'a TrainedRun> {
+    let is_whole =
+        |model: &Model, run: &TrainedRun| is_whole_name(model, &run.checkpoint.to_string_lossy());
+    let whole: Vec<&TrainedRun> = (runs.iter()).filter(|run| is_whole(model, run)).collect();
+    if !whole.is_empty() {
+        return whole;
+    }
+    let is_taken = |run: &TrainedRun| models.iter().any(|other| is_whole(other, run));
+    (runs.iter())
+        .filter(|run| is_named(model, &run.checkpoint.to_string_lossy()) && !is_taken(run))
+        .collect()
+}
+
+/// If true, `label` of a table of runs is the whole name of the model, with the revision where there is
+/// one.
+fn is_whole_name(model: &Model, label: &str) -> bool {
+    let name = model.name.trim_end_matches('/');
+    without_revision(model, label).contains(&name)
+}
+
 /// If true, `label` of a table of runs names the model: its whole name, its last part, the name of its
 /// folder of logs, or a path that ends in it, each with the revision where there is one.
+///
+/// A repository of another organisation is another model, though the last part be the same.
 fn is_named(model: &Model, label: &str) -> bool {
     let name = model.name.trim_end_matches('/');
     let last = name.rsplit('/').next().unwrap_or(name);
     let folder = name.replace('/', "__");
-    let forms = [name, last, &folder];
-    let label = label.trim_end_matches('/');
-    let is_form = |label: &str| {
+    without_revision(model, label).into_iter().any(|label| {
         let end = label.rsplit('/').next().unwrap_or(label);
-        forms.contains(&label) || forms.contains(&end)
+        let is_of_another = match (organisation(name), repository(label)) {
+            (Some(own), Some((other, _))) => own != other,
+            _ => false,
+        };
+        label == name || end == folder || (end == last && !is_of_another)
+    })
+}
+
+/// `label` without the revision of the model, by each mark that may stand before it.
+fn without_revision<'a>(model: &Model, label: &'a str) -> Vec<&'a str> {
+    let label = label.trim_end_matches('/');
+    let Some(revision) = &model.revision else {
+        return vec![label];
     };
-    match &model.revision {
-        None => is_form(label),
-        Some(revision) => ['@', '/', '-'].iter().any(|mark| {
-            let rest = label.strip_suffix(revision.as_str());
-            rest.and_then(|r| r.strip_suffix(*mark))
-                .is_some_and(is_form)
-        }),
+    let rest = label.strip_suffix(revision.as_str());
+    let marks = ['@', '/', '-'].into_iter();
+    marks.filter_map(|mark| rest?.strip_suffix(mark)).collect()
+}
+
+/// Organisation and name of a label that reads as a repository, `ORG/NAME`, and not as a path.
+fn repository(label: &str) -> Option<(&str, &str)> {
+    let parts = label.split_once('/')?;
+    (!label.starts_with(['/', '.']) && !parts.1.contains('/')).then_some(parts)
+}
+
+/// The organisation of a model, which is the part before the last: inspect_ai puts a provider before it.
+fn organisation(name: &str) -> Option<&str> {
+    if name.starts_with(['/', '.']) {
+        return None;
     }
+    let (before, _) = name.rsplit_once('/')?;
+    before.rsplit('/').next()
 }
 
 /// Writes the rows of all runs that have logs; returns their number.
@@ -259,4 +301,76 @@ fn summary(
     }
     text += &format!("Wrote {rows} rows to {}.\n", arguments.out.display());
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use relscale::ladder::Scale;
+
+    use super::*;
+
+    fn model(name: &str, revision: Option<&str>) -> Model {
+        Model {
+            name: name.to_owned(),
+            revision: revision.map(str::to_owned),
+            params: None,
+        }
+    }
+
+    #[test]
+    fn a_model_of_another_organisation_is_another_model() {
+        let own = model("EleutherAI/pythia-160m", None);
+        for (label, fits) in [
+            ("EleutherAI/pythia-160m", true),
+            ("pythia-160m", true),
+            ("EleutherAI__pythia-160m", true),
+            ("runs/EleutherAI__pythia-160m", true),
+            ("/data/models/pythia-160m", true),
+            ("./models/pythia-160m", true),
+            ("myorg/pythia-160m", false),
+            ("EleutherAI/pythia-70m", false),
+        ] {
+            assert_eq!(is_named(&own, label), fits, "{label}");
+        }
+        let step = model("EleutherAI/pythia-160m", Some("step1000"));
+        assert!(is_named(&step, "EleutherAI/pythia-160m@step1000"));
+        assert!(is_named(&step, "pythia-160m/step1000"));
+        assert!(!is_named(&step, "myorg/pythia-160m@step1000"));
+        assert!(!is_named(&step, "EleutherAI/pythia-160m"));
+        // A provider stands before the organisation, and a folder has none.
+        let of_inspect = model("hf/EleutherAI/pythia-160m", None);
+        assert!(is_named(&of_inspect, "EleutherAI/pythia-160m"));
+        assert!(!is_named(&of_inspect, "myorg/pythia-160m"));
+        assert!(is_named(
+            &model("/data/pythia-160m", None),
+            "EleutherAI/pythia-160m"
+        ));
+    }
+
+    #[test]
+    fn a_whole_name_goes_before_its_last_part() {
+        let run = |id: &str, label: &str| {
+            let scale = Scale {
+                params: 1e8,
+                tokens: 2e9,
+                flops: 1e18,
+            };
+            TrainedRun {
+                run: Run::new(id, scale),
+                checkpoint: label.into(),
+                base: None,
+            }
+        };
+        let runs = [
+            run("short", "pythia-160m"),
+            run("whole", "EleutherAI/pythia-160m"),
+        ];
+        let (hub, local) = (
+            model("EleutherAI/pythia-160m", None),
+            model("/data/pythia-160m", None),
+        );
+        let found = assigned(&[&hub, &local], &runs).unwrap();
+        assert_eq!(found[&hub.name].id, "whole");
+        assert_eq!(found[&local.name].id, "short");
+    }
 }

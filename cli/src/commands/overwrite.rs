@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 
 use super::CommandError;
 
-/// Refuses an output that would replace an input or another output. Each output comes with its option
-/// and may not be asked for.
+/// Refuses an output that would replace an input, a log in a folder among the inputs, or another output.
+/// Each output comes with its option and may not be asked for.
 ///
 /// Asked before anything is computed: an output that is refused at the end has cost the whole run.
 pub(super) fn refuse<'a>(
     inputs: impl IntoIterator<Item = &'a Path>,
     outputs: &[(&str, Option<&Path>)],
 ) -> Result<(), CommandError> {
+    let inputs: Vec<&Path> = inputs.into_iter().collect();
+    let folders = inputs.iter().filter(|path| path.is_dir());
+    let folders: Vec<PathBuf> = folders
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
     let inputs: Vec<PathBuf> = inputs.into_iter().filter_map(place).collect();
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
     for (option, path) in outputs {
@@ -24,6 +29,12 @@ pub(super) fn refuse<'a>(
                 "{option} {shown}: this file is read by the command, and the output would replace it"
             )));
         }
+        if folders.iter().any(|folder| to.starts_with(folder)) && is_log(&to) {
+            return Err(CommandError::Usage(format!(
+                "{option} {shown}: this file is in a folder of logs that is read by the command, and the \
+                 output would replace it; name a file elsewhere"
+            )));
+        }
         if let Some((other, _)) = taken.iter().find(|(_, place)| *place == to) {
             return Err(CommandError::Usage(format!(
                 "{option} {shown}: {other} writes the same file"
@@ -32,6 +43,14 @@ pub(super) fn refuse<'a>(
         taken.push((option, to));
     }
     Ok(())
+}
+
+/// If true, a file is there that may be one of those for which a folder of logs is read. A table from an
+/// earlier time is none, and is written again.
+fn is_log(path: &Path) -> bool {
+    let read = ["json", "jsonl", "eval", "gz", "zst", "part", "error"];
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    path.exists() && extension.is_some_and(|extension| read.contains(&extension))
 }
 
 /// The one path of a regular file, or of one that is not there yet. None for a folder, and for devices

@@ -10,7 +10,7 @@ use relscale::output::NewFile;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::non_negative;
+use super::values::{non_negative, positive};
 use super::{CommandError, at, overwrite};
 use crate::json;
 use crate::output::print;
@@ -44,10 +44,10 @@ pub struct PlanArguments {
     )]
     corpora: u32,
     /// Peak of one accelerator, TFLOP/s
-    #[arg(long, value_name = "X", default_value_t = 989.0, value_parser = non_negative)]
+    #[arg(long, value_name = "X", default_value_t = 989.0, value_parser = positive)]
     peak_tflops: f64,
     /// Share of the peak that training reaches
-    #[arg(long, value_name = "X", default_value_t = 0.4, value_parser = non_negative)]
+    #[arg(long, value_name = "X", default_value_t = 0.4, value_parser = positive)]
     mfu: f64,
     /// Choose budgets, sizes and seeds that detect this exponent
     #[arg(long, value_name = "X", value_parser = non_negative)]
@@ -82,6 +82,9 @@ struct Noise {
     )]
     clusters: u32,
 }
+
+/// Limit of the seeds per run in a file. Far beyond any suite, and the exact value does not matter.
+const MOST_SEEDS: u32 = 10_000;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Preset {
@@ -124,11 +127,10 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
         ("--json", arguments.json.as_deref()),
     ];
     overwrite::refuse(arguments.recipe.as_deref(), &outputs)?;
-    let mut recipe = match (&arguments.recipe, arguments.preset) {
+    let (mut recipe, mut seeds) = match (&arguments.recipe, arguments.preset) {
         (Some(path), _) => read_recipe(path)?,
-        (None, Preset::RelativeScalingLaws) => Recipe::relative_scaling_laws(),
+        (None, Preset::RelativeScalingLaws) => (Recipe::relative_scaling_laws(), 1),
     };
-    let mut seeds = 1;
     if let Some(target) = arguments.target_delta_beta {
         seeds = retarget(&mut recipe, target, arguments)?;
     }
@@ -151,7 +153,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
     }
     print(&text)?;
     if let Some(path) = &arguments.csv {
-        write_runs(path, &runs, arguments.corpora).map_err(at(path))?;
+        write_runs(path, &runs, arguments.corpora, seeds).map_err(at(path))?;
     }
     if let Some(path) = &arguments.json {
         let all = PlanFile {
@@ -165,7 +167,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The file that `--json` writes; only the recipe is read.
+/// The file that `--json` writes; the recipe and the number of seeds are read.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlanFile {
@@ -182,16 +184,20 @@ pub(super) struct PlanFile {
     seeds: Option<u32>,
 }
 
-/// Reads a recipe, by itself or in a file of `--json`.
-fn read_recipe(path: &Path) -> Result<Recipe, CommandError> {
+/// Reads a recipe and its seeds per run: in a file of `--json`, or by itself with one seed.
+fn read_recipe(path: &Path) -> Result<(Recipe, u32), CommandError> {
     let text = relscale::input::text(path, json::SETTINGS).map_err(at(path))?;
     let value: serde_json::Value = json::parse(&text).map_err(at(path))?;
-    let recipe = if value.get("recipe").is_some() {
-        serde_json::from_value::<PlanFile>(value).map(|file| file.recipe)
-    } else {
-        serde_json::from_value(value)
-    };
-    Ok(recipe.map_err(at(path))?)
+    if value.get("recipe").is_none() {
+        return Ok((serde_json::from_value(value).map_err(at(path))?, 1));
+    }
+    let file: PlanFile = serde_json::from_value(value).map_err(at(path))?;
+    let seeds = file.seeds.unwrap_or(1);
+    if !(1..=MOST_SEEDS).contains(&seeds) {
+        let path = path.display();
+        return Err(format!("{path}: `seeds`: {seeds} is not in 1..={MOST_SEEDS}").into());
+    }
+    Ok((file.recipe, seeds))
 }
 
 /// Changes the recipe to the cheapest one that detects `target`; returns the seeds per run.
@@ -286,20 +292,29 @@ fn totals(runs: &[PlannedRun], seeds: u32, arguments: &PlanArguments) -> String 
     )
 }
 
-fn write_runs(path: &Path, runs: &[PlannedRun], corpora: u32) -> std::io::Result<()> {
+/// Writes every run of every corpus and seed. The columns `corpus` and `seed` are there where there are
+/// several.
+fn write_runs(path: &Path, runs: &[PlannedRun], corpora: u32, seeds: u32) -> std::io::Result<()> {
     let mut table = Vec::new();
     write_csv(runs, &mut table)?;
     let table = String::from_utf8_lossy(&table);
     let file = NewFile::create(path)?;
     let mut out = BufWriter::new(file.file());
-    if corpora == 1 {
-        out.write_all(table.as_bytes())?;
-    } else {
-        let (header, lines) = table.split_once('\n').unwrap_or((&table, ""));
-        writeln!(out, "corpus,{header}")?;
-        for corpus in 1..=corpora {
-            for line in lines.lines() {
-                writeln!(out, "{corpus},{line}")?;
+    let (header, lines) = table.split_once('\n').unwrap_or((&table, ""));
+    let column = |count: u32, text: String| match count {
+        1 => String::new(),
+        _ => format!("{text},"),
+    };
+    let (corpus, seed) = (
+        column(corpora, "corpus".into()),
+        column(seeds, "seed".into()),
+    );
+    writeln!(out, "{corpus}{seed}{header}")?;
+    for corpus in 1..=corpora {
+        let corpus = column(corpora, corpus.to_string());
+        for line in lines.lines() {
+            for seed in 1..=seeds {
+                writeln!(out, "{corpus}{}{line}", column(seeds, seed.to_string()))?;
             }
         }
     }

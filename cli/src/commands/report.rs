@@ -32,7 +32,9 @@ pub struct ReportArguments {
 
 pub(super) fn run(arguments: &ReportArguments) -> Result<(), CommandError> {
     let analysis = &arguments.analysis;
-    arguments.output.refuse_overwrites([analysis.as_path()])?;
+    arguments
+        .output
+        .refuse_overwrites([analysis.as_path()], &[])?;
     arguments.output.write(&read(analysis)?, &[])
 }
 

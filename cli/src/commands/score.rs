@@ -135,6 +135,15 @@ impl ScoreArguments {
         extension.is_some_and(|e| e.eq_ignore_ascii_case("parquet"))
     }
 
+    /// Refuses an output over the items, and unfinished scores over them too.
+    fn refuse_overwrites(&self) -> Result<(), CommandError> {
+        let parts = (0..self.checkpoint.len()).filter_map(|number| self.part(number));
+        let written: Vec<PathBuf> = [self.out.clone()].into_iter().chain(parts).collect();
+        let outputs = written.iter().map(|path| ("--out", Some(path.as_path())));
+        let outputs: Vec<(&str, Option<&Path>)> = outputs.collect();
+        overwrite::refuse([self.items.as_path()], &outputs)
+    }
+
     /// The file of unfinished scores of checkpoint `number`. None if the output is a device, beside which
     /// nothing should be written, or if the speed is measured.
     fn part(&self, number: usize) -> Option<PathBuf> {
@@ -155,8 +164,7 @@ pub(super) fn run(arguments: &ScoreArguments) -> Result<(), CommandError> {
             "--per-token has no column in Parquet; write JSON lines (--out FILE.jsonl)".to_owned(),
         ));
     }
-    let out = [("--out", Some(arguments.out.as_path()))];
-    overwrite::refuse([arguments.items.as_path()], &out)?;
+    arguments.refuse_overwrites()?;
     let engine = arguments.engine.engine()?;
     let settings = arguments.settings();
     let items = Items::from_jsonl(&arguments.items)?;

@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &SimulateArguments) -> Result<(), CommandError> {
     ];
     overwrite::refuse(arguments.simulation.as_deref(), &outputs)?;
     let mut simulation = match &arguments.simulation {
-        Some(path) => typed(path, read_fields(path, "simulation")?)?,
+        Some(path) => typed(path, read_fields(path, "simulation", "exponents")?)?,
         None => Simulation::scenario(arguments.scenario),
     };
     if let Some(seed) = arguments.seed {

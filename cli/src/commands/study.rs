@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use clap::{ArgGroup, Args, Subcommand};
 use relscale::checkpoint::Checkpoint;
 
-use super::CommandError;
 use super::hub::HubArguments;
 use super::values::count;
+use super::{CommandError, overwrite};
 use crate::engine::{Engine, EngineBackend};
 use crate::interrupt;
 use crate::output::{error, note, plain, print, progress, spinner};
@@ -290,6 +290,7 @@ fn list(folder: &Path, left: bool) -> Result<(), CommandError> {
 }
 
 fn merge(folder: &Path, out: &Path, scorer: Option<&str>) -> Result<(), CommandError> {
+    overwrite::refuse([folder], &[("--out", Some(out))])?;
     let plan = StudyPlan::read(folder)?;
     let merging = spinner("Merging");
     let devices = plan.merge(out, scorer)?;

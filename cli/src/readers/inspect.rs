@@ -19,8 +19,8 @@ const TOLERANCE: f64 = 1e-6;
 
 /// Logs of inspect_ai under one folder.
 ///
-/// A model is known by the name that the program was given (`hf/EleutherAI/pythia-160m`). Of several logs
-/// of a model on a task the newest counts.
+/// A model is known by the name that the program was given (`hf/EleutherAI/pythia-160m`), with its revision
+/// (`-M revision=step1000`) if that is not `main`. Of several logs of a model on a task the newest counts.
 #[derive(Debug)]
 pub struct Logs {
     dir: PathBuf,
@@ -64,14 +64,13 @@ impl Logs {
         })
     }
 
-    /// The models, by name.
+    /// The models, by name and revision.
     #[must_use]
     pub fn models(&self) -> Vec<&Model> {
-        let all: BTreeMap<&str, &Model> = self
-            .files
-            .iter()
-            .map(|f| (f.model.name.as_str(), &f.model))
-            .collect();
+        let mut all: BTreeMap<(&str, Option<&str>), &Model> = BTreeMap::new();
+        for File { model, .. } in &self.files {
+            all.insert((&model.name, model.revision.as_deref()), model);
+        }
         all.into_values().collect()
     }
 
@@ -85,14 +84,19 @@ impl Logs {
     /// models ran in different versions. A task or scorer that the logs do not have.
     pub fn read(&self, selection: &Selection) -> Result<(Vec<Scored>, Vec<String>), Error> {
         let time = selection.time.as_deref().unwrap_or("");
-        let mut newest: BTreeMap<(&str, &str), &File> = BTreeMap::new();
+        let mut newest: BTreeMap<(&str, Option<&str>, &str), &File> = BTreeMap::new();
         let mut warnings = Vec::new();
         for file in self.files.iter().filter(|f| f.time.starts_with(time)) {
             let File { task, model, .. } = file;
             if !selection.tasks.is_empty() && !selection.tasks.contains(task) {
                 continue;
             }
-            if let Some(older) = newest.insert((&model.name, task), file) {
+            let key = (
+                model.name.as_str(),
+                model.revision.as_deref(),
+                task.as_str(),
+            );
+            if let Some(older) = newest.insert(key, file) {
                 let (time, last) = (&older.time, &file.time);
                 warnings.push(format!(
                     "{model}: {task} of {time} left out for the newer one of {last}"
@@ -126,13 +130,18 @@ impl File {
     fn read(path: &Path, log: &Value) -> Option<Self> {
         let eval = log.get("eval")?;
         let text = |field: &str| eval.get(field)?.as_str().map(str::to_owned);
+        // Checkpoints of one training run have one name and differ in this.
+        let revision = eval
+            .get("model_args")
+            .and_then(|arguments| arguments.get("revision")?.as_str())
+            .filter(|revision| !revision.is_empty() && *revision != "main");
         Some(Self {
             path: path.to_owned(),
             time: text("created")?,
             task: text("task")?,
             model: Model {
                 name: text("model")?,
-                revision: None,
+                revision: revision.map(str::to_owned),
                 params: None,
             },
         })

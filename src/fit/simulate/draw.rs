@@ -13,8 +13,14 @@ impl Simulation {
     ///
     /// # Errors
     ///
-    /// A design without runs, or numbers that no ladder accepts.
+    /// A design without runs, numbers that no ladder accepts, or settings that ask for more than can be
+    /// drawn, by field.
     pub fn ladder(&self, replicate: u64) -> Result<Ladder, LadderError> {
+        self.check().map_err(|message| LadderError::Malformed {
+            table: "simulation".to_owned(),
+            line: None,
+            message,
+        })?;
         let mut builder = Ladder::builder();
         builder
             .name("simulated")

@@ -114,9 +114,9 @@ const BASELINE: (Ink, Marker) = (Ink::Black, Marker::Star);
 
 fn note(analysis: &Analysis, first: &RelativeLaw) -> String {
     format!(
-        "lines: power laws of the errors, and G = γ·(F/F₀)^Δβ with its {:.0}\u{a0}% interval; ticks: γ at \
+        "lines: power laws of the errors, and G = γ·(F/F₀)^Δβ with its {}\u{a0}% interval; ticks: γ at \
          F₀ = {}",
-        100.0 * (1.0 - analysis.options.alpha),
+        analysis.options.level_percent(),
         power_of_ten(first.reference_flops.log10())
     )
 }

@@ -115,8 +115,8 @@ impl Style {
         let (treatment, baseline) = (self.short(&law.treatment), self.short(&law.baseline));
         let title = format!("{treatment} relative to {baseline}, by rule of reading");
         let notes = [format!(
-            "{:.0}\u{a0}% intervals from runs and frontier only; shaded: margin of equivalence",
-            100.0 * (1.0 - analysis.options.alpha)
+            "{}\u{a0}% intervals from runs and frontier only; shaded: margin of equivalence",
+            analysis.options.level_percent()
         )];
         self.rows((&law.corpus, &title), &notes, &rows, law.equivalence.margin)
     }

@@ -40,10 +40,10 @@ impl Style {
         let x = Span::of(x.flat_map(|s| [s.low, s.high])).padded(0.04);
         let grid = Grid::of(laws.len());
         let notes = format!(
-            "G = E / E of {baseline} against {}; line: G = γ·(F/F₀)^Δβ, shaded: its {:.0}\u{a0}% interval; \
+            "G = E / E of {baseline} against {}; line: G = γ·(F/F₀)^Δβ, shaded: its {}\u{a0}% interval; \
              every panel spans {} of G; dotted: G = 1",
             axis_label(analysis),
-            100.0 * (1.0 - analysis.options.alpha),
+            analysis.options.level_percent(),
             if alike {
                 "the same factor"
             } else {

@@ -45,10 +45,10 @@ impl Style {
         let grid = Grid::of(laws.len());
         let level = 1.0 - analysis.options.alpha;
         let notes = format!(
-            "share of wrong answers against {}; points: runs or budgets, with the binomial {:.0}\u{a0}% \
+            "share of wrong answers against {}; points: runs or budgets, with the binomial {}\u{a0}% \
              interval of a run; rings: no error; grey: fitted; dotted: by guessing",
             axis_label(analysis),
-            100.0 * level
+            analysis.options.level_percent()
         );
         let name = metrics::fit(self.name(corpus), 600.0, 32.0, true);
         let header = Header::new(

@@ -76,10 +76,17 @@ impl CovariateColumn {
 }
 
 fn place(path: &Path, headers: &csv::StringRecord, column: &str) -> Result<usize, String> {
-    let found = headers
-        .iter()
-        .position(|header| header.trim_start_matches('\u{feff}') == column);
-    found.ok_or_else(|| {
+    let is_named = |header: &str| header.trim_start_matches('\u{feff}') == column;
+    let mut found = (headers.iter().enumerate()).filter(|(_, header)| is_named(header));
+    let first = found.next().map(|(place, _)| place);
+    // The second would be ignored, and it may be the one that is meant.
+    if found.next().is_some() {
+        return Err(format!(
+            "{}: two columns are named `{column}`",
+            path.display()
+        ));
+    }
+    first.ok_or_else(|| {
         let all: Vec<&str> = headers.iter().collect();
         let meant = did_you_mean(column, headers.iter());
         format!(
@@ -134,6 +141,12 @@ mod tests {
                 ["no column `distribution`", "country"],
             ),
             ("distribution,x\na,1\na,2\n", "x", ["line 3", "twice"]),
+            ("distribution,x,x\na,1,2\n", "x", ["two columns", "`x`"]),
+            (
+                "distribution,distribution,x\na,b,1\n",
+                "x",
+                ["two columns", "`distribution`"],
+            ),
             (
                 "distribution,x\na,many\n",
                 "x",

@@ -235,7 +235,7 @@ impl EstimatorArguments {
         self.set_comparisons(&mut options)?;
         self.set_method(&mut options);
         self.set_tests(&mut options);
-        self.set_scores(&mut options);
+        self.set_scores(&mut options)?;
         self.set_extras(&mut options);
         if let Some(column) = &self.covariate {
             options.covariate = column.read()?;
@@ -340,7 +340,7 @@ impl EstimatorArguments {
     }
 
     /// The meaning of losses and items.
-    fn set_scores(&self, options: &mut Options) {
+    fn set_scores(&self, options: &mut Options) -> Result<(), CommandError> {
         if let Some(averaging) = self.averaging {
             options.averaging = match averaging {
                 AveragingName::Micro => Averaging::Micro,
@@ -357,10 +357,17 @@ impl EstimatorArguments {
             options.error_rates = self.error_rate.iter().cloned().collect();
         }
         if !self.chance.is_empty() {
-            options.chance = self.chance.iter().cloned().collect();
+            options.chance.clear();
+        }
+        for (name, loss) in &self.chance {
+            if options.chance.insert(name.clone(), *loss).is_some() {
+                let message = format!("--chance {name}: two chance levels are given for it");
+                return Err(CommandError::Usage(message));
+            }
         }
         options.across_scorers |= self.across_scorers;
         replace_list(&mut options.stratified, &self.stratified);
+        Ok(())
     }
 
     /// Results beside the laws.

@@ -13,7 +13,7 @@ use crate::commands::fields::{read_fields, typed};
 /// A file that cannot be read, a field that is unknown or of another type: the file, the field and, where
 /// one is like it, the field that was meant.
 pub(in crate::commands) fn read(path: &Path, baseline: Option<&str>) -> Result<Options, String> {
-    let mut fields = read_fields(path, "options")?;
+    let mut fields = read_fields(path, "options", "schema")?;
     if let Some(baseline) = baseline {
         fields.insert("baseline".to_owned(), baseline.into());
     }
@@ -89,6 +89,10 @@ mod tests {
             ),
             ("baseline = \"web\"\nalpha = = 1", vec!["line 2: "]),
             ("{\"baseline\": \"web\",}", vec!["line 1"]),
+            (
+                "baseline = \"web\"\nalpha = 0.1\n[options]\nseed = 3",
+                vec!["unknown field `options`"],
+            ),
             // A table of TOML.
             ("[\"web\"]", vec!["no `baseline`"]),
         ] {

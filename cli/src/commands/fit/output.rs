@@ -58,15 +58,18 @@ enum Format {
 }
 
 impl OutputArguments {
-    /// Refuses files that would replace one that is read.
+    /// Refuses files that would replace one that is read, each other, or one of the `others` that are
+    /// written, each with its option.
     pub(in crate::commands) fn refuse_overwrites<'a>(
         &'a self,
         inputs: impl IntoIterator<Item = &'a Path>,
+        others: &[(&str, Option<&Path>)],
     ) -> Result<(), CommandError> {
-        let outputs = [
+        let own = [
             ("--json", self.json.as_deref()),
             ("--report", self.report.as_deref()),
         ];
+        let outputs = [others, &own].concat();
         overwrite::refuse(inputs.into_iter().chain(self.figures.labels()), &outputs)
     }
 

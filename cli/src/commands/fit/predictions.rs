@@ -7,7 +7,7 @@ use relscale::fit::{Analysis, Holdout, Interval, Prediction, RelativeLaw};
 /// Predictions at the scales of the options, and of the runs held out; nothing if there are none.
 pub(super) fn text(analysis: &Analysis) -> String {
     let mut text = String::new();
-    let level = 100.0 * (1.0 - analysis.options.alpha);
+    let level = analysis.options.level_percent();
     let laws = || {
         let contrasts = analysis.contrasts.iter().map(|c| (c.name.as_str(), &c.law));
         let laws = analysis.laws.iter().map(|l| (l.treatment.as_str(), l));

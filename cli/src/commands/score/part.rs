@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use relscale::Error;
@@ -43,7 +43,7 @@ impl Part {
     /// cut off.
     ///
     /// # Errors
-    /// A part that another process is writing; another header; a damaged line.
+    /// A part that another process is writing; another header; a damaged line; a file that is no part.
     pub(super) fn open(path: &Path, header: &Header) -> Result<Self, Error> {
         let io = |e| Error::io(path, e);
         // A stranger may have placed it, and it may point anywhere.
@@ -66,6 +66,9 @@ impl Part {
             Err(TryLockError::Error(e)) => return Err(io(e)),
         }
         let (records, end) = read(path, &file, header)?;
+        if end == 0 {
+            refuse_foreign(path, &file, header)?;
+        }
         file.set_len(end).map_err(io)?;
         file.seek(SeekFrom::Start(end)).map_err(io)?;
         let mut part = Self {
@@ -96,13 +99,35 @@ impl Part {
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<(), Error> {
-        let mut text = serde_json::to_vec(line).map_err(|e| Error::format(&self.path, e))?;
-        text.push(b'\n');
+        let text = bytes(&self.path, line)?;
         // At once, so that a killed process leaves whole lines but for the last.
         self.file
             .write_all(&text)
             .map_err(|e| Error::io(&self.path, e))
     }
+}
+
+/// A line as it is written.
+fn bytes(path: &Path, line: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let mut text = serde_json::to_vec(line).map_err(|e| Error::format(path, e))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Refuses a file without a whole line unless it is the start of a part: it would be emptied, and may be
+/// anything.
+fn refuse_foreign(path: &Path, mut file: &File, header: &Header) -> Result<(), Error> {
+    let io = |e| Error::io(path, e);
+    let (wanted, mut there) = (bytes(path, header)?, Vec::new());
+    file.seek(SeekFrom::Start(0)).map_err(io)?;
+    let limit = wanted.len() as u64 + 1;
+    file.take(limit).read_to_end(&mut there).map_err(io)?;
+    if wanted.starts_with(&there) {
+        return Ok(());
+    }
+    let message = "holds no scores of this run, and scoring would replace it; remove it, or score into \
+                   another file";
+    Err(Error::format(path, message))
 }
 
 /// The lines of a part and the length of those that are whole.
@@ -244,6 +269,12 @@ mod tests {
         }
         std::fs::write(&path, b"no json\n").unwrap();
         assert!(refused(&header(false, None)).contains("line 1"));
+        // Without the end of a line, as a file of something else may be.
+        for foreign in ["precious", "{\"key\": 1}"] {
+            std::fs::write(&path, foreign).unwrap();
+            assert!(refused(&header(false, None)).contains("remove it"));
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), foreign);
+        }
         std::fs::remove_file(path).unwrap();
     }
 }

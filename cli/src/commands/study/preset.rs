@@ -9,6 +9,7 @@ use super::here;
 use crate::commands::hub::HubArguments;
 use crate::commands::{CommandError, at};
 use crate::engine::EngineBackend;
+use crate::json;
 use crate::output::{note, print};
 use crate::suggest::closest;
 use crate::units::CaseStudy;
@@ -102,7 +103,7 @@ pub(super) fn run(arguments: &PresetArguments) -> Result<(), CommandError> {
             .collect();
         let path = folder.join(format!("{}.json", study.name()));
         let text = serde_json::to_string_pretty(&written)? + "\n";
-        relscale::output::write(&path, text).map_err(at(&path))?;
+        write_new(&path, &text)?;
         print(&format!("{}: {}\n", path.display(), names.join(", ")))?;
         if arguments.here {
             here::run(&path, study.baseline(), &arguments.hub)?;
@@ -111,6 +112,22 @@ pub(super) fn run(arguments: &PresetArguments) -> Result<(), CommandError> {
         }
     }
     Ok(())
+}
+
+/// Writes a study file, but not over one that was edited.
+fn write_new(path: &Path, text: &str) -> Result<(), CommandError> {
+    if path.exists() {
+        let there = relscale::input::text(path, json::SETTINGS).map_err(at(path))?;
+        if there == text {
+            return Ok(());
+        }
+        return Err(format!(
+            "{}: is there with another content, which would be lost; delete it, or name another folder",
+            path.display()
+        )
+        .into());
+    }
+    Ok(relscale::output::write(path, text).map_err(at(path))?)
 }
 
 /// The baseline of the paper, or that it is not among the data.
