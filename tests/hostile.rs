@@ -282,6 +282,16 @@ fn configurations() {
             " ".repeat((1 << 20) + 1),
             "no plausible config.json",
         ),
+        (
+            "layers without end",
+            json!({
+                "architectures": ["MixtralForCausalLM"], "vocab_size": 32, "hidden_size": 8,
+                "intermediate_size": 16, "num_hidden_layers": 1 << 28,
+                "num_attention_heads": 2, "num_key_value_heads": 2
+            })
+            .to_string(),
+            "`num_hidden_layers`: 268435456 is not in 1..=16384",
+        ),
     ] {
         folder.write("config.json", text);
         folder.refused(what, message);
