@@ -251,6 +251,9 @@ fn kinds_of_adapters_that_are_not_read_are_named() {
             "differ",
         ),
         ("peft_type", json!(null), "LORA"),
+        ("use_rslora", json!(1), "neither true nor false"),
+        ("use_rslora", json!("true"), "neither true nor false"),
+        ("fan_in_fan_out", json!("true"), "neither true nor false"),
         ("use_qalora", json!(true), "not read"),
         ("a_field_to_come", json!(7), "not read"),
     ] {
