@@ -324,7 +324,7 @@ fn adapters_that_do_not_fit_their_base_are_named() {
     };
     let at = "model.layers.0.self_attn.k_proj";
     let is = |name: &str, part: &str| name == format!("base_model.model.{at}.{part}.weight");
-    let cases: [(&str, &str, Change<'_>); 11] = [
+    let cases: [(&str, &str, Change<'_>); 13] = [
         ("half", "missing; the other matrix", &|name, _, _| {
             !is(name, "lora_B")
         }),
@@ -362,6 +362,27 @@ fn adapters_that_do_not_fit_their_base_are_named() {
         ("twice", "is there twice", &|name, _, _| {
             if is(name, "lora_B") {
                 *name = format!("base_model.model.{at}.lora_A.default.weight");
+            }
+            true
+        }),
+        // Both names stand for one tensor of the base.
+        (
+            "addition",
+            "for which a pair is there twice",
+            &|name, _, _| {
+                *name = name.replace(
+                    "model.layers.1.self_attn.k_proj",
+                    &format!("x.{at}"),
+                );
+                true
+            },
+        ),
+        ("replaced", "which is there twice", &|name, _, _| {
+            if is(name, "lora_A") {
+                *name = "base_model.model.model.norm.weight".to_owned();
+            }
+            if is(name, "lora_B") {
+                *name = "base_model.model.x.model.norm.weight".to_owned();
             }
             true
         }),
