@@ -413,6 +413,17 @@ fn metadata_of_gguf() {
             "the merges of tokens up to",
         ),
         (
+            "an added token without end",
+            vec![
+                array("tokenizer.ggml.tokens", 8, 1, &text(&"a".repeat(2000))),
+                array("tokenizer.ggml.token_type", 0, 1, &[4]),
+                string("tokenizer.ggml.model", "gpt2"),
+                string("tokenizer.ggml.pre", "gpt-2"),
+                array("tokenizer.ggml.merges", 8, 1, &text("a b")),
+            ],
+            "`tokenizer.ggml.tokens`: 2000 bytes of added tokens",
+        ),
+        (
             "arrays in arrays",
             vec![array("a", 9, 1, &9u32.to_le_bytes().repeat(1 << 18))],
             "arrays of numbers and of strings",
