@@ -412,6 +412,19 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
+fn text_that_the_vocabulary_lacks_is_counted() {
+    let folder = Folder::new("unknown");
+    let load = |bytes: &[u8]| Tokenizer::load(folder.write("a.gguf", bytes)).unwrap();
+    // Written in bytes, as long as all of them have a token.
+    let whole = load(&real("tokenizers/sentencepiece.gguf"));
+    assert_eq!(whole.encode("a中").unwrap().unknown_bytes, 0);
+    let file = replaced("tokenizers/sentencepiece.gguf", "<0xE4>", "<0xZZ>");
+    let tokenizer = load(&file);
+    assert_eq!(tokenizer.encode("a中").unwrap().unknown_bytes, 3);
+    assert_eq!(tokenizer.encode("aaa").unwrap().unknown_bytes, 0);
+}
+
+#[test]
 fn a_folder_stands_for_its_only_gguf_file() {
     let folder = Folder::new("folder");
     folder.write("one.gguf", &real("llama-q4_0.gguf"));
