@@ -370,10 +370,7 @@ fn adapters_that_do_not_fit_their_base_are_named() {
             "addition",
             "for which a pair is there twice",
             &|name, _, _| {
-                *name = name.replace(
-                    "model.layers.1.self_attn.k_proj",
-                    &format!("x.{at}"),
-                );
+                *name = name.replace("model.layers.1.self_attn.k_proj", &format!("x.{at}"));
                 true
             },
         ),

@@ -167,7 +167,9 @@ impl Adapter {
             };
             // Two names may stand for one tensor of the base, with and without that of the model.
             if !base.replaced.insert(target.clone()) {
-                return Err(error(format!("takes the place of `{target}`, which is there twice")));
+                return Err(error(format!(
+                    "takes the place of `{target}`, which is there twice"
+                )));
             }
             base.entries.insert(target, entry);
         }

@@ -11,9 +11,7 @@ use crate::backend::Activation;
 use crate::checkpoint::read_text;
 use crate::error::Error;
 use crate::model::architecture::Architecture;
-use crate::model::config::{
-    Config, MAX_LAYERS, Positions, RopeScaling, Sizes, SlidingLayers,
-};
+use crate::model::config::{Config, MAX_LAYERS, Positions, RopeScaling, Sizes, SlidingLayers};
 
 mod class;
 mod fields;

@@ -379,7 +379,13 @@ mod tests {
         for name in ["model.safetensors", "onnx/model.onnx", "分.tiktoken"] {
             assert!(stays_in_cache(name), "{name}");
         }
-        for name in [r"..\..\x.tiktoken", r"\\host\x.gguf", r"C:\x.gguf", "C:x.gguf", "x:y.gguf"] {
+        for name in [
+            r"..\..\x.tiktoken",
+            r"\\host\x.gguf",
+            r"C:\x.gguf",
+            "C:x.gguf",
+            "x:y.gguf",
+        ] {
             assert!(!stays_in_cache(name), "{name}");
         }
     }

@@ -533,13 +533,20 @@ fn more_layers_than_any_model_has_are_refused() {
         let layers = |layers: usize| of(class, &format!(r#"{{"{field}": {layers}}}"#));
         assert_eq!(layers(MAX_LAYERS).unwrap().num_hidden_layers, MAX_LAYERS);
         let error = layers(MAX_LAYERS + 1).unwrap_err().to_string();
-        assert!(error.contains(&format!("`{field}`: 16385 is not")), "{error}");
+        assert!(
+            error.contains(&format!("`{field}`: 16385 is not")),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn layers_without_experts_may_be_named_in_any_order_and_twice() {
-    let config = of("Qwen3MoeForCausalLM", r#"{"mlp_only_layers": [3, 0, 3, 9]}"#).unwrap();
+    let config = of(
+        "Qwen3MoeForCausalLM",
+        r#"{"mlp_only_layers": [3, 0, 3, 9]}"#,
+    )
+    .unwrap();
     let experts = config.experts.unwrap();
     assert_eq!(experts.layers, [false, true, true, false]);
 }
