@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// It is written under a name that no other process has, in the folder of the target, and removed when it
 /// is dropped before [`publish`](Self::publish). A symbolic link at the target is replaced and not
 /// followed. A target that is a device or a pipe, or that stands under `/dev` (but for `/dev/shm`) or `/proc`, is written to
-/// directly, since it cannot be replaced.
+/// directly, since it cannot be replaced; if it stands for a regular file (`/dev/stdout`), at its end.
 ///
 /// # Examples
 /// ```
@@ -46,7 +46,8 @@ impl NewFile {
         let target = path.as_ref().to_owned();
         if is_device(&target)? {
             return Ok(Self {
-                file: OpenOptions::new().write(true).open(&target)?,
+                // `/dev/stdout` may be a file that already holds something (`>> all.csv`).
+                file: OpenOptions::new().append(true).open(&target)?,
                 target,
                 temporary: None,
             });
@@ -360,6 +361,21 @@ mod tests {
         file.publish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"half");
         fs::remove_file(path).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_open_file_keeps_its_contents() {
+        use std::os::fd::AsRawFd;
+
+        let folder = Folder::new("open");
+        let path = folder.0.join("all.csv");
+        fs::write(&path, "first\n").unwrap();
+        let open = File::open(&path).unwrap();
+        // As `/dev/stdout` is a link to the file that a shell has opened.
+        write(format!("/proc/self/fd/{}", open.as_raw_fd()), "second\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first\nsecond\n");
+        write("/dev/null", "nothing").unwrap();
     }
 
     #[test]

@@ -251,6 +251,9 @@ fn kinds_of_adapters_that_are_not_read_are_named() {
             "differ",
         ),
         ("peft_type", json!(null), "LORA"),
+        ("use_rslora", json!(1), "neither true nor false"),
+        ("use_rslora", json!("true"), "neither true nor false"),
+        ("fan_in_fan_out", json!("true"), "neither true nor false"),
         ("use_qalora", json!(true), "not read"),
         ("a_field_to_come", json!(7), "not read"),
     ] {
@@ -321,7 +324,7 @@ fn adapters_that_do_not_fit_their_base_are_named() {
     };
     let at = "model.layers.0.self_attn.k_proj";
     let is = |name: &str, part: &str| name == format!("base_model.model.{at}.{part}.weight");
-    let cases: [(&str, &str, Change<'_>); 11] = [
+    let cases: [(&str, &str, Change<'_>); 13] = [
         ("half", "missing; the other matrix", &|name, _, _| {
             !is(name, "lora_B")
         }),
@@ -359,6 +362,24 @@ fn adapters_that_do_not_fit_their_base_are_named() {
         ("twice", "is there twice", &|name, _, _| {
             if is(name, "lora_B") {
                 *name = format!("base_model.model.{at}.lora_A.default.weight");
+            }
+            true
+        }),
+        // Both names stand for one tensor of the base.
+        (
+            "addition",
+            "for which a pair is there twice",
+            &|name, _, _| {
+                *name = name.replace("model.layers.1.self_attn.k_proj", &format!("x.{at}"));
+                true
+            },
+        ),
+        ("replaced", "which is there twice", &|name, _, _| {
+            if is(name, "lora_A") {
+                *name = "base_model.model.model.norm.weight".to_owned();
+            }
+            if is(name, "lora_B") {
+                *name = "base_model.model.x.model.norm.weight".to_owned();
             }
             true
         }),

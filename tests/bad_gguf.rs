@@ -322,6 +322,19 @@ fn classes_that_are_read_from_folders_only_say_so() {
 }
 
 #[test]
+fn more_layers_than_any_model_has_are_refused() {
+    let folder = Folder::new("layers");
+    let layers = |low: &str| format!("llama.block_count\x04\0\0\0{low}\0\0");
+    let file = replaced("llama-q4_0.gguf", &layers("\x01\0"), &layers("\x01\x40"));
+    let error = Transformer::load(folder.write("a.gguf", &file), Reference::<f32>::new());
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("`llama.block_count`: 16385 is not in 1..=16384"),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_is_not_supported_is_named() {
     let folder = Folder::new("names");
     let load = |bytes: &[u8]| {
@@ -396,6 +409,19 @@ fn what_is_not_supported_is_named() {
         error.contains("`tokenizer.ggml.tokens`: missing"),
         "{error}"
     );
+}
+
+#[test]
+fn text_that_the_vocabulary_lacks_is_counted() {
+    let folder = Folder::new("unknown");
+    let load = |bytes: &[u8]| Tokenizer::load(folder.write("a.gguf", bytes)).unwrap();
+    // Written in bytes, as long as all of them have a token.
+    let whole = load(&real("tokenizers/sentencepiece.gguf"));
+    assert_eq!(whole.encode("a中").unwrap().unknown_bytes, 0);
+    let file = replaced("tokenizers/sentencepiece.gguf", "<0xE4>", "<0xZZ>");
+    let tokenizer = load(&file);
+    assert_eq!(tokenizer.encode("a中").unwrap().unknown_bytes, 3);
+    assert_eq!(tokenizer.encode("aaa").unwrap().unknown_bytes, 0);
 }
 
 #[test]

@@ -186,6 +186,11 @@ fn honest() -> Tensor {
 }
 
 fn tensor(t: &Tensor) -> Vec<u8> {
+    tensor_with(t, &[])
+}
+
+/// A tensor with arguments behind those of every tensor.
+fn tensor_with(t: &Tensor, further: &[Vec<u8>]) -> Vec<u8> {
     let class = format!("ctorch\n{}\n", t.kind).into_bytes();
     let id = [
         text("storage"),
@@ -206,6 +211,7 @@ fn tensor(t: &Tensor) -> Vec<u8> {
         b"\x89".to_vec(),
         hooks,
     ];
+    let arguments = [&arguments[..], further].concat();
     call("torch._utils", "_rebuild_tensor_v2", &arguments)
 }
 
@@ -615,6 +621,24 @@ fn tensors_that_do_not_fit_their_storage_are_named() {
             &pickle,
             &format!("tensor `weight`: is {kind}, not a tensor"),
         );
+    }
+}
+
+#[test]
+fn views_whose_numbers_are_not_those_of_their_storage_are_refused() {
+    let _alone = alone();
+    let folder = Folder::new("metadata");
+    let with = |further: &[u8]| {
+        let tensor = tensor_with(&honest(), &[further.to_vec()]);
+        dictionary(&[(text("weight"), tensor)])
+    };
+    // A name and `true` in a dictionary.
+    let set = |name: &str| [b"}", &text(name)[..], b"\x88s"].concat();
+    for further in [&set("neg"), &set("conj"), &text("neg")] {
+        folder.pickle("metadata", &with(further), "t.resolve_neg()");
+    }
+    for nothing in [b"N", b"}"] {
+        folder.open(&archive(&with(nothing))).unwrap();
     }
 }
 

@@ -282,6 +282,16 @@ fn configurations() {
             " ".repeat((1 << 20) + 1),
             "no plausible config.json",
         ),
+        (
+            "layers without end",
+            json!({
+                "architectures": ["MixtralForCausalLM"], "vocab_size": 32, "hidden_size": 8,
+                "intermediate_size": 16, "num_hidden_layers": 1 << 28,
+                "num_attention_heads": 2, "num_key_value_heads": 2
+            })
+            .to_string(),
+            "`num_hidden_layers`: 268435456 is not in 1..=16384",
+        ),
     ] {
         folder.write("config.json", text);
         folder.refused(what, message);
@@ -401,6 +411,17 @@ fn metadata_of_gguf() {
                 array("tokenizer.ggml.scores", 6, 1000, &scores),
             ],
             "the merges of tokens up to",
+        ),
+        (
+            "an added token without end",
+            vec![
+                array("tokenizer.ggml.tokens", 8, 1, &text(&"a".repeat(2000))),
+                array("tokenizer.ggml.token_type", 0, 1, &[4]),
+                string("tokenizer.ggml.model", "gpt2"),
+                string("tokenizer.ggml.pre", "gpt-2"),
+                array("tokenizer.ggml.merges", 8, 1, &text("a b")),
+            ],
+            "`tokenizer.ggml.tokens`: 2000 bytes of added tokens",
         ),
         (
             "arrays in arrays",

@@ -4,7 +4,7 @@ use relscale::Error;
 use relscale::backend::{Backend, Reference};
 use relscale::checkpoint::Checkpoint;
 use relscale::evaluate::Evaluation;
-use relscale::model::{Model, Transformer};
+use relscale::model::{Config, Model, Transformer};
 use relscale_cpu::Cpu;
 use relscale_cuda::{Cuda, Mode, Precision};
 
@@ -196,11 +196,9 @@ impl Engine {
                 precision,
                 mode,
             } => {
-                // Both batches have activations, which the memory limit is to count.
-                let tokens = batch_tokens.saturating_mul(UNDER_WAY);
                 let copies = devices.iter().map(|&device| {
                     let cuda = Cuda::on_device(device, *precision)?.with_mode(*mode);
-                    self.load_on(cuda, &checkpoint, tokens)
+                    self.load_on_gpu(cuda, &checkpoint, batch_tokens, UNDER_WAY)
                 });
                 let mut replicas = Replicas::new(copies.collect::<Result<_, _>>()?)?;
                 replicas.under_way = UNDER_WAY;
@@ -232,7 +230,7 @@ impl Engine {
             } => {
                 let device = devices.first().ok_or_else(no_device)?;
                 let cuda = Cuda::on_device(*device, *precision)?.with_mode(*mode);
-                self.load_on(cuda, checkpoint, batch_tokens)
+                self.load_on_gpu(cuda, checkpoint, batch_tokens, 1)
             }
             EngineBackend::Reference => {
                 self.load_on(Reference::<f64>::new(), checkpoint, batch_tokens)
@@ -246,10 +244,55 @@ impl Engine {
         checkpoint: &Checkpoint,
         batch_tokens: usize,
     ) -> Result<Box<dyn Model>, Error> {
-        let limit = self.memory_limit;
-        let model = Transformer::load_with_memory_limit(checkpoint, backend, batch_tokens, limit)?;
-        Ok(Box::new(model))
+        self.load_beside(backend, checkpoint, batch_tokens, 0)
     }
+
+    /// Loads a copy on a GPU that has `under_way` batches at once. All of them have activations, which the
+    /// memory limit is to count.
+    fn load_on_gpu(
+        &self,
+        cuda: Cuda,
+        checkpoint: &Checkpoint,
+        batch_tokens: usize,
+        under_way: usize,
+    ) -> Result<Box<dyn Model>, Error> {
+        let beside = beside_estimate(Config::load(checkpoint)?.vocab_size, under_way);
+        let tokens = batch_tokens.saturating_mul(under_way);
+        self.load_beside(cuda, checkpoint, tokens, beside)
+    }
+
+    /// Loads a copy that takes `beside` bytes more than its estimate.
+    fn load_beside<B: Backend + 'static>(
+        &self,
+        backend: B,
+        checkpoint: &Checkpoint,
+        batch_tokens: usize,
+        beside: u64,
+    ) -> Result<Box<dyn Model>, Error> {
+        let limit = self.memory_limit.saturating_sub(beside);
+        match Transformer::load_with_memory_limit(checkpoint, backend, batch_tokens, limit) {
+            Ok(model) => Ok(Box::new(model)),
+            // The limit is the one that was given, so the estimate must be of the whole.
+            Err(Error::MemoryLimit { path, estimate, .. }) => Err(Error::MemoryLimit {
+                path,
+                estimate: estimate.saturating_add(beside),
+                limit: self.memory_limit,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Bytes that a GPU takes beside the estimate of a model: the logits of each batch under way, of which the
+/// head computes some rows at a time, and scratch memory (`relscale-cuda`, Memory).
+fn beside_estimate(vocab: usize, under_way: usize) -> u64 {
+    const LOGITS: u64 = 256 << 20;
+    const LOGIT_ROWS: u64 = 2048;
+    const SCRATCH: u64 = 32 << 20;
+    let logits = (4 * LOGIT_ROWS).saturating_mul(vocab as u64).min(LOGITS);
+    logits
+        .saturating_mul(under_way as u64)
+        .saturating_add(SCRATCH)
 }
 
 fn no_device() -> Error {
@@ -364,6 +407,34 @@ mod tests {
     fn a_model_has_as_many_batches_under_way_as_it_is_told() {
         assert_eq!(most_at_once(1, Duration::from_millis(50)), 1);
         assert_eq!(most_at_once(2, Duration::from_secs(60)), 2);
+    }
+
+    #[test]
+    fn a_memory_limit_covers_the_logits_and_scratch_memory_of_a_gpu() {
+        assert_eq!(beside_estimate(128_256, 2), (2 * 256 + 32) << 20);
+        assert_eq!(beside_estimate(256, 1), (2 + 32) << 20);
+    }
+
+    #[test]
+    fn memory_beside_the_estimate_counts_against_the_limit() {
+        let checkpoint = Checkpoint::from(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/fixtures/checkpoints/llama-plain"
+        ));
+        let backend = Reference::<f32>::new;
+        let estimate = Transformer::memory_estimate(&checkpoint, &backend(), 16).unwrap();
+        let (beside, whole) = (1000, estimate.total() + 1000);
+        let load = |limit: u64| {
+            let engine = Engine::new(EngineBackend::Reference).with_memory_limit(limit);
+            engine.load_beside(backend(), &checkpoint, 16, beside).err()
+        };
+        assert!(load(whole).is_none());
+        match load(whole - 1) {
+            Some(Error::MemoryLimit {
+                estimate, limit, ..
+            }) => assert_eq!((estimate, limit), (whole, whole - 1)),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

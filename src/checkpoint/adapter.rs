@@ -165,8 +165,13 @@ impl Adapter {
                 None => return Err(error(format!("`{plain}` is not in the base"))),
                 Some(target) => target,
             };
-            base.entries.insert(target.clone(), entry);
-            base.replaced.insert(target);
+            // Two names may stand for one tensor of the base, with and without that of the model.
+            if !base.replaced.insert(target.clone()) {
+                return Err(error(format!(
+                    "takes the place of `{target}`, which is there twice"
+                )));
+            }
+            base.entries.insert(target, entry);
         }
         for (module, pair) in pairs {
             let (target, delta) = self.delta(&base, &module, pair, &by_inputs)?;
@@ -208,6 +213,11 @@ impl Adapter {
                 "`{plain}`, which it is added to, is not in the base"
             )));
         };
+        if base.deltas.contains_key(&target) {
+            return Err(error(format!(
+                "is added to `{target}`, for which a pair is there twice"
+            )));
+        }
         let by_inputs = is_embedding || by_inputs.holds(module);
         let expected = if by_inputs {
             [inputs, outputs]

@@ -214,6 +214,9 @@ impl Windows {
         tokenizer: Option<&Tokenizer>,
         index: usize,
     ) -> Result<(Likelihoods, Vec<Vec<Path>>), Error> {
+        // Items of a distribution of the caller's own may never have been checked, and one without
+        // choices would have no answer.
+        item.check()?;
         let tokenizer = || tokenizer.ok_or_else(|| Error::item(&item.id, "text needs a tokenizer"));
         let mut answer = Likelihoods {
             id: item.id.clone(),

@@ -158,6 +158,9 @@ pub(super) struct Sizes {
 /// Largest accepted value of any dimension: far above that of any real model, and small enough that
 /// a product of four dimensions fits 128 bits.
 pub(super) const MAX_DIMENSION: u64 = 1 << 28;
+/// Most layers of a model: a hundred times those of any real one. Lists with a value per layer are made
+/// before the first tensor is looked for.
+pub(super) const MAX_LAYERS: usize = 1 << 14;
 
 impl Config {
     /// Reads `config.json` of a checkpoint folder or of the base of an adapter, or the metadata of a

@@ -13,7 +13,9 @@ use crate::backend::NormKind;
 use crate::checkpoint::gguf::{Gguf, Value};
 use crate::error::Error;
 use crate::model::architecture::{Architecture, ExpertNames, GgufFamily, Names};
-use crate::model::config::{Config, MAX_DIMENSION, Positions, RopeConfig, RopeScaling, Sizes};
+use crate::model::config::{
+    Config, MAX_DIMENSION, MAX_LAYERS, Positions, RopeConfig, RopeScaling, Sizes,
+};
 
 /// Tensor of divisors of the rotary frequencies.
 pub(super) const ROPE_DIVISORS: &str = "rope_freqs.weight";
@@ -162,11 +164,16 @@ fn shared(architecture: Architecture, norm: NormKind, keys: &Keys<'_>) -> Result
 /// The sizes of the decoder.
 fn sizes(keys: &Keys<'_>) -> Result<Sizes, Error> {
     const KV_HEADS: &str = "attention.head_count_kv";
+    const LAYERS: &str = "block_count";
     // The size of the vocabulary is that of the table: `vocab_size` is missing in old files and
     // wrong in some padded ones.
     const EMBEDDING: &str = "token_embd.weight";
     let hidden_size = keys.dimension("embedding_length")?;
-    let num_hidden_layers = keys.dimension("block_count")?;
+    let num_hidden_layers = keys.dimension(LAYERS)?;
+    if num_hidden_layers > MAX_LAYERS {
+        let message = format!("{num_hidden_layers} is not in 1..={MAX_LAYERS}");
+        return Err(keys.error(LAYERS, message));
+    }
     let heads = keys.dimension("attention.head_count")?;
     let kv_heads = keys.optional_dimension(KV_HEADS)?.unwrap_or(heads);
     if heads % kv_heads != 0 {

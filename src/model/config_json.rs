@@ -11,7 +11,7 @@ use crate::backend::Activation;
 use crate::checkpoint::read_text;
 use crate::error::Error;
 use crate::model::architecture::Architecture;
-use crate::model::config::{Config, Positions, RopeScaling, Sizes, SlidingLayers};
+use crate::model::config::{Config, MAX_LAYERS, Positions, RopeScaling, Sizes, SlidingLayers};
 
 mod class;
 mod fields;
@@ -189,7 +189,7 @@ pub(super) fn shared(
                 .optional_dimension(names.intermediate_size)?
                 .unwrap_or(ratio * hidden_size),
         },
-        num_hidden_layers: fields.dimension(names.num_hidden_layers)?,
+        num_hidden_layers: layers(fields, names)?,
         num_attention_heads: heads,
         num_key_value_heads,
         head_dim,
@@ -205,6 +205,16 @@ pub(super) fn shared(
     let bos = fields.get("bos_token_id").and_then(Value::as_u64);
     config.bos_token_id = bos.and_then(|id| u32::try_from(id).ok());
     Ok(config)
+}
+
+/// Number of layers.
+fn layers(fields: &Fields<'_>, names: &FieldNames) -> Result<usize, Error> {
+    let layers = fields.dimension(names.num_hidden_layers)?;
+    if layers > MAX_LAYERS {
+        let message = format!("{layers} is not in 1..={MAX_LAYERS}");
+        return Err(fields.error(names.num_hidden_layers, message));
+    }
+    Ok(layers)
 }
 
 /// Number of key and value heads of a decoder with `heads` query heads.

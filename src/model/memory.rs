@@ -38,7 +38,8 @@ impl<B: Backend> Transformer<B> {
     ///
     /// With the CPU backend, the resident memory of a process that loads and scores stays below 1.15
     /// times the total plus 64 MB (`benches/NOTES.md` has measurements). With a GPU the estimate is
-    /// of the device's memory, and counts activations as `f32`.
+    /// of the device's memory, and counts activations as `f32`; what its backend takes beside, such as
+    /// the logits of some rows and scratch memory, is not covered.
     ///
     /// # Errors
     /// As for [`Transformer::load`], about the configuration and the headers.

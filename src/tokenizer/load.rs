@@ -160,8 +160,11 @@ impl Tokenizer {
 
     #[cfg(feature = "tokenizers")]
     fn from_gguf(path: &Path) -> Result<Self, Error> {
-        let (tokenizer, bos) = metadata::tokenizer(&gguf::Gguf::open(path)?)?;
-        Self::from_library(Built::new(tokenizer, path, bos, Vec::new()))
+        let (tokenizer, bos, unknown) = metadata::tokenizer(&gguf::Gguf::open(path)?)?;
+        Self::from_library(Built {
+            unknown,
+            ..Built::new(tokenizer, path, bos, Vec::new())
+        })
     }
 
     #[cfg(not(feature = "tokenizers"))]

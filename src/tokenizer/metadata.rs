@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::checkpoint::gguf::{Gguf, Value};
 use crate::error::Error;
+use crate::tokenizer::added_tokens;
 use crate::tokenizer::bos::BosToken;
 use crate::tokenizer::library::{self, Library};
 use crate::tokenizer::sentence_piece;
@@ -27,11 +28,12 @@ const CONTROL: u64 = 3;
 /// Kind of a token that is found in a text whole.
 pub(super) const USER_DEFINED: u64 = 4;
 
-/// The tokenizer of the file and its beginning-of-sequence token.
+/// The tokenizer of the file, its beginning-of-sequence token, and the token that stands for what the
+/// vocabulary lacks.
 ///
 /// # Errors
 /// A key that is missing or malformed, a kind of tokenizer or pre-tokenizer that is not supported.
-pub(super) fn tokenizer(file: &Gguf) -> Result<(Library, BosToken), Error> {
+pub(super) fn tokenizer(file: &Gguf) -> Result<(Library, BosToken, Option<u32>), Error> {
     let vocabulary = Vocabulary::read(file)?;
     let (mut json, adds_bos) = match text(file, MODEL)? {
         "gpt2" => byte_pairs(file, &vocabulary)?,
@@ -43,12 +45,24 @@ pub(super) fn tokenizer(file: &Gguf) -> Result<(Library, BosToken), Error> {
     };
     json["version"] = json!("1.0");
     json["added_tokens"] = vocabulary.added();
+    check_added(file, &json)?;
     let bytes = serde_json::to_vec(&json).map_err(|e| Error::format(file.path(), e))?;
+    let unknown = json["model"]["unk_token"].take();
     // Tree and text of a large vocabulary are tens of megabytes each; the library takes as much
     // again.
     drop(json);
     let tokenizer = library::read(file.path(), &bytes)?;
-    Ok((tokenizer, bos(file, &vocabulary, adds_bos)?))
+    let unknown = library::unknown(&unknown, &tokenizer);
+    Ok((tokenizer, bos(file, &vocabulary, adds_bos)?, unknown))
+}
+
+/// Refuses added tokens as in a `tokenizer.json`, by the key that they come from.
+fn check_added(file: &Gguf, json: &Json) -> Result<(), Error> {
+    let checked = added_tokens::check(file.path(), &json["added_tokens"], &json["normalizer"]);
+    checked.map_err(|e| match e {
+        Error::Config { message, .. } => file.error(TOKENS, message),
+        other => other,
+    })
 }
 
 /// The beginning-of-sequence token. Texts begin with it as `adds_bos` says unless the file says

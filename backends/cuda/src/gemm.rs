@@ -29,7 +29,8 @@ mod descriptors;
 
 use descriptors::{Layout, Operation, Preference};
 
-/// Bytes of scratch memory, as NVIDIA recommends for Hopper.
+/// Bytes of scratch memory, as NVIDIA recommends for Hopper. `cli/src/engine.rs` counts them against the
+/// memory limit.
 const WORKSPACE: usize = 32 << 20;
 /// Number of plans kept. A run needs one per weight and number of rows, so this is a bound, not a limit.
 const PLANS: usize = 4096;

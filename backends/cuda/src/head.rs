@@ -14,7 +14,7 @@ use crate::rows::{Change, picked};
 use crate::{Cuda, NAME, fail, misfit};
 
 /// Bytes of logits that exist at once: small beside the memory of a device, and enough rows of the
-/// largest vocabularies to fill it with work.
+/// largest vocabularies to fill it with work. `cli/src/engine.rs` counts them against the memory limit.
 const LOGITS: usize = 256 << 20;
 /// Rows of logits that exist at once, whatever the vocabulary.
 const LOGIT_ROWS: usize = 2048;

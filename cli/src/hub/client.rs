@@ -158,7 +158,7 @@ impl Client {
             let names = repository.siblings.into_iter().map(|file| file.rfilename);
             Ok(Listing {
                 commit,
-                names: names.collect(),
+                names: names.filter(|name| stays_in_cache(name)).collect(),
                 is_local: false,
             })
         })
@@ -324,6 +324,12 @@ impl Client {
     }
 }
 
+/// False for a name that may lead out of the cache on Windows, where `\` stands between folders and `:`
+/// behind a drive. No file that is read has such a name.
+fn stays_in_cache(name: &str) -> bool {
+    !name.contains(['\\', ':'])
+}
+
 const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
@@ -362,4 +368,25 @@ pub(super) fn pause(attempt: u32, message: String) -> Result<u32, Failure> {
         left -= step;
     }
     Ok(attempt + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stays_in_cache;
+
+    #[test]
+    fn names_that_lead_out_of_the_cache_on_windows_are_left_out() {
+        for name in ["model.safetensors", "onnx/model.onnx", "分.tiktoken"] {
+            assert!(stays_in_cache(name), "{name}");
+        }
+        for name in [
+            r"..\..\x.tiktoken",
+            r"\\host\x.gguf",
+            r"C:\x.gguf",
+            "C:x.gguf",
+            "x:y.gguf",
+        ] {
+            assert!(!stays_in_cache(name), "{name}");
+        }
+    }
 }

@@ -9,14 +9,13 @@ use crate::checkpoint::entries::Entries;
 use crate::error::Error;
 
 /// Fields that say how an adapter was trained, or where, and change nothing in what it computes.
-const WITHOUT_EFFECT: [&str; 23] = [
+const WITHOUT_EFFECT: [&str; 22] = [
     "auto_mapping",
     "base_model_class",
     "bias",
     "corda_config",
     "eva_config",
     "exclude_modules",
-    "fan_in_fan_out",
     "inference_mode",
     "layers_pattern",
     "layers_to_transform",
@@ -76,7 +75,11 @@ impl Settings {
                 "base_model_name_or_path" => settings.base = value.as_str().map(str::to_owned),
                 "r" => settings.rank = settings.number(&field, &value)?,
                 "lora_alpha" => settings.alpha = settings.number(&field, &value)?,
-                "use_rslora" => settings.root = value == Value::Bool(true),
+                "use_rslora" => settings.root = settings.flag(&field, &value)?,
+                // Corrected by PEFT by the class of the layer, so it decides nothing.
+                "fan_in_fan_out" => {
+                    settings.flag(&field, &value)?;
+                }
                 "rank_pattern" => settings.ranks = settings.pattern(&field, &value)?,
                 "alpha_pattern" => settings.alphas = settings.pattern(&field, &value)?,
                 "init_lora_weights" => settings.check_start(&field, &value)?,
@@ -117,7 +120,8 @@ impl Settings {
         Ok(alpha / if self.root { rank.sqrt() } else { rank })
     }
 
-    /// The number of the name that a module ends with.
+    /// The number of the name that a module ends with, or that it is after a `^`: PEFT matches
+    /// `(.*\.)?(NAME)$` from the start of the module's full name.
     fn of(
         &self,
         field: &str,
@@ -125,11 +129,14 @@ impl Settings {
         module: &str,
         default: f64,
     ) -> Result<f64, Error> {
-        let ends = |name: &str| {
-            let before = module.strip_suffix(name);
-            before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        let fits = |name: &str| match name.strip_prefix('^') {
+            Some(whole) => module == whole,
+            None => {
+                let before = module.strip_suffix(name);
+                before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+            }
         };
-        let mut found = numbers.iter().filter(|(name, _)| ends(name));
+        let mut found = numbers.iter().filter(|(name, _)| fits(name));
         let Some((name, number)) = found.next() else {
             return Ok(default);
         };
@@ -141,13 +148,23 @@ impl Settings {
         Ok(*number)
     }
 
+    /// A truth value, false if it is null. A number or a text would be true for Python and may be meant
+    /// as false.
+    fn flag(&self, field: &str, value: &Value) -> Result<bool, Error> {
+        match value {
+            Value::Null => Ok(false),
+            Value::Bool(flag) => Ok(*flag),
+            _ => Err(self.error(field, format!("{} is neither true nor false", shown(value)))),
+        }
+    }
+
     fn number(&self, field: &str, value: &Value) -> Result<f64, Error> {
         let number = value.as_f64().filter(|x| x.is_finite());
         number.ok_or_else(|| self.error(field, format!("{} is no number", shown(value))))
     }
 
-    /// Numbers by the ends of the names of modules. PEFT takes them as regular expressions, of which
-    /// only plain names are read.
+    /// Numbers by the ends of the names of modules, or by whole names after a `^`. PEFT takes them as
+    /// regular expressions, of which only plain names are read.
     fn pattern(&self, field: &str, value: &Value) -> Result<Vec<(String, f64)>, Error> {
         let Some(pairs) = value.as_object() else {
             return match value {
@@ -162,6 +179,10 @@ impl Settings {
                 let message = format!("`{name}` is a regular expression, not a name; {MERGE_IT}");
                 return Err(self.error(field, message));
             }
+            let plain = match name.starts_with('^') {
+                true => format!("^{plain}"),
+                false => plain,
+            };
             numbers.push((plain, self.number(field, number)?));
         }
         Ok(numbers)
@@ -202,4 +223,38 @@ fn is_off(value: &Value) -> bool {
 /// A value for a message, of which a stranger may have made megabytes.
 fn shown(value: &Value) -> String {
     value.to_string().chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(fields: &str) -> Settings {
+        let text = format!(r#"{{"peft_type": "LORA", {fields}}}"#);
+        Settings::parse(&text, Path::new(super::super::ADAPTER)).unwrap()
+    }
+
+    #[test]
+    fn a_pattern_after_an_anchor_is_the_whole_name_of_a_module() {
+        let settings = of(
+            r#""lora_alpha": 8, "alpha_pattern": {"^q_proj": 2, "^h\\.0\\.k_proj": 4, "v_proj": 16}"#,
+        );
+        for (module, alpha) in [
+            ("q_proj", 2.0),
+            ("h.0.q_proj", 8.0),
+            ("h.0.k_proj", 4.0),
+            ("model.h.0.k_proj", 8.0),
+            ("h.0.v_proj", 16.0),
+        ] {
+            assert_eq!(settings.scale(module, 1).unwrap(), alpha, "{module}");
+        }
+    }
+
+    #[test]
+    fn only_truth_values_choose_the_root_of_the_rank() {
+        for (value, factor) in [("true", 4.0), ("false", 2.0), ("null", 2.0)] {
+            let settings = of(&format!(r#""lora_alpha": 8, "use_rslora": {value}"#));
+            assert_eq!(settings.scale("q_proj", 4).unwrap(), factor, "{value}");
+        }
+    }
 }

@@ -149,7 +149,7 @@ impl<'a> Machine<'a> {
                 }
                 self.marks.push(self.stack.len());
             }
-            b'N' => self.push(Value::Other("None"))?,
+            b'N' => self.push(Value::Other(value::NONE))?,
             0x88 | 0x89 => self.push(Value::Other("a truth value"))?,
             b'J' | b'K' | b'M' | 0x8a => {
                 let number = self.integer(code)?;

@@ -1,7 +1,9 @@
 //! Results: all at once, one by one, by several scorers.
 
+use std::borrow::Cow;
+
 use super::{Hash, few_shot, tokens};
-use crate::distribution::{Distribution, Items};
+use crate::distribution::{Content, Distribution, Item, Items};
 use crate::error::Error;
 use crate::evaluate::Evaluation;
 use crate::scorer::{BitsPerByte, ErrorRate, Likelihoods, NatsPerToken, Score, Scorer};
@@ -38,6 +40,39 @@ fn items_come_one_by_one_and_any_selection_agrees_with_the_whole() {
     });
     assert!(error.unwrap_err().to_string().contains("full"));
     assert_eq!(count, 3);
+}
+
+#[test]
+fn an_item_without_choices_of_a_distribution_of_ones_own_is_named() {
+    struct Own(Vec<Item>);
+    impl Distribution for Own {
+        fn name(&self) -> &str {
+            "own"
+        }
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn item(&self, index: usize) -> Result<Cow<'_, Item>, Error> {
+            Ok(Cow::Borrowed(&self.0[index]))
+        }
+    }
+    let none = Item {
+        id: "none".to_owned(),
+        cluster: "c".to_owned(),
+        content: Content::ChoicesTokens {
+            context: vec![1],
+            choices: vec![],
+            gold: 0,
+            unconditional: None,
+        },
+    };
+    let model = Hash::new(64);
+    let answers = Evaluation::new(&model).log_likelihoods(&Own(vec![tokens(0, vec![1, 2]), none]));
+    let error = answers.unwrap_err().to_string();
+    assert!(
+        error.contains("none") && error.contains("gold is 0 of 0 choices"),
+        "{error}"
+    );
 }
 
 #[test]

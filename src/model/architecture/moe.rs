@@ -1,6 +1,8 @@
 //! Mixtures of experts: Mixtral, Qwen2-MoE, Qwen3-MoE and OLMoE, each a dense architecture whose MLP is
 //! one of many.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{Architecture, ExpertNames, Family, Names, llama};
@@ -171,10 +173,11 @@ fn experts(
     const DENSE: &str = "mlp_only_layers";
     let every = count(fields, "decoder_sparse_step", 1)?;
     let dense = match fields.present(DENSE) {
-        None => Vec::new(),
+        None => HashSet::new(),
         Some(value) => {
             let list = value.as_array();
-            let listed: Option<Vec<u64>> =
+            // A set: a list may have half a million numbers, and each layer looks for its own.
+            let listed: Option<HashSet<u64>> =
                 list.and_then(|list| list.iter().map(Value::as_u64).collect());
             listed.ok_or_else(|| {
                 fields.error(DENSE, format!("{value} is no list of numbers of layers"))

@@ -522,6 +522,36 @@ fn newer_classes_refuse_what_they_do_not_have() {
 }
 
 #[test]
+fn more_layers_than_any_model_has_are_refused() {
+    for (class, field) in [
+        ("LlamaForCausalLM", "num_hidden_layers"),
+        ("MixtralForCausalLM", "num_hidden_layers"),
+        ("Qwen3MoeForCausalLM", "num_hidden_layers"),
+        ("SmolLM3ForCausalLM", "num_hidden_layers"),
+        ("GPT2LMHeadModel", "n_layer"),
+    ] {
+        let layers = |layers: usize| of(class, &format!(r#"{{"{field}": {layers}}}"#));
+        assert_eq!(layers(MAX_LAYERS).unwrap().num_hidden_layers, MAX_LAYERS);
+        let error = layers(MAX_LAYERS + 1).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("`{field}`: 16385 is not")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn layers_without_experts_may_be_named_in_any_order_and_twice() {
+    let config = of(
+        "Qwen3MoeForCausalLM",
+        r#"{"mlp_only_layers": [3, 0, 3, 9]}"#,
+    )
+    .unwrap();
+    let experts = config.experts.unwrap();
+    assert_eq!(experts.layers, [false, true, true, false]);
+}
+
+#[test]
 fn a_context_ends_where_the_rotary_embedding_would_change() {
     let text = r#"{"original_max_position_embeddings": 512, "max_position_embeddings": 4096,
         "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.5, 2.0, 3.0],

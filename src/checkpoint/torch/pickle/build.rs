@@ -127,9 +127,10 @@ impl<'a> Machine<'a> {
                     Value::Object(strides),
                     _,
                     _,
-                    ..,
+                    ref further @ ..,
                 ],
             ) if matches!(self.objects[storage], Object::Storage(_)) => {
+                self.check_metadata(further)?;
                 let (shape, strides) = (self.integers(shape)?, self.integers(strides)?);
                 self.push_object(Object::Tensor(Box::new(View {
                     storage,
@@ -140,6 +141,26 @@ impl<'a> Machine<'a> {
             }
             _ => Err(format!("{} with other arguments", function.name())),
         }
+    }
+
+    /// Refuses a tensor whose numbers are not those of its storage. Behind gradients and hooks, PyTorch
+    /// writes a dictionary if a view is negated or conjugated, and nothing otherwise.
+    fn check_metadata(&self, further: &[Value<'a>]) -> Step<()> {
+        let is_empty = |argument: &Value<'_>| match *argument {
+            Value::Other(kind) => kind == value::NONE,
+            Value::Object(index) => {
+                matches!(&self.objects[index], Object::Dictionary(pairs) if pairs.is_empty())
+            }
+            _ => false,
+        };
+        if further.iter().all(is_empty) {
+            return Ok(());
+        }
+        Err(
+            "a tensor has metadata (a negated or conjugated view); save \
+             `t.resolve_neg().resolve_conj().clone()`"
+                .to_owned(),
+        )
     }
 
     /// The integers of a tuple.

@@ -16,6 +16,8 @@ pub(super) enum Value<'a> {
 
 /// Kind of a list.
 pub(super) const LIST: &str = "a list";
+/// Kind of `None`.
+pub(super) const NONE: &str = "None";
 
 /// A value with parts.
 #[derive(Debug)]
