@@ -1,10 +1,11 @@
 //! `relscale ladder`: a folder of checkpoints to scores, laws and pictures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use relscale::evaluate::Settings;
 use relscale::fit::Options;
+use relscale::input;
 use relscale::ladder::RunTable;
 
 use super::engine::EngineArguments;
@@ -13,6 +14,7 @@ use super::hub::HubArguments;
 use super::values::count;
 use super::{CommandError, overwrite};
 use crate::interrupt;
+use crate::json;
 use crate::ladder_study::LadderStudy;
 use crate::output::{print, warning};
 use crate::released;
@@ -135,9 +137,6 @@ impl LadderArguments {
 
 pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
     let RunSource { checkpoints, runs } = &arguments.source;
-    // Columns of the table that no ladder has would be lost.
-    let written = arguments.out.as_ref().map(|out| out.join("runs.csv"));
-    overwrite::refuse(runs.as_deref(), &[("--out", written.as_deref())])?;
     let engine = arguments.engine.engine()?.with_hub(arguments.hub.hub());
     let (mut table, name) = match (runs, checkpoints) {
         (Some(file), _) => (RunTable::from_csv(file)?, file.display().to_string()),
@@ -167,6 +166,7 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
             "--texts, --baseline and --out are needed without --list".to_owned(),
         ));
     };
+    refuse_other_runs(&table, runs.as_deref(), &out.join("runs.csv"))?;
     let options = arguments.options()?;
     let study = LadderStudy {
         table,
@@ -192,4 +192,20 @@ pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
         out.display()
     ))?;
     Ok(())
+}
+
+/// Refuses to write the table of runs over that of `--runs`, unless it is one that a ladder has written.
+fn refuse_other_runs(
+    table: &RunTable,
+    runs: Option<&Path>,
+    written: &Path,
+) -> Result<(), CommandError> {
+    let mut csv = Vec::new();
+    table.write_csv(&mut csv)?;
+    let is_same = input::text(written, json::SETTINGS).is_ok_and(|there| there.as_bytes() == csv);
+    match is_same {
+        true => Ok(()),
+        // Columns of it that no ladder has would be lost.
+        false => overwrite::refuse(runs, &[("--out", Some(written))]),
+    }
 }
