@@ -61,6 +61,8 @@ fn is_well_quoted(row: &[u8]) -> bool {
         Plain,
         Quoted,
         Closed,
+        /// Spaces after the quote; another quote is a letter then.
+        Spaced,
     }
     let is_end = |b: &u8| b"\r\n".contains(b);
     let start = row.iter().take_while(|b| is_end(b)).count();
@@ -72,9 +74,9 @@ fn is_well_quoted(row: &[u8]) -> bool {
             (At::Quoted, b'"') => At::Closed,
             (At::Quoted, _) | (At::Start | At::Closed, b'"') => At::Quoted,
             (_, b',') => At::Start,
-            (At::Closed, b' ' | b'\t') => At::Closed,
-            (At::Closed, b'\r' | b'\n') => At::Plain,
-            (At::Closed, _) => {
+            (At::Closed | At::Spaced, b' ' | b'\t') => At::Spaced,
+            (At::Closed | At::Spaced, b'\r' | b'\n') => At::Plain,
+            (At::Closed | At::Spaced, _) => {
                 within = true;
                 At::Plain
             }
