@@ -177,28 +177,16 @@ fn paths_in_code_spans_exist() {
     }
 }
 
-/// The Rust files of a folder and of those below it.
-fn add_code(folder: &Path, code: &mut String) {
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            add_code(&path, code);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            *code += &fs::read_to_string(path).unwrap();
-        }
-    }
-}
-
 #[test]
 fn tests_against_hostile_input_exist() {
-    let mut code = String::new();
-    let packages = ["", "cli", "backends/cpu", "backends/cuda"];
-    for folder in packages
-        .iter()
-        .flat_map(|p| ["src", "tests"].map(|f| root().join(p).join(f)))
-    {
-        add_code(&folder, &mut code);
+    let mut files = vec![];
+    for package in ["", "cli", "backends/cpu", "backends/cuda"] {
+        for folder in ["src", "tests"] {
+            sources(&root().join(package).join(folder), &mut files);
+        }
     }
+    let texts = files.iter().map(|path| fs::read_to_string(path).unwrap());
+    let code: String = texts.collect();
     let chapter = read("docs/hostile-input.md");
     let mut named = 0;
     for row in chapter.lines().filter(|line| line.starts_with("| ")) {

@@ -117,6 +117,14 @@ fn the_options_of_every_command_are_these() {
     }
 }
 
+/// As [`misused`], for a fit with a table and a baseline.
+fn misfitted(more: &[&str], parts: &[&str]) {
+    misused(
+        &[&["fit", "--scores", "a", "--baseline", "b"], more].concat(),
+        parts,
+    );
+}
+
 #[test]
 fn mistakes_on_the_command_line_come_with_a_way_out() {
     misused(&[], &["Usage: relscale [OPTIONS] <COMMAND>"]);
@@ -130,49 +138,24 @@ fn mistakes_on_the_command_line_come_with_a_way_out() {
         &["unexpected argument '--score'", "'--scores'"],
     );
     misused(&["fit", "--baseline", "web"], &["<TABLE>"]);
-    misused(
-        &["fit", "--scores", "a", "--baseline", "b", "--baseline", "c"],
+    misfitted(
+        &["--baseline", "c"],
         &["'--baseline <NAME>' cannot be used multiple times"],
     );
-    misused(
-        &[
-            "fit",
-            "--scores",
-            "a",
-            "--baseline",
-            "b",
-            "--treatment",
-            "b",
-        ],
+    misfitted(
+        &["--treatment", "b"],
         &["--treatment b: `b` is the baseline"],
     );
-    misused(
-        &[
-            "fit",
-            "--scores",
-            "a",
-            "--baseline",
-            "b",
-            "--design",
-            "rung",
-        ],
-        &["invalid value 'rung'", "rungs"],
-    );
+    misfitted(&["--design", "rung"], &["invalid value 'rung'", "rungs"]);
     for (option, value, message) in [
         ("--contrast", "law", "`law` is not a pair"),
         ("--contrast", "a:b,c:d,e:f", "two as T1:B1,T2:B2"),
         ("--group", "risky", "expected NAME=A,B"),
         ("--group", "risky=a:1,b", "some members have a weight"),
     ] {
-        misused(
-            &["fit", "--scores", "a", "--baseline", "b", option, value],
-            &["invalid value", message],
-        );
+        misfitted(&[option, value], &["invalid value", message]);
     }
-    misused(
-        &["fit", "--scores", "a", "--baseline", "b", "--format", "tex"],
-        &["invalid value 'tex'", "latex"],
-    );
+    misfitted(&["--format", "tex"], &["invalid value 'tex'", "latex"]);
     misused(
         &["plan", "--run-noise", "-1"],
         &[
@@ -187,18 +170,8 @@ fn mistakes_on_the_command_line_come_with_a_way_out() {
             misused(&["plan", option, value], &[&said]);
         }
     }
-    misused(
-        &[
-            "fit",
-            "--scores",
-            "a",
-            "--baseline",
-            "b",
-            "--chance",
-            "c=0.5",
-            "--chance",
-            "c=0.75",
-        ],
+    misfitted(
+        &["--chance", "c=0.5", "--chance", "c=0.75"],
         &["--chance c: two chance levels"],
     );
     misused(&["plan", "--optimum", "1e9"], &["--target-delta-beta <X>"]);

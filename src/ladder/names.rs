@@ -1,6 +1,6 @@
 //! Names as small numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::LadderError;
@@ -22,6 +22,13 @@ pub(super) struct Names {
     /// The name that followed each name when it was last asked for.
     next: Vec<u32>,
     last: u32,
+}
+
+/// The first name that came before.
+pub(super) fn repeated<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A table may have a million columns.
+    let mut seen = HashSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 /// So many names are found without a hash table: a table of losses may have as many distributions as

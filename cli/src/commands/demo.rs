@@ -67,8 +67,7 @@ impl DemoArguments {
         let tables = folder.flat_map(|folder| TABLES.map(|name| folder.join(name)));
         let tables: Vec<PathBuf> = tables.collect();
         let others = tables.iter().map(|path| ("--out", Some(path.as_path())));
-        let others: Vec<(&str, Option<&Path>)> = others.collect();
-        self.output.refuse_overwrites([], &others)
+        self.output.refuse_overwrites([], others)
     }
 }
 

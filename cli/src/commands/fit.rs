@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &FitArguments) -> Result<(), CommandError> {
     let inputs = arguments.input.files();
     let others = arguments.estimator.files();
     let read = inputs.iter().map(PathBuf::as_path).chain(others);
-    arguments.output.refuse_overwrites(read, &[])?;
+    arguments.output.refuse_overwrites(read, [])?;
     let options = arguments.estimator.options()?;
     let ladder = arguments.estimator.held_out(arguments.input.ladder()?)?;
     detail(&format!(

@@ -136,8 +136,8 @@ impl LadderArguments {
 }
 
 pub(super) fn run(arguments: &LadderArguments) -> Result<(), CommandError> {
-    let RunSource { checkpoints, runs } = &arguments.source;
     let engine = arguments.engine.engine()?.with_hub(arguments.hub.hub());
+    let RunSource { checkpoints, runs } = &arguments.source;
     let (mut table, name) = match (runs, checkpoints) {
         (Some(file), _) => (RunTable::from_csv(file)?, file.display().to_string()),
         (None, Some(dir)) => {
@@ -200,12 +200,15 @@ fn refuse_other_runs(
     runs: Option<&Path>,
     written: &Path,
 ) -> Result<(), CommandError> {
+    let refused = overwrite::refuse(runs, [("--out", Some(written))]);
+    if refused.is_ok() {
+        return Ok(());
+    }
     let mut csv = Vec::new();
     table.write_csv(&mut csv)?;
-    let is_same = input::text(written, json::SETTINGS).is_ok_and(|there| there.as_bytes() == csv);
-    match is_same {
-        true => Ok(()),
+    match input::text(written, json::SETTINGS) {
+        Ok(there) if there.as_bytes() == csv => Ok(()),
         // Columns of it that no ladder has would be lost.
-        false => overwrite::refuse(runs, &[("--out", Some(written))]),
+        _ => refused,
     }
 }

@@ -41,7 +41,7 @@ impl LogArguments {
     /// The table of runs, if there is one, and the folder of logs.
     pub(super) fn paths(&self) -> Result<(Option<&PathBuf>, &PathBuf), CommandError> {
         let inputs = self.inputs.iter().map(PathBuf::as_path);
-        overwrite::refuse(inputs, &[("--out", Some(&self.out))])?;
+        overwrite::refuse(inputs, [("--out", Some(self.out.as_path()))])?;
         let (tables, folders): (Vec<&PathBuf>, Vec<&PathBuf>) =
             self.inputs.iter().partition(|path| !path.is_dir());
         match (tables.as_slice(), folders.as_slice()) {
@@ -168,8 +168,8 @@ fn is_named(model: &Model, label: &str) -> bool {
     let folder = name.replace('/', "__");
     without_revision(model, label).into_iter().any(|label| {
         let end = label.rsplit('/').next().unwrap_or(label);
-        let is_of_another = match (organisation(name), repository(label)) {
-            (Some(own), Some((other, _))) => own != other,
+        let is_of_another = match (organisation(name), owner(label)) {
+            (Some(own), Some(other)) => own != other,
             _ => false,
         };
         label == name || end == folder || (end == last && !is_of_another)
@@ -187,10 +187,10 @@ fn without_revision<'a>(model: &Model, label: &'a str) -> Vec<&'a str> {
     marks.filter_map(|mark| rest?.strip_suffix(mark)).collect()
 }
 
-/// Organisation and name of a label that reads as a repository, `ORG/NAME`, and not as a path.
-fn repository(label: &str) -> Option<(&str, &str)> {
-    let parts = label.split_once('/')?;
-    (!label.starts_with(['/', '.']) && !parts.1.contains('/')).then_some(parts)
+/// The organisation of a label that reads as a repository, `ORG/NAME`, and not as a path.
+fn owner(label: &str) -> Option<&str> {
+    let (owner, name) = label.split_once('/')?;
+    (!label.starts_with(['/', '.']) && !name.contains('/')).then_some(owner)
 }
 
 /// The organisation of a model, which is the part before the last: inspect_ai puts a provider before it.

@@ -10,7 +10,7 @@ use super::CommandError;
 /// Asked before anything is computed: an output that is refused at the end has cost the whole run.
 pub(super) fn refuse<'a>(
     inputs: impl IntoIterator<Item = &'a Path>,
-    outputs: &[(&str, Option<&Path>)],
+    outputs: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
 ) -> Result<(), CommandError> {
     let inputs: Vec<&Path> = inputs.into_iter().collect();
     let folders = inputs.iter().filter(|path| path.is_dir());

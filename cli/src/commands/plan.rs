@@ -126,7 +126,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
         ("--csv", arguments.csv.as_deref()),
         ("--json", arguments.json.as_deref()),
     ];
-    overwrite::refuse(arguments.recipe.as_deref(), &outputs)?;
+    overwrite::refuse(arguments.recipe.as_deref(), outputs)?;
     let (mut recipe, mut seeds) = match (&arguments.recipe, arguments.preset) {
         (Some(path), _) => read_recipe(path)?,
         (None, Preset::RelativeScalingLaws) => (Recipe::relative_scaling_laws(), 1),

@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &ReportArguments) -> Result<(), CommandError> {
     let analysis = &arguments.analysis;
     arguments
         .output
-        .refuse_overwrites([analysis.as_path()], &[])?;
+        .refuse_overwrites([analysis.as_path()], [])?;
     arguments.output.write(&read(analysis)?, &[])
 }
 

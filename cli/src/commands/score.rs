@@ -140,8 +140,7 @@ impl ScoreArguments {
         let parts = (0..self.checkpoint.len()).filter_map(|number| self.part(number));
         let written: Vec<PathBuf> = [self.out.clone()].into_iter().chain(parts).collect();
         let outputs = written.iter().map(|path| ("--out", Some(path.as_path())));
-        let outputs: Vec<(&str, Option<&Path>)> = outputs.collect();
-        overwrite::refuse([self.items.as_path()], &outputs)
+        overwrite::refuse([self.items.as_path()], outputs)
     }
 
     /// The file of unfinished scores of checkpoint `number`. None if the output is a device, beside which

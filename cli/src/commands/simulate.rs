@@ -98,7 +98,7 @@ pub(super) fn run(arguments: &SimulateArguments) -> Result<(), CommandError> {
         ("--out", arguments.out.as_deref()),
         ("--truth", truth.map(PathBuf::as_path)),
     ];
-    overwrite::refuse(arguments.simulation.as_deref(), &outputs)?;
+    overwrite::refuse(arguments.simulation.as_deref(), outputs)?;
     let mut simulation = match &arguments.simulation {
         Some(path) => typed(path, read_fields(path, "simulation", "exponents")?)?,
         None => Simulation::scenario(arguments.scenario),

@@ -290,7 +290,7 @@ fn list(folder: &Path, left: bool) -> Result<(), CommandError> {
 }
 
 fn merge(folder: &Path, out: &Path, scorer: Option<&str>) -> Result<(), CommandError> {
-    overwrite::refuse([folder], &[("--out", Some(out))])?;
+    overwrite::refuse([folder], [("--out", Some(out))])?;
     let plan = StudyPlan::read(folder)?;
     let merging = spinner("Merging");
     let devices = plan.merge(out, scorer)?;

@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use super::{LONGEST_ROW, Rows, Source, fill, io_error, number};
 use crate::input::NOT_TEXT;
 use crate::ladder::LadderError;
+use crate::ladder::names::repeated;
 use crate::ladder::record::Batch;
 
 /// The message about JSON of which an object is not a row.
@@ -33,9 +34,8 @@ pub(super) fn open<'a>(source: impl BufRead + 'a, name: &str) -> Result<Source<'
         }
         let names: Vec<&str> = fields.iter().map(|(field, _)| field.trim()).collect();
         // The second would be ignored, and it may be the one that is meant.
-        let second = (1..names.len()).find(|&at| names[..at].contains(&names[at]));
-        if let Some(at) = second {
-            return Err(lines.malformed(format!("the field {:?} comes twice", names[at])));
+        if let Some(name) = repeated(names.iter().copied()) {
+            return Err(lines.malformed(format!("the field {name:?} comes twice")));
         }
         lines.header = names.into_iter().collect();
     }

@@ -6,6 +6,7 @@ use super::roles::Role;
 use super::runs::Runs;
 use crate::ladder::LadderError;
 use crate::ladder::column::Column;
+use crate::ladder::names::repeated;
 use crate::ladder::nearest::alike;
 use crate::ladder::record::{Batch, Record};
 use crate::ladder::source::Source;
@@ -298,6 +299,11 @@ impl Layout {
     }
 }
 
+/// True for the name of a column that is read in a long table or in one of runs.
+pub(super) fn is_read(name: &str, scale: Option<&str>) -> bool {
+    scale == Some(name) || Column::ALL.iter().any(|c| c.name() == name)
+}
+
 /// Places of the columns that hold numbers in the first row, are not read, and are not known to be something
 /// else than losses.
 pub(super) fn numbers(
@@ -306,13 +312,12 @@ pub(super) fn numbers(
 ) -> Result<Vec<usize>, LadderError> {
     let header = source.header.clone();
     let first = source.peek()?;
-    let known = |h: &str| scale == Some(h) || Column::ALL.iter().any(|c| c.name() == h);
     let is_number = |place: usize| {
         let text = first.and_then(|row| row.get(place)).unwrap_or_default();
         text.is_empty() || text.parse::<f64>().is_ok()
     };
     let may_be_loss = |(place, h): (usize, &str)| {
-        let is_other = known(h) || NO_LOSSES.contains(&h.to_ascii_lowercase().as_str());
+        let is_other = is_read(h, scale) || NO_LOSSES.contains(&h.to_ascii_lowercase().as_str());
         (!is_other && is_number(place)).then_some(place)
     };
     Ok(header.iter().enumerate().filter_map(may_be_loss).collect())
@@ -321,14 +326,12 @@ pub(super) fn numbers(
 impl Wide {
     /// Refuses two columns of one name, whose losses would be those of one distribution.
     fn check(&self, table: &str) -> Result<(), LadderError> {
-        let name = |at: usize| &self.header[self.losses[at]];
-        let second = (1..self.losses.len()).find(|&at| (0..at).any(|one| name(one) == name(at)));
-        match second {
+        match repeated(self.losses.iter().map(|&place| &self.header[place])) {
             None => Ok(()),
-            Some(at) => Err(LadderError::Malformed {
+            Some(name) => Err(LadderError::Malformed {
                 table: table.to_owned(),
                 line: Some(1),
-                message: format!("two columns are named {:?}", name(at)),
+                message: format!("two columns are named {name:?}"),
             }),
         }
     }
@@ -342,10 +345,11 @@ impl Wide {
         let header = source.header.clone();
         let table = source.name.clone();
         let numbers = numbers(source, scale)?;
-        let known = |h: &str| scale == Some(h) || Column::ALL.iter().any(|c| c.name() == h);
-        let rest = header.iter().enumerate().filter(|(_, h)| !known(h));
+        let rest = header.iter().enumerate();
+        let rest = rest.filter(|(_, h)| !is_read(h, scale));
+        // The places are in order.
         let (losses, others): (Vec<(usize, &str)>, Vec<_>) =
-            rest.partition(|(place, _)| numbers.contains(place));
+            rest.partition(|(place, _)| numbers.binary_search(place).is_ok());
         for (_, name) in &losses {
             if let Some(meant) = Column::ALL.iter().find(|c| alike(name, c.name())) {
                 return Err(LadderError::MisspeltColumn {

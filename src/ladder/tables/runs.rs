@@ -1,6 +1,6 @@
 //! Tables of runs that are joined to tables of losses.
 
-use super::layout::numbers;
+use super::layout::{is_read, numbers};
 use crate::input::NOT_TEXT;
 use crate::ladder::LadderError;
 use crate::ladder::column::Column;
@@ -79,12 +79,12 @@ impl Runs {
             ));
         };
         // A column that is read elsewhere is none that is misspelt.
-        let known = |h: &str| scale == Some(h) || Column::ALL.iter().any(|c| c.name() == h);
-        for column in header.iter().filter(|h| !known(h)) {
-            // `epoch` is often the place of a checkpoint in its training run.
-            let missing = OF_RUNS.iter().filter(|c| **c != Column::Epochs);
-            let missing = missing.filter(|c| !header.iter().any(|h| h == c.name()));
-            if let Some(meant) = missing.map(|c| c.name()).find(|c| alike(column, c)) {
+        // `epoch` is often the place of a checkpoint in its training run.
+        let names = OF_RUNS.iter().filter(|c| **c != Column::Epochs);
+        let names = names.map(|c| c.name());
+        let missing: Vec<&str> = names.filter(|c| header.iter().all(|h| h != *c)).collect();
+        for column in header.iter().filter(|h| !is_read(h, scale)) {
+            if let Some(&meant) = missing.iter().find(|c| alike(column, c)) {
                 return Err(LadderError::MisspeltColumn {
                     table: source.name.clone(),
                     column: column.to_owned(),

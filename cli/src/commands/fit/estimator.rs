@@ -1,5 +1,6 @@
 //! Options of the estimator on the command line.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -268,15 +269,9 @@ impl EstimatorArguments {
         }
         replace_list(&mut options.treatments, &self.treatment);
         replace_list(&mut options.contrasts, &self.contrast);
-        if !self.group.is_empty() {
-            options.groups.clear();
-        }
-        for (name, group) in &self.group {
-            if options.groups.insert(name.clone(), group.clone()).is_some() {
-                let message = format!("--group {name}: two groups have this name");
-                return Err(CommandError::Usage(message));
-            }
-        }
+        replace_map(&mut options.groups, &self.group, |name| {
+            format!("--group {name}: two groups have this name")
+        })?;
         if let Some(worst) = self.worst {
             options.worst = Some(match worst {
                 Worst::Treatments => WorstOf::Treatments,
@@ -356,15 +351,9 @@ impl EstimatorArguments {
         if !self.error_rate.is_empty() {
             options.error_rates = self.error_rate.iter().cloned().collect();
         }
-        if !self.chance.is_empty() {
-            options.chance.clear();
-        }
-        for (name, loss) in &self.chance {
-            if options.chance.insert(name.clone(), *loss).is_some() {
-                let message = format!("--chance {name}: two chance levels are given for it");
-                return Err(CommandError::Usage(message));
-            }
-        }
+        replace_map(&mut options.chance, &self.chance, |name| {
+            format!("--chance {name}: two chance levels are given for it")
+        })?;
         options.across_scorers |= self.across_scorers;
         replace_list(&mut options.stratified, &self.stratified);
         Ok(())
@@ -389,6 +378,23 @@ fn replace_list<T: Clone>(field: &mut Vec<T>, flags: &[T]) {
         field.clear();
         field.extend_from_slice(flags);
     }
+}
+
+/// Flags with a name replace those of the file; `twice` is the message about a name that comes twice.
+fn replace_map<T: Clone>(
+    field: &mut BTreeMap<String, T>,
+    flags: &[(String, T)],
+    twice: impl Fn(&str) -> String,
+) -> Result<(), CommandError> {
+    if !flags.is_empty() {
+        field.clear();
+    }
+    for (name, value) in flags {
+        if field.insert(name.clone(), value.clone()).is_some() {
+            return Err(CommandError::Usage(twice(name)));
+        }
+    }
+    Ok(())
 }
 
 /// A distribution and its chance level, `NAME=LOSS`.

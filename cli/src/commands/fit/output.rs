@@ -63,14 +63,14 @@ impl OutputArguments {
     pub(in crate::commands) fn refuse_overwrites<'a>(
         &'a self,
         inputs: impl IntoIterator<Item = &'a Path>,
-        others: &[(&str, Option<&Path>)],
+        others: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
     ) -> Result<(), CommandError> {
         let own = [
             ("--json", self.json.as_deref()),
             ("--report", self.report.as_deref()),
         ];
-        let outputs = [others, &own].concat();
-        overwrite::refuse(inputs.into_iter().chain(self.figures.labels()), &outputs)
+        let inputs = inputs.into_iter().chain(self.figures.labels());
+        overwrite::refuse(inputs, others.into_iter().chain(own))
     }
 
     /// Prints the analysis and writes the files asked for. `inputs` are the files that were read.

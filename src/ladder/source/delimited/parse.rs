@@ -206,14 +206,18 @@ pub(super) const MISQUOTED: &str =
 /// False for quotes that are open at the end, and for a row of several lines with a closing quote in the
 /// middle of a field. The `csv` crate reads both: a lone quote then takes in all rows up to the next one.
 fn quotes_fit(row: &[u8], separator: u8) -> bool {
+    // Most rows beside one with quotes have none.
+    if !row.contains(&b'"') {
+        return true;
+    }
     let is_end = |byte: u8| byte == b'\n' || byte == b'\r';
     let first = row.iter().position(|&byte| !is_end(byte));
     let last = row.iter().rposition(|&byte| !is_end(byte));
     let (Some(first), Some(last)) = (first, last) else {
         return true;
     };
-    let mut rest = &row[first..=last];
-    let mut closed_within = false;
+    let row = &row[first..=last];
+    let (mut rest, mut closed_within) = (row, false);
     loop {
         if let Some(quoted) = rest.strip_prefix(b"\"") {
             let Some(after) = after_quotes(quoted) else {
@@ -228,7 +232,7 @@ fn quotes_fit(row: &[u8], separator: u8) -> bool {
             None => break,
         }
     }
-    !closed_within || !row[first..=last].iter().any(|&byte| is_end(byte))
+    !closed_within || !row.iter().any(|&byte| is_end(byte))
 }
 
 /// The text behind the quote that closes a field; two quotes stand for one.
