@@ -16,7 +16,7 @@
 //!    - `gguf`: the same for GGUF as `llama.cpp` writes it, or `None` to read safetensors only.
 //! 3. Add a tiny checkpoint with every option switched on to `tests/fixtures/make_checkpoints.py`,
 //!    the forward pass to `numpy_forward.py`, and a GGUF file to `make_gguf.py`.
-//!    `tests/golden_checkpoints.rs` and `tests/golden_gguf.rs` find them.
+//!    `tests/checkpoints/golden_checkpoints.rs` and `tests/checkpoints/golden_gguf.rs` find them.
 //!
 //! An architecture that needs an option the decoder lacks adds a field to [`Config`], and its
 //! meaning to [`transformer`](super::transformer), for all architectures.

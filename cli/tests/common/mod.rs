@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -36,9 +37,12 @@ pub(crate) fn suite(path: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// A temporary file of this process.
+/// A temporary file of this process and of the calling module, so that two modules may use one name.
+#[track_caller]
 pub(crate) fn file(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("relscale-cli-tests-{}", std::process::id()));
+    let caller = Path::new(Location::caller().file()).file_stem().unwrap();
+    let folder = format!("relscale-{}-{}", caller.display(), std::process::id());
+    let folder = std::env::temp_dir().join(folder);
     fs::create_dir_all(&folder).unwrap();
     folder.join(name)
 }

@@ -15,6 +15,10 @@ use relscale_cli::readers::multiple_choice::{self, ChoiceFields};
 use relscale_cli::readers::{matched, texts};
 
 mod choices;
+mod harness;
+mod harness_logs;
+mod inspect_logs;
+mod olmo_ladder;
 mod questions;
 mod running;
 

@@ -18,6 +18,7 @@ use relscale_cli::ladder_study::LadderStudy;
 use relscale_cli::released::run_table;
 use safetensors::SafeTensors;
 
+mod case_studies;
 mod refused;
 
 /// A folder that is removed again.

@@ -1,0 +1,5 @@
+//! Tables and drawings of analyses.
+
+mod formats;
+mod plots;
+mod report;
