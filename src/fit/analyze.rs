@@ -69,13 +69,15 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     let mut widest = Vec::new();
     for corpus in &corpora {
         fit_error_rates(corpus, &question, &mut found);
-        let views = read_and_relate(corpus, &question, &mut found);
+        let mut views = read_and_relate(corpus, &question, &mut found);
         // Laws of a corpus may rest on different runs where scores are missing; the tables about
         // all distributions take the view with most runs.
-        let Some(view) = views.into_iter().max_by_key(|v| v.members.len()) else {
+        let Some(most) = (0..views.len()).max_by_key(|&k| views[k].members.len()) else {
             continue;
         };
+        let view = views.swap_remove(most);
         describe_distributions(&view, &question, &mut found);
+        describe_incomplete(&views, &question, &mut found);
         contrast_distributions(&view, &question, &mut found)?;
         widest.push(view);
     }
@@ -329,6 +331,21 @@ fn describe_distributions(view: &CorpusView<'_>, question: &Question<'_>, found:
     }
 }
 
+/// Fits the absolute laws of distributions that the widest view lacks runs of, by the views that their
+/// relative laws rest on: for the flags of those.
+fn describe_incomplete(views: &[CorpusView<'_>], question: &Question<'_>, found: &mut Findings) {
+    for view in views {
+        let known = |d: &usize| {
+            let mut laws = found.absolute_laws.iter();
+            laws.any(|l| l.corpus == view.corpus.name && l.distribution == question.name(*d))
+        };
+        let others = question.described().filter(|&d| !question.is_error_rate(d));
+        let others: Vec<usize> = others.filter(|d| !known(d)).collect();
+        let laws = threads::map(&others, |&d| absolute_law(view, d, question.options));
+        found.incomplete.extend(laws.into_iter().flatten());
+    }
+}
+
 /// Compares the distributions of a corpus with their mean, with one another and with the covariate.
 fn contrast_distributions(
     view: &CorpusView<'_>,
@@ -344,12 +361,20 @@ fn contrast_distributions(
         found.heterogeneity.extend(spread);
     }
     if let Some(of) = options.worst {
+        refuse_incomplete(view, &of.members(question), "the worst", question, found);
         match worst_group(view, question, of) {
             Ok(worst) => found.worst.push(worst),
             Err(error) => found.refuse(view.corpus.name, None, error),
         }
     }
     if options.partial_pooling {
+        refuse_incomplete(
+            view,
+            &question.treatments,
+            "the pooled exponents",
+            question,
+            found,
+        );
         match partial_pooling(view, &found.laws, question) {
             Ok(pooled) => found.partial_pooling.push(pooled),
             Err(error) => found.refuse(view.corpus.name, None, error),
@@ -362,4 +387,23 @@ fn contrast_distributions(
         }
     }
     Ok(())
+}
+
+/// Says which of `asked` are left out of `table`, since a run of the view has no score of them.
+fn refuse_incomplete(
+    view: &CorpusView<'_>,
+    asked: &[usize],
+    table: &str,
+    question: &Question<'_>,
+    found: &mut Findings,
+) {
+    let complete = exponents::complete(view, asked);
+    // Those without any score have no law either, and are refused there.
+    let scored = |d: &usize| view.corpus.losses.get(*d).is_some_and(Option::is_some);
+    for d in asked.iter().filter(|d| !complete.contains(d) && scored(d)) {
+        let reason =
+            format!("left out of {table}: not every run that the others rest on has a score");
+        let error = FitError::Unsupported { reason };
+        found.refuse(view.corpus.name, Some(question.name(*d)), error);
+    }
 }

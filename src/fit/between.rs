@@ -70,17 +70,8 @@ impl Pairing {
             ),
         })?;
         let (a, b) = (&one.plan.main().regression, &two.plan.main().regression);
-        let regression = match one.plan.design {
-            Design::Grid => a.paired(b, &order, options)?,
-            _ => ReadingRegression::new(
-                a.mean_columns(b, &order),
-                a.weights.clone(),
-                Vec::new(),
-                options,
-            )?,
-        };
         Ok(Self {
-            regression,
+            regression: a.paired(b, &order, options)?,
             order,
             origin: 0.5 * (one.plan.origin + two.plan.origin),
         })

@@ -84,8 +84,9 @@ pub(crate) fn heterogeneity(
     // The covariance between exponents is left out here: τ describes their spread and decides
     // nothing.
     let random = meta::random_effects(&effects, &variances)?;
-    // Items and unequal variances are in no covariance of residuals.
-    let plain = view.plan.main().regression.classical();
+    // Items, weights and unequal variances are in no covariance of residuals.
+    let regression = &view.plan.main().regression;
+    let plain = regression.classical() && regression.plain();
     let items = fits.iter().any(|(_, f)| f.item.slope > 0.0);
     // Hotelling's test knows that exponents share runs; Welch and James' does not, and is marked as
     // approximate.

@@ -24,6 +24,8 @@ pub(crate) struct Findings {
     pub(crate) contrasts: Vec<(usize, NamedContrast, Vec<String>)>,
     pub(crate) worst: Vec<WorstGroup>,
     pub(crate) absolute_laws: Vec<AbsoluteLaw>,
+    /// Those of distributions without a score in every run of the widest view: for flags alone.
+    pub(crate) incomplete: Vec<AbsoluteLaw>,
     pub(crate) corpora: Vec<CorpusReport>,
     pub(crate) centred: Vec<ContrastLaw>,
     pub(crate) cross_corpus: Vec<ContrastLaw>,
@@ -84,7 +86,8 @@ impl Findings {
         });
         let contrasts = self.contrasts.iter_mut();
         let contrasts = contrasts.map(|(_, c, names)| (&mut c.law, names.clone()));
-        flag_ranges(laws.chain(contrasts), &self.absolute_laws, options);
+        let absolute = self.absolute_laws.iter().chain(&self.incomplete);
+        flag_ranges(laws.chain(contrasts), absolute, options);
     }
 
     /// The named contrasts in the order of the options, with their verdicts.

@@ -115,7 +115,10 @@ pub(crate) fn design_flags(view: &CorpusView<'_>) -> Vec<(bool, Flag)> {
     let equal_tokens = ladder_path(corpus, members) == Some(LadderPath::EqualTokens);
     vec![
         (unnamed_trajectory(corpus, members), Flag::UnnamedTrajectory),
-        (one_trajectory(corpus, members), Flag::OneTrajectory),
+        (
+            one_trajectory(corpus, &view.plan.groups),
+            Flag::OneTrajectory,
+        ),
         (
             epochs(corpus, members).is_some_and(|[_, most]| most > ONE_EPOCH),
             Flag::RepeatedData,
@@ -188,11 +191,10 @@ fn misses(backtest: &Backtest) -> bool {
 /// A law is given with the names of the distributions that its sides are made of.
 pub(crate) fn flag_ranges<'l>(
     laws: impl Iterator<Item = (&'l mut RelativeLaw, Vec<String>)>,
-    absolute: &[AbsoluteLaw],
+    absolute: impl Iterator<Item = &'l AbsoluteLaw>,
     options: &Options,
 ) {
     let known: BTreeMap<(&str, &str), &AbsoluteLaw> = absolute
-        .iter()
         .map(|t| ((t.corpus.as_str(), t.distribution.as_str()), t))
         .collect();
     for (law, distributions) in laws {

@@ -214,7 +214,17 @@ impl Redrawn<'_, '_, '_> {
             let [t, b] = [p.treatment, p.baseline].map(|l| libm::log(l.floor().max(1e-300)));
             t - b
         };
-        let draws = self.draws.iter().map(|(p, _)| ln(p)).collect();
+        // Items, frontier and specification move the ratio as they do at the top, the nearest to the limit
+        // that was measured.
+        let [_, top] = range(&comparison.view.plan.x);
+        let beside = comparison
+            .fitted
+            .beside_run(self.options.items)
+            .at(top)
+            .sqrt();
+        let draws = (self.draws.iter())
+            .map(|(p, d)| ln(p) + beside * d.other)
+            .collect();
         let interval = self.percentiles(ln(&self.pair), draws)?;
         Some(RatioLimit::Identified(interval.map(exp)))
     }

@@ -298,8 +298,9 @@ pub struct Options {
     /// pipeline: optima, frontier and readings are found again in each.
     #[serde(default)]
     pub wild_bootstrap: bool,
-    /// If true, each law gets an interval that holds for all laws at once by the distribution of the
-    /// largest |t| (9,999 draws), never wider than Šidák's but for the error of the draws.
+    /// If true, each law gets an interval that holds for all laws of all corpora at once, whatever
+    /// [`family`](Self::family) is, by the distribution of the largest |t| (9,999 draws): never wider than
+    /// Šidák's for as many laws but for the error of the draws.
     #[serde(default)]
     pub max_t: bool,
     /// Number of redrawn pairs behind the intervals of the ratio of two laws with floors

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::corpus::Corpus;
 use super::logarithm::range;
-use super::readings::SPREAD;
+use super::readings::{Group, SPREAD, training_runs};
 
 /// The quantity that grows from rung to rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,16 +102,12 @@ pub(crate) fn epochs(corpus: &Corpus<'_>, members: &[usize]) -> Option<[f64; 2]>
     (!known.is_empty()).then(|| range(&known))
 }
 
-/// If true, all runs at `members` are checkpoints of one training run, by name.
-pub(crate) fn one_trajectory(corpus: &Corpus<'_>, members: &[usize]) -> bool {
-    let runs = corpus.ladder.runs();
-    let mut names = members
-        .iter()
-        .map(|&m| runs[corpus.runs[m]].trajectory.as_deref());
-    match names.next() {
-        Some(Some(first)) => names.all(|name| name == Some(first)),
-        _ => false,
-    }
+/// If true, all readings are of checkpoints of the same training runs, by name: those of one, or means
+/// over the same seeds.
+pub(crate) fn one_trajectory(corpus: &Corpus<'_>, groups: &[Group]) -> bool {
+    let named = |&m: &usize| corpus.ladder.runs()[corpus.runs[m]].trajectory.is_some();
+    groups.iter().all(|g| g.members.iter().all(named))
+        && training_runs(corpus, groups).iter().all(|&c| c == 0)
 }
 
 /// If true, the names are one name but for a number that is proportional to the tokens, as the step of

@@ -44,7 +44,9 @@ impl<'a> Question<'a> {
         let baseline = position(ladder, &options.baseline)?;
         let aggregate = options.aggregate.as_ref();
         let aggregate = aggregate.map(|a| position(ladder, a)).transpose()?;
-        let named = options.chance.keys().chain(options.covariate.keys());
+        let named = (options.chance.keys())
+            .chain(options.covariate.keys())
+            .chain(&options.chance_either_side);
         // Names that the ladder lacks are typing errors, and would silently do nothing.
         for name in named.chain(&options.stratified).chain(&options.error_rates) {
             position(ladder, name)?;

@@ -2,6 +2,7 @@
 
 use super::alternatives::alternatives;
 use super::comparison::Comparison;
+use super::contrast::FittedContrast;
 use super::error::FitError;
 use super::estimate::{Coefficient, Estimate};
 use super::flags::flags;
@@ -87,19 +88,24 @@ fn line(comparison: &Comparison<'_, '_>, options: &Options) -> FittedLine {
         covariance: v.cross,
         slope_variance: v.slope,
         residual_variance: fitted.sigma2,
-        df: fitted.variance(Coefficient::Slope, options.items).1,
+        df: line_df(fitted, options),
         log_reference: plan.origin,
         range: range(&plan.x),
         confidence: 1.0 - options.alpha,
     }
 }
 
+/// Degrees of freedom of points of the line, which rest on level and slope: the fewer of both.
+fn line_df(fitted: &FittedContrast, options: &Options) -> f64 {
+    let of = |k| fitted.variance(k, options.items).1;
+    of(Coefficient::Level).min(of(Coefficient::Slope))
+}
+
 /// Fieller's set of the scales with `G = 1`.
 fn parity(comparison: &Comparison<'_, '_>, options: &Options) -> Parity {
     let (fitted, origin) = (&comparison.fitted, comparison.view.plan.origin);
     let v = fitted.covariance(options.items);
-    let df = fitted.variance(Coefficient::Slope, options.items).1;
-    let t = t_critical(1.0 - options.alpha, df);
+    let t = t_critical(1.0 - options.alpha, line_df(fitted, options));
     // A slope of zero has no crossing: the quotient is not finite and is left out.
     let at = -fitted.level / fitted.slope;
     let set = fieller([fitted.level, fitted.slope], [v.level, v.cross, v.slope], t);

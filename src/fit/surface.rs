@@ -144,21 +144,23 @@ fn fit(
         agreeing: certificate.agreeing,
         at_bound: certificate.at_bound,
     };
-    let report = match surface_draws(options) {
+    let report = match options.redrawn_surfaces() {
         0 => report,
         draws => redrawn(report, &surface, &data, (draws, options))?,
     };
     check_report(report)
 }
 
-/// Number of redrawn surfaces behind intervals; 0 for linearised ones.
-fn surface_draws(options: &Options) -> u32 {
-    /// As many as give a standard error to 5 %.
-    const DRAWS: u32 = 250;
-    // At a threshold of 1e-3 a linearisation rests on the few residuals within it: on 240 published
-    // runs of Chinchilla, its error of α was 67 % too large and that of β 25 % too small.
-    let default = options.surface_huber.map_or(0, |_| DRAWS);
-    options.surface_draws.unwrap_or(default)
+impl Options {
+    /// Number of redrawn surfaces behind intervals; 0 for linearised ones.
+    pub(crate) fn redrawn_surfaces(&self) -> u32 {
+        /// As many as give a standard error to 5 %.
+        const DRAWS: u32 = 250;
+        // At a threshold of 1e-3 a linearisation rests on the few residuals within it: on 240 published
+        // runs of Chinchilla, its error of α was 67 % too large and that of β 25 % too small.
+        let default = self.surface_huber.map_or(0, |_| DRAWS);
+        self.surface_draws.unwrap_or(default)
+    }
 }
 
 /// The interval of the floor within \[0, smallest loss\], and if it is less than all of that.

@@ -93,7 +93,7 @@ pub enum Flag {
     /// Runs look like checkpoints of one training run that no `trajectory` names, and were fitted as
     /// runs of their own.
     UnnamedTrajectory,
-    /// All readings are checkpoints of one training run.
+    /// All readings rest on checkpoints of one training run, or of the same few.
     OneTrajectory,
     /// Some runs saw their training data more than once.
     RepeatedData,
@@ -164,7 +164,7 @@ impl Flag {
                 "runs look like checkpoints of one training run: name it in `trajectory`"
             }
             Self::OneTrajectory => {
-                "all readings come from one training run: the interval holds for that run only"
+                "all readings come from the same training run or runs: the interval holds for these only"
             }
             Self::RepeatedData => {
                 "some runs saw their data more than once: repeated tokens count as new ones"

@@ -30,15 +30,17 @@ const MOST_FAILED: f64 = 0.05;
 /// Leverage beyond which a residual is not blown up: it rests on one run, whatever its noise is.
 const HIGHEST_LEVERAGE: f64 = 0.99;
 
-/// The bootstrap of one comparison; `None` on grids, where checkpoints share a training run, with
-/// another rule of reading than the default, and where too many draws have no frontier.
+/// The bootstrap of one comparison; `None` on grids, where checkpoints share a training run, with robust
+/// readings or another rule of reading than the default, and where too many draws have no frontier.
 pub(crate) fn wild_bootstrap(
     comparison: &Comparison<'_, '_>,
     options: &Options,
 ) -> Option<WildBootstrap> {
     let plan = &comparison.view.plan;
     let single = plan.main().regression.clusters().is_empty();
-    if plan.design == Design::Grid || !single || options.optimum != OptimumRule::Smoothed {
+    // Draws are read by least squares: about the slope of robust readings they would lie off centre.
+    let plainly = options.optimum == OptimumRule::Smoothed && !options.robust;
+    if plan.design == Design::Grid || !single || !plainly {
         return None;
     }
     let noise = Noise::new(comparison)?;

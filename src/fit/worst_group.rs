@@ -18,17 +18,23 @@ use super::view::CorpusView;
 /// none can be left out and narrows the intervals where most can (Romano, Shaikh & Wolf 2014).
 const SELECTION: f64 = 0.1;
 
+impl WorstOf {
+    /// Positions of the distributions of which the worst is asked for.
+    pub(crate) fn members(self, question: &Question<'_>) -> Vec<usize> {
+        match self {
+            Self::Treatments => question.treatments.clone(),
+            Self::Groups => question.group_positions().collect(),
+        }
+    }
+}
+
 /// The worst of the treatments or groups of one corpus.
 pub(crate) fn worst_group(
     view: &CorpusView<'_>,
     question: &Question<'_>,
     of: WorstOf,
 ) -> Result<WorstGroup, FitError> {
-    let asked: Vec<usize> = match of {
-        WorstOf::Treatments => question.treatments.clone(),
-        WorstOf::Groups => question.group_positions().collect(),
-    };
-    let members = complete(view, &asked);
+    let members = complete(view, &of.members(question));
     let what = format!(
         "distributions for the worst of corpus {:?}",
         view.corpus.name

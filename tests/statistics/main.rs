@@ -19,6 +19,7 @@ mod isoflop;
 mod known_errors;
 mod messages;
 mod partial_pooling;
+mod passed_over;
 mod paths;
 mod prediction;
 mod properties_designs;

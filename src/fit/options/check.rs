@@ -37,7 +37,7 @@ impl Options {
             ),
             (
                 "surface_draws (0, or 2/alpha - 1 to 100,000)",
-                self.surface_draws.unwrap_or(0),
+                self.redrawn_surfaces(),
             ),
         ] {
             let draws = f64::from(draws);

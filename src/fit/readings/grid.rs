@@ -4,11 +4,11 @@
 use crate::fit::corpus::Corpus;
 use crate::fit::design::Design;
 use crate::fit::error::FitError;
-use crate::fit::options::Options;
+use crate::fit::options::{CovarianceType, Options};
 
 use super::{
-    Group, ReadingPlan, ReadingRegression, Readout, SPREAD, SparseRow, centred, line_columns,
-    too_few, trajectories,
+    Group, ReadingPlan, ReadingRegression, Readout, SPREAD, SparseRow, centred, count,
+    line_columns, too_few, trajectories,
 };
 
 /// Fewest runs: a plane has three terms, and two degrees of freedom are the least for an interval.
@@ -45,7 +45,7 @@ pub(super) fn plan(
     for (i, &m) in members.iter().enumerate() {
         run_design[m] = plane.iter().map(|c| c[i]).collect();
     }
-    let clusters = trajectories(corpus, &groups);
+    let clusters = clusters(corpus, members, &groups, options);
     let read = |rule, columns| readout(corpus, members, rule, columns, &clusters, options);
     let mut readouts = vec![read("plane", plane)?];
     // Six terms need more runs than three: without them there is no check.
@@ -62,6 +62,26 @@ pub(super) fn plan(
         run_design,
         ratio: Some(ratio),
     })
+}
+
+/// Cluster of each run: its training run, or its size where a size has several. What a size has of its own
+/// does not average out over seeds.
+fn clusters(
+    corpus: &Corpus<'_>,
+    members: &[usize],
+    groups: &[Group],
+    options: &Options,
+) -> Vec<usize> {
+    let runs = trajectories(corpus, groups);
+    let sizes = by_size(corpus, members);
+    // Neighbours, whose correlation is asked for, are neighbours in one training run. Two clusters would
+    // leave no degree of freedom.
+    let within = options.covariance == CovarianceType::Ar1 || count(&sizes) < 3;
+    if within || count(&runs) <= count(&sizes) {
+        runs
+    } else {
+        sizes
+    }
 }
 
 /// The regression of the runs at `members` on `columns`.

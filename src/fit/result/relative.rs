@@ -191,7 +191,7 @@ pub struct FittedLine {
     pub slope_variance: f64,
     /// Variance of a new reading about the line; on grids, of a new size.
     pub residual_variance: f64,
-    /// Degrees of freedom of `slope`.
+    /// Degrees of freedom of points of the line: the fewer of those of `level` and `slope`.
     pub df: f64,
     /// `ln F0`.
     pub log_reference: f64,
