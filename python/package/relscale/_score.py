@@ -329,7 +329,8 @@ def _refuse_others(model: Model, **asked: object) -> None:
 def _lines(items: Any, library: str | None) -> str:
     """Return items as JSON lines."""
     if library == "pandas":
-        records = [{k: v for k, v in row.items() if not _frames.is_gap(v)} for row in items.to_dict("records")]
+        rows = items.to_dict("records")
+        records = [{k: v for k, v in row.items() if not _frames.is_gap(v)} for row in rows]
     elif library == "polars":
         records = [_without_gaps(row) for row in items.to_dicts()]
     elif library == "pyarrow":
