@@ -37,8 +37,19 @@ pub use description::describes_model;
 #[cfg(feature = "tokenizers")]
 pub(crate) use files::read_bytes;
 pub(crate) use files::{file_size, read_text};
-pub(crate) use folder::{TORCH_INDEX, is_torch};
 pub use place::Checkpoint;
+
+/// The files that the weights of a whole model are read from, an index among them.
+///
+/// # Errors
+/// As [`Weights::open`], without reading the weights themselves.
+pub(crate) fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    if let Some(file) = gguf::find(dir)? {
+        return Gguf::files(&file);
+    }
+    let layout = Layout::of(dir).ok_or_else(|| nothing_to_read(dir))?;
+    layout.files(dir)
+}
 
 /// The tensors of a checkpoint: `model.safetensors` of a folder, the shards that its
 /// `model.safetensors.index.json` names, the same of PyTorch (`pytorch_model.bin`), or a GGUF file.

@@ -95,16 +95,7 @@ impl LadderStudy {
 
     fn distributions(&self) -> Result<Vec<Items>, Failure> {
         let found = texts::regions(&self.texts, &TextFields::default())?;
-        let others = texts::others(&self.texts)?;
-        if !others.is_empty() {
-            let names = others.iter().filter_map(|path| path.file_name());
-            let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
-            let folder = self.texts.display();
-            note(&format!(
-                "note: {folder}: left out, not texts: {}",
-                names.join(", ")
-            ));
-        }
+        note_others(&self.texts)?;
         let names: Vec<&str> = found.iter().map(Items::name).collect();
         for wanted in [
             Some(&self.options.baseline),
@@ -140,6 +131,21 @@ impl LadderStudy {
         Ok(fitted
             .map_err(|e| format!("not fitted: {e}; the losses are in {}", scores.display()))?)
     }
+}
+
+/// Notes what lies beside the regions of a folder and is left out.
+pub(crate) fn note_others(folder: &Path) -> Result<(), relscale::Error> {
+    let others = texts::others(folder)?;
+    if !others.is_empty() {
+        let names = others.iter().filter_map(|path| path.file_name());
+        let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+        let folder = folder.display();
+        note(&format!(
+            "note: {folder}: left out, not texts: {}",
+            names.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// Writes `analysis.json` and `pictures/*.svg` in `folder`.

@@ -8,13 +8,13 @@ const LONGEST: usize = 120;
 
 /// A name of a file or folder for any text: different ones for different texts, and never a path.
 ///
-/// Bytes other than ASCII letters, digits, `-`, `_` and `.` are written `%2F`, and so is a `.` at the
-/// start. Of a long name, the rest is written as `~` and a hash.
+/// Bytes other than ASCII letters, digits, `-`, `_` and `.` are written `%2F`, and so are a `.` and a `-` at
+/// the start: names of files and units are arguments of programs, where a `-` begins an option. Of a long name, the rest is written as `~` and a hash.
 #[must_use]
 pub fn encoded(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for (at, byte) in name.bytes().enumerate() {
-        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && at > 0) {
+        if byte.is_ascii_alphanumeric() || byte == b'_' || (b"-.".contains(&byte) && at > 0) {
             text.push(char::from(byte));
         } else {
             text += &format!("%{byte:02X}");
@@ -35,7 +35,7 @@ pub fn encoded(name: &str) -> String {
 pub fn file_name(name: &str) -> String {
     let plain = !name.is_empty()
         && name.len() <= LONGEST
-        && !name.starts_with('.')
+        && !name.starts_with(['.', '-'])
         && !name.contains(['/', '\\', ':', '%', '~', '\0']);
     match plain {
         true => name.to_owned(),
@@ -55,6 +55,9 @@ mod tests {
         assert_ne!(name, encoded(&format!("{long}!")));
         assert_ne!(name, encoded(&name));
         assert_eq!(encoded(".."), "%2E.");
+        assert_eq!(encoded("--all"), "%2D-all");
+        assert_eq!(file_name("-n"), "%2Dn");
+        assert_ne!(encoded("-n"), encoded("%2Dn"));
         assert_eq!(file_name("news.v2 (en)"), "news.v2 (en)");
         for odd in ["../x", "a/b", "", ".", &long.repeat(20)] {
             let name = file_name(odd);

@@ -2,12 +2,12 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
-use relscale::fit::{self, Options, RelativeLaw};
+use relscale::fit::{self, FitError, Options, RelativeLaw};
 use relscale::report::plot::{self, Style};
 use relscale::report::{self, Audience, Cell, Shape, Sheet, flag_mark, flag_name};
 use serde::Serialize;
 
-use crate::errors::{interruptible, of_json, raise, to_json};
+use crate::errors::{Raise, detached, guarded, interruptible, of_json};
 use crate::ladder::Ladder;
 
 /// The result of a fit.
@@ -57,50 +57,50 @@ impl<'a> Bands<'a> {
 #[pymethods]
 impl Analysis {
     /// Everything as JSON.
-    fn json(&self) -> PyResult<String> {
-        to_json(&self.0)
+    fn json(&self, py: Python<'_>) -> PyResult<String> {
+        detached(py, || serde_json::to_string(&self.0))
     }
 
     /// The numbers to quote as JSON.
-    fn summary_json(&self) -> PyResult<String> {
-        to_json(&self.0.summary())
+    fn summary_json(&self, py: Python<'_>) -> PyResult<String> {
+        detached(py, || serde_json::to_string(&self.0.summary()))
     }
 
     /// The analysis that `json` wrote.
     #[classmethod]
     fn from_json(_: &Bound<'_, PyType>, py: Python<'_>, text: &str) -> PyResult<Self> {
-        let read = serde_json::from_str(text);
+        let read = guarded(py, || serde_json::from_str(text))?;
         read.map(Self).map_err(|e| of_json(py, "RelscaleError", &e))
     }
 
     /// The first screen: the answer in words and a line per law.
-    fn screen(&self) -> String {
-        self.0.to_string()
+    fn screen(&self, py: Python<'_>) -> PyResult<String> {
+        guarded(py, || self.0.to_string())
     }
 
     /// Every table.
-    fn details(&self) -> String {
-        self.0.details()
+    fn details(&self, py: Python<'_>) -> PyResult<String> {
+        guarded(py, || self.0.details())
     }
 
     /// The laws in Markdown.
-    fn markdown(&self) -> String {
-        report::markdown(&self.0)
+    fn markdown(&self, py: Python<'_>) -> PyResult<String> {
+        guarded(py, || report::markdown(&self.0))
     }
 
     /// The laws in LaTeX.
-    fn latex(&self) -> String {
-        report::latex(&self.0)
+    fn latex(&self, py: Python<'_>) -> PyResult<String> {
+        guarded(py, || report::latex(&self.0))
     }
 
     /// The methods in a paragraph for a paper.
-    fn methods(&self) -> String {
-        report::methods(&self.0, &[])
+    fn methods(&self, py: Python<'_>) -> PyResult<String> {
+        guarded(py, || report::methods(&self.0, &[]))
     }
 
     /// The laws in sentences.
-    fn answer(&self) -> Vec<String> {
-        report::answer(&self.0)
+    fn answer(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        guarded(py, || report::answer(&self.0))
     }
 
     /// The laws of every kind as columns, the worst first, numbers in full.
@@ -135,18 +135,20 @@ impl Analysis {
     }
 
     /// Headings of the table for readers, and its rows as text.
-    fn table(&self) -> (Vec<&'static str>, Vec<Vec<String>>) {
-        let sheet = Sheet::of(&self.0, Audience::Paper);
-        let headings = sheet.columns.iter().map(|c| c.heading).collect();
-        let marks = |cell: &Cell| match cell {
-            Cell::Flags(flags) => {
-                let mark = |f| sheet.flags.iter().position(|g| g == f).map(flag_mark);
-                flags.iter().filter_map(mark).collect()
-            }
-            cell => text(cell),
-        };
-        let rows = sheet.rows.iter().map(|row| row.iter().map(marks).collect());
-        (headings, rows.collect())
+    fn table(&self, py: Python<'_>) -> PyResult<(Vec<&'static str>, Vec<Vec<String>>)> {
+        guarded(py, || {
+            let sheet = Sheet::of(&self.0, Audience::Paper);
+            let headings = sheet.columns.iter().map(|c| c.heading).collect();
+            let marks = |cell: &Cell| match cell {
+                Cell::Flags(flags) => {
+                    let mark = |f| sheet.flags.iter().position(|g| g == f).map(flag_mark);
+                    flags.iter().filter_map(mark).collect()
+                }
+                cell => text(cell),
+            };
+            let rows = sheet.rows.iter().map(|row| row.iter().map(marks).collect());
+            (headings, rows.collect())
+        })
     }
 
     /// Mark, name and meaning of each flag of a law.
@@ -159,34 +161,42 @@ impl Analysis {
     }
 
     /// The fitted ratios of every law and contrast from end to end of the ladder with their bands, as JSON.
-    fn bands(&self) -> PyResult<String> {
-        let laws = self.0.laws.iter();
-        let laws = laws.chain(self.0.contrasts.iter().map(|c| &c.law));
-        let bands: Vec<Bands<'_>> = laws.map(Bands::of).collect();
-        to_json(&bands)
+    fn bands(&self, py: Python<'_>) -> PyResult<String> {
+        detached(py, || {
+            let laws = self.0.laws.iter();
+            let laws = laws.chain(self.0.contrasts.iter().map(|c| &c.law));
+            let bands: Vec<Bands<'_>> = laws.map(Bands::of).collect();
+            serde_json::to_string(&bands)
+        })
     }
 
     /// The ratios of every law and contrast at the scales, as JSON.
-    fn predictions(&self, scales: Vec<f64>) -> PyResult<String> {
-        let laws = self.0.laws.iter().map(|l| (l.treatment.as_str(), l));
-        let contrasts = self.0.contrasts.iter().map(|c| (c.name.as_str(), &c.law));
-        let predicted: Vec<Predicted<'_>> = (laws.chain(contrasts))
-            .flat_map(|(name, law)| scales.iter().map(move |&scale| of_law(name, law, scale)))
-            .collect();
-        to_json(&predicted)
+    fn predictions(&self, py: Python<'_>, scales: Vec<f64>) -> PyResult<String> {
+        // The check of the option `predict_at`.
+        if let Some(&value) = scales.iter().find(|s| !(s.is_normal() && **s > 0.0)) {
+            let what = "scale of a prediction (more than 0)".to_owned();
+            return Err(FitError::Domain { what, value }.raised(py));
+        }
+        detached(py, || {
+            let laws = self.0.laws.iter().map(|l| (l.treatment.as_str(), l));
+            let contrasts = self.0.contrasts.iter().map(|c| (c.name.as_str(), &c.law));
+            let predicted: Vec<Predicted<'_>> = (laws.chain(contrasts))
+                .flat_map(|(name, law)| scales.iter().map(move |&scale| of_law(name, law, scale)))
+                .collect();
+            serde_json::to_string(&predicted)
+        })
     }
 
     /// Every drawing, as file name and SVG.
     fn drawings(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
-        plot::all(&self.0).map_err(|e| raise(py, "PlotError", &e.to_string()))
+        detached(py, || plot::all(&self.0))
     }
 
     /// The figure of each corpus without a heading, as file name and SVG.
     fn figures(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
         let mut style = Style::default();
         style.title = false;
-        let figures = style.figures(&self.0);
-        figures.map_err(|e| raise(py, "PlotError", &e.to_string()))
+        detached(py, || style.figures(&self.0))
     }
 
     /// The scale in words.
@@ -201,7 +211,7 @@ impl Analysis {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let make = slf.get_type().getattr("from_json")?;
-        let made = (make, (slf.get().json()?,)).into_pyobject(slf.py());
+        let made = (make, (slf.get().json(slf.py())?,)).into_pyobject(slf.py());
         made.map(Bound::into_any)
     }
 }

@@ -5,11 +5,15 @@ use std::io;
 use arrow_array::cast::AsArray;
 use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
 use arrow_array::types::{
-    Decimal128Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowTemporalType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
+    Decimal256Type, DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType,
+    DurationSecondType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+    Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchReader};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, TimeUnit};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
@@ -118,12 +122,65 @@ fn text(column: &ArrayRef, row: usize) -> String {
         DataType::UInt16 => shown!(UInt16Type),
         DataType::UInt8 => shown!(UInt8Type),
         DataType::Boolean => column.as_boolean().value(row).to_string(),
+        DataType::Decimal32(..) => column.as_primitive::<Decimal32Type>().value_as_string(row),
+        DataType::Decimal64(..) => column.as_primitive::<Decimal64Type>().value_as_string(row),
         DataType::Decimal128(..) => column.as_primitive::<Decimal128Type>().value_as_string(row),
+        DataType::Decimal256(..) => column.as_primitive::<Decimal256Type>().value_as_string(row),
+        // As Parquet has them, by whose reader files of the same tables are read.
+        DataType::Date32 => moment::<Date32Type>(column, row, DATE),
+        DataType::Date64 => moment::<Date64Type>(column, row, DATE),
+        DataType::Timestamp(unit, _) => match unit {
+            TimeUnit::Second => moment::<TimestampSecondType>(column, row, MILLIS),
+            TimeUnit::Millisecond => moment::<TimestampMillisecondType>(column, row, MILLIS),
+            TimeUnit::Microsecond => moment::<TimestampMicrosecondType>(column, row, MICROS),
+            TimeUnit::Nanosecond => moment::<TimestampNanosecondType>(column, row, NANOS),
+        },
+        DataType::Time32(TimeUnit::Second) => time::<Time32SecondType>(column, row, "%T%.3f"),
+        DataType::Time32(_) => time::<Time32MillisecondType>(column, row, "%T%.3f"),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            time::<Time64MicrosecondType>(column, row, "%T%.6f")
+        }
+        DataType::Time64(_) => time::<Time64NanosecondType>(column, row, "%T%.9f"),
+        // Parquet has no durations: their numbers are stored.
+        DataType::Duration(unit) => match unit {
+            TimeUnit::Second => shown!(DurationSecondType),
+            TimeUnit::Millisecond => shown!(DurationMillisecondType),
+            TimeUnit::Microsecond => shown!(DurationMicrosecondType),
+            TimeUnit::Nanosecond => shown!(DurationNanosecondType),
+        },
         // A missing column of all rows; `is_null` is false for this type.
         DataType::Null => String::new(),
         // As for lists in Parquet: no column that is read has such values.
         _ => "(nested)".to_owned(),
     }
+}
+
+/// A day, and moments to the digits of their units. All of them are in UTC, whatever zone is to be shown.
+const DATE: &str = "%Y-%m-%d";
+const MILLIS: &str = "%Y-%m-%d %T%.3f +00:00";
+const MICROS: &str = "%Y-%m-%d %T%.6f +00:00";
+const NANOS: &str = "%Y-%m-%d %T%.9f +00:00";
+
+/// A date or a moment, its number beyond the calendar.
+fn moment<T: ArrowTemporalType>(column: &ArrayRef, row: usize, form: &str) -> String
+where
+    i64: From<T::Native>,
+{
+    let values = column.as_primitive::<T>();
+    let number = || i64::from(values.value(row)).to_string();
+    let moment = values.value_as_datetime(row);
+    moment.map_or_else(number, |moment| moment.format(form).to_string())
+}
+
+/// A time of day, its number beyond midnight.
+fn time<T: ArrowTemporalType>(column: &ArrayRef, row: usize, form: &str) -> String
+where
+    i64: From<T::Native>,
+{
+    let values = column.as_primitive::<T>();
+    let number = || i64::from(values.value(row)).to_string();
+    let time = values.value_as_time(row);
+    time.map_or_else(number, |time| time.format(form).to_string())
 }
 
 /// The shortest digits that read back to the same number; whole numbers, which may be seeds or names of

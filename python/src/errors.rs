@@ -10,6 +10,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use relscale::fit::FitError;
 use relscale::ladder::LadderError;
+use relscale::report::plot::PlotError;
 
 /// The exception `class` of `relscale._errors` with a message.
 ///
@@ -56,6 +57,19 @@ impl Raise for relscale::Error {
     }
 }
 
+impl Raise for PlotError {
+    fn raised(self, py: Python<'_>) -> PyErr {
+        raise(py, "PlotError", &self.to_string())
+    }
+}
+
+/// A result that cannot be written as JSON, which is a defect: results are numbers and names.
+impl Raise for serde_json::Error {
+    fn raised(self, _: Python<'_>) -> PyErr {
+        PyRuntimeError::new_err(self.to_string())
+    }
+}
+
 /// The closest of `known` to `name`, as the standard library of Python finds it.
 fn nearest(py: Python<'_>, name: &str, known: &[String]) -> Option<String> {
     let difflib = py.import("difflib").ok()?;
@@ -75,6 +89,11 @@ pub(crate) fn detached<T: Send, E: Raise + Send>(
     work: impl FnOnce() -> Result<T, E> + Send,
 ) -> PyResult<T> {
     settled(py, py.detach(|| catch_unwind(AssertUnwindSafe(work))))
+}
+
+/// As [`detached`], for work without errors.
+pub(crate) fn guarded<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
+    detached(py, || Ok::<T, LadderError>(work()))
 }
 
 /// As [`detached`], for work that takes long and cannot be asked to stop: Ctrl-C raises
@@ -148,6 +167,6 @@ pub(crate) fn of_json(py: Python<'_>, class: &str, error: &serde_json::Error) ->
 }
 
 /// A result as JSON.
-pub(crate) fn to_json(value: &impl serde::Serialize) -> PyResult<String> {
-    serde_json::to_string(value).map_err(|e| PyRuntimeError::new_err(e.to_string()))
+pub(crate) fn to_json(py: Python<'_>, value: &impl serde::Serialize) -> PyResult<String> {
+    serde_json::to_string(value).map_err(|e| e.raised(py))
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyType};
+use pyo3::types::{PyBool, PyDict, PyString, PyType};
 use relscale::ladder::{LadderError, Run, Tables};
 use relscale::output;
 
 use crate::arrow::{Stream, number};
-use crate::errors::{Raise, interruptible, raise};
+use crate::errors::{detached, interruptible, raise};
 
 /// Runs and their losses, checked.
 #[pyclass(frozen, module = "relscale._relscale")]
@@ -36,9 +36,24 @@ impl Given {
         if data.hasattr("__arrow_c_stream__")? {
             return Ok(Self::Stream(name, Stream::of(data)?));
         }
-        let (columns, rows): (Vec<String>, Vec<Vec<Bound<'_, PyAny>>>) = data.extract()?;
-        let rows = rows.iter().map(|row| row.iter().map(field).collect());
-        Ok(Self::Rows(name, columns, rows.collect::<PyResult<_>>()?))
+        type Values<'py> = Vec<Bound<'py, PyAny>>;
+        let (columns, rows): (Values<'_>, Vec<Values<'_>>) = data.extract()?;
+        let mut names = Vec::with_capacity(columns.len());
+        for column in &columns {
+            let no_text = || refused(data.py(), &format!("{name}: the name of a column"));
+            names.push(field(column)?.ok_or_else(no_text)?);
+        }
+        let mut texts = Vec::with_capacity(rows.len());
+        for (number, row) in (1_u64..).zip(&rows) {
+            let mut fields = Vec::with_capacity(row.len());
+            for (value, column) in row.iter().zip(&names) {
+                let place = || format!("{name}, row {number}: column `{column}`");
+                let no_text = || refused(data.py(), &place());
+                fields.push(field(value)?.ok_or_else(no_text)?);
+            }
+            texts.push(fields);
+        }
+        Ok(Self::Rows(name, names, texts))
     }
 
     fn add_to(self, tables: Tables) -> Result<Tables, LadderError> {
@@ -52,23 +67,31 @@ impl Given {
     }
 }
 
-/// A value of Python as a CSV file has it, empty for None and for the NaN that stands for a gap.
-fn field(value: &Bound<'_, PyAny>) -> PyResult<String> {
+/// The exception about a text of Python that is none elsewhere.
+fn refused(py: Python<'_>, place: &str) -> PyErr {
+    let message = format!("{place} holds half of a surrogate pair, which is no text");
+    raise(py, "LadderError", &message)
+}
+
+/// A value of Python as a CSV file has it, empty for None and for the NaN that stands for a gap. None for a
+/// text with lone surrogates, which no other program could read again.
+fn field(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let text = |text: &Bound<'_, PyString>| text.to_str().ok().map(str::to_owned);
     if value.is_none() {
-        return Ok(String::new());
+        return Ok(Some(String::new()));
     }
     if let Ok(truth) = value.cast::<PyBool>() {
-        return Ok(truth.is_true().to_string());
+        return Ok(Some(truth.is_true().to_string()));
     }
-    if let Ok(text) = value.extract::<String>() {
-        return Ok(text);
+    if let Ok(value) = value.cast::<PyString>() {
+        return Ok(text(value));
     }
     match value.extract::<f64>() {
-        Ok(value) if value.is_nan() => Ok(String::new()),
+        Ok(value) if value.is_nan() => Ok(Some(String::new())),
         // Integers of Python are exact: a seed of 19 digits is no number of 53 bits.
-        Ok(_) if value.hasattr("__index__")? => Ok(value.str()?.to_string()),
-        Ok(value) => Ok(number(value)),
-        Err(_) => Ok(value.str()?.to_string()),
+        Ok(_) if value.hasattr("__index__")? => Ok(text(&value.str()?)),
+        Ok(value) => Ok(Some(number(value))),
+        Err(_) => Ok(text(&value.str()?)),
     }
 }
 
@@ -144,14 +167,16 @@ impl Ladder {
 
     /// The same ladder with a run that is predicted and never fitted.
     fn hold_out(&self, py: Python<'_>, run: &str) -> PyResult<Self> {
-        let held = (*self.0).clone().hold_out(run);
-        held.map(|l| Self(Arc::new(l))).map_err(|e| e.raised(py))
+        let held = detached(py, || (*self.0).clone().hold_out(run))?;
+        Ok(Self(Arc::new(held)))
     }
 
     /// The long table in CSV.
     fn to_csv(&self, py: Python<'_>) -> PyResult<String> {
-        let mut csv = Vec::new();
-        self.0.write_csv(&mut csv).map_err(|e| e.raised(py))?;
+        let csv = detached(py, || {
+            let mut csv = Vec::new();
+            self.0.write_csv(&mut csv).map(|()| csv)
+        })?;
         String::from_utf8(csv).map_err(|e| PyValueError::new_err(e.to_string()))
     }
 

@@ -73,7 +73,7 @@ pub(crate) fn simulate(
     }
     let truth = json!({"exponents": exponents, "simulation": simulation});
     let ladder = interruptible(py, move || simulation.ladder(replicate))?;
-    Ok((Ladder(Arc::new(ladder)), to_json(&truth)?))
+    Ok((Ladder(Arc::new(ladder)), to_json(py, &truth)?))
 }
 
 /// The recipe of the paper's suite or one in JSON, with some of its fields changed, and its runs, as JSON.
@@ -93,7 +93,7 @@ pub(crate) fn plan(py: Python<'_>, recipe: Option<&str>, changes: &str) -> PyRes
         let runs = recipe.runs().map_err(Refused)?;
         Ok::<_, Refused>(json!({"recipe": recipe, "runs": runs}))
     })
-    .and_then(|plan| to_json(&plan))
+    .and_then(|plan| to_json(py, &plan))
 }
 
 /// An error of a recipe.
@@ -113,5 +113,5 @@ pub(crate) fn forecast(py: Python<'_>, planned: &str, margin_percent: f64) -> Py
     let mut options = Options::new("");
     options.margin_percent = margin_percent;
     let forecast = interruptible(py, move || planned.forecast(options.margin()))?;
-    to_json(&forecast)
+    to_json(py, &forecast)
 }

@@ -171,3 +171,33 @@ def test_nan_is_a_gap_in_a_wide_table_and_refused_in_a_long_one():
     long = pl.from_pandas(FRAME).with_columns(loss=pl.lit(float("nan")))
     with pytest.raises(relscale.LadderError, match=r"(?i)row 1.*nan"):
         relscale.fit(long, "baseline")
+
+
+def test_columns_that_are_joined_by_position_have_one():
+    runs, losses = ["a", "b"], pd.Series([3.0, 2.0], index=[5, 6])
+    with pytest.raises(TypeError, match="column 'run' is one set"):
+        relscale.read_ladder({"run": {"a", "b"}, "x": [3.0, 2.0]})
+    with pytest.raises(TypeError, match="column 'run' is one dict"):
+        relscale.read_ladder({"run": {0: "a", 1: "b"}, "x": [3.0, 2.0]})
+    with pytest.raises(relscale.LadderError, match="'run' and 'x' have different indexes"):
+        relscale.read_ladder({"run": pd.Series(runs), "x": losses})
+    # Of one index, or of one of them without any.
+    scale = {"params": [1e8, 1e9], "tokens": [2e9, 2e10]}
+    for run in (runs, pd.Series(runs, index=[5, 6])):
+        ladder = relscale.read_ladder({"run": run, "x": losses, **scale})
+        assert ladder.error("a", "x") == 3.0
+
+
+def test_frames_with_columns_of_one_name():
+    with pytest.raises(relscale.LadderError, match="two columns are called 'loss'"):
+        relscale.fit(pd.concat([FRAME, FRAME[["loss"]]], axis=1), "baseline")
+    with pytest.raises(relscale.LadderError, match="the index cannot be a column.*run"):
+        relscale.fit(FRAME.set_index("run", drop=False), "baseline")
+
+
+def test_half_of_a_surrogate_pair_is_no_name():
+    columns = {"run": ["a", "b\ud800"], "params": [1e8, 1e9], "tokens": [2e9, 2e10], "x": [3.0, 2.0]}
+    with pytest.raises(relscale.LadderError, match=r"row 2: column `run` .*surrogate"):
+        relscale.read_ladder(columns)
+    with pytest.raises(relscale.LadderError, match="name of a column .*surrogate"):
+        relscale.read_ladder({"\udc80": [1.0, 2.0]} | columns)

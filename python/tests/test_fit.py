@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import pickle
@@ -258,3 +259,87 @@ def test_a_table_is_written_whole_or_not_at_all(tmp_path):
         ladder.to_csv(tmp_path)
     with pytest.raises(relscale.LadderError, match="no-such"):
         ladder.to_csv(tmp_path / "no-such" / "ladder.csv")
+
+
+def wide(**more) -> dict:
+    """A wide table of four runs, with more columns or other ones."""
+    columns = {
+        "run": list("abcd"),
+        "params": [1e8, 1e9, 1e10, 1e11],
+        "tokens": [2e9, 2e10, 2e11, 2e12],
+        "x": [3.0, 2.7, 2.4, 2.0],
+        "y": [3.5, 3.0, 2.6, 2.2],
+    }
+    return columns | more
+
+
+def test_gaps_of_pandas_are_gaps_in_a_mapping():
+    def outcome(gap: object) -> tuple:
+        columns = wide(y=[3.5, gap, 2.6, 2.2], seed=[1, gap, 1, 1])
+        ladder = relscale.read_ladder(columns, distributions=["x", "y"])
+        try:
+            named = relscale.read_ladder(wide(corpus=["web", gap, "web", "web"]), distributions=["x"])
+            return ladder.error("b", "y"), ladder.runs["seed"].tolist(), named.corpora
+        except relscale.LadderError as error:
+            return ladder.error("b", "y"), ladder.runs["seed"].tolist(), str(error)
+
+    for gap in (pd.NA, pd.NaT, np.datetime64("NaT"), float("nan")):
+        assert repr(outcome(gap)) == repr(outcome(None)), gap
+    assert outcome(None)[0] is None
+
+
+def test_short_floats_are_their_digits_by_every_route(monkeypatch):
+    import importlib.util
+
+    numbers = np.array([3.1, 2.7, 2.4, 2.05], dtype=np.float32)
+    columns = wide(x=numbers)
+    frame = pd.DataFrame(columns)
+    forms = [
+        columns,
+        wide(x=list(numbers)),
+        wide(x=pd.Series(numbers)),
+        wide(x=pd.Series(numbers, dtype="Float32")),
+        wide(x=pl.Series(numbers)),
+        frame,
+        pl.DataFrame(columns),
+        pa.table(columns),
+    ]
+
+    def errors(form) -> list[float | None]:
+        ladder = relscale.read_ladder(form, distributions=["x", "y"])
+        return [ladder.error(run, "x") for run in "abcd"]
+
+    for form in forms:
+        assert errors(form) == [3.1, 2.7, 2.4, 2.05]
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "pyarrow" else find(name, *a)
+    )
+    assert errors(frame) == [3.1, 2.7, 2.4, 2.05]
+
+
+def test_days_and_times_through_arrow_are_text():
+    moment = datetime.datetime(2024, 1, 2, 3, 4, 5, 678000)
+    for kind, value, text in [
+        (pa.date32(), moment.date(), "2024-01-02"),
+        (pa.date64(), moment.date(), "2024-01-02"),
+        (pa.timestamp("s"), moment.replace(microsecond=0), "2024-01-02 03:04:05.000 +00:00"),
+        (pa.timestamp("ms"), moment, "2024-01-02 03:04:05.678 +00:00"),
+        (pa.timestamp("us"), moment, "2024-01-02 03:04:05.678000 +00:00"),
+        (pa.timestamp("ns"), moment, "2024-01-02 03:04:05.678000000 +00:00"),
+        (pa.time32("ms"), moment.time(), "03:04:05.678"),
+        (pa.time64("us"), moment.time(), "03:04:05.678000"),
+        (pa.duration("ms"), datetime.timedelta(seconds=2), "2000"),
+    ]:
+        table = pa.table(wide(corpus=pa.array([value] * 4, kind)))
+        ladder = relscale.read_ladder(table, distributions=["x", "y"])
+        assert ladder.corpora == [text], kind
+
+
+def test_a_scale_has_no_axis_and_predictions_have_scales(analysis):
+    frame = relscale.simulate("plain").frame
+    with pytest.raises(relscale.OptionError, match="scale and axis"):
+        relscale.fit(frame, "baseline", scale="params", axis="params")
+    for scale in (0, -1e18, float("nan"), float("inf"), [1e13, 0.0]):
+        with pytest.raises(relscale.FitError, match="scale of a prediction"):
+            analysis.predict(scale)

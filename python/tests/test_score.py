@@ -291,3 +291,32 @@ def test_greediness(model):
         model.greedy_log_likelihoods([[1]], [[]])
     with pytest.raises(relscale.ScoreError, match="vocabulary"):
         model.greedy_log_likelihoods([[1000]], [[1]])
+
+
+def test_options_of_a_model_that_is_loaded_are_its_own(model, texts):
+    for option in [{"precision": "bf16"}, {"backend": "reference"}, {"threads": 1},
+                   {"special_tokens": True}]:  # fmt: skip
+        (name,) = option
+        with pytest.raises(TypeError, match=f"{name}=.* but the model was loaded with {name}="):
+            score(model, texts, **option)
+    same = score(model, texts, backend="cpu", precision="f32", special_tokens=False)
+    pd.testing.assert_frame_equal(same, score(model, texts), check_exact=True)
+
+
+def test_the_token_budget_is_that_of_the_model(model, texts):
+    def batches(one: relscale.Model, **options) -> int:
+        called = []
+        relscale.score(one, texts, progress=lambda *p: called.append(p), **options)
+        return len(called)
+
+    small = relscale.Model(CHECKPOINT, batch_tokens=64)
+    assert batches(small) > batches(model)
+    assert batches(small, batch_tokens=8192) == batches(model)
+
+
+def test_gaps_of_a_frame_of_items_are_fields_that_are_not_there(model):
+    frame = pd.DataFrame({"text": ["one text", "another"], "cluster": [pd.NA, pd.NaT]}, dtype=object)
+    got = score(model, frame)
+    pd.testing.assert_frame_equal(got, score(model, frame[["text"]]), check_exact=True)
+    named = score(model, frame.assign(cluster=pd.Series(["a", pd.NA], dtype="string")))
+    assert named["cluster"].tolist() == ["a", got["cluster"][1]]

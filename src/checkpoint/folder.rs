@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
@@ -27,7 +27,7 @@ pub(super) const INDEX: &str = "model.safetensors.index.json";
 /// Weights of a folder in one PyTorch file.
 pub(super) const TORCH_SINGLE: &str = "pytorch_model.bin";
 /// The index of weights in several PyTorch files.
-pub(crate) const TORCH_INDEX: &str = "pytorch_model.bin.index.json";
+pub(super) const TORCH_INDEX: &str = "pytorch_model.bin.index.json";
 
 /// The files with the weights of a folder.
 #[derive(Debug)]
@@ -78,11 +78,43 @@ impl Layout {
     pub(super) fn file(&self) -> &'static str {
         self.file
     }
-}
 
-/// True if the weights that are read from a folder are PyTorch files.
-pub(crate) fn is_torch(dir: &Path) -> bool {
-    Layout::of(dir).is_some_and(|layout| layout.torch)
+    /// The files that are read: the one, or the index and those that it names.
+    pub(super) fn files(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+        let mut files = vec![dir.join(self.file)];
+        if !self.single {
+            files.extend(self.shards(dir)?.into_keys().map(|shard| dir.join(shard)));
+        }
+        Ok(files)
+    }
+
+    /// The names of the files that the index names, with the tensors of each.
+    fn shards(&self, dir: &Path) -> Result<BTreeMap<String, Vec<String>>, Error> {
+        let index = &dir.join(self.file);
+        let text = read_text(index, MAX_INDEX_BYTES)?;
+        // Everything else in an index, such as the total size, is not needed and could be wrong.
+        let Index { weight_map } =
+            serde_json::from_str(&text).map_err(|e| Error::format(index, e))?;
+        let mut shards = BTreeMap::new();
+        for (tensor, file) in weight_map.0 {
+            // A name with a folder in it could leave the checkpoint.
+            if Path::new(&file).file_name() != Some(file.as_ref()) {
+                return Err(Error::format(
+                    index,
+                    format!("`weight_map.{tensor}` names `{file}`, which is not in the folder"),
+                ));
+            }
+            // A shard is of the format of its index, and named so.
+            let ending = if self.torch { ".bin" } else { ".safetensors" };
+            if !file.ends_with(ending) {
+                let message =
+                    format!("`weight_map.{tensor}` names `{file}`, which is no {ending} file");
+                return Err(Error::format(index, message));
+            }
+            shards.entry(file).or_insert_with(Vec::new).push(tensor);
+        }
+        Ok(shards)
+    }
 }
 
 /// The index of a checkpoint in several files.
@@ -107,30 +139,7 @@ impl Weights {
 
     /// Opens the files that an index names.
     fn open_shards(&mut self, layout: &Layout) -> Result<(), Error> {
-        let index = &self.dir.join(layout.file);
-        let text = read_text(index, MAX_INDEX_BYTES)?;
-        // Everything else in an index, such as the total size, is not needed and could be wrong.
-        let Index { weight_map } =
-            serde_json::from_str(&text).map_err(|e| Error::format(index, e))?;
-        let mut shards = BTreeMap::new();
-        for (tensor, file) in weight_map.0 {
-            // A name with a folder in it could leave the checkpoint.
-            if Path::new(&file).file_name() != Some(file.as_ref()) {
-                return Err(Error::format(
-                    index,
-                    format!("`weight_map.{tensor}` names `{file}`, which is not in the folder"),
-                ));
-            }
-            // The hash of a checkpoint covers these files by their names.
-            let ending = if layout.torch { ".bin" } else { ".safetensors" };
-            if !file.ends_with(ending) {
-                let message =
-                    format!("`weight_map.{tensor}` names `{file}`, which is no {ending} file");
-                return Err(Error::format(index, message));
-            }
-            shards.entry(file).or_insert_with(Vec::new).push(tensor);
-        }
-        for (file, tensors) in shards {
+        for (file, tensors) in layout.shards(&self.dir)? {
             let number = self.files.len();
             self.open_file(&file, layout.torch)?;
             for tensor in tensors {

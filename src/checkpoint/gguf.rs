@@ -49,7 +49,7 @@ const MAX_DIMENSIONS: u32 = 4;
 const MAX_ENTRIES: u64 = 1 << 16;
 
 /// True if the name is that of a GGUF file, whatever the case of its ending.
-pub(crate) fn is_named_gguf(path: &Path) -> bool {
+fn is_named_gguf(path: &Path) -> bool {
     let ending = path.extension();
     ending.is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::pin::Stamp;
-use crate::checkpoint::gguf::{Gguf, is_named_gguf};
-use crate::checkpoint::{Checkpoint, TORCH_INDEX, describes_model, is_torch};
+use crate::checkpoint::gguf::Gguf;
+use crate::checkpoint::{Checkpoint, describes_model, weight_files};
 use crate::distribution::{Content, Distribution, Item};
 use crate::error::Error;
 use crate::input;
@@ -16,15 +16,16 @@ use crate::input;
 /// SHA-256 of a checkpoint, 64 hexadecimal digits.
 ///
 /// For a folder it covers the names and bytes of the files that determine scores: `config.json`,
-/// `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`, every `.safetensors` file
-/// with their index, and every `.gguf` file; where the weights are PyTorch files, also every `.bin`
-/// file with their index; without a `tokenizer.json`, also the files that stand in its place
-/// (`vocab.json`, `merges.txt`, `added_tokens.json`, SentencePiece, tiktoken, `tekken.json`). For a file it covers its
-/// bytes, and those of the other files of a split GGUF model. For an adapter it covers the hash of its
-/// base, its configuration, its matrices and its own tokenizer. Files are streamed.
+/// `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`, and the files that
+/// [`Weights::open`](crate::checkpoint::Weights::open) reads the weights from, with the index of shards;
+/// without a `tokenizer.json`, also the files that stand in its place (`vocab.json`, `merges.txt`,
+/// `added_tokens.json`, SentencePiece, tiktoken, `tekken.json`). Weights beside them that are not read may
+/// come and go. For a file it covers its bytes, and those of the other files of a split GGUF model. For an
+/// adapter it covers the hash of its base, its configuration, its matrices and its own tokenizer. Files are
+/// streamed.
 ///
 /// # Errors
-/// A folder without weights, or a file that cannot be read.
+/// A folder without weights, an index of shards that is malformed, or a file that cannot be read.
 pub fn checkpoint_hash(checkpoint: impl Into<Checkpoint>) -> Result<String, Error> {
     Ok(read_checkpoint(&checkpoint.into(), Reading::Content)?.0)
 }
@@ -80,29 +81,15 @@ pub(super) fn read_checkpoint(
 
 /// The files of a folder that determine scores.
 fn files_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    // Not beside safetensors, which are read then: a `.bin` file may be fetched or removed later.
-    let torch = is_torch(path);
-    let is_weights = |name: &str| {
-        name.ends_with(".safetensors")
-            || is_named_gguf(Path::new(name))
-            || torch && name.ends_with(".bin")
-    };
     let has_json = path.join("tokenizer.json").exists();
     // Everything that changes a score, and nothing else: a README may be edited while a run is under
-    // way.
-    let counts = |name: &str| {
-        describes_model(name, has_json)
-            || is_weights(name)
-            || name == "model.safetensors.index.json"
-            || torch && name == TORCH_INDEX
-    };
-    let files = listed(path, counts)?;
-    if !files.iter().any(|(name, _)| is_weights(name)) {
-        return Err(Error::format(
-            path,
-            "holds no `.safetensors`, `.gguf` or `pytorch_model.bin` file to hash",
-        ));
+    // way, and other weights may be fetched or removed later.
+    let mut files = listed(path, |name| describes_model(name, has_json))?;
+    for file in weight_files(path)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        files.push((name.into_owned(), file));
     }
+    files.sort();
     Ok(files)
 }
 

@@ -354,6 +354,30 @@ fn every_file_that_weights_are_read_from_is_part_of_the_hash() {
     let before = checkpoint_hash(&folder.0).unwrap();
     folder.write("model.GGUF", "two");
     assert_ne!(checkpoint_hash(&folder.0).unwrap(), before);
+    // Every shard that the index names, and the index.
+    let folder = Folder::new();
+    folder.write(
+        "model.safetensors.index.json",
+        r#"{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}"#,
+    );
+    folder.write("one.safetensors", "one");
+    let error = checkpoint_hash(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("two.safetensors"), "{error}");
+    folder.write("two.safetensors", "two");
+    let mut seen = vec![checkpoint_hash(&folder.0).unwrap()];
+    for file in [
+        "one.safetensors",
+        "two.safetensors",
+        "model.safetensors.index.json",
+    ] {
+        let text = fs::read_to_string(folder.file(file)).unwrap() + " ";
+        folder.write(file, &text);
+        let hash = checkpoint_hash(&folder.0).unwrap();
+        assert!(!seen.contains(&hash), "{file}");
+        seen.push(hash);
+    }
+    folder.write("three.safetensors", "not read");
+    assert_eq!(checkpoint_hash(&folder.0).unwrap(), seen[3]);
 }
 
 #[test]

@@ -337,6 +337,12 @@ mod tests {
         assert!(is_named(&step, "pythia-160m/step1000"));
         assert!(!is_named(&step, "myorg/pythia-160m@step1000"));
         assert!(!is_named(&step, "EleutherAI/pythia-160m"));
+        let (one, two) = (
+            model("hf/local", Some("./ckpt1")),
+            model("hf/local", Some("ckpt1")),
+        );
+        assert!(is_named(&one, "hf/local@./ckpt1") && is_named(&two, "hf/local@ckpt1"));
+        assert!(!is_named(&one, "hf/local@./ckpt2") && !is_named(&one, "hf/local"));
         // A provider stands before the organisation, and a folder has none.
         let of_inspect = model("hf/EleutherAI/pythia-160m", None);
         assert!(is_named(&of_inspect, "EleutherAI/pythia-160m"));

@@ -1,8 +1,14 @@
 //! Outputs that would replace what a command reads.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use relscale::checkpoint::describes_model;
+use relscale::input;
+use serde_json::Value;
+
 use super::CommandError;
+use crate::json;
 
 /// Refuses an output that would replace an input, a log in a folder among the inputs, or another output.
 /// Each output comes with its option and may not be asked for.
@@ -43,6 +49,50 @@ pub(super) fn refuse<'a>(
         taken.push((option, to));
     }
     Ok(())
+}
+
+/// The files on disk that a checkpoint is read from, and those of the base of an adapter.
+pub(super) fn checkpoint_files(checkpoint: &Path, base: Option<&Path>) -> Vec<PathBuf> {
+    let mut folders = vec![checkpoint.to_owned()];
+    let name = base_name(checkpoint).unwrap_or_default();
+    match base {
+        // A base, or a folder of bases.
+        Some(base) => {
+            let last = name.rsplit('/').next().unwrap_or_default();
+            folders.extend([base.to_owned(), base.join(&name), base.join(last)]);
+        }
+        None if name.is_empty() => {}
+        None => folders.push(name.into()),
+    }
+    let of_folder = |path: PathBuf| -> Vec<PathBuf> {
+        if !path.is_dir() {
+            return vec![path];
+        }
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let files = entries.map(|entry| entry.path());
+        files.filter(|file| is_of_checkpoint(file)).collect()
+    };
+    folders.into_iter().flat_map(of_folder).collect()
+}
+
+/// If true, a file of a checkpoint folder may be read with it. Scores and tables in the folder are not.
+fn is_of_checkpoint(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.unwrap_or_default();
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let weights = ["safetensors", "bin", "gguf"];
+    describes_model(name, false)
+        || name == "adapter_config.json"
+        || name.ends_with(".index.json")
+        || extension.is_some_and(|e| weights.contains(&e.to_ascii_lowercase().as_str()))
+}
+
+/// The name that an adapter has for its base. An adapter that cannot be read is refused where it is loaded.
+fn base_name(adapter: &Path) -> Option<String> {
+    let text = input::text(adapter.join("adapter_config.json"), json::SETTINGS).ok()?;
+    let config: Value = json::parse(&text).ok()?;
+    let name = config.get("base_model_name_or_path")?.as_str()?;
+    Some(name.trim_end_matches('/').to_owned())
 }
 
 /// If true, a file is there that may be one of those for which a folder of logs is read. A table from an

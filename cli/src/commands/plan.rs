@@ -37,12 +37,12 @@ pub struct PlanArguments {
     /// Write recipe and runs as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Repeat the suite for N corpora; adds a column `corpus`
+    /// Repeat the suite for N corpora; adds a column `corpus` [default: that of --recipe, or 1]
     #[arg(
-        long, value_name = "N", default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+        long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_CORPORA))
     )]
-    corpora: u32,
+    corpora: Option<u32>,
     /// Peak of one accelerator, TFLOP/s
     #[arg(long, value_name = "X", default_value_t = 989.0, value_parser = positive)]
     peak_tflops: f64,
@@ -82,6 +82,9 @@ struct Noise {
     )]
     clusters: u32,
 }
+
+/// Limit of the corpora, of the option and in a file.
+const MOST_CORPORA: u32 = 1_000_000;
 
 /// Limit of the seeds per run in a file. Far beyond any suite, and the exact value does not matter.
 const MOST_SEEDS: u32 = 10_000;
@@ -127,16 +130,18 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
         ("--json", arguments.json.as_deref()),
     ];
     overwrite::refuse(arguments.recipe.as_deref(), outputs)?;
-    let (mut recipe, mut seeds) = match (&arguments.recipe, arguments.preset) {
+    let (mut recipe, repeats) = match (&arguments.recipe, arguments.preset) {
         (Some(path), _) => read_recipe(path)?,
-        (None, Preset::RelativeScalingLaws) => (Recipe::relative_scaling_laws(), 1),
+        (None, Preset::RelativeScalingLaws) => (Recipe::relative_scaling_laws(), Repeats::ONCE),
     };
+    let Repeats { corpora, mut seeds } = repeats;
+    let corpora = arguments.corpora.unwrap_or(corpora);
     if let Some(target) = arguments.target_delta_beta {
         seeds = retarget(&mut recipe, target, arguments)?;
     }
     let runs = recipe.runs()?;
     let mut text = table(&recipe, &runs);
-    text += &totals(&runs, seeds, arguments);
+    text += &totals(&runs, Repeats { corpora, seeds }, arguments);
     if recipe.budgets.len() >= 3 {
         let noise = &arguments.noise;
         let forecast = noise
@@ -153,11 +158,11 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
     }
     print(&text)?;
     if let Some(path) = &arguments.csv {
-        write_runs(path, &runs, arguments.corpora, seeds).map_err(at(path))?;
+        write_runs(path, &runs, corpora, seeds).map_err(at(path))?;
     }
     if let Some(path) = &arguments.json {
         let all = PlanFile {
-            corpora: Some(arguments.corpora),
+            corpora: Some(corpora),
             recipe,
             runs,
             seeds: Some(seeds),
@@ -167,7 +172,7 @@ pub(super) fn run(arguments: &PlanArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The file that `--json` writes; the recipe and the number of seeds are read.
+/// The file that `--json` writes; the recipe and the numbers of corpora and seeds are read.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlanFile {
@@ -184,20 +189,45 @@ pub(super) struct PlanFile {
     seeds: Option<u32>,
 }
 
-/// Reads a recipe and its seeds per run: in a file of `--json`, or by itself with one seed.
-fn read_recipe(path: &Path) -> Result<(Recipe, u32), CommandError> {
+/// How often a recipe is trained.
+#[derive(Clone, Copy)]
+struct Repeats {
+    corpora: u32,
+    /// Seeds per run.
+    seeds: u32,
+}
+
+impl Repeats {
+    const ONCE: Self = Self {
+        corpora: 1,
+        seeds: 1,
+    };
+}
+
+/// Reads a recipe and how often it is trained: in a file of `--json`, or by itself for once.
+fn read_recipe(path: &Path) -> Result<(Recipe, Repeats), CommandError> {
     let text = relscale::input::text(path, json::SETTINGS).map_err(at(path))?;
     let value: serde_json::Value = json::parse(&text).map_err(at(path))?;
     if value.get("recipe").is_none() {
-        return Ok((serde_json::from_value(value).map_err(at(path))?, 1));
+        return Ok((
+            serde_json::from_value(value).map_err(at(path))?,
+            Repeats::ONCE,
+        ));
     }
     let file: PlanFile = serde_json::from_value(value).map_err(at(path))?;
-    let seeds = file.seeds.unwrap_or(1);
-    if !(1..=MOST_SEEDS).contains(&seeds) {
-        let path = path.display();
-        return Err(format!("{path}: `seeds`: {seeds} is not in 1..={MOST_SEEDS}").into());
-    }
-    Ok((file.recipe, seeds))
+    let count = |field: &str, count: Option<u32>, most: u32| -> Result<u32, CommandError> {
+        let count = count.unwrap_or(1);
+        if !(1..=most).contains(&count) {
+            let path = path.display();
+            return Err(format!("{path}: `{field}`: {count} is not in 1..={most}").into());
+        }
+        Ok(count)
+    };
+    let repeats = Repeats {
+        corpora: count("corpora", file.corpora, MOST_CORPORA)?,
+        seeds: count("seeds", file.seeds, MOST_SEEDS)?,
+    };
+    Ok((file.recipe, repeats))
 }
 
 /// Changes the recipe to the cheapest one that detects `target`; returns the seeds per run.
@@ -273,17 +303,17 @@ fn table(recipe: &Recipe, runs: &[PlannedRun]) -> String {
 }
 
 /// Runs, FLOPs and hours of the whole suite.
-fn totals(runs: &[PlannedRun], seeds: u32, arguments: &PlanArguments) -> String {
-    let copies = f64::from(arguments.corpora) * f64::from(seeds);
+fn totals(runs: &[PlannedRun], repeats: Repeats, arguments: &PlanArguments) -> String {
+    let Repeats { corpora, seeds } = repeats;
+    let copies = f64::from(corpora) * f64::from(seeds);
     let training: f64 = runs.iter().map(|r| r.training_flops).sum();
     let six_nd: f64 = runs.iter().map(PlannedRun::six_nd).sum();
     let peak = arguments.peak_tflops * 1e12;
     let hours: f64 = runs.iter().map(|r| r.hours(peak, arguments.mfu)).sum();
     format!(
-        "{} runs ({} corpora, {seeds} seeds): {:.3e} training FLOPs exact, {:.3e} by 6ND; \
+        "{} runs ({corpora} corpora, {seeds} seeds): {:.3e} training FLOPs exact, {:.3e} by 6ND; \
          {:.0} hours of one accelerator at {:.0}% of {} TFLOP/s\n",
-        runs.len() as u64 * u64::from(arguments.corpora) * u64::from(seeds),
-        arguments.corpora,
+        runs.len() as u64 * u64::from(corpora) * u64::from(seeds),
         training * copies,
         six_nd * copies,
         hours * copies,

@@ -135,12 +135,17 @@ impl ScoreArguments {
         extension.is_some_and(|e| e.eq_ignore_ascii_case("parquet"))
     }
 
-    /// Refuses an output over the items, and unfinished scores over them too.
+    /// Refuses an output over the items or a file of a checkpoint, and unfinished scores over them too.
     fn refuse_overwrites(&self) -> Result<(), CommandError> {
         let parts = (0..self.checkpoint.len()).filter_map(|number| self.part(number));
         let written: Vec<PathBuf> = [self.out.clone()].into_iter().chain(parts).collect();
         let outputs = written.iter().map(|path| ("--out", Some(path.as_path())));
-        overwrite::refuse([self.items.as_path()], outputs)
+        let mut inputs = vec![self.items.clone()];
+        for checkpoint in &self.checkpoint {
+            let base = self.base.as_deref();
+            inputs.extend(overwrite::checkpoint_files(checkpoint, base));
+        }
+        overwrite::refuse(inputs.iter().map(PathBuf::as_path), outputs)
     }
 
     /// The file of unfinished scores of checkpoint `number`. None if the output is a device, beside which

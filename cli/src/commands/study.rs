@@ -15,8 +15,9 @@ use super::values::count;
 use super::{CommandError, overwrite};
 use crate::engine::{Engine, EngineBackend};
 use crate::interrupt;
+use crate::ladder_study::note_others;
 use crate::output::{error, note, plain, print, progress, spinner};
-use crate::units::{Study, StudyPlan, Unit, UnitState, Worker};
+use crate::units::{SourceKind, Study, StudyPlan, Unit, UnitState, Worker};
 
 const AFTER: &str = "\
 Examples:
@@ -155,6 +156,11 @@ fn plan(study: &Path, folder: &Path, hub: &HubArguments) -> Result<(), CommandEr
         CommandError::stopped(e.into(), || go_on.to_owned())
     })?;
     bar.finish_and_clear();
+    for source in &study.distributions {
+        if matches!(source.kind, SourceKind::Regions(_)) {
+            note_others(&source.path)?;
+        }
+    }
     let flops: Vec<f64> = plan.units().iter().map(|u| u.flops).collect();
     print(&format!(
         "{} units of {:.1e} FLOPs at most, {:.1e} in all, in {}\n",
@@ -292,6 +298,8 @@ fn list(folder: &Path, left: bool) -> Result<(), CommandError> {
 fn merge(folder: &Path, out: &Path, scorer: Option<&str>) -> Result<(), CommandError> {
     overwrite::refuse([folder], [("--out", Some(out))])?;
     let plan = StudyPlan::read(folder)?;
+    let texts = plan.source_files();
+    overwrite::refuse(texts.iter().map(PathBuf::as_path), [("--out", Some(out))])?;
     let merging = spinner("Merging");
     let devices = plan.merge(out, scorer)?;
     merging.finish_and_clear();

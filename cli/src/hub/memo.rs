@@ -59,7 +59,9 @@ impl Known {
         let held = hub.hold(&place.checkpoint, place.base.as_deref())?;
         let pin = CheckpointPin::of(held.checkpoint())?;
         let hash = pin.hash()?;
-        if is_kept {
+        // The base that an adapter names itself may be a folder on disk.
+        let names_base = place.base.is_none() && held.checkpoint().is_adapter()?;
+        if is_kept && !names_base {
             let text = serde_json::to_vec(&memo(&hash)).map_err(|e| Error::format(&path, e))?;
             fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
             output::write(&path, text).map_err(|e| Error::io(&path, e))?;

@@ -20,7 +20,8 @@ const TOLERANCE: f64 = 1e-6;
 /// Logs of inspect_ai under one folder.
 ///
 /// A model is known by the name that the program was given (`hf/EleutherAI/pythia-160m`), with its revision
-/// (`-M revision=step1000`) if that is not `main`. Of several logs of a model on a task the newest counts.
+/// (`-M revision=step1000`) if that is not `main`, or its folder (`-M model_path=./ckpt1` of `hf/local`). Of
+/// several logs of a model on a task the newest counts.
 #[derive(Debug)]
 pub struct Logs {
     dir: PathBuf,
@@ -125,23 +126,34 @@ impl Logs {
     }
 }
 
+/// If true, a file `.eval` or `.json` is a log of inspect_ai, as far as it can be read.
+pub(super) fn is_log(path: &Path) -> bool {
+    // No other program writes archives of this name, damaged or not.
+    path.extension().is_some_and(|e| e == "eval")
+        || json::read(path).is_ok_and(|log| File::read(path, &log).is_some())
+}
+
 impl File {
     /// The log in a file, if it is one.
     fn read(path: &Path, log: &Value) -> Option<Self> {
         let eval = log.get("eval")?;
         let text = |field: &str| eval.get(field)?.as_str().map(str::to_owned);
-        // Checkpoints of one training run have one name and differ in this.
-        let revision = eval
-            .get("model_args")
-            .and_then(|arguments| arguments.get("revision")?.as_str())
-            .filter(|revision| !revision.is_empty() && *revision != "main");
+        let argument = |field: &str| eval.get("model_args")?.get(field)?.as_str();
+        // Checkpoints of one training run have one name and differ in the revision, folders on disk
+        // (`hf/local`) in the path.
+        let parts = [
+            argument("revision").filter(|revision| *revision != "main"),
+            argument("model_path").map(|path| path.trim_end_matches('/')),
+        ];
+        let parts = parts.into_iter().flatten().filter(|part| !part.is_empty());
+        let revision = parts.collect::<Vec<_>>().join("/");
         Some(Self {
             path: path.to_owned(),
             time: text("created")?,
             task: text("task")?,
             model: Model {
                 name: text("model")?,
-                revision: revision.map(str::to_owned),
+                revision: (!revision.is_empty()).then_some(revision),
                 params: None,
             },
         })

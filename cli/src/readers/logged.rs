@@ -23,19 +23,34 @@ pub struct Logged {
 /// Models, documents and warnings of a folder of logs of lm-evaluation-harness or inspect_ai.
 ///
 /// # Errors
-/// A folder without logs of either; the errors of [`harness::Logs`] and [`inspect::Logs`].
+/// A folder without logs of either, or with logs of both; the errors of [`harness::Logs`] and [`inspect::Logs`].
 pub fn read(dir: impl AsRef<Path>, selection: &Selection) -> Result<Logged, Error> {
     let dir = dir.as_ref();
-    let (mut of_harness, mut of_inspect) = (false, false);
+    let (mut of_harness, mut of_inspect) = (Vec::new(), Vec::new());
     walk(dir, 0, &mut |path| {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.unwrap_or_default();
-        of_harness |= name.starts_with("results") || name.starts_with("samples_");
-        of_inspect |= name.ends_with(".eval") || name.ends_with(".json");
+        if name.starts_with("results") || name.starts_with("samples_") {
+            of_harness.push(path);
+        } else if name.ends_with(".eval") || name.ends_with(".json") {
+            of_inspect.push(path);
+        }
         Ok(())
     })?;
     let cloned = |models: Vec<&Model>| models.into_iter().cloned().collect();
-    if of_harness {
+    if let Some(one) = of_harness.first() {
+        // Other JSON may lie beside the results.
+        if let Some(other) = of_inspect.iter().find(|path| inspect::is_log(path)) {
+            // Each program has names of its own for models, and metrics of its own.
+            let message = format!(
+                "holds logs of lm-evaluation-harness ({}) and of inspect_ai ({}), which are read one at a \
+                 time; move one kind elsewhere, or make a table of each with `relscale harness` and \
+                 `relscale inspect` and give `relscale fit` both",
+                inside(dir, one),
+                inside(dir, other)
+            );
+            return Err(Error::format(dir, message));
+        }
         let logs = harness::Logs::find(dir)?;
         let (scored, warnings) = logs.read(selection)?;
         Ok(Logged {
@@ -43,7 +58,7 @@ pub fn read(dir: impl AsRef<Path>, selection: &Selection) -> Result<Logged, Erro
             scored,
             warnings,
         })
-    } else if of_inspect {
+    } else if !of_inspect.is_empty() {
         let logs = inspect::Logs::find(dir)?;
         let (scored, warnings) = logs.read(selection)?;
         Ok(Logged {
@@ -56,4 +71,10 @@ pub fn read(dir: impl AsRef<Path>, selection: &Selection) -> Result<Logged, Erro
                        samples_*.jsonl) or inspect_ai; give tables by their files";
         Err(Error::format(dir, message))
     }
+}
+
+/// The path of a file of `dir` without the folder.
+fn inside(dir: &Path, file: &Path) -> String {
+    let path = file.strip_prefix(dir).unwrap_or(file);
+    path.display().to_string()
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Ids, csv_error, entries, name, stem};
+use super::{Ids, entries, name, stem};
 use relscale::distribution::jsonl::each_line;
 use relscale::distribution::{Content, Distribution, Item, Items};
 use relscale::{Error, input};
@@ -226,63 +226,4 @@ fn kind(path: &Path) -> String {
         },
         plain => plain.to_owned(),
     }
-}
-
-/// Reads one number per distribution (such as the internet users of a region), for
-/// [`fit::Options::covariate`](relscale::fit::Options).
-///
-/// The first column of the table is the name of the distribution. Rows with an empty cell are left
-/// out.
-///
-/// # Errors
-/// With line and column: a table that cannot be read or lacks the column; a distribution that occurs
-/// twice; a cell that is not a finite number.
-///
-/// # Examples
-/// ```
-/// use relscale_cli::readers::texts::covariate;
-///
-/// let path = std::env::temp_dir().join("relscale-doc-covariates.csv");
-/// std::fs::write(&path, "region,log_users\nUSA,8.5\nNGA,7.9\n")?;
-/// assert_eq!(covariate(&path, "log_users")?["NGA"], 7.9);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn covariate(path: impl AsRef<Path>, column: &str) -> Result<BTreeMap<String, f64>, Error> {
-    let path = path.as_ref();
-    let mut rows = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(input::open(path).map_err(|e| Error::io(path, e))?);
-    let header = rows.headers().map_err(|e| csv_error(path, &e))?;
-    let place = header.iter().skip(1).position(|name| name == column);
-    let Some(place) = place.map(|p| p + 1) else {
-        return Err(Error::Line {
-            path: path.to_owned(),
-            line: 1,
-            message: format!("no column `{column}` after the first"),
-        });
-    };
-    let mut values = BTreeMap::new();
-    for row in rows.records() {
-        let row = row.map_err(|e| csv_error(path, &e))?;
-        let error = |message: String| Error::Line {
-            path: path.to_owned(),
-            line: row.position().map_or(0, |p| p.line() as usize),
-            message,
-        };
-        let name = row.get(0).unwrap_or_default();
-        let cell = row.get(place).unwrap_or_default();
-        if cell.is_empty() {
-            continue;
-        }
-        let value = cell.parse::<f64>().ok().filter(|v| v.is_finite());
-        let Some(value) = value else {
-            return Err(error(format!(
-                "column `{column}`: `{cell}` is not a number"
-            )));
-        };
-        if values.insert(name.to_owned(), value).is_some() {
-            return Err(error(format!("`{name}` comes twice")));
-        }
-    }
-    Ok(values)
 }

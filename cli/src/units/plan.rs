@@ -1,13 +1,14 @@
 //! The plan of a study: a file that pins every input and lists the units.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, Study, Unit};
+use super::{Source, SourceKind, Study, Unit};
 use crate::digest::sha256;
 use crate::engine::EngineBackend;
 use crate::hub::{Held, Hub, is_address, joined};
@@ -133,6 +134,29 @@ impl StudyPlan {
         let mut plain = self.clone();
         plain.check.clear();
         Ok(sha256(&serde_json::to_vec(&plain)?))
+    }
+
+    /// The files on disk that the distributions are read from, so that no table is written over one. A
+    /// folder of texts may hold tables beside them.
+    pub(crate) fn source_files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for source in &self.sources {
+            let path = self.folder.join(&source.path);
+            let has_tables = matches!(source.kind, SourceKind::Mmlu(_));
+            // The files of a folder and of those in it: regions, or the questions of subjects.
+            let mut open = vec![(path, 0)];
+            while let Some((path, depth)) = open.pop() {
+                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+                if depth < 2 {
+                    open.extend(entries.map(|entry| (entry.path(), depth + 1)));
+                }
+                let is_table = path.extension().is_some_and(|e| e == "csv");
+                if path.is_file() && (depth == 0 || has_tables || !is_table) {
+                    files.push(path);
+                }
+            }
+        }
+        files
     }
 
     /// Reads the plan of a folder.

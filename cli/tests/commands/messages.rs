@@ -466,3 +466,32 @@ fn the_seeds_of_a_plan_are_runs_of_its_table() {
     fs::write(&json, text.replace("\"seeds\": 1", "\"seeds\": 0")).unwrap();
     refused(&["plan", "--recipe", path], &["seeds.json", "`seeds`: 0"]);
 }
+
+#[test]
+fn the_corpora_of_a_plan_are_read_back() {
+    let [json, again, csv] = ["corpora.json", "corpora-again.json", "corpora.csv"].map(file);
+    let [path, again_path, table] = [&json, &again, &csv].map(|file| file.to_str().unwrap());
+    let three = relscale(&["plan", "--corpora", "3", "--json", path]);
+    assert_eq!(three.status.code(), Some(0), "{}", err(&three));
+    let read = relscale(&[
+        "plan", "--recipe", path, "--json", again_path, "--csv", table,
+    ]);
+    assert_eq!(read.status.code(), Some(0), "{}", err(&read));
+    assert!(
+        out(&read).contains("(3 corpora, 1 seeds)"),
+        "{}",
+        out(&read)
+    );
+    assert_eq!(out(&read), out(&three));
+    assert_eq!(fs::read(&json).unwrap(), fs::read(&again).unwrap());
+    assert!(fs::read_to_string(&csv).unwrap().starts_with("corpus,"));
+    // The option goes before the file.
+    let two = relscale(&["plan", "--recipe", path, "--corpora", "2"]);
+    assert!(out(&two).contains("(2 corpora,"), "{}", out(&two));
+    let text = fs::read_to_string(&json).unwrap();
+    fs::write(&json, text.replace("\"corpora\": 3", "\"corpora\": 0")).unwrap();
+    refused(
+        &["plan", "--recipe", path],
+        &["corpora.json", "`corpora`: 0"],
+    );
+}

@@ -355,3 +355,89 @@ fn outputs_do_not_replace_what_is_read() {
     let (message, code) = said(&["plan", "--csv", "/dev/null", "--json", "/dev/null"]);
     assert_eq!(code, Some(0), "{message}");
 }
+
+#[test]
+fn scores_and_tables_replace_neither_checkpoints_nor_texts() {
+    let folder = folder("over-checkpoints");
+    let (model, adapter) = (folder.join("model"), folder.join("adapter"));
+    let base = folder.join("base");
+    copy(Path::new(&suite(CHECKPOINT)), &model);
+    copy(Path::new(&suite(CHECKPOINT)), &base);
+    copy(
+        Path::new(&suite(CHECKPOINT)),
+        &folder.join("bases/org/base"),
+    );
+    for sub in ["adapter", "texts/empty"] {
+        fs::create_dir_all(folder.join(sub)).unwrap();
+    }
+    let config = serde_json::json!({ "base_model_name_or_path": text(&base) });
+    fs::write(adapter.join("adapter_config.json"), config.to_string()).unwrap();
+    let config = serde_json::json!({ "base_model_name_or_path": "org/base" });
+    fs::create_dir_all(folder.join("other")).unwrap();
+    fs::write(folder.join("other/adapter_config.json"), config.to_string()).unwrap();
+    fs::write(folder.join("a.gguf"), "precious").unwrap();
+    fs::write(
+        folder.join("items.jsonl"),
+        "{\"id\":\"a\",\"tokens\":[1,2,3]}\n",
+    )
+    .unwrap();
+    fs::write(folder.join("texts/a.txt"), "Some text.").unwrap();
+    fs::write(folder.join("texts/README.md"), "About the texts.").unwrap();
+    fs::write(
+        folder.join("runs.csv"),
+        "run,corpus,budget,flops,params,tokens,checkpoint\nr,web,1e18,1e18,1e8,2e9,model\n",
+    )
+    .unwrap();
+    let study = serde_json::json!({"runs": "runs.csv", "unit_flops": 1e15, "distributions": [
+        {"kind": "items", "path": "items.jsonl", "scorers": ["nats_per_token"]},
+        {"kind": {"regions": {}}, "path": "texts", "scorers": ["bits_per_byte"]}]});
+    fs::write(folder.join("study.json"), study.to_string()).unwrap();
+    let said = |line: &str| {
+        let output = Command::new(program())
+            .args(line.split(' '))
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        (message, output.status.code())
+    };
+    let (message, code) = said("study plan study.json plan");
+    assert_eq!(code, Some(0), "{message}");
+    // What a folder of texts holds besides, a region without texts among it, is not left out in silence.
+    assert!(
+        message.contains("left out, not texts: README.md, empty"),
+        "{message}"
+    );
+    for (line, out) in [
+        ("score --checkpoint model", "model/model.safetensors"),
+        ("score --checkpoint model", "model/config.json"),
+        ("score --checkpoint a.gguf", "a.gguf"),
+        ("score --checkpoint adapter", "adapter/adapter_config.json"),
+        ("score --checkpoint adapter", "base/model.safetensors"),
+        (
+            "score --checkpoint other --base bases",
+            "bases/org/base/model.safetensors",
+        ),
+        ("study merge plan", "items.jsonl"),
+        ("study merge plan", "texts/a.txt"),
+    ] {
+        let before = fs::read(folder.join(out)).unwrap();
+        let items = match line.starts_with("score") {
+            true => " --items items.jsonl",
+            false => "",
+        };
+        let (message, code) = said(&format!("{line}{items} --out {out}"));
+        assert_eq!(code, Some(2), "{line}, {out}: {message}");
+        assert!(
+            message.contains("the output would replace it"),
+            "{line}, {out}: {message}"
+        );
+        assert!(fs::read(folder.join(out)).unwrap() == before, "{out}");
+    }
+    // Scores beside the weights are none of them, and are written again.
+    for _ in 0..2 {
+        let (message, code) =
+            said("score --checkpoint model --items items.jsonl --out model/scores.jsonl");
+        assert_eq!(code, Some(0), "{message}");
+    }
+}

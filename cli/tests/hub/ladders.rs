@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Place, suite, transfers};
+use super::{Place, copy, suite, transfers};
 
 /// Texts of a ladder: a few lines of four distributions of the suite.
 fn texts(place: &Place) -> String {
@@ -247,4 +247,59 @@ fn a_score_takes_an_address() {
         score(super::ADDRESS, "hub.jsonl"),
         score(source, "disk.jsonl")
     );
+}
+
+#[test]
+fn the_hash_of_an_adapter_on_a_base_of_its_own_is_not_kept() {
+    let place = Place::new("adapter");
+    let fixture = |path: &str| {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+        fixtures.join(path)
+    };
+    let [base, adapter] = ["base", "adapter"].map(|name| place.folder.join(name));
+    copy(&fixture("checkpoints/llama-plain"), &base);
+    copy(&fixture("adapters/patterns"), &adapter);
+    // A token per printable letter.
+    let letters = (b' '..=b'~').zip(0..);
+    let vocabulary: serde_json::Map<String, serde_json::Value> = letters
+        .map(|(letter, id): (u8, u32)| (char::from(letter).to_string(), id.into()))
+        .collect();
+    let tokenizer = serde_json::json!({"version": "1.0", "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": []}});
+    fs::write(base.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let path = adapter.join("adapter_config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["base_model_name_or_path"] = base.to_str().unwrap().into();
+    fs::write(&path, config.to_string()).unwrap();
+    place.hub.add("org/base", "main", &base);
+    place.hub.add("org/adapter", "main", &adapter);
+    let texts = place.folder.join("letters");
+    fs::create_dir_all(&texts).unwrap();
+    for name in ["one", "two"] {
+        let line = format!("{{\"text\": \"{name} and other words\"}}\n");
+        fs::write(texts.join(format!("{name}.jsonl")), line).unwrap();
+    }
+    let (runs, out) = (place.path("runs.csv"), place.path("out"));
+    let rows = ["base", "adapter"]
+        .map(|name| format!("{name},{name},1e18,1e18,1e8,1e9,hf://org/{name}\n"));
+    let header = "run,corpus,budget,flops,params,tokens,checkpoint\n";
+    fs::write(&runs, header.to_owned() + &rows.concat()).unwrap();
+    let arguments = [
+        "ladder",
+        "--runs",
+        &runs,
+        "--texts",
+        texts.to_str().unwrap(),
+    ];
+    let mut command = place.command(&arguments);
+    // One run per corpus is scored and not fitted.
+    let output = command.args(["--baseline", "one", "--out", &out]).output();
+    let message = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
+    for (name, is_kept) in [("base", true), ("adapter", false)] {
+        let logs = Path::new(&out).join("logs").join(name);
+        assert!(logs.join("two.jsonl").exists(), "{name}: {message}");
+        // The base is a folder on disk, whose files may be others at the next call.
+        assert_eq!(logs.join("checkpoint.json").exists(), is_kept, "{name}");
+    }
 }

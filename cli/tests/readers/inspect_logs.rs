@@ -8,6 +8,7 @@ use std::process::Command;
 use relscale::ladder::Ladder;
 use relscale_cli::readers::harness::{Scored, Selection};
 use relscale_cli::readers::inspect::Logs;
+use relscale_cli::readers::logged;
 use serde_json::Value;
 
 fn golden() -> PathBuf {
@@ -316,5 +317,57 @@ fn damaged_archives_are_named_with_their_member() {
         let error = read(&dir, "sums", None).unwrap_err();
         assert!(error.contains("a.eval"), "{error}");
     }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn folders_on_disk_are_models_of_their_own() {
+    let dir = folder("model-paths");
+    let mut log = logs()
+        .into_iter()
+        .find(|l| l["eval"]["task"] == "sums")
+        .unwrap();
+    log["eval"]["model"] = "hf/local".into();
+    for (name, path) in [("one", "./ckpt1"), ("two", "./ckpt2/")] {
+        log["eval"]["model_args"] = serde_json::json!({ "model_path": path });
+        fs::write(dir.join(format!("{name}.json")), log.to_string()).unwrap();
+    }
+    let found = Logs::find(&dir).unwrap();
+    let models: Vec<String> = found.models().iter().map(ToString::to_string).collect();
+    assert_eq!(models, ["hf/local@./ckpt1", "hf/local@./ckpt2"]);
+    let (scored, warnings) = read(&dir, "sums", None).unwrap();
+    assert_eq!(scored.len(), 2);
+    assert!(
+        warnings.iter().all(|w| !w.contains("left out")),
+        "{warnings:?}"
+    );
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn logs_of_two_programs_in_one_folder_are_refused_by_name() {
+    let dir = folder("two-programs");
+    let results = dir.join("results_2026-11-28T17-49-26.json");
+    fs::write(&results, "{}").unwrap();
+    // Other JSON beside results is no log.
+    fs::write(dir.join("notes.json"), "{}").unwrap();
+    let read = || logged::read(&dir, &Selection::default());
+    let message = read().unwrap_err().to_string();
+    assert!(!message.contains("inspect_ai ("), "{message}");
+    let sums = logs()
+        .into_iter()
+        .find(|l| l["eval"]["task"] == "sums")
+        .unwrap();
+    fs::write(dir.join("sums.json"), sums.to_string()).unwrap();
+    let message = read().unwrap_err().to_string();
+    for part in [
+        "lm-evaluation-harness (results_2026-11-28T17-49-26.json)",
+        "inspect_ai (sums.json)",
+        "`relscale inspect`",
+    ] {
+        assert!(message.contains(part), "no {part:?} in {message}");
+    }
+    fs::remove_file(results).unwrap();
+    assert_eq!(read().unwrap().scored.len(), 1);
     fs::remove_dir_all(dir).unwrap();
 }

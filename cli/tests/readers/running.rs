@@ -1,4 +1,4 @@
-//! Running text, matched texts and covariates.
+//! Running text and matched texts.
 
 use super::*;
 
@@ -84,33 +84,6 @@ fn corpora_take_the_names_of_their_fields() {
     }
     let path = folder.write("corpus.jsonl", "\n \n");
     assert!(texts::from_jsonl(&path, &fields).is_err());
-}
-
-#[test]
-fn covariates_are_numbers_by_region() {
-    let folder = Folder::new("covariates");
-    let path = folder.write(
-        "c.csv",
-        "region, users,note\nusa, 8.5,x\nfiji,,y\nindia,1e9,z\n",
-    );
-    let users = texts::covariate(&path, "users").unwrap();
-    assert_eq!(
-        users,
-        BTreeMap::from([("usa".to_owned(), 8.5), ("india".to_owned(), 1e9)])
-    );
-    refused(texts::covariate(&path, "region"), &path, 1, "region");
-    refused(
-        texts::covariate(&path, "note"),
-        &path,
-        2,
-        "`x` is not a number",
-    );
-    fs::write(&path, "region,users\nusa,1\nusa,2\n").unwrap();
-    refused(texts::covariate(&path, "users"), &path, 3, "twice");
-    fs::write(&path, "region,users\nusa,inf\n").unwrap();
-    refused(texts::covariate(&path, "users"), &path, 2, "inf");
-    fs::write(&path, "region,users\nusa\n").unwrap();
-    refused(texts::covariate(&path, "users"), &path, 2, "fields");
 }
 
 #[test]

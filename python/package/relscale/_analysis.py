@@ -141,13 +141,18 @@ class Analysis:
         Parameters
         ----------
         flops : float or iterable of float
-            Scales, in the unit of the axis.
+            Scales, in the unit of the axis, each more than 0.
 
         Returns
         -------
         data frame
             ``ratio`` with the interval of a new reading, ``line`` with that of the law, and the
             distance from the ladder in ``decades_beyond``.
+
+        Raises
+        ------
+        FitError
+            A scale that is no number above 0.
 
         Examples
         --------

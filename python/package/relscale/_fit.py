@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import _options, _relscale
 from ._analysis import Analysis
+from ._errors import OptionError
 from ._ladder import Ladder, Table, read_ladder
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def fit(
     distributions : iterable of str, optional
         Columns of wide tables that are losses.
     scale : str, optional
-        Column that is the scale instead of training compute.
+        Column that is the scale instead of training compute. It goes with no `axis`.
     hold_out : iterable of str, optional
         Runs that are predicted and never fitted.
     **options
@@ -66,6 +67,8 @@ def fit(
     ['The gap to baseline widens for treatment (+2.28 % per decade of compute).']
     """
     text = _options.to_json(baseline, options)
+    if scale is not None and "axis" in options:
+        raise OptionError("options scale and axis: a column that is the scale is the axis; leave one out")
     tables = data if isinstance(data, (list, tuple)) else [data]
     ladder = read_ladder(*tables, columns=columns, distributions=distributions, scale=scale)
     if isinstance(hold_out, str):

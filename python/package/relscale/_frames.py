@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+
+from ._errors import LadderError
 
 #: A data frame of whichever library: `pandas.DataFrame`, `polars.DataFrame` or `pyarrow.Table`.
 DataFrame = Any
@@ -44,6 +49,7 @@ def frame(columns: Mapping[str, Sequence[Any]], library: str | None) -> DataFram
 def source(data: object) -> object:
     """Return `data` as the native part takes it: with an Arrow stream, or as columns and rows."""
     if isinstance(data, Mapping):
+        _refuse_indexes(data)
         return _rows(list(map(str, data)), list(data.values()))
     library = library_of(data)
     table: Any = data
@@ -62,9 +68,16 @@ def source(data: object) -> object:
 
 def _of_pandas(table: Any) -> object:
     """Return a frame of pandas as an Arrow table, or as rows where Arrow has no type for a column."""
-    # An index without a name numbers the rows; a filtered one would pass for a column of losses.
-    table = table.reset_index(drop=all(name is None for name in table.index.names))
+    try:
+        # An index without a name numbers the rows; a filtered one would pass for a column of losses.
+        table = table.reset_index(drop=all(name is None for name in table.index.names))
+    except ValueError as error:
+        # A named index is a column, and there is one of its name.
+        raise LadderError(f"data frame: the index cannot be a column: {error}") from None
     names = [str(name) for name in table.columns]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise LadderError(f"data frame: two columns are called {twice!r}")
     if importlib.util.find_spec("pyarrow") is not None:
         import pyarrow
 
@@ -74,23 +87,75 @@ def _of_pandas(table: Any) -> object:
         except pyarrow.ArrowException:
             # Numbers and text in one column: the crate says which row is wrong.
             pass
-    columns = [table.iloc[:, at] for at in range(len(names))]
-    # The gaps of pandas are NaN, NA and NaT.
-    return _rows(names, [c.astype(object).where(c.notna(), None).tolist() for c in columns])
+    return _rows(names, [table.iloc[:, at] for at in range(len(names))])
+
+
+def _refuse_indexes(columns: Mapping[Any, Any]) -> None:
+    """Refuse Series whose rows have other names: columns of a mapping are joined by position."""
+    series = [(name, c.index) for name, c in columns.items()
+              if library_of(c) == "pandas" and hasattr(c, "index")]  # fmt: skip
+    for name, index in series[1:]:
+        first, its = series[0]
+        if not its.equals(index):
+            raise LadderError(
+                f"the Series of the columns {str(first)!r} and {str(name)!r} have different indexes, and "
+                f"columns are joined by position: give pandas.DataFrame(columns), which joins them by "
+                f"index, or Series after reset_index(drop=True)"
+            )
 
 
 def _rows(names: list[str], columns: list[Any]) -> tuple[list[str], list[list[Any]]]:
     values = []
     for name, column in zip(names, columns, strict=True):
-        # A text would be read letter by letter; a number is no column at all.
-        if isinstance(column, (str, bytes)) or not isinstance(column, Iterable):
+        # A text would be read letter by letter; a number is no column at all; a set has no order, and of a
+        # mapping the keys would be read.
+        wrong = (str, bytes, set, frozenset, Mapping)
+        if isinstance(column, wrong) or not isinstance(column, Iterable):
             kind = type(column).__name__
             raise TypeError(f"column {name!r} is one {kind}: a mapping has a sequence per column")
-        values.append(column.tolist() if hasattr(column, "tolist") else list(column))
+        values.append(_values(column))
     lengths = {len(c) for c in values}
     if len(lengths) > 1:
-        raise ValueError(f"columns of different lengths: {sorted(lengths)}")
+        raise LadderError(f"columns of different lengths: {sorted(lengths)}")
     return names, [list(row) for row in zip(*values, strict=True)]
+
+
+#: Types of columns whose numbers are short, by the names that NumPy, pandas and polars have for them.
+_SHORT = ("float32", "float16", "float[pyarrow]", "halffloat[pyarrow]")
+
+
+def _values(column: Any) -> list[Any]:
+    """Return a column as values of Python, its gaps as None."""
+    if str(getattr(column, "dtype", "")).lower() in _SHORT:
+        # Before `tolist` widens them.
+        if library_of(column) == "pandas":
+            column = column.to_numpy(dtype=np.float32, na_value=np.nan)
+        column = np.asarray(column, dtype=np.float32)
+        return [_short(value) for value in column]
+    values = column.tolist() if hasattr(column, "tolist") else column
+    return [_value(value) for value in values]
+
+
+def _value(value: Any) -> Any:
+    if is_gap(value):
+        return None
+    return _short(value) if isinstance(value, (np.float32, np.float16)) else value
+
+
+def _short(value: Any) -> float | None:
+    """Return the number of the digits of a short one: 0.1, not 0.10000000149, as through Arrow."""
+    return None if is_gap(value) else float(str(np.float32(value)))
+
+
+def is_gap(value: object) -> bool:
+    """Return True for None, NaN, and the NA and NaT of pandas and NumPy."""
+    if value is None:
+        return True
+    if isinstance(value, (float, np.generic)):
+        return bool(value != value)
+    # None of them is there without pandas.
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and (value is pandas.NA or value is pandas.NaT)
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,6 +65,9 @@ class Model:
     ) -> None:
         precise = precision or {"reference": "f64"}.get(backend, "f32")
         self.batch_tokens = batch_tokens
+        # As they were asked for, which `score` compares with its own.
+        self._given = {"backend": backend, "precision": precise, "threads": threads,
+                       "special_tokens": special_tokens}  # fmt: skip
         self._inner = _relscale.Model(
             checkpoint, base, f"{backend} {precise}", threads, batch_tokens, memory_limit,
             special_tokens,
@@ -212,15 +215,15 @@ def score(
     scorers: Sequence[str] = ("bits_per_byte",),
     *,
     name: str | None = None,
-    backend: Literal["cpu", "reference"] = "cpu",
+    backend: Literal["cpu", "reference"] | None = None,
     precision: Literal["f32", "bf16"] | None = None,
     threads: int | None = None,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
     bos: Bos = "model_default",
     context: int | None = None,
     stride: int | None = None,
     truncate: bool = False,
-    special_tokens: bool = False,
+    special_tokens: bool | None = None,
     log: str | os.PathLike[str] | None = None,
     progress: bool | Progress = True,
     library: str | None = None,
@@ -243,8 +246,11 @@ def score(
         ``"error_rate"``, ... Every item is computed once, however many there are.
     name : str, optional
         Name of the distribution; that of the file, or ``"items"``.
-    backend, precision, threads, batch_tokens, special_tokens
-        As of `Model`, which is not loaded again if `checkpoint` is one.
+    backend, precision, threads, special_tokens : optional
+        As of `Model`, with its defaults. A `Model` has its own already, and others are refused.
+    batch_tokens : int, optional
+        Token budget of one batch: that of the `Model`, or 8192. A larger one takes more memory than the
+        `Model` was checked for.
     bos : "model_default", "never", {"first": id} or {"every_window": id}
         Policy for the beginning-of-sequence token.
     context, stride : int, optional
@@ -272,6 +278,8 @@ def score(
         A checkpoint or an item that cannot be scored.
     OptionError
         An option with a value that makes no sense.
+    TypeError
+        An option of the model beside a `Model` that was loaded with another.
     """
     if isinstance(scorers, str):
         raise TypeError(f"scorers is a list of names, not the text {scorers!r}")
@@ -283,11 +291,17 @@ def score(
     else:
         source, lines = name or "items", _lines(items, found)
     model = checkpoint
-    if not isinstance(model, Model):
+    if isinstance(model, Model):
+        _refuse_others(model, backend=backend, precision=precision, threads=threads,
+                       special_tokens=special_tokens)  # fmt: skip
+    else:
         model = Model(
-            model, backend=backend, precision=precision, threads=threads,
-            batch_tokens=batch_tokens, special_tokens=special_tokens,
+            model, backend=backend or "cpu", precision=precision, threads=threads,
+            batch_tokens=8192 if batch_tokens is None else batch_tokens,
+            special_tokens=bool(special_tokens),
         )  # fmt: skip
+    if batch_tokens is None:
+        batch_tokens = model.batch_tokens
     settings = {"batch_tokens": batch_tokens, "bos": bos, "context": context, "stride": stride,
                 "truncate": truncate}  # fmt: skip
     shown = _Line() if progress is True else (progress or None)
@@ -302,10 +316,21 @@ def score(
     return _frames.frame(columns, library or found)
 
 
+def _refuse_others(model: Model, **asked: object) -> None:
+    """Refuse options that a model which is loaded already does not have."""
+    for name, value in asked.items():
+        if value is not None and value != model._given[name]:
+            raise TypeError(
+                f"{name}={value!r}, but the model was loaded with {name}={model._given[name]!r}: load a "
+                f"Model with it, or leave it out"
+            )
+
+
 def _lines(items: Any, library: str | None) -> str:
     """Return items as JSON lines."""
     if library == "pandas":
-        records = [{k: v for k, v in row.items() if not _is_gap(v)} for row in items.to_dict("records")]
+        rows = items.to_dict("records")
+        records = [{k: v for k, v in row.items() if not _frames.is_gap(v)} for row in rows]
     elif library == "polars":
         records = [_without_gaps(row) for row in items.to_dicts()]
     elif library == "pyarrow":
@@ -319,10 +344,6 @@ def _lines(items: Any, library: str | None) -> str:
 
 def _without_gaps(row: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if v is not None}
-
-
-def _is_gap(value: object) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
 
 
 class _Line:

@@ -23,7 +23,8 @@ pub(super) struct Evaluation {
 pub struct Model {
     /// Name that the harness was given: a repository, a folder.
     pub name: String,
-    /// Revision other than `main`.
+    /// Revision other than `main`, with what else tells checkpoints of one name apart: a folder in the
+    /// repository, a GGUF file, the path of a folder on disk.
     pub revision: Option<String>,
     /// Number of parameters as the harness counted them.
     pub params: Option<u64>,
@@ -193,7 +194,7 @@ impl Evaluation {
     }
 }
 
-/// The revision of the model, and the folder in its repository if there is one.
+/// The revision of the model, and the folder and the GGUF file in its repository if there are any.
 fn revision(config: Option<&Value>) -> Option<String> {
     let config = config?;
     let arguments = config.get("model_args");
@@ -208,11 +209,37 @@ fn revision(config: Option<&Value>) -> Option<String> {
     let stated = config.get("model_revision").and_then(Value::as_str);
     let revision = argument("revision").or_else(|| stated.map(str::to_owned));
     // Checkpoints of one training run have one name and differ in this.
-    let parts = [revision.filter(|r| r != "main"), argument("subfolder")];
+    let parts = [
+        revision.filter(|r| r != "main"),
+        argument("subfolder"),
+        argument("gguf_file"),
+    ];
     let parts: Vec<String> = parts
         .into_iter()
         .flatten()
         .filter(|p| !p.is_empty())
         .collect();
     (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_tells_checkpoints_of_one_name_apart_is_part_of_the_model() {
+        let of = |arguments: Value| revision(Some(&json!({ "model_args": arguments })));
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(of(json!("pretrained=x,revision=main")), None);
+        assert_eq!(
+            of(json!("pretrained=x,gguf_file=a-q4.gguf")),
+            some("a-q4.gguf")
+        );
+        assert_eq!(
+            of(json!({"revision": "v1", "subfolder": "sub", "gguf_file": "a.gguf"})),
+            some("v1/sub/a.gguf")
+        );
+    }
 }
