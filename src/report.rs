@@ -91,7 +91,7 @@ impl fmt::Display for Details<'_> {
         for corpus in &analysis.corpora {
             corpus::heading(f, analysis, corpus, &flags)?;
             laws::table(f, analysis, corpus, &flags)?;
-            contrasts::named(f, analysis, corpus, &flags)?;
+            contrasts::named(f, analysis, &corpus.corpus, &flags)?;
             contrasts::worst(f, analysis, corpus)?;
             floors::table(f, analysis, corpus)?;
             shapes::table(f, analysis, corpus)?;
@@ -102,6 +102,7 @@ impl fmt::Display for Details<'_> {
             corpus::partial_pooling(f, analysis, corpus)?;
             corpus::covariate(f, analysis, corpus)?;
         }
+        contrasts::without_report(f, analysis, &flags)?;
         // After all corpora: rates and contrasts belong to families that span them.
         rates::tables(f, analysis, &flags)?;
         contrasts::tables(f, analysis)?;

@@ -55,7 +55,9 @@ fn options(choice: u8, switches: u8, names: &[String]) -> Options {
     options.crossed_bootstrap = choice >> 4 & 1 == 1;
     options.max_t = choice >> 3 & 1 == 1;
     if choice >> 2 & 1 == 1 {
-        options.stratified = names.to_vec();
+        // Rates have no strata, and would be refused with them.
+        let losses = names.iter().filter(|n| !options.error_rates.contains(*n));
+        options.stratified = losses.cloned().collect();
     }
     options
 }

@@ -21,6 +21,7 @@ use super::design::Design;
 use super::error::FitError;
 use super::estimate::{Coefficient, Estimate};
 use super::families::{adjust_equivalence, same_family};
+use super::flags::FEWEST_CLUSTER_DF;
 use super::logarithm::{LARGEST_LOG, exp, range};
 use super::options::Options;
 use super::question::Question;
@@ -107,7 +108,7 @@ pub(crate) fn fit(
     // The baseline's own law comes with its first pair.
     for (d, s) in [(treatment, &t), (baseline, &b)] {
         if s.data.is_some() && rates.get(corpus.name, question.name(d)).is_none() {
-            let law = rate_law(corpus, &plan, question.name(d), s, options)?;
+            let law = rate_law(corpus, &plan, &members, question.name(d), s, options)?;
             rates.rates.push(law);
         }
     }
@@ -127,8 +128,10 @@ pub(crate) fn fit(
     let own = [treatment, baseline].map(|d| rates.get(corpus.name, question.name(d)));
     let mut flags: Vec<Flag> = (own.into_iter().flatten())
         .flat_map(|r| r.flags.iter().copied())
-        // A bend that both rates have is none of their ratio.
-        .filter(|f| *f != Flag::PowerLawQuestioned)
+        // A bend that both rates have is none of their ratio, and the law of the baseline may rest on
+        // the runs of another pair.
+        .filter(|f| *f != Flag::PowerLawQuestioned && !OF_DATA.contains(f))
+        .chain(data_flags(corpus, &members, &[&t, &b]))
         .chain(curvature.questioned.then_some(Flag::PowerLawQuestioned))
         .chain((leave_one_out.verdict_stability < 1.0).then_some(Flag::InfluentialReading))
         .collect();
@@ -170,9 +173,10 @@ pub(crate) fn fit_alone(
     rates: &mut Rates,
 ) -> Result<(), FitError> {
     let (b, options) = (question.baseline, question.options);
-    let plan = ReadingPlan::new(corpus, &members(corpus, [b, b]), options)?;
+    let members = members(corpus, [b, b]);
+    let plan = ReadingPlan::new(corpus, &members, options)?;
     let side = Side::new(corpus, &plan, b, &question.cluster_ids[b], options)?;
-    let law = rate_law(corpus, &plan, question.name(b), &side, options)?;
+    let law = rate_law(corpus, &plan, &members, question.name(b), &side, options)?;
     rates.rates.push(law);
     Ok(())
 }
@@ -192,6 +196,7 @@ fn members(corpus: &Corpus<'_>, distributions: [usize; 2]) -> Vec<usize> {
 fn rate_law(
     corpus: &Corpus<'_>,
     plan: &ReadingPlan,
+    members: &[usize],
     name: &str,
     side: &Side,
     options: &Options,
@@ -208,8 +213,11 @@ fn rate_law(
     let level = own.estimate(Coefficient::Level, options);
     check_finite(&[slope, level], name)?;
     let curvature = checks::curvature(plan, side, None, options)?;
+    let mut flags = rate_flags(data, &slope.negated(), &curvature);
+    flags.extend(data_flags(corpus, members, &[side]));
+    flags.sort_unstable();
     Ok(RateLaw {
-        flags: rate_flags(data, &slope.negated(), &curvature),
+        flags,
         readings: readings::of_rate(corpus, plan, side),
         curvature,
         corpus: corpus.name.into(),
@@ -227,9 +235,34 @@ fn rate_law(
     })
 }
 
-/// The reservations of one rate with the exponent `beta`.
+/// The reservations about clusters and runs.
+const OF_DATA: [Flag; 4] = [
+    Flag::NoItemVariance,
+    Flag::FewClusters,
+    Flag::DroppedClusters,
+    Flag::DroppedRuns,
+];
+
+/// Those that hold of the runs at `members` on `sides`, as for laws of losses.
+fn data_flags(corpus: &Corpus<'_>, members: &[usize], sides: &[&Side]) -> Vec<Flag> {
+    let clusters = || sides.iter().map(|s| &s.clusters);
+    let silent = clusters().any(|c| c.silent);
+    let few = clusters().any(|c| c.df < FEWEST_CLUSTER_DF);
+    let runs = (0..corpus.runs.len()).filter(|&m| !corpus.held_out(m));
+    let raised = [
+        silent,
+        !silent && few,
+        clusters().any(|c| c.dropped > 0),
+        members.len() < runs.count(),
+    ];
+    (raised.into_iter().zip(OF_DATA))
+        .filter_map(|(raised, flag)| raised.then_some(flag))
+        .collect()
+}
+
+/// The reservations of one rate with the exponent `beta`, in no order.
 fn rate_flags(data: &Data, beta: &Estimate, curvature: &Curvature) -> Vec<Flag> {
-    let mut flags: Vec<Flag> = [
+    [
         (data.pre_onset, Flag::PreOnset),
         (
             data.ceiling.is_none() && beta.lower <= 0.0,
@@ -240,9 +273,7 @@ fn rate_flags(data: &Data, beta: &Estimate, curvature: &Curvature) -> Vec<Flag> 
     ]
     .into_iter()
     .filter_map(|(raised, flag)| raised.then_some(flag))
-    .collect();
-    flags.sort_unstable();
-    flags
+    .collect()
 }
 
 /// The reason why nothing can be said of a rate, if there is one: it is that of a guess, or may be.

@@ -21,7 +21,7 @@ pub(crate) const QUESTIONED: f64 = 0.05;
 /// Degrees of freedom of a cluster variance below which it is flagged: eight clusters in one stratum.
 /// With fewer, its own relative error exceeds a half (√(2/7)) and the normal theory of sums over
 /// clusters is in doubt.
-const FEWEST_CLUSTER_DF: usize = 7;
+pub(crate) const FEWEST_CLUSTER_DF: usize = 7;
 
 /// The reservations that the law itself gives rise to, in no order.
 pub(crate) fn flags(
@@ -179,8 +179,8 @@ fn rules_flip(rules: &[RuleResult], options: &Options) -> bool {
         .any(|r| r.verdict_flips || (r.sign_flips && r.delta_beta.p_value <= options.alpha))
 }
 
-/// If true, more than a fifth of the held-out readings miss their 95 % intervals. Of fewer than five
-/// one miss alone would be a fifth.
+/// If true, more than a fifth of the predictions of held-out readings miss. Of fewer than five one miss
+/// alone would be a fifth.
 fn misses(backtest: &Backtest) -> bool {
     // Below five, one miss is more than a fifth, and a 95 % interval misses one in twenty by right.
     backtest.holdouts.len() >= 5 && backtest.coverage.is_some_and(|c| c < 0.8)

@@ -200,13 +200,16 @@ pub struct Options {
     /// The scale.
     #[serde(default)]
     pub axis: Axis,
-    /// Average of the clusters of a distribution.
+    /// Average of the clusters of a distribution. An error rate with several clusters is a sum over them,
+    /// and refused with [`Averaging::Macro`].
     #[serde(default)]
     pub averaging: Averaging,
     /// Point at which IsoFLOP profiles are read.
     #[serde(default)]
     pub optimum: OptimumRule,
-    /// Covariance type of the fitted line.
+    /// Covariance type of the fitted line. Laws of error rates follow it on IsoFLOP ladders only: on
+    /// rungs and grids their variance is that of the regression of counts, by training run where
+    /// readings are checkpoints.
     #[serde(default)]
     pub covariance: CovarianceType,
     /// Weights of the readings.
@@ -217,7 +220,7 @@ pub struct Options {
     pub items: ItemSampling,
     /// Distributions whose clusters are named `stratum/cluster`, with strata that are part of the
     /// distribution (the subjects of a domain, say): clusters are a sample within their stratum, and
-    /// the strata are fixed. Clusters without a `/` form one stratum.
+    /// the strata are fixed. Clusters without a `/` form one stratum. Not for error rates.
     #[serde(default)]
     pub stratified: Vec<String>,
     /// If true, the squared difference between two rules of reading enters the variance.

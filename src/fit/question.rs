@@ -7,7 +7,7 @@ use crate::ladder::Ladder;
 use super::corpus::{Composite, Corpus, merged, position};
 use super::design::Design;
 use super::error::FitError;
-use super::options::{Contrast, Options, pair_label};
+use super::options::{Averaging, Contrast, Options, pair_label};
 use super::scorers::check_scorers;
 
 /// Options and ladder with every name resolved.
@@ -257,7 +257,8 @@ impl<'a> Question<'a> {
     }
 }
 
-/// Refuses error rates whose numbers of items are not known, and chance levels that are no share.
+/// Refuses error rates whose numbers of items are not known, chance levels that are no share, and
+/// options that laws of counts cannot follow.
 fn check_rates(ladder: &Ladder, options: &Options) -> Result<(), FitError> {
     for name in &options.error_rates {
         let scores = &ladder.scores()[position(ladder, name)?];
@@ -275,6 +276,22 @@ fn check_rates(ladder: &Ladder, options: &Options) -> Result<(), FitError> {
             return Err(FitError::Domain {
                 what: format!("the chance level of the error rate {name:?}"),
                 value,
+            });
+        }
+        // Counts add up over clusters: beside a mean over clusters they would be another estimand.
+        if options.averaging == Averaging::Macro && scores.clusters().len() > 1 {
+            return Err(FitError::Unsupported {
+                reason: format!(
+                    "averaging = macro is not for the error rate {name:?}, whose counts are summed \
+                     over its clusters"
+                ),
+            });
+        }
+        if options.stratified.contains(name) {
+            return Err(FitError::Unsupported {
+                reason: format!(
+                    "stratified names the error rate {name:?}: the clusters of a rate are one sample"
+                ),
             });
         }
     }
@@ -316,8 +333,8 @@ fn named_treatments(ladder: &Ladder, options: &Options) -> Result<Vec<usize>, Fi
     Ok(found)
 }
 
-/// Ladder-wide ids of cluster names: a name in two distributions is one cluster. The unnamed cluster
-/// of an aggregate row is nobody else's.
+/// Ladder-wide ids of cluster names: a name in two distributions is one cluster, and so is the empty
+/// name, that of rows without a cluster.
 fn cluster_ids(ladder: &Ladder) -> Vec<Vec<usize>> {
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     for s in ladder.scores() {

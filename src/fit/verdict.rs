@@ -126,8 +126,8 @@ pub enum Flag {
     DifferenceDiscordant,
     /// Residuals of neighbouring scales are correlated.
     Autocorrelated,
-    /// More than a fifth of the readings held out fall outside their prediction intervals: the line
-    /// does not carry as far as its interval says.
+    /// More than a fifth of the predictions of held-out readings miss their intervals: the line does not
+    /// carry as far as its interval says.
     BacktestMisses,
     /// A prediction lies further out than the ladder is long.
     Extrapolated,
@@ -190,7 +190,7 @@ impl Flag {
             }
             Self::Autocorrelated => "residuals of neighbouring scales are correlated",
             Self::BacktestMisses => {
-                "over a fifth of the held-out readings miss their prediction intervals"
+                "over a fifth of the predictions of held-out readings miss their intervals"
             }
             Self::Extrapolated => "a prediction lies further out than the ladder is long",
         }

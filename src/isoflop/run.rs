@@ -169,8 +169,8 @@ impl Recipe {
         }
         let step = per_token * batch as f64 * sequence;
         let steps = (budget / step).round_ties_even();
-        // Whole steps miss the budget where there are few of them; the analysis refuses runs 2 %
-        // off.
+        // Whole steps miss the budget where there are few of them; the analysis flags runs 2 % off
+        // and refuses those 10 % off.
         if (steps * step - budget).abs() > self.tolerance * budget || steps > MOST {
             return Ok(None);
         }

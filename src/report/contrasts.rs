@@ -4,17 +4,18 @@ use std::fmt;
 
 use super::format::{Table, interval_of, numbers, p_value, signed};
 use super::laws;
+use super::rows::corpora;
 use crate::fit::{Analysis, CorpusReport, Flag, NamedContrast};
 
 /// The named contrasts of one corpus, with their sentences.
 pub(super) fn named(
     f: &mut fmt::Formatter<'_>,
     analysis: &Analysis,
-    corpus: &CorpusReport,
+    corpus: &str,
     flags: &[Flag],
 ) -> fmt::Result {
     let found = analysis.contrasts.iter();
-    let contrasts: Vec<&NamedContrast> = found.filter(|c| c.law.corpus == corpus.corpus).collect();
+    let contrasts: Vec<&NamedContrast> = found.filter(|c| c.law.corpus == corpus).collect();
     let Some(first) = contrasts.first() else {
         return Ok(());
     };
@@ -33,6 +34,27 @@ pub(super) fn named(
     )?;
     for c in &contrasts {
         writeln!(f, "    {}", c.sentence)?;
+    }
+    Ok(())
+}
+
+/// The named contrasts of corpora that have no report: those without a treatment beside the baseline.
+pub(super) fn without_report(
+    f: &mut fmt::Formatter<'_>,
+    analysis: &Analysis,
+    flags: &[Flag],
+) -> fmt::Result {
+    for corpus in corpora(analysis) {
+        let of_corpus = |c: &&NamedContrast| c.law.corpus == corpus;
+        let reported = analysis.corpora.iter().any(|c| c.corpus == corpus);
+        let Some(first) = analysis.contrasts.iter().find(of_corpus) else {
+            continue;
+        };
+        if !reported {
+            let (design, readings) = (first.law.design.as_str(), first.law.readings.len());
+            writeln!(f, "\nCorpus {corpus}: {design}, {readings} readings")?;
+            named(f, analysis, corpus, flags)?;
+        }
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::fit::{
-    Analysis, CorpusReport, CovarianceType, Design, FamilyScope, ItemSampling, OptimumRule, Options,
+    Analysis, CorpusReport, CovarianceType, Design, FamilyScope, Flag, ItemSampling, OptimumRule,
+    Options, RelativeLaw,
 };
 
 use super::rows::{LawKind, law_rows};
@@ -107,7 +108,7 @@ fn design(analysis: &Analysis, corpus: &CorpusReport) -> String {
 /// The way from runs to the points of the line.
 fn reading(analysis: &Analysis) -> String {
     let options = &analysis.options;
-    let designs: Vec<Design> = analysis.corpora.iter().map(|c| c.design).collect();
+    let designs = designs(analysis);
     let mut text = String::new();
     if designs.contains(&Design::Isoflop) {
         let picked = match &options.aggregate {
@@ -137,29 +138,76 @@ fn reading(analysis: &Analysis) -> String {
     text + "Δβ is the slope of a line through the log ratios, by least squares."
 }
 
-/// The parts of the variance.
-fn intervals(analysis: &Analysis) -> String {
-    let options = &analysis.options;
-    let covariance = match options.covariance {
+/// The designs by which laws of losses were read.
+fn designs(analysis: &Analysis) -> Vec<Design> {
+    let reports = analysis.corpora.iter().map(|c| c.design);
+    // A corpus of which only contrasts could be fitted has no report.
+    let contrasts = analysis.contrasts.iter().map(|c| c.law.design);
+    reports.chain(contrasts).collect()
+}
+
+/// The assumption about the scatter of runs in each corpus, each once.
+fn covariance(analysis: &Analysis) -> String {
+    let of = |design: Design, checkpoints: bool| match analysis.options.covariance {
+        CovarianceType::Ar1 => "errors correlated along the scale",
+        // Checkpoints form clusters whatever else is chosen.
+        _ if checkpoints => "CR2 variances by training run",
+        CovarianceType::Ols if design == Design::Grid => {
+            "equal variances with a random effect of the size"
+        }
         CovarianceType::Ols => "equal variances",
         CovarianceType::Hc2 => "HC2 variances",
         CovarianceType::Hc3 => "HC3 variances",
-        CovarianceType::Ar1 => "errors correlated along the scale",
     };
+    let reports = analysis.corpora.iter();
+    let mut all: Vec<&str> = Vec::new();
+    for words in reports.map(|c| of(c.design, c.training_runs.is_some())) {
+        if !all.contains(&words) {
+            all.push(words);
+        }
+    }
+    if all.is_empty() {
+        let design = designs(analysis).first().copied();
+        all.push(of(design.unwrap_or(Design::Rungs), false));
+    }
+    all.join(" or ")
+}
+
+/// The terms for what a second rule of reading says, each with a comma before it.
+fn specification(analysis: &Analysis) -> String {
+    let designs = designs(analysis);
+    let contrasts = analysis.contrasts.iter().map(|c| &c.law);
+    let laws: Vec<&RelativeLaw> = analysis.laws.iter().chain(contrasts).collect();
+    let checked = |design: Design| {
+        let mut of_design = laws.iter().filter(|l| l.design == design).peekable();
+        // Where no law says that there was no second rule, there was one.
+        of_design.peek().is_none()
+            || of_design.any(|l| !l.flags.contains(&Flag::NoSpecificationCheck))
+    };
+    // Rungs are the runs themselves, with no other way to read them.
+    [
+        (Design::Isoflop, ", the choice of the reading rule"),
+        (Design::Grid, ", the quadratic terms left out"),
+    ]
+    .into_iter()
+    .filter(|(design, _)| analysis.options.specification_term && designs.contains(design))
+    .filter(|(design, _)| checked(*design))
+    .map(|(_, words)| words)
+    .collect()
+}
+
+/// The parts of the variance.
+fn intervals(analysis: &Analysis) -> String {
+    let options = &analysis.options;
+    let (covariance, specification) = (covariance(analysis), specification(analysis));
     let items = match options.items {
         ItemSampling::Population => "and the sampling of items (jackknife over clusters)",
         ItemSampling::Fixed => "but not the sampling of items",
     };
-    // Rungs and grids have neither a frontier nor a rule by which it is read.
-    let is_read = analysis.corpora.iter().any(|c| c.design == Design::Isoflop);
+    // Rungs and grids have no frontier.
     let frontier = match analysis.corpora.iter().any(|c| c.frontier.is_some()) {
         true => ", the error of the frontier",
         false => "",
-    };
-    let specification = if options.specification_term && is_read {
-        ", the choice of the reading rule"
-    } else {
-        ""
     };
     format!(
         "Intervals have level {} % by Student's t and account for the scatter of runs \

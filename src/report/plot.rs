@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::rows::corpora;
 use crate::fit::{Analysis, CorpusReport, RelativeLaw};
 
 mod canvas;
@@ -174,6 +175,12 @@ impl Style {
             files.add(&["contrasts", corpus], self.contrasts(analysis, corpus))?;
             let covariate = self.covariate(analysis, corpus, "covariate");
             files.add(&["covariate", corpus], covariate)?;
+        }
+        // Corpora with nothing but contrasts have no report.
+        for corpus in corpora(analysis) {
+            if analysis.corpora.iter().all(|c| c.corpus != corpus) {
+                files.add(&["contrasts", corpus], self.contrasts(analysis, corpus))?;
+            }
         }
         let corpora: BTreeSet<&str> = analysis.rates.iter().map(|r| r.corpus.as_str()).collect();
         for corpus in corpora {

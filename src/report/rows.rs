@@ -216,10 +216,12 @@ fn sorted<'a>(rows: impl Iterator<Item = LawRow<'a>>) -> Vec<LawRow<'a>> {
 /// The corpora that have laws, in the order of the analysis.
 pub(super) fn corpora(analysis: &Analysis) -> Vec<&str> {
     let reports = analysis.corpora.iter().map(|c| c.corpus.as_str());
-    // A corpus of which only error rates could be fitted has no report.
+    // A corpus of which only error rates or contrasts could be fitted has no report.
     let counts = analysis.counts.iter().map(|c| c.corpus.as_str());
+    let contrasts = analysis.contrasts.iter().map(|c| c.law.corpus.as_str());
+    let rates = analysis.rates.iter().map(|r| r.corpus.as_str());
     let mut all: Vec<&str> = Vec::new();
-    for corpus in reports.chain(counts) {
+    for corpus in reports.chain(counts).chain(contrasts).chain(rates) {
         if !all.contains(&corpus) {
             all.push(corpus);
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::fit::{Analysis, CorpusReport, Design, Flag};
+use crate::fit::{Analysis, CorpusReport, Design, Estimate, Flag};
 
 use super::rows::{LawKind, LawRow, Trend, corpora, law_rows};
 use super::sheet::{Audience, Cell, Sheet, flag_mark, marks};
@@ -336,19 +336,18 @@ impl Writer {
 
     /// Exponents of the distributions themselves, where there is no relative law.
     fn own_laws(&mut self, analysis: &Analysis, corpus: &str) {
-        let laws = analysis.absolute_laws.iter().filter(|l| l.corpus == corpus);
-        let absolute = laws.map(|l| (&l.distribution, &l.beta));
-        let rates = analysis.rates.iter().filter(|r| r.corpus == corpus);
-        let all = absolute.chain(rates.map(|r| (&r.distribution, &r.beta)));
         let mut lines = Vec::new();
-        for (name, beta) in all {
-            lines.push(format!(
-                "The loss on {} falls with exponent {} [{}, {}].",
-                clean(name),
-                super::format::number(beta.value),
-                super::format::number(beta.lower),
-                super::format::number(beta.upper)
-            ));
+        for law in analysis.absolute_laws.iter().filter(|l| l.corpus == corpus) {
+            let of = format!("The loss on {}", clean(&law.distribution));
+            lines.push(format!("{of} {}.", movement(&law.beta)));
+        }
+        for rate in analysis.rates.iter().filter(|r| r.corpus == corpus) {
+            let of = format!("The error rate of {}", clean(&rate.distribution));
+            let notes = match marks(&rate.flags, &self.flags) {
+                none if none.is_empty() => none,
+                own => format!("; notes {own}"),
+            };
+            lines.push(format!("{of} {}{notes}.", movement(&rate.beta)));
         }
         if !lines.is_empty() {
             self.blank();
@@ -395,6 +394,16 @@ impl Writer {
             );
         }
     }
+}
+
+/// The direction of a loss with the exponent `beta`, which is positive where it falls.
+fn movement(beta: &Estimate) -> String {
+    let (word, shown) = match beta.value < 0.0 {
+        true => ("rises", beta.negated()),
+        false => ("falls", *beta),
+    };
+    let [value, lower, upper] = [shown.value, shown.lower, shown.upper].map(super::format::number);
+    format!("{word} with exponent {value} [{lower}, {upper}]")
 }
 
 /// A scale to two digits.

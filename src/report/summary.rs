@@ -87,7 +87,8 @@ pub(super) fn refused(f: &mut fmt::Formatter<'_>, analysis: &Analysis) -> fmt::R
     Ok(())
 }
 
-/// The hold-outs of all laws together: three points of one law prove nothing.
+/// The predictions of all laws together: three points of one law prove nothing. The largest readings are
+/// predicted several times, from ladders of several lengths.
 fn pooled_backtest<'a>(backtests: impl Iterator<Item = &'a Backtest>) -> Option<String> {
     let (mut count, mut inside) = (0_u32, 0_u32);
     let (mut law, mut constant, mut last) = (0.0, 0.0, 0.0);
@@ -101,7 +102,7 @@ fn pooled_backtest<'a>(backtests: impl Iterator<Item = &'a Backtest>) -> Option<
         if let Some(error) = holdout.floors_error {
             with_floors += 1;
             floors += error.abs();
-            // Over the same hold-outs: floors can be fitted where the law is easy, and other means
+            // Over the same predictions: floors can be fitted where the law is easy, and other means
             // would not compare.
             law_there += holdout.error.abs();
         }
@@ -114,7 +115,7 @@ fn pooled_backtest<'a>(backtests: impl Iterator<Item = &'a Backtest>) -> Option<
     // A mean of |log errors| as a factor: 0.02 is read as 2 %.
     let percent = |sum: f64, n: f64| format!("{:.2} %", 100.0 * (sum / n).exp_m1());
     let mut text = format!(
-        "Backtest over {count} held-out readings: {inside} inside their prediction interval; mean \
+        "Backtest over {count} predictions of held-out readings: {inside} inside their interval; mean \
          error of G {} (constant G {}, last G {})",
         percent(law, n),
         percent(constant, n),

@@ -2,9 +2,9 @@
 //!
 //! `RELSCALE_PLOTS=DIR cargo test --test reports report` keeps the drawings for looking at.
 
-use relscale::fit::{Analysis, Flag, Options, analyze};
-use relscale::ladder::Ladder;
-use relscale::report::plot;
+use relscale::fit::{Analysis, Contrast, DesignChoice, Flag, Options, analyze};
+use relscale::ladder::{Ladder, Run, Scale};
+use relscale::report::{self, LawKind, Screen, plot};
 
 /// Noise between −1 and 1 that needs no generator.
 fn wobble(seed: f64) -> f64 {
@@ -235,6 +235,12 @@ fn the_table_names_every_law_and_verdict() {
         );
     }
     assert!(!text.contains("NaN"), "{text}");
+    // A reading may be predicted three times.
+    let count: usize = (analysis.laws.iter())
+        .map(|l| l.diagnostics.backtest.holdouts.len())
+        .sum();
+    let line = format!("Backtest over {count} predictions of held-out readings");
+    assert!(text.contains(&line), "no {line} in\n{text}");
     // Every flag that is set is explained, and only those.
     let set: std::collections::BTreeSet<_> = analysis.laws.iter().flat_map(|l| &l.flags).collect();
     assert!(!set.is_empty());
@@ -320,4 +326,160 @@ fn a_loss_far_from_all_others_is_drawn() {
         }
     }
     assert!(drawn > 0);
+}
+
+/// Six rungs in each of `corpora`, with the losses or rates `loss(distribution, j)` of its distributions.
+fn rungs(corpora: &[(&str, &[&str])], loss: impl Fn(&str, i32) -> f64) -> Ladder {
+    let mut builder = Ladder::builder();
+    for (corpus, distributions) in corpora {
+        for j in 0..6 {
+            let flops = 1e18 * 4_f64.powi(j);
+            let params = (flops / 120.0).sqrt();
+            let scale = Scale {
+                params,
+                tokens: flops / 6.0 / params,
+                flops,
+            };
+            let id = format!("{corpus}-{j}");
+            builder.run(Run::new(&id, scale).corpus(*corpus)).unwrap();
+            for name in *distributions {
+                builder.score(&id, name, "", loss(name, j), 1000.0).unwrap();
+            }
+        }
+    }
+    builder.build().unwrap()
+}
+
+#[test]
+fn contrasts_of_a_corpus_without_treatments_are_in_every_report() {
+    let ladder = rungs(
+        &[
+            ("comma", &["law", "medicine", "web"]),
+            ("dclm", &["law", "medicine"]),
+        ],
+        |name, j| {
+            let rate = if name == "law" { 0.09 } else { 0.05 };
+            let noise = 1e-3 * wobble(f64::from(j) + f64::from(name.as_bytes()[0]) / 7.0);
+            (1.0 - rate * f64::from(j) + noise).exp()
+        },
+    );
+    let mut options = Options::new("web");
+    options.contrasts = vec![Contrast::new("law", "medicine")];
+    let analysis = analyze(&ladder, &options).unwrap();
+    assert_eq!(analysis.contrasts.len(), 2);
+    // The corpus has no law against the baseline, and so no report of its own.
+    assert!(analysis.corpora.iter().all(|c| c.corpus == "comma"));
+    let rows = report::law_rows(&analysis);
+    let found = |corpus: &str| {
+        let of = rows.iter().filter(|r| r.corpus == corpus);
+        of.filter(|r| r.kind == LawKind::Contrast).count()
+    };
+    assert_eq!((found("comma"), found("dclm")), (1, 1));
+    let mut contrasts = analysis.contrasts.iter();
+    let contrast = contrasts.find(|c| c.law.corpus == "dclm").unwrap();
+    let details = analysis.details();
+    let (_, own) = details
+        .split_once("\nCorpus dclm: rungs, 6 readings\n")
+        .unwrap();
+    assert!(own.contains(&contrast.sentence), "{details}");
+    let screen = Screen::new(&analysis).to_string();
+    let (_, own) = screen.split_once("\nCorpus dclm\n").unwrap();
+    assert!(own.contains("law : medicine"), "{screen}");
+    assert!(report::csv(&analysis).contains("contrast,dclm,"));
+    for table in [report::markdown(&analysis), report::latex(&analysis)] {
+        let body = table.lines().filter(|l| l.contains("law : medicine"));
+        assert_eq!(body.filter(|l| l.contains("dclm")).count(), 1, "{table}");
+    }
+    let drawings = plot::all(&analysis).unwrap();
+    for name in ["contrasts-comma.svg", "contrasts-dclm.svg"] {
+        assert!(drawings.iter().any(|d| d.0 == name), "no {name}");
+    }
+}
+
+#[test]
+fn a_distribution_alone_has_its_exponent_on_the_screen() {
+    let said = |rate: bool, step: f64| {
+        let ladder = rungs(&[("c", &["quiz"])], |_, j| {
+            let noise = 1e-3 * wobble(f64::from(j) + 0.3);
+            0.3 * (step * f64::from(j) + noise).exp()
+        });
+        let mut options = Options::new("quiz");
+        options.design = DesignChoice::Rungs;
+        if rate {
+            options.error_rates.insert("quiz".to_owned());
+        }
+        let analysis = analyze(&ladder, &options).unwrap();
+        Screen::new(&analysis).to_string().replace("\n  ", " ")
+    };
+    // The step of a rung is ln 4 of compute.
+    for (rate, step, sentence) in [
+        (
+            true,
+            -0.2,
+            "The error rate of quiz falls with exponent 0.14",
+        ),
+        (true, 0.1, "The error rate of quiz rises with exponent 0.07"),
+        (false, -0.2, "The loss on quiz falls with exponent 0.14"),
+        (false, 0.1, "The loss on quiz rises with exponent 0.07"),
+    ] {
+        let screen = said(rate, step);
+        assert!(screen.contains("Corpus c"), "{screen}");
+        assert!(screen.contains(sentence), "no {sentence:?} in\n{screen}");
+    }
+}
+
+/// Five sizes by five lengths; with `trajectory`, the lengths of one size are one training run.
+fn grid(trajectory: bool) -> Ladder {
+    let mut builder = Ladder::builder();
+    for k in 0..5 {
+        for i in 0..5 {
+            let params = 1e8 * 3_f64.powi(k);
+            let tokens = params * 10.0 * 2_f64.powi(i);
+            let scale = Scale {
+                params,
+                tokens,
+                flops: 6.0 * params * tokens,
+            };
+            let id = format!("size-{k}-{i}");
+            let mut run = Run::new(&id, scale).corpus("c");
+            if trajectory {
+                run = run.trajectory(format!("size-{k}"));
+            }
+            builder.run(run).unwrap();
+            let x = 2.0 * f64::from(k) * 3_f64.ln() + f64::from(i) * 2_f64.ln();
+            for (d, name) in ["web", "law"].into_iter().enumerate() {
+                let noise = 1e-3 * wobble(f64::from(20 * k + 4 * i) + d as f64 + 0.1);
+                let loss = (1.0 - (0.05 + 0.01 * d as f64) * x + noise).exp();
+                builder.score(&id, name, "", loss, 1.0).unwrap();
+            }
+        }
+    }
+    builder.build().unwrap()
+}
+
+#[test]
+fn the_methods_of_a_grid_are_those_that_were_used() {
+    let of = |trajectory: bool, change: &dyn Fn(&mut Options)| {
+        let mut options = Options::new("web");
+        options.design = DesignChoice::Grid;
+        options.floor_draws = 0;
+        change(&mut options);
+        let analysis = analyze(&grid(trajectory), &options).unwrap();
+        report::methods(&analysis, &[])
+    };
+    let plain = of(false, &|_| ());
+    for part in [
+        "(equal variances with a random effect of the size)",
+        ", the quadratic terms left out ",
+    ] {
+        assert!(plain.contains(part), "no {part:?} in {plain}");
+    }
+    assert!(!plain.contains("reading rule"), "{plain}");
+    let without = of(false, &|o| o.specification_term = false);
+    assert!(!without.contains("quadratic"), "{without}");
+    let clustered = of(true, &|_| ());
+    assert!(
+        clustered.contains("(CR2 variances by training run)"),
+        "{clustered}"
+    );
 }

@@ -1,7 +1,9 @@
 //! Laws of error rates on ladders where they say nothing, or less than they seem to.
 
-use relscale::fit::{Analysis, DesignChoice, Flag, Options, Verdict, analyze};
-use relscale::ladder::Ladder;
+use relscale::fit::{
+    Analysis, Averaging, DesignChoice, Flag, ItemSampling, Options, RateLaw, Verdict, analyze,
+};
+use relscale::ladder::{Ladder, Run, Scale};
 
 const HEADER: &str = "corpus,run,budget,flops,params,tokens,distribution,loss,weight,chance\n";
 
@@ -108,7 +110,8 @@ fn a_rate_that_turns_is_flagged() {
     // Exact powers bend nowhere.
     let straight = analysed(&FALLING, 1000, "0.75");
     for rate in &straight.rates {
-        assert!(rate.flags.is_empty(), "{:?}", rate.flags);
+        // A table without clusters is all that is said of them.
+        assert_eq!(rate.flags, [Flag::NoItemVariance]);
     }
 }
 
@@ -235,4 +238,175 @@ fn chance_levels_are_of_all_rows_or_none() {
     let mut builder = Ladder::builder();
     builder.chance("nowhere", 0.5).unwrap();
     assert!(builder.chance("t", f64::NAN).is_err());
+}
+
+/// Distribution, cluster, loss and weight.
+type Row = (&'static str, String, f64, f64);
+
+/// Eight rungs with the rows `rows(j)`.
+fn clustered(rows: impl Fn(i32) -> Vec<Row>) -> Ladder {
+    let mut builder = Ladder::builder();
+    for j in 0..8 {
+        let flops = 1e18 * 4_f64.powi(j);
+        let params = (flops / 120.0).sqrt();
+        let scale = Scale {
+            params,
+            tokens: flops / 6.0 / params,
+            flops,
+        };
+        let id = format!("r{j}");
+        builder.run(Run::new(&id, scale).corpus("c")).unwrap();
+        for (name, cluster, loss, weight) in rows(j) {
+            builder.score(&id, name, &cluster, loss, weight).unwrap();
+        }
+    }
+    builder.build().unwrap()
+}
+
+/// A rate over `n` clusters of a hundred items, of which the later ones fall faster.
+fn rate(name: &'static str, n: usize, j: i32) -> Vec<Row> {
+    (0..n)
+        .map(|g| {
+            let speed = 1.0 + 0.3 * g as f64 / n as f64;
+            let share = 0.5 * 0.85_f64.powf(f64::from(j) * speed);
+            let wrong = (100.0 * share).round();
+            (name, format!("q{g}"), wrong / 100.0, 100.0)
+        })
+        .collect()
+}
+
+/// A loss without clusters.
+fn loss(j: i32) -> Row {
+    let wobble = 2e-3 * f64::from(7 * j).sin();
+    (
+        "base",
+        String::new(),
+        2.0 * (wobble - 0.05 * f64::from(j)).exp(),
+        1.0,
+    )
+}
+
+/// The options of rungs on which these distributions are error rates.
+fn rates_of(names: &[&str]) -> Options {
+    let mut options = options();
+    options.error_rates = names.iter().map(|n| (*n).to_owned()).collect();
+    options
+}
+
+fn rate_of<'a>(analysis: &'a Analysis, name: &str) -> &'a RateLaw {
+    let mut rates = analysis.rates.iter();
+    rates.find(|r| r.distribution == name).unwrap()
+}
+
+#[test]
+fn a_side_without_clusters_leaves_the_item_variance_of_the_other() {
+    let ladder = clustered(|j| [rate("t", 10, j), vec![loss(j)]].concat());
+    let mut options = rates_of(&["t"]);
+    let analysis = analyze(&ladder, &options).unwrap();
+    let law = &analysis.counts[0];
+    assert!(law.item_variance.is_some_and(|v| v > 0.0));
+    assert!(law.flags.contains(&Flag::NoItemVariance), "{:?}", law.flags);
+    // The rate itself has clusters enough.
+    let own = rate_of(&analysis, "t");
+    assert!(!own.flags.contains(&Flag::NoItemVariance));
+    assert!(!own.flags.contains(&Flag::FewClusters));
+    options.items = ItemSampling::Fixed;
+    let fixed = analyze(&ladder, &options).unwrap();
+    assert_eq!(fixed.counts[0].item_variance, None);
+    assert!(fixed.counts[0].delta_beta.standard_error < law.delta_beta.standard_error);
+}
+
+#[test]
+fn a_rate_that_rests_on_one_cluster_has_no_item_variance() {
+    let ladder = clustered(|j| {
+        let mut rows = rate("t", 10, j);
+        // Without the first cluster there is no error, and so no law.
+        rows[1..].iter_mut().for_each(|r| r.2 = 0.0);
+        [rows, rate("base", 10, j)].concat()
+    });
+    let mut options = rates_of(&["t", "base"]);
+    let analysis = analyze(&ladder, &options).unwrap();
+    let law = &analysis.counts[0];
+    assert!(law.flags.contains(&Flag::NoItemVariance), "{:?}", law.flags);
+    assert!(law.item_variance.is_some_and(|v| v > 0.0));
+    let flagged = |name| {
+        rate_of(&analysis, name)
+            .flags
+            .contains(&Flag::NoItemVariance)
+    };
+    assert!(flagged("t") && !flagged("base"));
+    // Nothing is refitted where items are all there are.
+    options.items = ItemSampling::Fixed;
+    let fixed = analyze(&ladder, &options).unwrap();
+    assert!(!fixed.counts[0].flags.contains(&Flag::NoItemVariance));
+}
+
+#[test]
+fn few_clusters_of_a_rate_are_flagged() {
+    for (n, few) in [(5, true), (8, false)] {
+        let ladder = clustered(|j| [rate("t", n, j), rate("base", 10, j)].concat());
+        let analysis = analyze(&ladder, &rates_of(&["t", "base"])).unwrap();
+        for flags in [&analysis.counts[0].flags, &rate_of(&analysis, "t").flags] {
+            assert_eq!(flags.contains(&Flag::FewClusters), few, "{n}: {flags:?}");
+            assert!(!flags.contains(&Flag::NoItemVariance));
+        }
+        let base = &rate_of(&analysis, "base").flags;
+        assert!(!base.contains(&Flag::FewClusters), "{base:?}");
+    }
+}
+
+#[test]
+fn runs_and_clusters_that_a_rate_leaves_out_are_flagged() {
+    let ladder = clustered(|j| {
+        let mut rows = rate("base", 10, j);
+        if j < 7 {
+            rows.extend(rate("t", 10, j));
+        }
+        let mut other = rate("u", 10, j);
+        if j == 3 {
+            other.pop();
+        }
+        rows.extend(other);
+        rows
+    });
+    let analysis = analyze(&ladder, &rates_of(&["t", "u", "base"])).unwrap();
+    let law = |name: &str| {
+        let mut laws = analysis.counts.iter();
+        &laws.find(|l| l.treatment == name).unwrap().flags
+    };
+    let of_data = |flags: &[Flag]| -> Vec<Flag> {
+        let wanted = [Flag::DroppedClusters, Flag::DroppedRuns];
+        let flags = flags.iter().copied();
+        flags.filter(|f| wanted.contains(f)).collect()
+    };
+    assert_eq!(of_data(law("t")), [Flag::DroppedRuns]);
+    // The law of the baseline, which comes with another pair, says nothing about this one.
+    assert_eq!(of_data(law("u")), [Flag::DroppedClusters]);
+    let own = |name| of_data(&rate_of(&analysis, name).flags);
+    assert_eq!(own("t"), [Flag::DroppedRuns]);
+    assert_eq!(own("u"), [Flag::DroppedClusters]);
+}
+
+#[test]
+fn options_that_counts_cannot_follow_are_refused() {
+    let ladder = clustered(|j| [rate("t", 10, j), vec![loss(j)]].concat());
+    let mut options = rates_of(&["t"]);
+    options.averaging = Averaging::Macro;
+    let error = analyze(&ladder, &options).unwrap_err().to_string();
+    assert!(
+        error.contains("averaging = macro") && error.contains("\"t\""),
+        "{error}"
+    );
+    // Of one cluster both averages are the same.
+    let one = clustered(|j| [rate("t", 1, j), vec![loss(j)]].concat());
+    assert!(analyze(&one, &options).is_ok());
+    options.averaging = Averaging::Micro;
+    options.stratified = vec!["t".to_owned()];
+    let error = analyze(&ladder, &options).unwrap_err().to_string();
+    assert!(
+        error.contains("stratified") && error.contains("\"t\""),
+        "{error}"
+    );
+    options.stratified = vec!["base".to_owned()];
+    assert!(analyze(&ladder, &options).is_ok());
 }

@@ -190,7 +190,7 @@ mod material {
             .flat_map(|l| &l.diagnostics.backtest.holdouts)
             .collect();
         let inside = holdouts.iter().filter(|h| h.inside).count();
-        println!("{inside} of {} held-out readings inside", holdouts.len());
+        println!("{inside} of {} predictions inside", holdouts.len());
         assert!(holdouts.len() > 200 && inside as f64 >= 0.9 * holdouts.len() as f64);
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct ErrorLine {
     line: PerCoefficient<f64>,
     pub(super) run: PerCoefficient<f64>,
     run_df: f64,
-    /// `None` if the clusters of a side carry no variance.
+    /// `None` if the clusters of no side carry variance, and with fixed items.
     pub(super) item: Option<PerCoefficient<f64>>,
     item_df: f64,
 }
@@ -51,7 +51,7 @@ impl ErrorLine {
                 });
             }
         };
-        let (item, item_df) = items(t, b);
+        let (item, item_df) = items(t, b, options);
         Ok(Self {
             line: PerCoefficient::from_fn(|k| t.line[k] - minus(k)),
             run,
@@ -62,10 +62,7 @@ impl ErrorLine {
     }
 
     pub(super) fn estimate(&self, k: Coefficient, options: &Options) -> Estimate {
-        let item = match options.items {
-            ItemSampling::Population => self.item.map_or(0.0, |v| v[k]),
-            ItemSampling::Fixed => 0.0,
-        };
+        let item = self.item.map_or(0.0, |v| v[k]);
         // Added, with the noise of items in runs counted twice: counts do not let it be taken out,
         // and this errs on the wide side.
         let total = self.run[k] + item;
@@ -119,16 +116,20 @@ fn profiles(
 }
 
 /// Variances of level and slope by the sampling of items, and their degrees of freedom.
-fn items(t: &Side, b: Option<&Side>) -> (Option<PerCoefficient<f64>>, f64) {
+fn items(t: &Side, b: Option<&Side>, options: &Options) -> (Option<PerCoefficient<f64>>, f64) {
+    if options.items == ItemSampling::Fixed {
+        return (None, 1.0);
+    }
     let sides = [Some((t, 1.0)), b.map(|b| (b, -1.0))];
     let mut sum: BTreeMap<usize, PerCoefficient<f64>> = BTreeMap::new();
     let mut fewest = usize::MAX;
-    let mut known = true;
+    let mut known = false;
     for (side, sign) in sides.into_iter().flatten() {
+        // What the other side shows is a part of the variance: a flag says that this one shows none.
         let Some(pulls) = &side.pulls else {
-            known = false;
             continue;
         };
+        known = true;
         fewest = fewest.min(pulls.len());
         for (id, pull) in pulls {
             let e = sum.entry(*id).or_default();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::fit::corpus::{Corpus, complete_clusters};
+use crate::fit::corpus::{Corpus, complete_clusters, stratum_sizes};
 use crate::fit::design::Design;
 use crate::fit::error::FitError;
 use crate::fit::estimate::{Coefficient, PerCoefficient};
@@ -23,10 +23,21 @@ pub(super) struct Side {
     pub(super) shape: Shape,
     /// The errors of the runs of the plan.
     pub(super) values: Values,
-    /// `None` if the clusters carry no variance.
+    /// `None` if the clusters carry no variance, and for a rate with fixed items.
     pub(super) pulls: Option<Pulls>,
+    pub(super) clusters: Clusters,
     /// `None` for a loss that is no error rate.
     pub(super) data: Option<Data>,
+}
+
+/// The clusters of one distribution, as far as reservations are about them.
+pub(super) struct Clusters {
+    /// Clusters beyond one per stratum.
+    pub(super) df: usize,
+    /// Clusters left out because some run lacks them or has another number of rows.
+    pub(super) dropped: usize,
+    /// If true, they show no variance: there are fewer than two, or there is no law without one of them.
+    pub(super) silent: bool,
 }
 
 /// Description of an error rate beside its line.
@@ -77,6 +88,7 @@ struct Counts {
     cells: Vec<Vec<Count>>,
     total: Vec<Count>,
     clusters: Vec<usize>,
+    dropped: usize,
 }
 
 impl Counts {
@@ -84,7 +96,7 @@ impl Counts {
         let scores = &corpus.ladder.scores()[distribution];
         let name = scores.name();
         let by_run: Vec<_> = runs.iter().map(|&m| scores.run(corpus.runs[m])).collect();
-        let (clusters, _) = complete_clusters(&by_run);
+        let (clusters, dropped) = complete_clusters(&by_run);
         if clusters.is_empty() {
             return Err(FitError::Unsupported {
                 reason: format!(
@@ -117,6 +129,7 @@ impl Counts {
             cells,
             total,
             clusters,
+            dropped,
         })
     }
 
@@ -209,6 +222,12 @@ impl Side {
         let below_ceiling = ceiling.map(below);
         Ok(Self {
             line: fit.shape.line(plan),
+            clusters: Clusters {
+                df: g - 1,
+                dropped: counts.dropped,
+                // Without a cluster that holds nearly all errors there may be no law.
+                silent: g < 2 || (sampled && moved.is_none()),
+            },
             pulls: moved.map(|m| pulls(&m, counts.clusters.iter().map(|&c| ids[c]))),
             values: of_runs(&runs, &counts.total),
             data: Some(Data {
@@ -245,6 +264,11 @@ impl Side {
         Ok(Self {
             line: own.line(plan),
             shape: own,
+            clusters: Clusters {
+                df: losses.clusters.len() - stratum_sizes(&losses.strata).len(),
+                dropped: losses.dropped,
+                silent: moved.is_none(),
+            },
             values: Values::Logarithms(plan.runs().iter().map(|&m| losses.log_error[m]).collect()),
             pulls: moved.map(|m| pulls(&m, losses.clusters.iter().map(|&c| ids[c]))),
             data: None,

@@ -229,7 +229,8 @@ pub struct ClusterRange {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Backtest {
-    /// One entry per reading predicted, from the nearest to the largest hold-out.
+    /// One entry per prediction, from the nearest to the largest hold-out: the largest readings are
+    /// predicted from ladders that end one, two and three levels below the top.
     pub holdouts: Vec<Holdout>,
     /// Runs that the ladder marks as held out, predicted from all readings.
     pub targets: Vec<Holdout>,
@@ -241,7 +242,7 @@ pub struct Backtest {
     pub last_error: Option<f64>,
     /// Mean absolute error of the ratio of two laws with floors, where both can be fitted.
     pub floors_error: Option<f64>,
-    /// Share of the readings inside their prediction interval.
+    /// Share of the predictions whose interval contains the reading.
     pub coverage: Option<f64>,
 }
 
