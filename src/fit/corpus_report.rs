@@ -43,13 +43,7 @@ pub(crate) fn corpus_report(view: &CorpusView<'_>, options: &Options) -> CorpusR
             _ => None,
         },
         epochs: epochs(corpus, &view.members),
-        training_runs: plan
-            .main()
-            .regression
-            .clusters()
-            .iter()
-            .max()
-            .map(|m| m + 1),
+        reading_clusters: (plan.main().regression.clusters().iter().max()).map(|m| m + 1),
         flags: design_flags(view)
             .into_iter()
             .filter_map(|(raised, flag)| raised.then_some(flag))

@@ -151,6 +151,7 @@ fn covariance(analysis: &Analysis) -> String {
     let of = |design: Design, checkpoints: bool| match analysis.options.covariance {
         CovarianceType::Ar1 => "errors correlated along the scale",
         // Checkpoints form clusters whatever else is chosen.
+        _ if checkpoints && design == Design::Grid => "CR2 variances by training run or size",
         _ if checkpoints => "CR2 variances by training run",
         CovarianceType::Ols if design == Design::Grid => {
             "equal variances with a random effect of the size"
@@ -161,7 +162,7 @@ fn covariance(analysis: &Analysis) -> String {
     };
     let reports = analysis.corpora.iter();
     let mut all: Vec<&str> = Vec::new();
-    for words in reports.map(|c| of(c.design, c.training_runs.is_some())) {
+    for words in reports.map(|c| of(c.design, c.reading_clusters.is_some())) {
         if !all.contains(&words) {
             all.push(words);
         }

@@ -479,7 +479,7 @@ fn the_methods_of_a_grid_are_those_that_were_used() {
     assert!(!without.contains("quadratic"), "{without}");
     let clustered = of(true, &|_| ());
     assert!(
-        clustered.contains("(CR2 variances by training run)"),
+        clustered.contains("(CR2 variances by training run or size)"),
         "{clustered}"
     );
 }

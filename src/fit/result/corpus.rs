@@ -36,10 +36,10 @@ pub struct CorpusReport {
     /// Least and most passes over the training data; `None` where the table does not say them.
     #[serde(default)]
     pub epochs: Option<[f64; 2]>,
-    /// Number of training runs by which the variance is clustered (CR2), because their checkpoints are
-    /// readings; `None` where readings stand by themselves.
+    /// Number of clusters of the variance (CR2) where readings are checkpoints: training runs, or sizes that
+    /// have several; `None` where readings stand by themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub training_runs: Option<usize>,
+    pub reading_clusters: Option<usize>,
     /// Reservations about the runs of the design, which its laws share.
     #[serde(default)]
     pub flags: Vec<Flag>,
