@@ -189,7 +189,7 @@ pub(super) struct PlanFile {
     seeds: Option<u32>,
 }
 
-/// How often a recipe is trained.
+/// Number of times that a recipe is trained.
 #[derive(Clone, Copy)]
 struct Repeats {
     corpora: u32,
