@@ -4,22 +4,9 @@
 //! says how an architecture's files describe it: the fields of `config.json`, the keys of GGUF
 //! metadata, and the names and layouts of its tensors in both.
 //!
-//! # Adding an architecture
-//! 1. Add a variant to [`Architecture`] and to [`Architecture::ALL`], and an arm to
-//!    [`Architecture::family`].
-//! 2. Write a file beside `llama.rs` with a static [`Family`]. Start from the one it resembles most.
-//!    - `config_json`: call `config_json::shared` with the defaults of the class, then set whatever
-//!      the class does that Llama does not. Read the source of the class, not its documentation:
-//!      which fields it reads, what it takes a missing one for, whether null means none. Refuse by
-//!      `Fields::only` what it would compute and this crate does not.
-//!    - `tensors`: a [`Names`], often another one with a few changes.
-//!    - `gguf`: the same for GGUF as `llama.cpp` writes it, or `None` to read safetensors only.
-//! 3. Add a tiny checkpoint with every option switched on to `tests/fixtures/make_checkpoints.py`,
-//!    the forward pass to `numpy_forward.py`, and a GGUF file to `make_gguf.py`.
-//!    `tests/checkpoints/golden_checkpoints.rs` and `tests/checkpoints/golden_gguf.rs` find them.
-//!
-//! An architecture that needs an option the decoder lacks adds a field to [`Config`], and its
-//! meaning to [`transformer`](super::transformer), for all architectures.
+//! `docs/adding-an-architecture.md` leads through adding one. An architecture that needs an option the
+//! decoder lacks adds a field to [`Config`], and its meaning to [`transformer`](super::transformer), for all
+//! architectures.
 
 use crate::backend::NormKind;
 use crate::error::Error;

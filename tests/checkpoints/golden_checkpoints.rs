@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::common::{score, sequences, worst};
 use relscale::backend::Reference;
-use relscale::model::{Config, Transformer};
+use relscale::model::{Architecture, Config, Transformer};
 use relscale_cpu::Cpu;
 use safetensors::SafeTensors;
 
@@ -20,6 +20,17 @@ fn checkpoints() -> Vec<PathBuf> {
     found.sort();
     assert!(found.len() >= 49, "{found:?}");
     found
+}
+
+#[test]
+fn every_architecture_has_a_checkpoint() {
+    let known: Vec<Architecture> = checkpoints()
+        .iter()
+        .map(|dir| Config::load(dir).unwrap().architecture)
+        .collect();
+    for architecture in Architecture::ALL {
+        assert!(known.contains(architecture), "{architecture:?}");
+    }
 }
 
 #[test]
