@@ -9,7 +9,8 @@ const LONGEST: usize = 120;
 /// A name of a file or folder for any text: different ones for different texts, and never a path.
 ///
 /// Bytes other than ASCII letters, digits, `-`, `_` and `.` are written `%2F`, and so are a `.` and a `-` at
-/// the start: names of files and units are arguments of programs, where a `-` begins an option. Of a long name, the rest is written as `~` and a hash.
+/// the start: names of files and units are arguments of programs, where a `-` begins an option. Of a long
+/// name, the rest is written as `~` and a hash.
 #[must_use]
 pub fn encoded(name: &str) -> String {
     let mut text = String::with_capacity(name.len());

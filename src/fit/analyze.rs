@@ -69,17 +69,18 @@ pub fn analyze(ladder: &Ladder, options: &Options) -> Result<Analysis, FitError>
     let mut widest = Vec::new();
     for corpus in &corpora {
         fit_error_rates(corpus, &question, &mut found);
-        let mut views = read_and_relate(corpus, &question, &mut found);
+        let (mut views, of_contrasts) = read_and_relate(corpus, &question, &mut found);
         // Laws of a corpus may rest on different runs where scores are missing; the tables about
         // all distributions take the view with most runs.
-        let Some(most) = (0..views.len()).max_by_key(|&k| views[k].members.len()) else {
-            continue;
-        };
-        let view = views.swap_remove(most);
-        describe_distributions(&view, &question, &mut found);
-        describe_incomplete(&views, &question, &mut found);
-        contrast_distributions(&view, &question, &mut found)?;
-        widest.push(view);
+        let most = (0..views.len()).max_by_key(|&k| views[k].members.len());
+        if let Some(most) = most {
+            let view = views.swap_remove(most);
+            describe_distributions(&view, &question, &mut found);
+            contrast_distributions(&view, &question, &mut found)?;
+            widest.push(view);
+        }
+        views.extend(of_contrasts);
+        describe_incomplete(views, &question, &mut found);
     }
     found.check_any(question.is_alone())?;
     found.compare_corpora(&widest, &question)?;
@@ -145,12 +146,13 @@ fn fit_error_rates(corpus: &Corpus<'_>, question: &Question<'_>, found: &mut Fin
     }
 }
 
-/// Reads the corpus once per set of runs that comparisons share, and fits their laws.
+/// Reads the corpus once per set of runs that comparisons share, and fits their laws. Returns the views of
+/// treatments, and those of named contrasts alone.
 fn read_and_relate<'a>(
     corpus: &'a Corpus<'a>,
     question: &Question<'_>,
     found: &mut Findings,
-) -> Vec<CorpusView<'a>> {
+) -> (Vec<CorpusView<'a>>, Vec<CorpusView<'a>>) {
     // Treatments scored on the same runs share one reading plan, which is the expensive part.
     let mut groups: BTreeMap<Vec<usize>, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
     for &t in &question.treatments {
@@ -174,7 +176,7 @@ fn read_and_relate<'a>(
             Err(error) => found.refuse(corpus.name, Some(question.name(question.baseline)), error),
         }
     }
-    let mut views = Vec::new();
+    let (mut views, mut of_contrasts) = (Vec::new(), Vec::new());
     for (members, (treatments, contrasts)) in groups {
         match CorpusView::new(corpus, members, &question.cluster_ids, question.options) {
             Ok(view) => {
@@ -183,6 +185,8 @@ fn read_and_relate<'a>(
                 // The tables about all distributions do not change by the contrasts named.
                 if !treatments.is_empty() || question.treatments.is_empty() {
                     views.push(view);
+                } else {
+                    of_contrasts.push(view);
                 }
             }
             Err(error) if question.is_alone() => found.refuse(corpus.name, None, error),
@@ -195,7 +199,7 @@ fn read_and_relate<'a>(
             }
         }
     }
-    views
+    (views, of_contrasts)
 }
 
 /// Fits the contrasts, by their places in the options, that share the runs of one view.
@@ -331,12 +335,17 @@ fn describe_distributions(view: &CorpusView<'_>, question: &Question<'_>, found:
     }
 }
 
-/// Fits the absolute laws of distributions that the widest view lacks runs of, by the views that their
-/// relative laws rest on: for the flags of those.
-fn describe_incomplete(views: &[CorpusView<'_>], question: &Question<'_>, found: &mut Findings) {
-    for view in views {
+/// Fits the absolute laws of distributions that the widest view lacks runs of, each by the view with most
+/// runs that has it whole: for the flags of the laws that rest on `views`.
+fn describe_incomplete(
+    mut views: Vec<CorpusView<'_>>,
+    question: &Question<'_>,
+    found: &mut Findings,
+) {
+    views.sort_by_key(|view| std::cmp::Reverse(view.members.len()));
+    for view in &views {
         let known = |d: &usize| {
-            let mut laws = found.absolute_laws.iter();
+            let mut laws = found.absolute_laws.iter().chain(&found.incomplete);
             laws.any(|l| l.corpus == view.corpus.name && l.distribution == question.name(*d))
         };
         let others = question.described().filter(|&d| !question.is_error_rate(d));

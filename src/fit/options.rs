@@ -208,8 +208,8 @@ pub struct Options {
     #[serde(default)]
     pub optimum: OptimumRule,
     /// Covariance type of the fitted line. Laws of error rates follow it on IsoFLOP ladders only: on
-    /// rungs and grids their variance is that of the regression of counts, by training run where
-    /// readings are checkpoints.
+    /// rungs and grids their variance is that of the regression of counts, by training run (or size, where
+    /// one has several) where readings are checkpoints.
     #[serde(default)]
     pub covariance: CovarianceType,
     /// Weights of the readings.
@@ -298,7 +298,8 @@ pub struct Options {
     #[serde(default)]
     pub crossed_bootstrap: bool,
     /// If true, each law gets an interval and a p-value by 999 wild draws of the runs through the whole
-    /// pipeline: optima, frontier and readings are found again in each.
+    /// pipeline: optima, frontier and readings are found again in each. Not on grids, with robust readings or
+    /// another optimum rule than the default.
     #[serde(default)]
     pub wild_bootstrap: bool,
     /// If true, each law gets an interval that holds for all laws of all corpora at once, whatever

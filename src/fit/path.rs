@@ -103,11 +103,9 @@ pub(crate) fn epochs(corpus: &Corpus<'_>, members: &[usize]) -> Option<[f64; 2]>
 }
 
 /// If true, all readings are of checkpoints of the same training runs, by name: those of one, or means
-/// over the same seeds.
+/// over seeds that tie them together.
 pub(crate) fn one_trajectory(corpus: &Corpus<'_>, groups: &[Group]) -> bool {
-    let named = |&m: &usize| corpus.ladder.runs()[corpus.runs[m]].trajectory.is_some();
-    groups.iter().all(|g| g.members.iter().all(named))
-        && training_runs(corpus, groups).iter().all(|&c| c == 0)
+    groups.len() > 1 && training_runs(corpus, groups).iter().all(|&c| c == 0)
 }
 
 /// If true, the names are one name but for a number that is proportional to the tokens, as the step of

@@ -3,8 +3,8 @@
 
 use relscale::fit::simulate::{Shape, Simulation};
 use relscale::fit::{
-    Analysis, CovarianceType, DesignChoice, FitError, Flag, Options, RelativeLaw, Weighting,
-    WorstOf, analyze,
+    Analysis, Contrast, CovarianceType, DesignChoice, FitError, Flag, Options, RelativeLaw,
+    Weighting, WorstOf, analyze,
 };
 use relscale::ladder::{Ladder, LadderBuilder, Run, Scale};
 
@@ -99,14 +99,15 @@ fn seeds_of_one_size_share_what_the_size_has_of_its_own() {
 
 #[test]
 fn laws_between_corpora_keep_checkpoints_of_one_training_run_together() {
-    let exponent = |named: bool| {
+    // Per corpus: if true, runs are checkpoints of three training runs.
+    let exponent = |named: [bool; 2]| {
         let mut builder = Ladder::builder();
         for (c, corpus) in ["one", "two"].into_iter().enumerate() {
             for j in 0..9 {
                 let s = scale(1e8, 1e9 * 2_f64.powi(j as i32));
                 let run = Run::new(format!("{corpus}-{j}"), s).corpus(corpus);
                 let run = run.budget(s.flops).seed(j as u64);
-                let trajectory = match named {
+                let trajectory = match named[c] {
                     true => format!("{corpus}-t{}", j % 3),
                     false => format!("{corpus}-{j}"),
                 };
@@ -116,12 +117,17 @@ fn laws_between_corpora_keep_checkpoints_of_one_training_run_together() {
             }
         }
         let analysis = analyze(&builder.build().unwrap(), &Options::new("baseline")).unwrap();
+        assert!(analysis.refused.is_empty(), "{:?}", analysis.refused);
         analysis.cross_corpus.last().unwrap().exponent
     };
-    let (apart, together) = (exponent(false), exponent(true));
+    let (apart, together) = (exponent([false; 2]), exponent([true; 2]));
     assert_eq!(apart.value, together.value);
     assert_eq!(apart.df, 7.0);
     assert!(together.df < 4.0, "{together:?}");
+    // What depends in one corpus depends in the difference.
+    for named in [[true, false], [false, true]] {
+        assert_eq!(exponent(named).df, together.df);
+    }
 }
 
 /// Eight rungs; `task` stays at the loss of a guess, and may lack the last run but one.
@@ -154,6 +160,33 @@ fn a_distribution_at_chance_is_flagged_though_a_run_has_no_score_of_it() {
         let other = analysis.laws.iter().find(|l| l.treatment == "other");
         assert!(!other.unwrap().flags.contains(&Flag::PreOnset));
     }
+}
+
+#[test]
+fn a_contrast_of_a_distribution_at_chance_is_flagged_though_a_run_has_no_score_of_it() {
+    let mut builder = Ladder::builder();
+    for j in 0..8 {
+        let s = scale(1e8 * 2_f64.powi(j as i32), 2e9 * 2_f64.powi(j as i32));
+        let run = Run::new(format!("r{j}"), s);
+        let id = run.id.clone();
+        let ratios = [
+            ("a", 0.2 + 1e-3 * wobble(j)),
+            ("v", 0.1 + 1e-3 * wobble(j + 9)),
+        ];
+        add(&mut builder, run, s.flops, &ratios);
+        if j != 6 {
+            let loss = 0.7 * (1.0 + 1e-3 * wobble(17 * j));
+            builder.score(&id, "u", "", loss, 1.0).unwrap();
+        }
+    }
+    let mut options = Options::new("baseline");
+    options.treatments = vec!["a".into()];
+    options.contrasts = vec![Contrast::new("u", "v")];
+    options.chance.insert("u".into(), 0.7);
+    let analysis = analyze(&builder.build().unwrap(), &options).unwrap();
+    let flags = &analysis.contrasts[0].law.flags;
+    assert!(flags.contains(&Flag::PreOnset), "{flags:?}");
+    assert!(!analysis.laws[0].flags.contains(&Flag::PreOnset));
 }
 
 #[test]
@@ -273,20 +306,28 @@ fn options_that_would_do_nothing_are_refused() {
 
 #[test]
 fn neighbours_in_one_training_run_stay_in_their_order() {
-    // An autocorrelation is one of checkpoints, so that seeds of a size are not one series.
+    // Clusters are the sizes; an autocorrelation is one of checkpoints, and seeds of a size are no series.
     let mut builder = Ladder::builder();
     for k in 0..3 {
         for seed in 0..2 {
-            for j in 0..4 {
+            for j in 0..6 {
                 let s = scale(1e8 * 3_f64.powi(k), 1e10 * 2_f64.powi(j));
                 let run = Run::new(format!("{k}-{seed}-{j}"), s);
                 let run = run.trajectory(format!("{k}-{seed}"));
-                let ratio = 0.2 + 1e-3 * wobble((31 * k + 7 * seed + j) as usize);
+                // Slow within a seed, and the opposite in the other one.
+                let slow = [1.0, -1.0][seed] * (f64::from(j) - 2.5).signum();
+                let noise = wobble((31 * k + j) as usize + 7 * seed);
+                let ratio = 0.2 + 2e-3 * slow + 2e-4 * noise;
                 add(&mut builder, run, s.flops, &[("treatment", ratio)]);
             }
         }
     }
+    let ladder = builder.build().unwrap();
     let mut options = Options::new("baseline");
-    (options.design, options.covariance) = (DesignChoice::Grid, CovarianceType::Ar1);
-    assert!(law(&builder.build().unwrap(), &options).delta_beta.df > 15.0);
+    options.design = DesignChoice::Grid;
+    let plain = law(&ladder, &options).alternatives.autocorrelated.unwrap();
+    // Among seeds at equal scales neighbours would be opposite.
+    assert!(plain.rho > 0.2, "{plain:?}");
+    options.covariance = CovarianceType::Ar1;
+    assert_eq!(law(&ladder, &options).delta_beta, plain.delta_beta);
 }

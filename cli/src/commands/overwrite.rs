@@ -66,13 +66,30 @@ pub(super) fn checkpoint_files(checkpoint: &Path, base: Option<&Path>) -> Vec<Pa
     }
     let of_folder = |path: PathBuf| -> Vec<PathBuf> {
         if !path.is_dir() {
-            return vec![path];
+            return beside(path);
         }
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         let files = entries.map(|entry| entry.path());
         files.filter(|file| is_of_checkpoint(file)).collect()
     };
     folders.into_iter().flat_map(of_folder).collect()
+}
+
+/// A file, and the GGUF files beside it if it is one: a model may be in several.
+fn beside(file: PathBuf) -> Vec<PathBuf> {
+    let is_gguf = |path: &Path| (path.extension()).is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
+    if !is_gguf(&file) {
+        return vec![file];
+    }
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let parts = entries
+        .map(|entry| entry.path())
+        .filter(|path| is_gguf(path));
+    parts.chain([file.clone()]).collect()
 }
 
 /// If true, a file of a checkpoint folder may be read with it. Scores and tables in the folder are not.

@@ -4,7 +4,7 @@
 use crate::fit::corpus::Corpus;
 use crate::fit::design::Design;
 use crate::fit::error::FitError;
-use crate::fit::options::{CovarianceType, Options};
+use crate::fit::options::Options;
 
 use super::{
     Group, ReadingPlan, ReadingRegression, Readout, SPREAD, SparseRow, centred, count,
@@ -45,8 +45,8 @@ pub(super) fn plan(
     for (i, &m) in members.iter().enumerate() {
         run_design[m] = plane.iter().map(|c| c[i]).collect();
     }
-    let clusters = clusters(corpus, members, &groups, options);
-    let read = |rule, columns| readout(corpus, members, rule, columns, &clusters, options);
+    let runs = trajectories(corpus, &groups);
+    let read = |rule, columns| readout(corpus, members, rule, columns, &runs, options);
     let mut readouts = vec![read("plane", plane)?];
     // Six terms need more runs than three: without them there is no check.
     readouts.extend(read("quadratic", bent).ok());
@@ -66,21 +66,12 @@ pub(super) fn plan(
 
 /// Cluster of each run: its training run, or its size where a size has several. What a size has of its own
 /// does not average out over seeds.
-fn clusters(
-    corpus: &Corpus<'_>,
-    members: &[usize],
-    groups: &[Group],
-    options: &Options,
-) -> Vec<usize> {
-    let runs = trajectories(corpus, groups);
-    let sizes = by_size(corpus, members);
-    // Neighbours, whose correlation is asked for, are neighbours in one training run. Two clusters would
-    // leave no degree of freedom.
-    let within = options.covariance == CovarianceType::Ar1 || count(&sizes) < 3;
-    if within || count(&runs) <= count(&sizes) {
-        runs
+fn clusters(runs: &[usize], sizes: &[usize]) -> Vec<usize> {
+    // Two clusters would leave no degree of freedom.
+    if count(sizes) < 3 || count(runs) <= count(sizes) {
+        runs.to_vec()
     } else {
-        sizes
+        sizes.to_vec()
     }
 }
 
@@ -90,15 +81,16 @@ fn readout(
     members: &[usize],
     rule: &'static str,
     columns: Vec<Vec<f64>>,
-    clusters: &[usize],
+    runs: &[usize],
     options: &Options,
 ) -> Result<Readout, FitError> {
-    let n = members.len();
+    let (n, sizes) = (members.len(), by_size(corpus, members));
     let rows: Vec<SparseRow> = members.iter().map(|&m| vec![(m, 1.0)]).collect();
     Ok(Readout {
         rule,
-        regression: ReadingRegression::new(columns, vec![1.0; n], clusters.to_vec(), options)?
-            .by_size(by_size(corpus, members)),
+        regression: ReadingRegression::new(columns, vec![1.0; n], clusters(runs, &sizes), options)?
+            .along(runs.to_vec())
+            .by_size(sizes),
         rows,
         slopes: vec![Vec::new(); n],
         read_at: members.iter().map(|&m| corpus.size[m]).collect(),

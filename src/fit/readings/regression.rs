@@ -1,5 +1,7 @@
 //! The regression of readings on scale: the level (at the origin of the scale) and the slope.
 
+use std::collections::BTreeMap;
+
 use crate::fit::error::FitError;
 use crate::fit::estimate::{Coefficient, LineCovariance, PerCoefficient};
 use crate::fit::options::{CovarianceType, Options};
@@ -52,6 +54,8 @@ pub(crate) struct ReadingRegression {
     pub(crate) weights: Vec<f64>,
     /// Cluster of each reading; empty if every reading stands by itself.
     clusters: Vec<usize>,
+    /// Training run of each reading, along which errors may be correlated. Empty if they are `clusters`.
+    series: Vec<usize>,
     /// Size group of each reading: readings of one group may share an error without being one training
     /// run. Empty if there is none.
     sizes: Vec<usize>,
@@ -82,6 +86,7 @@ impl ReadingRegression {
             columns,
             weights,
             clusters,
+            series: Vec::new(),
             sizes: Vec::new(),
             kind,
             weights_of: PerCoefficient::default(),
@@ -124,12 +129,20 @@ impl ReadingRegression {
         self
     }
 
+    /// The same regression of readings that are checkpoints of the training runs `series`, numbered from 0,
+    /// where clusters are more than these.
+    pub(crate) fn along(mut self, series: Vec<usize>) -> Self {
+        self.series = series;
+        self
+    }
+
     /// The same regression of some of the readings.
     pub(crate) fn of_some(&self, readings: &[usize]) -> Result<Self, FitError> {
         let pick = |v: &[f64]| -> Vec<f64> { readings.iter().map(|&i| v[i]).collect() };
         let columns = self.columns.iter().map(|c| pick(c)).collect();
         let clusters = pick_labels(&self.clusters, readings);
         let some = Self::of_kind(columns, pick(&self.weights), clusters, self.kind)?;
+        let some = some.along(pick_labels(&self.series, readings));
         Ok(some.by_size(pick_labels(&self.sizes, readings)))
     }
 
@@ -160,18 +173,12 @@ impl ReadingRegression {
             true => Vec::new(),
             false => order.iter().map(|&j| other.clusters[j]).collect(),
         };
-        if !same_partition(&self.clusters, &theirs) {
-            return Err(FitError::Unsupported {
-                reason:
-                    "corpora are compared reading by reading, and these differ in which runs are \
-                         checkpoints of one training run"
-                        .into(),
-            });
-        }
         let columns = self.mean_columns(other, order);
-        let clusters = self.clusters.clone();
+        let clusters = joined(&self.clusters, &theirs);
         let paired = Self::new(columns, self.weights.clone(), clusters, options)?;
-        Ok(paired.by_size(self.sizes.clone()))
+        Ok(paired
+            .along(self.series.clone())
+            .by_size(self.sizes.clone()))
     }
 
     /// A line in another quantity, with the weights and clusters of this regression.
@@ -271,8 +278,12 @@ impl ReadingRegression {
         let x = &self.columns[Coefficient::Slope.column()];
         // Ties by position, so that the order does not depend on the sort.
         order.sort_by(|&a, &b| x[a].total_cmp(&x[b]).then(a.cmp(&b)));
-        let cluster = |i: usize| self.clusters.get(i).copied().unwrap_or(0);
-        let groups = self.clusters.iter().max().map_or(1, |m| m + 1);
+        let runs = match self.series.is_empty() {
+            true => &self.clusters,
+            false => &self.series,
+        };
+        let cluster = |i: usize| runs.get(i).copied().unwrap_or(0);
+        let groups = runs.iter().max().map_or(1, |m| m + 1);
         let mut blocks = vec![Vec::new(); groups];
         for i in order {
             blocks[cluster(i)].push(i);
@@ -339,8 +350,27 @@ fn pick_labels(labels: &[usize], readings: &[usize]) -> Vec<usize> {
         .collect()
 }
 
-/// If true, two labellings of the same things put the same ones together.
-fn same_partition(a: &[usize], b: &[usize]) -> bool {
-    let first = |labels: &[usize], i: usize| labels.iter().position(|l| *l == labels[i]);
-    a.len() == b.len() && (0..a.len()).all(|i| first(a, i) == first(b, i))
+/// Clusters of things that either of two labellings puts together, numbered from 0; none of them where they
+/// are all of one.
+fn joined(a: &[usize], b: &[usize]) -> Vec<usize> {
+    if a.is_empty() || b.is_empty() {
+        return [a, b].concat();
+    }
+    let mut labels = a.to_vec();
+    let mut first: BTreeMap<usize, usize> = BTreeMap::new();
+    for (i, name) in b.iter().enumerate() {
+        let (one, other) = (labels[*first.entry(*name).or_insert(i)], labels[i]);
+        if one != other {
+            labels
+                .iter_mut()
+                .filter(|l| **l == other)
+                .for_each(|l| *l = one);
+        }
+    }
+    let all: Vec<usize> = (0..labels.len()).collect();
+    let labels = pick_labels(&labels, &all);
+    if labels.iter().all(|l| *l == 0) {
+        return Vec::new();
+    }
+    labels
 }

@@ -164,7 +164,9 @@ impl LinearFit {
         Ok((self.leverages.iter().enumerate())
             .map(|(i, h)| Block {
                 members: vec![i],
-                adjustment: vec![(1.0 - h).powf(power)],
+                own: (1.0 - h).powf(power),
+                inner: Vec::new(),
+                rows: Vec::new(),
             })
             .collect())
     }
@@ -177,50 +179,50 @@ impl LinearFit {
         order.sort_by_key(|i| labels[*i]);
         let groups: Vec<&[usize]> = order.chunk_by(|a, b| labels[*a] == labels[*b]).collect();
         check_count("clusters", groups.len(), 2)?;
-        groups
-            .into_iter()
-            .map(|members| {
-                Ok(Block {
-                    members: members.to_vec(),
-                    adjustment: self.inverse_root(members)?,
-                })
-            })
+        (groups.into_iter())
+            .map(|members| self.inverse_root(members))
             .collect()
     }
 
-    /// (I − H_gg)^(−½) by rows, leaving out the directions that the cluster determines alone.
-    fn inverse_root(&self, members: &[usize]) -> Result<Vec<f64>, FitError> {
-        let m = members.len();
-        let matrix = DMatrix::from_fn(m, m, |a, b| {
-            let hat = compensated_sum(self.q.iter().map(|q| q[members[a]] * q[members[b]]));
-            f64::from(u8::from(a == b)) - hat
-        });
+    /// (I − H_gg)^(−½), leaving out the directions that the cluster determines alone.
+    ///
+    /// H_gg = Q_g·Q_g' has the rank of the coefficients, few beside a cluster of checkpoints, so that the
+    /// eigenvalues s of Q_g'Q_g say all: the root is I + Q_g·V·c·V'·Q_g' with c = ((1 − s)^(−½) − 1)/s.
+    fn inverse_root(&self, members: &[usize]) -> Result<Block, FitError> {
+        let rows: Vec<Vec<f64>> = (self.q.iter())
+            .map(|q| members.iter().map(|i| q[*i]).collect())
+            .collect();
+        let p = rows.len();
+        let product =
+            |a: usize, b: usize| compensated_sum(rows[a].iter().zip(&rows[b]).map(|(x, y)| x * y));
+        let matrix = DMatrix::from_fn(p, p, |a, b| product(a.min(b), a.max(b)));
         let eigen = SymmetricEigen::try_new(matrix, f64::EPSILON, 10_000).ok_or(
             FitError::NoConvergence {
                 what: "the eigenvalues of a cluster's leverage matrix".to_owned(),
             },
         )?;
-        let scale: Vec<f64> = eigen
-            .eigenvalues
-            .iter()
-            .map(|v| {
-                if *v < MIN_EIGENVALUE {
-                    0.0
-                } else {
-                    v.powf(-0.5)
-                }
-            })
-            .collect();
-        let vectors = &eigen.eigenvectors;
-        let mut result = Vec::with_capacity(m * m);
-        for a in 0..m {
-            for b in 0..m {
-                result.push(compensated_sum(
-                    (0..m).map(|k| vectors[(a, k)] * scale[k] * vectors[(b, k)]),
-                ));
+        let scale = |s: f64| {
+            if 1.0 - s < MIN_EIGENVALUE {
+                -1.0 / s
+            } else if s < f64::EPSILON {
+                0.5
+            } else {
+                libm::expm1(-0.5 * libm::log1p(-s)) / s
             }
-        }
-        Ok(result)
+        };
+        let vectors = &eigen.eigenvectors;
+        let inner = |a: usize, b: usize| {
+            let values = eigen.eigenvalues.iter().enumerate();
+            compensated_sum(values.map(|(k, s)| vectors[(a, k)] * scale(*s) * vectors[(b, k)]))
+        };
+        Ok(Block {
+            members: members.to_vec(),
+            own: 1.0,
+            inner: (0..p)
+                .map(|a| (0..p).map(|b| inner(a, b)).collect())
+                .collect(),
+            rows,
+        })
     }
 }
 
@@ -228,18 +230,26 @@ impl LinearFit {
 struct Block {
     /// The observations g.
     members: Vec<usize>,
-    /// A_g, symmetric, by rows.
-    adjustment: Vec<f64>,
+    /// A_g = own·I + rows'·inner·rows.
+    own: f64,
+    /// By rows; empty with `rows`.
+    inner: Vec<Vec<f64>>,
+    /// Per coefficient, a number per observation of the block.
+    rows: Vec<Vec<f64>>,
 }
 
 impl Block {
     /// A_g·v_g, for a v over all observations.
     fn adjusted(&self, v: &[f64]) -> Vec<f64> {
-        let own: Vec<f64> = self.members.iter().map(|i| v[*i]).collect();
-        self.adjustment
-            .chunks(own.len())
-            .map(|row| dot(row, &own))
-            .collect()
+        let mut adjusted: Vec<f64> = self.members.iter().map(|i| v[*i]).collect();
+        let projected: Vec<f64> = self.rows.iter().map(|row| dot(row, &adjusted)).collect();
+        for value in &mut adjusted {
+            *value *= self.own;
+        }
+        for (row, inner) in self.rows.iter().zip(&self.inner) {
+            subtract(&mut adjusted, -dot(inner, &projected), row);
+        }
+        adjusted
     }
 
     /// own'v_g, for `own` over this block and v over all observations.
