@@ -13,6 +13,8 @@ pub(crate) struct PairCovariance {
 impl PairCovariance {
     /// From the variances of both series and of their difference.
     pub(crate) fn of_variances(first: f64, second: f64, difference: f64) -> Self {
+        // Of series without noise, rounding may leave a variance below zero.
+        let [first, second, difference] = [first, second, difference].map(|v| v.max(0.0));
         // Estimates of components are clipped one by one, so the three need not agree.
         let bound = (first * second).sqrt();
         Self {
