@@ -97,13 +97,7 @@ fn read(reader: u8, bytes: &[u8]) -> Result<Vec<Items>, Error> {
             write("regions/usa.jsonl", bytes);
             texts::regions(folder().join("regions"), &texts::TextFields::default())
         }
-        _ => {
-            let path = write("covariates.csv", bytes);
-            for value in texts::covariate(path, "users")?.values() {
-                assert!(value.is_finite());
-            }
-            Ok(vec![texts::from_plain(write("plain.txt", bytes))?])
-        }
+        _ => Ok(vec![texts::from_plain(write("plain.txt", bytes))?]),
     }
 }
 
