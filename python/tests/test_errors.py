@@ -191,7 +191,7 @@ def test_columns_that_are_joined_by_position_have_one():
 def test_frames_with_columns_of_one_name():
     with pytest.raises(relscale.LadderError, match="two columns are called 'loss'"):
         relscale.fit(pd.concat([FRAME, FRAME[["loss"]]], axis=1), "baseline")
-    with pytest.raises(relscale.LadderError, match="the index cannot be a column.*run"):
+    with pytest.raises(relscale.LadderError, match=r"the index cannot be a column.*run"):
         relscale.fit(FRAME.set_index("run", drop=False), "baseline")
 
 
@@ -199,5 +199,5 @@ def test_half_of_a_surrogate_pair_is_no_name():
     columns = {"run": ["a", "b\ud800"], "params": [1e8, 1e9], "tokens": [2e9, 2e10], "x": [3.0, 2.0]}
     with pytest.raises(relscale.LadderError, match=r"row 2: column `run` .*surrogate"):
         relscale.read_ladder(columns)
-    with pytest.raises(relscale.LadderError, match="name of a column .*surrogate"):
+    with pytest.raises(relscale.LadderError, match=r"name of a column .*surrogate"):
         relscale.read_ladder({"\udc80": [1.0, 2.0]} | columns)
