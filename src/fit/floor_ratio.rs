@@ -6,6 +6,7 @@ use super::floored::{Floored, Place, Refit};
 use super::logarithm::{exp, range};
 use super::options::Options;
 use super::result::{FloorRatio, Prediction, RatioLimit};
+use super::stats::labels;
 use super::stats::laws::{PairCovariance, PairDraw, PairNoise};
 
 /// Half the step of the numerical derivative at the top, in nats of the scale: the error, its square,
@@ -103,7 +104,7 @@ fn noise(comparison: &Comparison<'_, '_>, pair: &Pair) -> Option<PairNoise> {
     let effects = series.map(|e| regression.effects_in(e));
     if let [Some(t), Some(b), Some(d)] = effects {
         let groups = regression.groups().to_vec();
-        let number = groups.iter().max().map_or(0, |g| g + 1) as f64;
+        let number = labels::count(&groups) as f64;
         return Some(PairNoise {
             readings,
             groups,

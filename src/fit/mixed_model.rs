@@ -1,11 +1,10 @@
 //! The mixed model of one law's runs, where seed replicates allow it.
 
-use std::collections::BTreeMap;
-
 use super::design::Design;
 use super::estimate::{Coefficient, Estimate};
 use super::options::Options;
 use super::result::MixedReport;
+use super::stats::labels;
 use super::stats::mixed::fit_mixed;
 use super::view::CorpusView;
 
@@ -76,14 +75,9 @@ fn replicated(view: &CorpusView<'_>) -> Option<Vec<usize>> {
     if view.members.iter().any(|&m| run(m).trajectory.is_some()) {
         return None;
     }
-    let mut numbers: BTreeMap<[u64; 3], usize> = BTreeMap::new();
-    let mut configs = Vec::with_capacity(view.members.len());
-    for &m in &view.members {
-        let next = numbers.len();
-        let config = [run(m).budget, run(m).params, run(m).tokens].map(f64::to_bits);
-        configs.push(*numbers.entry(config).or_insert(next));
-    }
-    (numbers.len() < configs.len()).then_some(configs)
+    let config = |&m: &usize| [run(m).budget, run(m).params, run(m).tokens].map(f64::to_bits);
+    let configs = labels::by_key(view.members.iter().map(config));
+    (labels::count(&configs) < configs.len()).then_some(configs)
 }
 
 /// A line in the scale; runs of a rung share its effect.

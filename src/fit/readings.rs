@@ -11,13 +11,14 @@ mod regression;
 mod robust;
 mod rungs;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::corpus::Corpus;
 use super::design::Design;
 use super::error::FitError;
 use super::estimate::{Coefficient, PerCoefficient};
 use super::options::{CovarianceType, Options, Weighting};
+use super::stats::labels;
 use super::stats::regression::Line;
 
 pub(crate) use self::isoflop::read_by;
@@ -314,7 +315,7 @@ fn reading_weights(rows: &[SparseRow], options: &Options) -> Vec<f64> {
 /// stands by itself.
 fn trajectories(corpus: &Corpus<'_>, groups: &[Group]) -> Vec<usize> {
     let clusters = training_runs(corpus, groups);
-    let number = count(&clusters);
+    let number = labels::count(&clusters);
     // CR2 by singletons would be HC2, which is not what the default asks for. One cluster has no
     // variance at all: its readings scatter about the line of those training runs, which is flagged.
     if number == clusters.len() || number == 1 {
@@ -324,40 +325,13 @@ fn trajectories(corpus: &Corpus<'_>, groups: &[Group]) -> Vec<usize> {
 }
 
 /// Readings that have a training run in common, by themselves or by way of others, numbered from 0 in the
-/// order of the first.
+/// order of the first. Seeds that are averaged in one reading tie the readings of each together.
 pub(crate) fn training_runs(corpus: &Corpus<'_>, groups: &[Group]) -> Vec<usize> {
-    let mut of_name: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut clusters: Vec<usize> = Vec::new();
-    for (i, group) in groups.iter().enumerate() {
-        let names = group.members.iter().map(|&m| {
-            let run = &corpus.ladder.runs()[corpus.runs[m]];
-            // A run without a trajectory is a cluster of its own; its id cannot repeat within a ladder.
-            run.trajectory.as_deref().unwrap_or(&run.id)
-        });
-        let names: Vec<&str> = names.collect();
-        let known = names.iter().filter_map(|name| of_name.get(name).copied());
-        let known: BTreeSet<usize> = known.collect();
-        let cluster = known.first().copied().unwrap_or(i);
-        // Seeds that are averaged in one reading tie the readings of each together.
-        if known.len() > 1 {
-            for c in clusters.iter_mut().chain(of_name.values_mut()) {
-                if known.contains(c) {
-                    *c = cluster;
-                }
-            }
-        }
-        of_name.extend(names.into_iter().map(|name| (name, cluster)));
-        clusters.push(cluster);
-    }
-    let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
-    for c in &mut clusters {
-        let next = numbers.len();
-        *c = *numbers.entry(*c).or_insert(next);
-    }
-    clusters
-}
-
-/// Number of labels that are counted from 0.
-fn count(labels: &[usize]) -> usize {
-    labels.iter().max().map_or(0, |most| most + 1)
+    let name = |&member: &usize| {
+        let run = &corpus.ladder.runs()[corpus.runs[member]];
+        // A run without a trajectory is a cluster of its own; its id cannot repeat within a ladder.
+        run.trajectory.as_deref().unwrap_or(&run.id)
+    };
+    let names = |group: &Group| group.members.iter().map(name).collect();
+    labels::by_shared_keys(groups.iter().map(names))
 }

@@ -10,6 +10,7 @@ use super::options::Options;
 use super::result::{
     FloorRatio, Prediction, RatioShape, RefusedShape, ShapeComparison, ShapeResult,
 };
+use super::stats::labels;
 use super::stats::laws::shapes::{
     ShapeFit, fewest_readings, fit_approach, fit_broken, fit_line, fit_semi_log, shape_aicc,
 };
@@ -109,7 +110,7 @@ impl Readings {
         let (mut x, mut f, mut own) = (plan.x.clone(), readings.clone(), 0.0);
         if plan.design == Design::Grid {
             let groups = regression.groups();
-            let number = groups.iter().max().map_or(0, |g| g + 1);
+            let number = labels::count(groups);
             // ln G at the ratio of the law: what the fitted plane gives the other ratios is taken out.
             let at_ratio: Vec<f64> = readings
                 .iter()

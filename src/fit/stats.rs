@@ -11,6 +11,7 @@ pub(super) mod counts;
 #[cfg(test)]
 mod golden;
 pub(super) mod huber;
+pub(super) mod labels;
 pub(super) mod laws;
 pub(super) mod meta;
 pub(super) mod mixed;

@@ -3,6 +3,7 @@
 use super::error::FitError;
 use super::options::{Axis, Options};
 use super::result::{SurfaceAllocation, SurfaceFit, SurfaceReport};
+use super::stats::labels;
 use super::stats::laws::{
     Allocation, FloorProfile, LossSurface, SurfaceCurve, SurfaceDraws, SurfaceIntervals,
     check_surface_design, fit_surface,
@@ -43,18 +44,11 @@ impl Data {
         let of = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
             members.iter().map(|&m| f(corpus.runs[m])).collect()
         };
-        let mut names: Vec<&str> = Vec::new();
-        let trajectories = members
-            .iter()
-            .map(|&m| {
-                let run = &all[corpus.runs[m]];
-                let name = run.trajectory.as_deref().unwrap_or(&run.id);
-                names.iter().position(|n| *n == name).unwrap_or_else(|| {
-                    names.push(name);
-                    names.len() - 1
-                })
-            })
-            .collect();
+        let name = |&m: &usize| {
+            let run = &all[corpus.runs[m]];
+            run.trajectory.as_deref().unwrap_or(&run.id)
+        };
+        let trajectories = labels::by_key(members.iter().map(name));
         Self {
             params: of(&|r| all[r].params),
             tokens: of(&|r| all[r].tokens),

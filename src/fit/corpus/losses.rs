@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::fit::options::Averaging;
+use crate::fit::stats::labels;
 use crate::ladder::{Cell, Scores};
 
 /// Errors of one distribution over the runs of one corpus.
@@ -153,7 +154,7 @@ fn strata_of(names: &[&str]) -> Vec<usize> {
 
 /// Number of clusters in each stratum.
 pub(crate) fn stratum_sizes(strata: &[usize]) -> Vec<usize> {
-    let mut sizes = vec![0; strata.iter().max().map_or(0, |h| h + 1)];
+    let mut sizes = vec![0; labels::count(strata)];
     strata.iter().for_each(|&h| sizes[h] += 1);
     sizes
 }

@@ -6,6 +6,7 @@ use nalgebra::DMatrix;
 use crate::fit::error::FitError;
 use crate::fit::readings::ReadingPlan;
 use crate::fit::stats::counts::fit_counts;
+use crate::fit::stats::labels;
 use crate::fit::stats::regression::LinearFit;
 
 /// Values of one distribution, one per run of a plan in the order of [`ReadingPlan::runs`].
@@ -176,7 +177,7 @@ impl<'e> Difference<'e> {
     }
 
     fn groups(&self) -> usize {
-        self.clusters.iter().max().map_or(0, |m| m + 1)
+        labels::count(&self.clusters)
     }
 
     /// With residuals that are independent between runs, of two sides in one run not.

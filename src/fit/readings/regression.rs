@@ -1,10 +1,9 @@
 //! The regression of readings on scale: the level (at the origin of the scale) and the slope.
 
-use std::collections::BTreeMap;
-
 use crate::fit::error::FitError;
 use crate::fit::estimate::{Coefficient, LineCovariance, PerCoefficient};
 use crate::fit::options::{CovarianceType, Options};
+use crate::fit::stats::labels;
 use crate::fit::stats::regression::{Errors, GroupEffects, LinearFit, SerialCovariance};
 use crate::fit::stats::sums::dot;
 
@@ -121,7 +120,7 @@ impl ReadingRegression {
     pub(crate) fn by_size(mut self, sizes: Vec<usize>) -> Self {
         self.sizes = sizes;
         if self.has_size_effects() {
-            let groups = self.sizes.iter().max().map_or(0, |g| g + 1) as f64;
+            let groups = labels::count(&self.sizes) as f64;
             // Two sizes would leave none, and t has no quantile there.
             let fewest = (groups - 2.0).max(1.0);
             self.df = PerCoefficient::from_fn(|k| self.df[k].min(fewest));
@@ -140,10 +139,10 @@ impl ReadingRegression {
     pub(crate) fn of_some(&self, readings: &[usize]) -> Result<Self, FitError> {
         let pick = |v: &[f64]| -> Vec<f64> { readings.iter().map(|&i| v[i]).collect() };
         let columns = self.columns.iter().map(|c| pick(c)).collect();
-        let clusters = pick_labels(&self.clusters, readings);
+        let clusters = labels::pick(&self.clusters, readings);
         let some = Self::of_kind(columns, pick(&self.weights), clusters, self.kind)?;
-        let some = some.along(pick_labels(&self.series, readings));
-        Ok(some.by_size(pick_labels(&self.sizes, readings)))
+        let some = some.along(labels::pick(&self.series, readings));
+        Ok(some.by_size(labels::pick(&self.sizes, readings)))
     }
 
     /// If true, the variance is that of a random effect of the size.
@@ -174,7 +173,11 @@ impl ReadingRegression {
             false => order.iter().map(|&j| other.clusters[j]).collect(),
         };
         let columns = self.mean_columns(other, order);
-        let clusters = joined(&self.clusters, &theirs);
+        let mut clusters = labels::joined(&self.clusters, &theirs);
+        // One cluster has no variance: the readings stand by themselves, as in a ladder of one training run.
+        if labels::count(&clusters) == 1 {
+            clusters.clear();
+        }
         let paired = Self::new(columns, self.weights.clone(), clusters, options)?;
         Ok(paired
             .along(self.series.clone())
@@ -334,43 +337,4 @@ impl ReadingRegression {
         larger[l][l] = level;
         Ok(larger)
     }
-}
-
-/// Labels of some of the readings, numbered anew from 0; none of none.
-fn pick_labels(labels: &[usize], readings: &[usize]) -> Vec<usize> {
-    if labels.is_empty() {
-        return Vec::new();
-    }
-    let picked: Vec<usize> = readings.iter().map(|&i| labels[i]).collect();
-    let mut names = picked.clone();
-    names.sort_unstable();
-    names.dedup();
-    (picked.iter())
-        .map(|l| names.partition_point(|n| n < l))
-        .collect()
-}
-
-/// Clusters of things that either of two labellings puts together, numbered from 0; none of them where they
-/// are all of one.
-fn joined(a: &[usize], b: &[usize]) -> Vec<usize> {
-    if a.is_empty() || b.is_empty() {
-        return [a, b].concat();
-    }
-    let mut labels = a.to_vec();
-    let mut first: BTreeMap<usize, usize> = BTreeMap::new();
-    for (i, name) in b.iter().enumerate() {
-        let (one, other) = (labels[*first.entry(*name).or_insert(i)], labels[i]);
-        if one != other {
-            labels
-                .iter_mut()
-                .filter(|l| **l == other)
-                .for_each(|l| *l = one);
-        }
-    }
-    let all: Vec<usize> = (0..labels.len()).collect();
-    let labels = pick_labels(&labels, &all);
-    if labels.iter().all(|l| *l == 0) {
-        return Vec::new();
-    }
-    labels
 }

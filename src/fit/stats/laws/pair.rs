@@ -1,5 +1,6 @@
 //! Noise of two series that are read from the same runs, and draws of it.
 
+use crate::fit::stats::labels;
 use crate::fit::stats::random::Stream;
 
 /// Variance of the first series, covariance, variance of the second.
@@ -83,7 +84,7 @@ impl PairNoise {
             let z = [stream.normal(), stream.normal()];
             covariance.draw(z).map(|v| scale * v)
         };
-        let number = self.groups.iter().max().map_or(0, |g| g + 1);
+        let number = labels::count(&self.groups);
         let effects: Vec<[f64; 2]> = (0..number).map(|_| pair(&self.shared)).collect();
         let (mut first, mut second) = (Vec::new(), Vec::new());
         for i in 0..self.readings {

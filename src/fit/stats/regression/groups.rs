@@ -8,6 +8,7 @@ use super::line::Line;
 use super::linear::{LinearFit, subtract};
 use crate::fit::error::FitError;
 use crate::fit::stats::checks::{check_count, check_length};
+use crate::fit::stats::labels;
 use crate::fit::stats::sums::dot;
 
 /// Variances of an effect that the observations of a group share, and of what each has of its own.
@@ -90,8 +91,7 @@ impl LinearFit {
             .iter()
             .map(|a| rows.iter().map(|b| effects.own * dot(a, b)).collect())
             .collect();
-        let number = groups.iter().max().map_or(0, |g| g + 1);
-        for g in 0..number {
+        for g in 0..labels::count(groups) {
             let of_group = |q: &Vec<f64>| -> f64 {
                 let pairs = q.iter().zip(groups);
                 pairs.filter(|(_, o)| **o == g).map(|(v, _)| v).sum()
@@ -117,7 +117,7 @@ struct Groups<'a> {
 impl<'a> Groups<'a> {
     /// `of` numbers the groups from 0.
     fn new(of: &'a [usize]) -> Self {
-        let mut count = vec![0.0; of.iter().max().map_or(0, |g| g + 1)];
+        let mut count = vec![0.0; labels::count(of)];
         of.iter().for_each(|&g| count[g] += 1.0);
         Self { of, count }
     }
