@@ -97,8 +97,13 @@ impl Checkpoint {
         }
     }
 
-    /// The folder or file with the configuration and the tensors of the whole model.
-    pub(crate) fn whole(&self) -> Result<PathBuf, Error> {
+    /// The folder or file with the configuration and the tensors of the whole model: the base of an adapter, and
+    /// the path itself of any other checkpoint.
+    ///
+    /// # Errors
+    /// An adapter of a kind that is not read, or without a base on this machine; a base of something
+    /// that is no adapter.
+    pub fn whole(&self) -> Result<PathBuf, Error> {
         let adapter = self.adapter()?;
         Ok(adapter.map_or_else(|| self.path.clone(), |(base, _)| base))
     }

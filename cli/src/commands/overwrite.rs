@@ -3,12 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use relscale::checkpoint::describes_model;
-use relscale::input;
-use serde_json::Value;
+use relscale::checkpoint::{Checkpoint, describes_model};
 
 use super::CommandError;
-use crate::json;
 
 /// Refuses an output that would replace an input, a log in a folder among the inputs, or another output.
 /// Each output comes with its option and may not be asked for.
@@ -53,17 +50,12 @@ pub(super) fn refuse<'a>(
 
 /// The files on disk that a checkpoint is read from, and those of the base of an adapter.
 pub(super) fn checkpoint_files(checkpoint: &Path, base: Option<&Path>) -> Vec<PathBuf> {
-    let mut folders = vec![checkpoint.to_owned()];
-    let name = base_name(checkpoint).unwrap_or_default();
-    match base {
-        // A base, or a folder of bases.
-        Some(base) => {
-            let last = name.rsplit('/').next().unwrap_or_default();
-            folders.extend([base.to_owned(), base.join(&name), base.join(last)]);
-        }
-        None if name.is_empty() => {}
-        None => folders.push(name.into()),
+    let mut place = Checkpoint::from(checkpoint);
+    if let Some(base) = base {
+        place = place.with_base(base);
     }
+    // A base that is not found is refused where the checkpoint is loaded.
+    let folders = [Some(checkpoint.to_owned()), place.whole().ok()];
     let of_folder = |path: PathBuf| -> Vec<PathBuf> {
         if !path.is_dir() {
             return beside(path);
@@ -72,7 +64,7 @@ pub(super) fn checkpoint_files(checkpoint: &Path, base: Option<&Path>) -> Vec<Pa
         let files = entries.map(|entry| entry.path());
         files.filter(|file| is_of_checkpoint(file)).collect()
     };
-    folders.into_iter().flat_map(of_folder).collect()
+    folders.into_iter().flatten().flat_map(of_folder).collect()
 }
 
 /// A file, and the GGUF files beside it if it is one: a model may be in several.
@@ -102,14 +94,6 @@ fn is_of_checkpoint(path: &Path) -> bool {
         || name == "adapter_config.json"
         || name.ends_with(".index.json")
         || extension.is_some_and(|e| weights.contains(&e.to_ascii_lowercase().as_str()))
-}
-
-/// The name that an adapter has for its base. An adapter that cannot be read is refused where it is loaded.
-fn base_name(adapter: &Path) -> Option<String> {
-    let text = input::text(adapter.join("adapter_config.json"), json::SETTINGS).ok()?;
-    let config: Value = json::parse(&text).ok()?;
-    let name = config.get("base_model_name_or_path")?.as_str()?;
-    Some(name.trim_end_matches('/').to_owned())
 }
 
 /// If true, a file is there that may be one of those for which a folder of logs is read. A table from an

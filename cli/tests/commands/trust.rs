@@ -359,22 +359,28 @@ fn outputs_do_not_replace_what_is_read() {
 #[test]
 fn scores_and_tables_replace_neither_checkpoints_nor_texts() {
     let folder = folder("over-checkpoints");
-    let (model, adapter) = (folder.join("model"), folder.join("adapter"));
-    let base = folder.join("base");
+    let (model, base) = (folder.join("model"), folder.join("base"));
     copy(Path::new(&suite(CHECKPOINT)), &model);
     copy(Path::new(&suite(CHECKPOINT)), &base);
     copy(
         Path::new(&suite(CHECKPOINT)),
         &folder.join("bases/org/base"),
     );
-    for sub in ["adapter", "texts/empty"] {
-        fs::create_dir_all(folder.join(sub)).unwrap();
+    copy(
+        Path::new(&suite(CHECKPOINT)),
+        &folder.join("cache/models--org--base/snapshots/main"),
+    );
+    let refs = folder.join("cache/models--org--base/refs");
+    fs::create_dir_all(&refs).unwrap();
+    fs::write(refs.join("main"), "main").unwrap();
+    fs::create_dir_all(folder.join("texts/empty")).unwrap();
+    for (adapter, base) in [("adapter", text(&base)), ("other", "org/base")] {
+        let adapter = folder.join(adapter);
+        fs::create_dir_all(&adapter).unwrap();
+        let config = serde_json::json!({ "peft_type": "LORA", "base_model_name_or_path": base });
+        fs::write(adapter.join("adapter_config.json"), config.to_string()).unwrap();
+        fs::write(adapter.join("adapter_model.safetensors"), "").unwrap();
     }
-    let config = serde_json::json!({ "base_model_name_or_path": text(&base) });
-    fs::write(adapter.join("adapter_config.json"), config.to_string()).unwrap();
-    let config = serde_json::json!({ "base_model_name_or_path": "org/base" });
-    fs::create_dir_all(folder.join("other")).unwrap();
-    fs::write(folder.join("other/adapter_config.json"), config.to_string()).unwrap();
     fs::write(folder.join("a.gguf"), "precious").unwrap();
     fs::write(
         folder.join("items.jsonl"),
@@ -417,6 +423,10 @@ fn scores_and_tables_replace_neither_checkpoints_nor_texts() {
         (
             "score --checkpoint other --base bases",
             "bases/org/base/model.safetensors",
+        ),
+        (
+            "score --checkpoint other --base cache",
+            "cache/models--org--base/snapshots/main/model.safetensors",
         ),
         ("study merge plan", "items.jsonl"),
         ("study merge plan", "texts/a.txt"),
