@@ -100,7 +100,8 @@ pub(super) fn columns(plan: &ReadingPlan, runs: &[usize]) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// The training run of each run (or its size, where one has several), counted from 0; empty if every run stands by itself.
+/// The training run of each run (or its size, where one has several), counted from 0; empty if every run
+/// stands by itself.
 pub(super) fn clusters(plan: &ReadingPlan) -> Vec<usize> {
     // Clusters are those of readings, which may be means over replicates.
     let of_readings = plan.main().regression.clusters();

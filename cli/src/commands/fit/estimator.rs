@@ -76,7 +76,8 @@ pub(super) struct EstimatorArguments {
     /// Significance level; intervals have level 1 − alpha [default: 0.05]
     #[arg(long, value_name = "X")]
     alpha: Option<f64>,
-    /// Average of the clusters of a distribution [default: micro]
+    /// Average of the clusters of a distribution; an error rate of several clusters needs micro
+    /// [default: micro]
     #[arg(long, value_enum)]
     averaging: Option<AveragingName>,
     /// Population that the items stand for [default: population]
@@ -111,7 +112,8 @@ pub(super) struct EstimatorArguments {
     /// [default: 199]
     #[arg(long, value_name = "N")]
     floor_draws: Option<u32>,
-    /// Distribution whose clusters are named `stratum/cluster`, with fixed strata; repeatable
+    /// Distribution whose clusters are named `stratum/cluster`, with fixed strata, and no error rate;
+    /// repeatable
     #[arg(long, value_name = "NAME")]
     stratified: Vec<String>,
     /// Add a mixed model with a random effect of the budget (ten budgets and seed replicates)
