@@ -3,7 +3,7 @@
 use super::comparison::Comparison;
 use super::design::Design;
 use super::error::FitError;
-use super::estimate::Interval;
+use super::estimate::{Interval, LineCovariance};
 use super::floored::{Floored, Place};
 use super::logarithm::{exp, range};
 use super::options::Options;
@@ -39,7 +39,7 @@ pub(crate) fn shapes(
     floors: Option<&FloorRatio>,
     options: &Options,
 ) -> Option<ShapeComparison> {
-    let readings = Readings::of(comparison);
+    let readings = Readings::of(comparison, options);
     let mut refused = Vec::new();
     let mut fitted = Vec::new();
     for (shape, parameters, fit) in OWN {
@@ -73,7 +73,6 @@ pub(crate) fn shapes(
         candidates: &fitted,
         comparison,
         options,
-        own: readings.own,
     };
     let top = readings.ends[1];
     let predictions: Option<Vec<Prediction>> = (options.predict_at.iter().enumerate())
@@ -81,7 +80,7 @@ pub(crate) fn shapes(
         .collect();
     Some(ShapeComparison {
         readings: readings.x.len(),
-        top_exponent: average.of(|c| c.slope_at(top), average.beside_slope())?,
+        top_exponent: average.of(|c| c.slope_at(top))?,
         predictions: predictions?,
         shapes: fitted
             .iter()
@@ -99,10 +98,12 @@ struct Readings {
     ends: [f64; 2],
     /// Variance that one reading of a size has beside the mean of the size; 0 on other designs.
     own: f64,
+    /// Covariance of level and slope by items, frontier and specification, which readings do not scatter by.
+    beside: LineCovariance,
 }
 
 impl Readings {
-    fn of(comparison: &Comparison<'_, '_>) -> Self {
+    fn of(comparison: &Comparison<'_, '_>, options: &Options) -> Self {
         let plan = &comparison.view.plan;
         let readings = &comparison.fitted.readings;
         let ends = range(&plan.x);
@@ -136,6 +137,7 @@ impl Readings {
             f: order.iter().map(|&i| f[i]).collect(),
             ends,
             own,
+            beside: comparison.fitted.beside_run(options.items),
         }
     }
 
@@ -240,8 +242,11 @@ enum Saying {
         fit: Box<ShapeFit>,
         /// Factor of its standard errors beyond the readings.
         excess: f64,
+        /// As in [`Readings`].
+        own: f64,
+        beside: LineCovariance,
     },
-    /// The ratio of two laws with floors, by its result.
+    /// The ratio of two laws with floors, by its result, whose intervals have all sources of variance.
     Pair {
         ratio: Box<FloorRatio>,
         df: f64,
@@ -275,6 +280,8 @@ fn candidate(
         saying: Saying::Own {
             excess: readings.excess(|x, f| fit(x, f).ok()),
             fit: Box::new(fitted),
+            own: readings.own,
+            beside: readings.beside,
         },
     })
 }
@@ -351,13 +358,18 @@ impl Candidate {
     /// `ln G` at `x`, which is the scale of prediction `i`, with the noise of a new reading if `new`.
     fn at(&self, i: usize, x: f64, new: bool) -> Option<TEstimate> {
         match &self.saying {
-            Saying::Own { fit, excess } => {
+            Saying::Own {
+                fit,
+                excess,
+                own,
+                beside,
+            } => {
                 let mut value = fit.at(x)?;
-                value.standard_error *= excess;
+                let mut square = (excess * value.standard_error).powi(2) + beside.at(x);
                 if new {
-                    let square = value.standard_error.powi(2) + fit.variance()?;
-                    value.standard_error = square.sqrt();
+                    square += fit.variance()? + own;
                 }
+                value.standard_error = square.sqrt();
                 Some(value)
             }
             Saying::Pair { ratio, df, alpha } => {
@@ -372,7 +384,12 @@ impl Candidate {
     fn slope_at(&self, x: f64) -> Option<TEstimate> {
         match &self.saying {
             // Not widened: at the top the readings themselves bear on it.
-            Saying::Own { fit, .. } => fit.slope_at(x),
+            Saying::Own { fit, beside, .. } => {
+                let mut slope = fit.slope_at(x)?;
+                let square = slope.standard_error.powi(2) + beside.slope.max(0.0);
+                slope.standard_error = square.sqrt();
+                Some(slope)
+            }
             Saying::Pair { ratio, df, alpha } => Some(estimate(ratio.top_exponent, *df, *alpha)),
         }
     }
@@ -412,16 +429,14 @@ struct Average<'c, 'v, 'a> {
     candidates: &'c [Candidate],
     comparison: &'c Comparison<'v, 'a>,
     options: &'c Options,
-    own: f64,
 }
 
 impl Average<'_, '_, '_> {
     fn prediction(&self, i: usize, scale: f64) -> Option<Prediction> {
         let plan = &self.comparison.view.plan;
         let x = libm::log(scale) - plan.origin;
-        let beside = self.comparison.fitted.beside_run(self.options.items).at(x);
-        let line = self.of(|c| c.at(i, x, false), beside)?;
-        let new = self.of(|c| c.at(i, x, true), beside + self.own)?;
+        let line = self.of(|c| c.at(i, x, false))?;
+        let new = self.of(|c| c.at(i, x, true))?;
         Some(Prediction::new(
             scale,
             x,
@@ -431,18 +446,9 @@ impl Average<'_, '_, '_> {
         ))
     }
 
-    /// Variance of the exponent by frontier, specification and items.
-    fn beside_slope(&self) -> f64 {
-        self.comparison
-            .fitted
-            .beside_run(self.options.items)
-            .slope
-            .max(0.0)
-    }
-
-    /// Σ wᵢ·vᵢ with the half-width Σ wᵢ·tᵢ·√(sᵢ² + (vᵢ − v̄)² + `beside`) over the candidates that have a
-    /// value: a straight line of G has none where it is negative.
-    fn of(&self, value: impl Fn(&Candidate) -> Option<TEstimate>, beside: f64) -> Option<Interval> {
+    /// Σ wᵢ·vᵢ with the half-width Σ wᵢ·tᵢ·√(sᵢ² + (vᵢ − v̄)²) over the candidates that have a value: a
+    /// straight line of G has none where it is negative.
+    fn of(&self, value: impl Fn(&Candidate) -> Option<TEstimate>) -> Option<Interval> {
         let all: Vec<(f64, TEstimate)> = (self.candidates.iter())
             .filter_map(|c| Some((c.prediction_weight, value(c)?)))
             .collect();
@@ -451,7 +457,7 @@ impl Average<'_, '_, '_> {
         let half = (all.iter())
             .map(|(w, e)| {
                 let t = t_critical(1.0 - self.options.alpha, e.df);
-                let square = e.standard_error.powi(2) + (e.value - mean).powi(2) + beside;
+                let square = e.standard_error.powi(2) + (e.value - mean).powi(2);
                 w * t * square.sqrt()
             })
             .sum::<f64>()

@@ -1,9 +1,9 @@
 //! Predictions of scales that were not fitted.
 
-use relscale::fit::simulate::{Shape, Simulation, Truth};
+use relscale::fit::simulate::{ItemTruth, Shape, Simulation, Truth};
 use relscale::fit::{
-    Analysis, FloorRatio, FlooredLaw, Interval, Options, RatioLimit, RatioShape, ShapeComparison,
-    analyze,
+    Analysis, FloorRatio, FlooredLaw, Interval, ItemSampling, Options, RatioLimit, RatioShape,
+    RelativeLaw, ShapeComparison, analyze,
 };
 use relscale::ladder::{Ladder, Run, Scale};
 
@@ -379,4 +379,57 @@ fn the_power_shape_is_the_law() {
     // The same criterion as that of the curvature check.
     let [_, line, _] = law.diagnostics.curvature.aicc;
     assert!((power.aicc - line.unwrap()).abs() < 1e-9);
+}
+
+#[test]
+fn shapes_have_the_variance_of_items_and_the_average_has_it_once() {
+    let mut s = floored([0.0, 0.0], 0.002);
+    s.distributions[0].items = Some(ItemTruth::new(400, 20));
+    let ladder = s.ladder(1).unwrap();
+    let with = |items: ItemSampling| {
+        let mut options = Options::new("baseline");
+        options.treatments = vec!["treatment".into()];
+        options.predict_at = vec![1e23];
+        options.items = items;
+        let mut analysis = analyze(&ladder, &options).unwrap();
+        analysis.laws.remove(0)
+    };
+    let [population, fixed] = [ItemSampling::Population, ItemSampling::Fixed].map(with);
+    let beside = |law: &RelativeLaw| law.diagnostics.variance.total - law.diagnostics.variance.run;
+    let items = beside(&population) - beside(&fixed);
+    assert!(items > 0.0 && fixed.diagnostics.variance.run > 0.0);
+    let square = |law: &RelativeLaw, of: fn(&ShapeComparison) -> Interval, df: f64| {
+        let interval = of(law.alternatives.shapes.as_ref().unwrap());
+        let half = 0.5 * (interval.upper - interval.lower);
+        (half / quantile(df)).powi(2)
+    };
+    let power: fn(&ShapeComparison) -> Interval = |c| {
+        let found = c.shapes.iter().find(|s| s.shape == RatioShape::Power);
+        found.unwrap().top_exponent
+    };
+    // Nine readings and two parameters.
+    let more = square(&population, power, 7.0) - square(&fixed, power, 7.0);
+    assert!((more / items - 1.0).abs() < 1e-6, "{more} {items}");
+    // An average of several shapes is no wider than the widest of them and their spread.
+    let widest = |law: &RelativeLaw| {
+        let shapes = law.alternatives.shapes.clone().unwrap();
+        let ends = shapes.shapes.iter().map(|s| s.top_exponent);
+        let (low, high) = ends.fold((f64::MAX, f64::MIN), |(l, h), i| {
+            (l.min(i.lower), h.max(i.upper))
+        });
+        (
+            high - low,
+            shapes.top_exponent.upper - shapes.top_exponent.lower,
+        )
+    };
+    for law in [&population, &fixed] {
+        let (widest, average) = widest(law);
+        assert!(average <= widest, "{average} {widest}");
+    }
+}
+
+/// The 97.5 % quantile of Student's t.
+fn quantile(df: f64) -> f64 {
+    use statrs::distribution::{ContinuousCDF, StudentsT};
+    StudentsT::new(0.0, 1.0, df).unwrap().inverse_cdf(0.975)
 }
