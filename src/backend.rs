@@ -246,9 +246,9 @@ pub trait Backend: Send + Sync {
 
     /// The experts of each row, by the logits of a router.
     ///
-    /// A row is routed to the `top_k` largest logits; of equal ones to that of the lowest number. The
-    /// weights are computed in `f64` and come by falling logit ([`choose_experts`] defines them), so
-    /// that the choice depends on the logits of the row alone.
+    /// A row is routed to the experts with the `top_k` largest logits; of equal logits, that of the expert
+    /// with the lowest number is taken first. The weights are computed in `f64` and returned in the order of
+    /// falling logits ([`choose_experts`] defines them). The choice depends on the logits of the row alone.
     ///
     /// **Shapes**: `[rows, experts]` → `rows × top_k` choices.
     ///

@@ -174,10 +174,10 @@ impl<'a> Evaluation<'a> {
         self
     }
 
-    /// Ends the evaluation with [`Error::Interrupted`] once `stop` returns true. It is asked after every
-    /// 1,024 items that are tokenised, before the first batch and after every other but the last, on the
-    /// thread that called. A batch is computed to its end: [`batch_tokens`](Self::batch_tokens) bounds the
-    /// time until the evaluation ends.
+    /// Ends the evaluation with [`Error::Interrupted`] once `stop` returns true. `stop` is called on the
+    /// calling thread: after every 1,024 tokenised items, before the first batch, and after every batch but
+    /// the last. A batch is computed to its end: [`batch_tokens`](Self::batch_tokens) bounds the time until
+    /// the evaluation ends.
     ///
     /// Every item that was complete by then has been handed on, and no other: [`for_each`](Self::for_each)
     /// gave it to its sink, a [log](crate::log::Log::score) keeps it, and scoring again goes on from there.

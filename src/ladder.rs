@@ -94,8 +94,8 @@ impl Scores {
         self.scorer.as_deref()
     }
 
-    /// The first run with a row that had no weight in its table and is not of a single item (a loss
-    /// other than 0 and 1), if there is one. An error rate cannot be fitted to such rows.
+    /// The first run, if there is one, with a row that had no weight in its table and cannot be a single item
+    /// (its loss is neither 0 nor 1). An error rate cannot be fitted to such rows.
     #[must_use]
     pub fn unweighted(&self) -> Option<&str> {
         self.unweighted.as_deref()

@@ -274,7 +274,7 @@ pub struct Options {
     /// budgets or more and seed replicates allow it.
     #[serde(default)]
     pub mixed_model: bool,
-    /// A covariate of distributions, for its slope on the exponents.
+    /// Value of a covariate for each distribution, on which the exponents are regressed.
     #[serde(default)]
     pub covariate: BTreeMap<String, f64>,
     /// Threshold of Huber's loss for the surfaces L(N, D), in nats of the log loss (1e-3 in Hoffmann

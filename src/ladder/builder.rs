@@ -101,8 +101,8 @@ impl LadderBuilder {
     /// States the sampling standard error of a row that was added with the same `weight`
     /// ([`score`](Self::score)).
     ///
-    /// **Units**: those of the loss. Errors of the rows of one cell are independent. A cell of which
-    /// not every row has one has none.
+    /// **Units**: those of the loss. The errors of the rows of one cell are taken as independent. A cell has
+    /// a standard error only if every one of its rows has one.
     ///
     /// # Errors
     ///

@@ -191,9 +191,10 @@ impl Ladder {
 
     /// Writes the long CSV form, one row per (run, distribution, cluster).
     ///
-    /// Reading it back gives the same ladder up to one rounding of each loss. The number of rows that were
-    /// summed is not written: a cluster in which a run lacks an item is taken for a whole one then, and what
-    /// had no weights has their sums.
+    /// Reading the table back gives the same ladder up to one rounding of each loss. The number of rows
+    /// behind a sum is not written. After reading back, a cluster of which a run lacks an item therefore
+    /// counts as complete, and several rows of a cell without weights become one row whose weight is their
+    /// number.
     ///
     /// # Errors
     ///

@@ -57,8 +57,8 @@ pub struct Run {
     pub params: f64,
     /// Training tokens.
     pub tokens: f64,
-    /// Passes over the training data, if known: `tokens` are as many tokens that differ, times this.
-    /// Finite and positive.
+    /// Number of passes over the training data, if known: `tokens` is the number of distinct tokens times
+    /// this number. Finite and positive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
     /// Seed, if known. Runs that differ in nothing else are replicates.
@@ -232,8 +232,8 @@ pub enum FlopConvention {
     /// The approximation 6·parameters·tokens.
     #[serde(rename = "6nd")]
     SixNd,
-    /// The axis is not training compute (test-time compute, parameters, data, …), or parameters and
-    /// tokens are not those it was spent on. Every other convention holds FLOPs to 0.1 to 100 per
+    /// The axis is not training compute (test-time compute, parameters, data, …), or the compute was not
+    /// spent on these parameters and tokens. Under every other convention, FLOPs must be 0.1 to 100 per
     /// parameter and token.
     Other,
 }

@@ -104,8 +104,8 @@ pub enum Warning {
     },
     /// The tokenizer has no token for a part of the text and left it out. Its bytes do not count.
     TextDropped {
-        /// Number of bytes without a token, white space aside; of a question, the most that one of its
-        /// choices with the context has.
+        /// Number of bytes without a token, not counting white space. For a question, the largest such number
+        /// of any choice taken together with its context.
         bytes: usize,
     },
     /// The vocabulary lacks a part of the text, for which unknown tokens stand. One may stand for many

@@ -28,7 +28,7 @@ pub(super) struct Part {
     pub(super) unit: &'static str,
     pub(super) averaging: Averaging,
     pub(super) sample: String,
-    /// Covariate of the distributions, for its slope on the exponents.
+    /// Covariate of the distributions, on which the exponents are regressed.
     pub(super) covariate: BTreeMap<String, f64>,
 }
 

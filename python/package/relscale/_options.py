@@ -73,7 +73,7 @@ class Options(TypedDict, total=False):
     mixed_model : bool
         If true, a mixed model is fitted beside each law.
     covariate : mapping of str to float
-        A covariate of distributions, for its slope on the exponents.
+        Value of a covariate for each distribution, on which the exponents are regressed.
     surface_huber : float or None
         Threshold of Huber's loss for the surfaces.
     surface_draws : int or None

@@ -87,10 +87,11 @@ impl SurfaceFit {
 
 /// A fitted surface `L(N, D) = E + A/N^α + B/D^β`.
 ///
-/// Intervals are linearised (delta method) with Student's t, or percentiles of redrawn runs
-/// ([`Options::surface_draws`](crate::fit::Options::surface_draws)): E, A, B, N* and D* in logarithms,
-/// the exponents as they are. The interval of E is that of its profile, within \[0, smallest loss\],
-/// where a linearisation does not serve. Their covariance is the classical one, the sandwich with Huber's loss
+/// Intervals are linearised (delta method) with Student's t, or percentiles over redrawn runs
+/// ([`Options::surface_draws`](crate::fit::Options::surface_draws)). Those of E, A, B, N* and D* are computed
+/// in logarithms, those of the exponents directly. Where a linearisation does not serve, the interval of E
+/// is its profile interval within \[0, smallest loss\]. The covariance of the parameters is the classical
+/// one; it is the sandwich with Huber's loss
 /// ([`Options::surface_huber`](crate::fit::Options::surface_huber)), and the sandwich clustered by
 /// training run if runs are checkpoints. A parameter at its bound is held there: the intervals of the
 /// others are conditional on it. An interval is `None` if its parameter is at a bound or the data do

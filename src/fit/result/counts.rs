@@ -86,8 +86,8 @@ pub struct CountsLaw {
     pub reference_flops: f64,
     /// Variance of `delta_beta` from runs: dispersion of counts, or scatter of readings.
     pub run_variance: f64,
-    /// Variance of `delta_beta` from the sampling of items; `None` if neither side has clusters that show
-    /// it, and with fixed items. A side without them adds nothing, which is flagged. Noise of items
+    /// Variance of `delta_beta` from the sampling of items; `None` with fixed items, and if neither side has
+    /// clusters that show it. A side without such clusters adds nothing and is flagged. Noise of items
     /// within runs is counted in both variances.
     pub item_variance: Option<f64>,
     /// Number of laws of counts in the family.

@@ -61,7 +61,7 @@ pub(super) struct EstimatorArguments {
     /// Scales at which the ratio is predicted, such as 1e22,1e23
     #[arg(long, value_name = "F[,F...]")]
     predict_at: Option<Numbers>,
-    /// Column of a table by distribution, for its slope on the exponents
+    /// Column of a table by distribution, on which the exponents are regressed
     #[arg(long, value_name = "FILE:COLUMN")]
     covariate: Option<CovariateColumn>,
     /// Smallest change of the gap that matters, percent per decade of compute [default: 0.5]
