@@ -258,37 +258,21 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    /// An empty folder, removed when dropped.
-    struct Folder(PathBuf);
+    use tempfile::{TempDir, tempdir};
 
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("relscale-output-{}-{name}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(&self.0).unwrap();
-            let mut names: Vec<String> = entries
-                .map(|e| e.unwrap().file_name().into_string().unwrap())
-                .collect();
-            names.sort();
-            names
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).ok();
-        }
+    fn names(folder: &TempDir) -> Vec<String> {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
     }
 
     #[test]
     fn two_writers_of_one_path_each_publish_a_whole_file() {
-        let folder = Folder::new("two");
-        let path = folder.0.join("table.csv");
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("table.csv");
         // One is half-way while the other begins, is lost, or ends.
         let mut first = NewFile::create(&path).unwrap();
         first.write_all(&[b'a'; 1000]).unwrap();
@@ -299,13 +283,13 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), [b'a'; 2000]);
         drop(second);
         assert_eq!(fs::read(&path).unwrap(), [b'a'; 2000]);
-        assert_eq!(folder.names(), ["table.csv"]);
+        assert_eq!(names(&folder), ["table.csv"]);
     }
 
     #[test]
     fn of_many_that_create_a_file_at_once_one_succeeds() {
-        let folder = Folder::new("new");
-        let path = folder.0.join("plan.json");
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("plan.json");
         let won = std::thread::scope(|scope| {
             let run = |text: String| {
                 let mut file = NewFile::create(&path).unwrap();
@@ -321,14 +305,14 @@ mod tests {
         });
         assert_eq!(won.len(), 1);
         assert_eq!(fs::read_to_string(&path).unwrap(), won[0]);
-        assert_eq!(folder.names(), ["plan.json"]);
+        assert_eq!(names(&folder), ["plan.json"]);
     }
 
     #[cfg(unix)]
     #[test]
     fn links_are_replaced_and_not_followed() {
-        let folder = Folder::new("links");
-        let (other, path) = (folder.0.join("other"), folder.0.join("out.csv"));
+        let folder = tempdir().unwrap();
+        let (other, path) = (folder.path().join("other"), folder.path().join("out.csv"));
         fs::write(&other, "precious").unwrap();
         std::os::unix::fs::symlink(&other, &path).unwrap();
         write(&path, "new").unwrap();
@@ -368,8 +352,8 @@ mod tests {
     fn an_open_file_keeps_its_contents() {
         use std::os::fd::AsRawFd;
 
-        let folder = Folder::new("open");
-        let path = folder.0.join("all.csv");
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("all.csv");
         fs::write(&path, "first\n").unwrap();
         let open = File::open(&path).unwrap();
         // As `/dev/stdout` is a link to the file that a shell has opened.
@@ -380,11 +364,11 @@ mod tests {
 
     #[test]
     fn the_longest_names_and_folders_in_their_place() {
-        let folder = Folder::new("names");
-        let path = folder.0.join("分".repeat(85));
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("分".repeat(85));
         write(&path, "x").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"x");
-        assert!(NewFile::create(&folder.0).is_err());
-        assert!(NewFile::create(folder.0.join("none/file")).is_err());
+        assert!(NewFile::create(folder.path()).is_err());
+        assert!(NewFile::create(folder.path().join("none/file")).is_err());
     }
 }

@@ -7,28 +7,18 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bounded::{alone, bounded, repeated};
+use common::folder::Folder;
 use proptest::prelude::*;
 use relscale::Error;
 use relscale::checkpoint::Weights;
 
-/// The folder of a checkpoint in one PyTorch file, removed at the end.
-struct Folder(PathBuf);
-
+/// The folder is that of a checkpoint in one PyTorch file.
 impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("relscale-bad-torch-{}-{name}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-
     fn open(&self, bytes: &[u8]) -> Result<Weights, Error> {
-        fs::write(self.0.join("pytorch_model.bin"), bytes).unwrap();
-        Weights::open(&self.0)
+        self.write("pytorch_model.bin", bytes);
+        Weights::open(self.path())
     }
 
     /// The error about a file, which names it.
@@ -58,12 +48,6 @@ impl Folder {
     #[track_caller]
     fn pickle(&self, what: &str, pickle: &[u8], message: &str) {
         self.refused(what, &archive(pickle), message);
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
     }
 }
 
@@ -230,7 +214,7 @@ fn one(t: &Tensor) -> Vec<u8> {
 
 #[test]
 fn an_honest_pickle_is_read() {
-    let folder = Folder::new("honest");
+    let folder = Folder::new();
     let data: Vec<u8> = [1f32, 2.0, 3.0, 4.0]
         .iter()
         .flat_map(|x| x.to_le_bytes())
@@ -259,8 +243,7 @@ proptest! {
         dimensions in prop::collection::vec((0i64..5, 0i64..9), 0..4),
         offset in 0i64..20,
     ) {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let folder = Folder::new(&format!("any-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let folder = Folder::new();
         let data: Vec<u8> = (0..32).flat_map(|i| (i as f32).to_le_bytes()).collect();
         let (shape, strides): (Vec<i64>, Vec<i64>) = dimensions.iter().copied().unzip();
         let view = Tensor { elements: 32, offset, shape: shape.clone(), strides, ..honest() };
@@ -289,8 +272,8 @@ proptest! {
 
 #[test]
 fn nothing_that_a_pickle_asks_for_is_run() {
-    let folder = Folder::new("code");
-    let marker = folder.0.join("executed");
+    let folder = Folder::new();
+    let marker = folder.file("executed");
     let command = text(&format!("touch {}", marker.display()));
     for (module, name) in [
         ("posix", "system"),
@@ -348,7 +331,7 @@ fn nothing_that_a_pickle_asks_for_is_run() {
 
 #[test]
 fn pickles_that_are_malformed_are_named_with_the_operation() {
-    let folder = Folder::new("malformed");
+    let folder = Folder::new();
     for (what, pickle, message) in [
         ("nothing", &b""[..], "byte 0: 1 bytes where 0 are left"),
         ("no end", b"\x80\x02}", "byte 3"),
@@ -393,7 +376,7 @@ fn pickles_that_are_malformed_are_named_with_the_operation() {
 #[test]
 fn pickles_without_end_take_no_more_memory_than_a_multiple_of_theirs() {
     let _alone = alone();
-    let folder = Folder::new("endless");
+    let folder = Folder::new();
     let many = 1 << 21;
     for (what, start, part, end, message) in [
         ("marks", "", "(", ".", "open marks"),
@@ -459,7 +442,7 @@ fn pickles_without_end_take_no_more_memory_than_a_multiple_of_theirs() {
 #[test]
 fn tensors_that_do_not_fit_their_storage_are_named() {
     let _alone = alone();
-    let folder = Folder::new("tensors");
+    let folder = Folder::new();
     let far = 1 << 62;
     for (what, t, message) in [
         (
@@ -627,7 +610,7 @@ fn tensors_that_do_not_fit_their_storage_are_named() {
 #[test]
 fn views_whose_numbers_are_not_those_of_their_storage_are_refused() {
     let _alone = alone();
-    let folder = Folder::new("metadata");
+    let folder = Folder::new();
     let with = |further: &[u8]| {
         let tensor = tensor_with(&honest(), &[further.to_vec()]);
         dictionary(&[(text("weight"), tensor)])
@@ -645,7 +628,7 @@ fn views_whose_numbers_are_not_those_of_their_storage_are_refused() {
 #[test]
 fn archives_that_lie_are_named() {
     let _alone = alone();
-    let folder = Folder::new("archives");
+    let folder = Folder::new();
     let pickle = one(&honest());
     let (pkl, data) = (
         || record("data.pkl", &pickle),
@@ -730,7 +713,7 @@ fn archives_that_lie_are_named() {
 
 #[test]
 fn no_changed_byte_panics() {
-    let folder = Folder::new("changed");
+    let folder = Folder::new();
     let whole = fs::read(common::fixture("torch/views/pytorch_model.bin")).unwrap();
     let (mut read, mut refused) = (0, 0);
     for at in 0..whole.len() {
@@ -753,7 +736,7 @@ fn no_changed_byte_panics() {
 
 #[test]
 fn files_beyond_four_gigabytes_are_read_at_their_positions() {
-    let folder = Folder::new("zip64");
+    let folder = Folder::new();
     let far = Tensor {
         key: "1",
         ..honest()
@@ -774,7 +757,7 @@ fn files_beyond_four_gigabytes_are_read_at_their_positions() {
         4 * large.elements as u64,
         values.len() as u64,
     ];
-    let mut file = File::create(folder.0.join("pytorch_model.bin")).unwrap();
+    let mut file = File::create(folder.file("pytorch_model.bin")).unwrap();
     let (mut at, mut directory) = (0, Vec::new());
     for (name, size) in ["data.pkl", "data/0", "data/1"].into_iter().zip(sizes) {
         let described = described(&Record {
@@ -819,7 +802,7 @@ fn files_beyond_four_gigabytes_are_read_at_their_positions() {
     file.write_all(&[&b"PK\x06\x06"[..], &record, &locator, &tail].concat())
         .unwrap();
     drop(file);
-    let mut weights = Weights::open(&folder.0).unwrap();
+    let mut weights = Weights::open(folder.path()).unwrap();
     assert_eq!(
         weights.tensor("far", &[2, 2]).unwrap().values().to_f32(),
         [1.0, 2.0, 3.0, 4.0]

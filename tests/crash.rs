@@ -9,7 +9,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -22,25 +21,6 @@ use relscale::model::Transformer;
 use relscale::scorer::{BitsPerByte, NatsPerToken, Scorer};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
-
-/// A folder that is removed with its contents.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("relscale-crash-{}-{n}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 /// A sequence of numbers that the seed fixes (Steele, Lea and Flood 2014, splitmix64).
 struct Numbers(u64);
@@ -167,13 +147,13 @@ struct Undisturbed {
 fn undisturbed() -> &'static Undisturbed {
     static WHOLE: OnceLock<Undisturbed> = OnceLock::new();
     WHOLE.get_or_init(|| {
-        let folder = Folder::new();
-        let path = folder.0.join("log");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
         score(&path).unwrap();
         let log = fs::read(&path).unwrap();
         let table = Table::read(&path).unwrap();
-        run(&folder.0).unwrap();
-        let csv = fs::read(folder.0.join("table.csv")).unwrap();
+        run(folder.path()).unwrap();
+        let csv = fs::read(folder.path().join("table.csv")).unwrap();
         assert_eq!(
             csv.iter().filter(|b| **b == b'\n').count(),
             texts().len() + 1
@@ -231,16 +211,16 @@ fn child(folder: &Path) -> Command {
 /// Kills the run `kills` times at moments that the seed draws, each start going on from where the
 /// last one was killed; one that finished is checked and begun anew.
 fn killed(kills: usize, seed: u64) {
-    let folder = Folder::new();
-    let (log, csv) = (folder.0.join("log"), folder.0.join("table.csv"));
+    let folder = tempfile::tempdir().unwrap();
+    let (log, csv) = (folder.path().join("log"), folder.path().join("table.csv"));
     let finished = |what: &str| {
         assert!(fs::read(&csv).unwrap() == undisturbed().csv, "{what}");
         for name in ["log", "log.lock", "table.csv"] {
-            fs::remove_file(folder.0.join(name)).unwrap();
+            fs::remove_file(folder.path().join(name)).unwrap();
         }
     };
     let start = Instant::now();
-    assert!(child(&folder.0).status().unwrap().success());
+    assert!(child(folder.path()).status().unwrap().success());
     let whole = start.elapsed();
     finished("never killed");
 
@@ -249,7 +229,7 @@ fn killed(kills: usize, seed: u64) {
     while killed < kills {
         // Some within the start, some long after it, and some after the end.
         let moment = whole.mul_f64(numbers.below(1000) as f64 / 900.0);
-        let mut process = child(&folder.0).spawn().unwrap();
+        let mut process = child(folder.path()).spawn().unwrap();
         let start = Instant::now();
         let mut status = None;
         while status.is_none() && start.elapsed() < moment {
@@ -282,7 +262,7 @@ fn killed(kills: usize, seed: u64) {
             );
         }
     }
-    run(&folder.0).unwrap();
+    run(folder.path()).unwrap();
     finished("the last one");
     println!(
         "{killed} kills, {within} of them between two records of an unfinished log, {ends} runs \
@@ -310,8 +290,8 @@ fn killed_a_thousand_times() {
 /// Damages a finished log in `cases` ways that the seed draws.
 fn damaged(cases: usize, seed: u64) {
     let whole = &undisturbed().log;
-    let folder = Folder::new();
-    let (log, csv) = (folder.0.join("log"), folder.0.join("table.csv"));
+    let folder = tempfile::tempdir().unwrap();
+    let (log, csv) = (folder.path().join("log"), folder.path().join("table.csv"));
     let mut numbers = Numbers(seed);
     let (mut resumed, mut refused) = (0, 0);
     for case in 0..cases {
@@ -417,15 +397,15 @@ fn damaged_a_thousand_times() {
 
 /// A file system of its own in memory, of `size` bytes; none where the system does not allow it.
 #[cfg(target_os = "linux")]
-struct Disk(Folder);
+struct Disk(tempfile::TempDir);
 
 #[cfg(target_os = "linux")]
 impl Disk {
     fn new(size: usize) -> Option<Self> {
-        let folder = Folder::new();
+        let folder = tempfile::tempdir().unwrap();
         let mounted = mount(
             &["-t", "tmpfs", "-o", &format!("size={size}"), "none"],
-            &folder.0,
+            folder.path(),
         );
         if !mounted {
             println!("skipped: the system does not allow to mount a file system");
@@ -437,7 +417,7 @@ impl Disk {
         let option = format!("remount,{option}");
         // A process that another test has forked has this one's open files until it is another program.
         let remounted = (0..200).any(|_| {
-            let done = mount(&["-o", &option], &self.0.0);
+            let done = mount(&["-o", &option], self.0.path());
             if !done {
                 sleep(Duration::from_millis(50));
             }
@@ -457,7 +437,7 @@ fn mount(arguments: &[&str], folder: &Path) -> bool {
 #[cfg(target_os = "linux")]
 impl Drop for Disk {
     fn drop(&mut self) {
-        Command::new("umount").arg(&self.0.0).status().ok();
+        Command::new("umount").arg(self.0.path()).status().ok();
     }
 }
 
@@ -478,11 +458,11 @@ fn a_full_disk_loses_no_record() {
     const PAGE: usize = 4096;
     let pages = undisturbed().log.len().div_ceil(PAGE);
     let Some(disk) = Disk::new(PAGE) else { return };
-    let (log, csv) = (disk.0.0.join("log"), disk.0.0.join("table.csv"));
+    let (log, csv) = (disk.0.path().join("log"), disk.0.path().join("table.csv"));
     let mut before = 0;
     for size in 1..pages {
         disk.remount(&format!("size={}", size * PAGE));
-        let full = run(&disk.0.0);
+        let full = run(disk.0.path());
         if size == 1 && full.is_ok() {
             println!("skipped: a page of this system holds everything");
             return;
@@ -507,12 +487,12 @@ fn a_full_disk_loses_no_record() {
     assert_io(export(&log, &csv), StorageFull);
     assert_eq!(fs::read(&csv).unwrap(), b"old");
     assert_eq!(
-        fs::read_dir(&disk.0.0).unwrap().count(),
+        fs::read_dir(disk.0.path()).unwrap().count(),
         3,
         "something was left behind"
     );
     disk.remount("size=1m");
-    run(&disk.0.0).unwrap();
+    run(disk.0.path()).unwrap();
     assert_eq!(fs::read(&csv).unwrap(), undisturbed().csv);
 }
 
@@ -524,11 +504,11 @@ fn a_disk_that_becomes_read_only_loses_no_record() {
     let Some(disk) = Disk::new(1 << 20) else {
         return;
     };
-    let (log, csv) = (disk.0.0.join("log"), disk.0.0.join("table.csv"));
+    let (log, csv) = (disk.0.path().join("log"), disk.0.path().join("table.csv"));
     let whole = &undisturbed().log;
     fs::write(&log, &whole[..whole.len() / 2]).unwrap();
     disk.remount("ro");
-    assert_io(run(&disk.0.0), ReadOnlyFilesystem);
+    assert_io(run(disk.0.path()), ReadOnlyFilesystem);
     // Readers need no write.
     let records = Table::read(&log).unwrap().records().len();
     assert!(records > 10);
@@ -538,7 +518,7 @@ fn a_disk_that_becomes_read_only_loses_no_record() {
     disk.remount("ro");
     assert_io(export(&log, &csv), ReadOnlyFilesystem);
     disk.remount("rw");
-    run(&disk.0.0).unwrap();
+    run(disk.0.path()).unwrap();
     assert_eq!(fs::read(&csv).unwrap(), undisturbed().csv);
 }
 
@@ -547,18 +527,18 @@ fn a_disk_that_becomes_read_only_loses_no_record() {
 #[test]
 #[cfg(unix)]
 fn files_that_may_not_grow_lose_no_record() {
-    let folder = Folder::new();
-    let (log, csv) = (folder.0.join("log"), folder.0.join("table.csv"));
+    let folder = tempfile::tempdir().unwrap();
+    let (log, csv) = (folder.path().join("log"), folder.path().join("table.csv"));
     let mut before = 0;
     for kilobytes in [2, 4, 8] {
         // Blocks of 512 bytes or of 1024, as the shell has it.
         let script = format!("trap '' XFSZ && ulimit -f {kilobytes} && exec \"$0\" \"$@\"");
-        let program = child(&folder.0);
+        let program = child(folder.path());
         let out = Command::new("sh")
             .args(["-c", &script])
             .arg(program.get_program())
             .args(program.get_args())
-            .env(CHILD, &folder.0)
+            .env(CHILD, folder.path())
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
@@ -572,7 +552,7 @@ fn files_that_may_not_grow_lose_no_record() {
         before = records;
         assert!(!csv.exists());
     }
-    run(&folder.0).unwrap();
+    run(folder.path()).unwrap();
     assert_eq!(fs::read(&csv).unwrap(), undisturbed().csv);
 }
 
@@ -582,17 +562,18 @@ fn files_that_may_not_grow_lose_no_record() {
 fn a_folder_that_cannot_be_written_loses_no_record() {
     use std::os::unix::fs::PermissionsExt;
 
-    let folder = Folder::new();
-    let rights = |mode| fs::set_permissions(&folder.0, fs::Permissions::from_mode(mode)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let rights =
+        |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
     rights(0o555);
-    if fs::write(folder.0.join("probe"), "").is_ok() {
+    if fs::write(folder.path().join("probe"), "").is_ok() {
         println!("skipped: rights do not bind this user");
         return;
     }
-    let refused = run(&folder.0).unwrap_err();
+    let refused = run(folder.path()).unwrap_err();
     assert!(matches!(refused, Error::Io { .. }), "{refused}");
     rights(0o755);
-    run(&folder.0).unwrap();
-    let csv = fs::read(folder.0.join("table.csv")).unwrap();
+    run(folder.path()).unwrap();
+    let csv = fs::read(folder.path().join("table.csv")).unwrap();
     assert_eq!(csv, undisturbed().csv);
 }

@@ -9,9 +9,10 @@ mod bounded;
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bounded::{MEMORY, alone, bounded, hostile_lines, repeated};
+use common::folder::Folder;
 use relscale::Error;
 use relscale::backend::Reference;
 use relscale::distribution::Items;
@@ -24,46 +25,20 @@ use relscale::tokenizer::Tokenizer;
 use relscale_cpu::Cpu;
 use serde_json::{Map, Value, json};
 
-struct Folder(PathBuf);
-
 impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("relscale-hostile-{}-{name}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-
     /// With the files of a fixture.
-    fn copy(name: &str, checkpoint: &str) -> Self {
-        let folder = Self::new(name);
-        for entry in fs::read_dir(common::fixture(checkpoint)).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), folder.0.join(entry.file_name())).unwrap();
-        }
-        folder
-    }
-
-    fn write(&self, file: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        fs::write(self.0.join(file), bytes).unwrap();
-        self.0.join(file)
-    }
-
-    fn size(&self) -> usize {
-        let files = fs::read_dir(&self.0).unwrap();
-        files
-            .map(|f| f.unwrap().metadata().unwrap().len() as usize)
-            .sum()
+    fn fixture(name: &str) -> Self {
+        Self::copy(&common::fixture(name))
     }
 
     /// Loads it on two backends, whatever comes of it; the error of the last.
     fn load(&self, what: &str) -> Option<Error> {
         let size = self.size();
         let first = bounded(what, size, || {
-            Transformer::load(&self.0, Reference::<f32>::new()).map(drop)
+            Transformer::load(self.path(), Reference::<f32>::new()).map(drop)
         });
         let cpu = Cpu::with_threads(1).unwrap();
-        let second = bounded(what, size, || Transformer::load(&self.0, cpu).map(drop));
+        let second = bounded(what, size, || Transformer::load(self.path(), cpu).map(drop));
         assert_eq!(first.is_ok(), second.is_ok(), "{what}");
         second.err()
     }
@@ -75,12 +50,6 @@ impl Folder {
             .unwrap_or_else(|| panic!("{what}: loaded"))
             .to_string();
         assert!(error.contains(message), "{what}: {error}");
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
     }
 }
 
@@ -98,7 +67,7 @@ fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
 #[test]
 fn headers_of_safetensors() {
     let _alone = alone();
-    let folder = Folder::copy("headers", "checkpoints/llama-plain");
+    let folder = Folder::fixture("checkpoints/llama-plain");
     let plain = r#"{"dtype": "F32", "shape": [], "data_offsets": [0, 4]}"#;
     let dims = repeated(
         r#"{"a": {"dtype": "F32", "shape": ["#,
@@ -163,7 +132,7 @@ fn headers_of_safetensors() {
 #[test]
 fn indices_of_shards() {
     let _alone = alone();
-    let folder = Folder::copy("indices", "checkpoints/llama-linear-rope-old");
+    let folder = Folder::fixture("checkpoints/llama-linear-rope-old");
     let many = (0..100_000)
         .map(|i| format!(r#""{i}":"x.safetensors","#))
         .collect::<String>();
@@ -238,8 +207,8 @@ fn configurations() {
         "architectures/qwen2-sliding",
     ] {
         let name = checkpoint.rsplit('/').next().unwrap();
-        let folder = Folder::copy(&format!("config-{name}"), checkpoint);
-        let text = fs::read_to_string(folder.0.join("config.json")).unwrap();
+        let folder = Folder::fixture(checkpoint);
+        let text = fs::read_to_string(folder.file("config.json")).unwrap();
         let config: Map<String, Value> = serde_json::from_str(&text).unwrap();
         for field in config.keys() {
             for value in &hostile {
@@ -258,7 +227,7 @@ fn configurations() {
     }
     assert!(loaded > 20 && refused > 500, "{loaded} {refused}");
     // What is no number of JSON, and what is too much of it.
-    let folder = Folder::copy("config", "checkpoints/llama-plain");
+    let folder = Folder::fixture("checkpoints/llama-plain");
     let just_read = (1 << 20) - 100;
     for (what, text, message) in [
         ("NaN", r#"{"hidden_size": NaN}"#.to_owned(), "config.json"),
@@ -302,7 +271,7 @@ fn configurations() {
 #[test]
 fn narrow_matrices() {
     let _alone = alone();
-    let folder = Folder::new("narrow");
+    let folder = Folder::new();
     let hidden = 1 << 18;
     folder.write(
         "config.json",
@@ -368,7 +337,7 @@ fn gguf(values: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn metadata_of_gguf() {
     let _alone = alone();
-    let folder = Folder::new("gguf");
+    let folder = Folder::new();
     let many = 500_000;
     let few = array("tokenizer.ggml.tokens", 8, 1, &text("a"));
     // `a`, `aa`, `aaa` and so on: every cut of one is a merge of two others.
@@ -455,7 +424,7 @@ fn tokenizer(stages: Value) -> Value {
 fn encoded(folder: &Folder, what: &str, json: &Value) -> Result<Vec<u32>, String> {
     folder.write("tokenizer.json", json.to_string());
     let encode = || {
-        let tokenizer = Tokenizer::load(&folder.0)?;
+        let tokenizer = Tokenizer::load(folder.path())?;
         tokenizer.encode("ab abba").map(|e| e.tokens)
     };
     bounded(what, folder.size(), encode).map_err(|e| e.to_string())
@@ -464,7 +433,7 @@ fn encoded(folder: &Folder, what: &str, json: &Value) -> Result<Vec<u32>, String
 #[test]
 fn stages_that_lengthen_a_text() {
     let _alone = alone();
-    let folder = Folder::new("stages");
+    let folder = Folder::new();
     let plain = encoded(&folder, "plain", &tokenizer(json!({}))).unwrap();
     assert_eq!(plain, [2, 2, 1, 0]);
     let replace =
@@ -552,7 +521,7 @@ fn stages_that_lengthen_a_text() {
 #[test]
 fn stages_that_add_tokens_to_a_text() {
     let _alone = alone();
-    let folder = Folder::new("added");
+    let folder = Folder::new();
     let plain = encoded(&folder, "plain", &tokenizer(json!({}))).unwrap();
     let piece = json!({"SpecialToken": {"id": "x", "type_id": 0}});
     let text = json!({"Sequence": {"id": "A", "type_id": 0}});
@@ -588,7 +557,7 @@ fn stages_that_add_tokens_to_a_text() {
 #[test]
 fn models_of_a_tokenizer() {
     let _alone = alone();
-    let folder = Folder::new("models");
+    let folder = Folder::new();
     let with = |change: &dyn Fn(&mut Value)| {
         let mut json = tokenizer(json!({}));
         change(&mut json["model"]);
@@ -659,7 +628,7 @@ fn models_of_a_tokenizer() {
     ] {
         folder.write("tokenizer.json", file);
         let error = bounded(what, folder.size(), || {
-            Tokenizer::load(&folder.0).unwrap_err()
+            Tokenizer::load(folder.path()).unwrap_err()
         });
         assert!(error.to_string().contains(message), "{what}: {error}");
     }
@@ -674,7 +643,7 @@ fn models_of_a_tokenizer() {
     ] {
         folder.write("tokenizer_config.json", file);
         let error = bounded(what, folder.size(), || {
-            Tokenizer::load(&folder.0).unwrap_err()
+            Tokenizer::load(folder.path()).unwrap_err()
         });
         assert!(
             error.to_string().contains("tokenizer_config.json"),
@@ -687,7 +656,7 @@ fn models_of_a_tokenizer() {
 #[test]
 fn what_a_tokenizer_takes_at_most() {
     let _alone = alone();
-    let folder = Folder::new("most");
+    let folder = Folder::new();
     let peak = |run: &mut dyn FnMut()| {
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
@@ -699,9 +668,9 @@ fn what_a_tokenizer_takes_at_most() {
         "invert": false});
     let file = tokenizer(json!({ "pre_tokenizer": split })).to_string();
     folder.write("tokenizer.json", file);
-    let expressions = peak(&mut || drop(Tokenizer::load(&folder.0)));
+    let expressions = peak(&mut || drop(Tokenizer::load(folder.path())));
     folder.write("tokenizer.json", tokenizer(json!({})).to_string());
-    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
     let text = "a".repeat(1 << 20);
     let encoding = peak(&mut || drop(tokenizer.encode(&text).unwrap()));
     println!(
@@ -716,7 +685,7 @@ fn what_a_tokenizer_takes_at_most() {
 #[test]
 fn expressions_that_never_end() {
     let _alone = alone();
-    let folder = Folder::new("expressions");
+    let folder = Folder::new();
     let load = |pattern: &str| {
         let split = json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
             "invert": false});
@@ -724,7 +693,7 @@ fn expressions_that_never_end() {
             "tokenizer.json",
             tokenizer(json!({"pre_tokenizer": split})).to_string(),
         );
-        Tokenizer::load(&folder.0)
+        Tokenizer::load(folder.path())
     };
     assert!(load("(?:(?=a)(?:a+)+)+c").is_err());
     let tokenizer = load("a*(?=a)a*c").unwrap();
@@ -749,7 +718,7 @@ fn lines(path: &Path, what: &str) {
 #[test]
 fn items_in_lines() {
     let _alone = alone();
-    let folder = Folder::new("lines");
+    let folder = Folder::new();
     hostile_lines(|what, text| lines(&folder.write("items.jsonl", text), what));
 }
 
@@ -800,11 +769,11 @@ fn tables_of_losses() {
 #[test]
 fn score_logs() {
     let _alone = alone();
-    let folder = Folder::new("logs");
+    let folder = Folder::new();
     let path = folder.write("items.jsonl", r#"{"id": "a", "tokens": [1, 2]}"#);
     let items = Items::from_jsonl(path).unwrap();
     let key = |name: &str| Key::new(name, "b", &items, &[&NatsPerToken], &Settings::default());
-    let path = folder.0.join("log");
+    let path = folder.file("log");
     drop(Log::open(&path, &key("m").unwrap()).unwrap());
     let header = fs::read(&path).unwrap();
     let mb = 1 << 20;

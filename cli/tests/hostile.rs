@@ -3,37 +3,18 @@
 
 #[path = "../../tests/common/bounded.rs"]
 mod bounded;
+#[path = "../../tests/common/folder.rs"]
+mod folder;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bounded::{alone, bounded, hostile_lines, repeated};
+use folder::Folder;
 use relscale::Error;
 use relscale::ladder::{Ladder, Run, Scale};
 use relscale_cli::readers::harness::{Measure, Samples};
 use relscale_cli::readers::{matched, multiple_choice, texts};
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("relscale-hostile-readers-{}-{name}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-
-    fn write(&self, file: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        fs::write(self.0.join(file), bytes).unwrap();
-        self.0.join(file)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 fn lines(path: &Path, what: &str) {
     let size = fs::metadata(path).unwrap().len() as usize;
@@ -59,7 +40,7 @@ fn lines(path: &Path, what: &str) {
 #[test]
 fn items_in_lines() {
     let _alone = alone();
-    let folder = Folder::new("lines");
+    let folder = Folder::new();
     hostile_lines(|what, text| lines(&folder.write("items.jsonl", text), what));
 }
 

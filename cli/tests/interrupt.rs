@@ -8,26 +8,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A folder that is removed with its contents.
-struct Folder(PathBuf);
+use tempfile::{TempDir, tempdir};
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("relscale-interrupt-{}-{name}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
+/// A path in a folder, as an argument.
+fn inside(folder: &TempDir, name: &str) -> String {
+    folder.path().join(name).to_str().unwrap().to_owned()
 }
 
 fn suite() -> PathBuf {
@@ -107,7 +92,7 @@ const CHECKPOINT: &str = "checkpoints/balanced/isoflop-1.8ep12-d24-L1-B8-balance
 
 #[test]
 fn a_score_goes_on_to_the_same_bytes() {
-    let folder = Folder::new("score");
+    let folder = tempdir().unwrap();
     let checkpoint = suite().join(CHECKPOINT).display().to_string();
     // Seconds of work, so that the interrupt comes before the end on any machine.
     let text = suite().join("texts/english-help.jsonl");
@@ -115,9 +100,9 @@ fn a_score_goes_on_to_the_same_bytes() {
     let texts: Vec<String> = (0..20)
         .map(|copy| text.replace("{\"id\":\"", &format!("{{\"id\":\"{copy}/")))
         .collect();
-    let items = folder.path("items.jsonl");
+    let items = inside(&folder, "items.jsonl");
     fs::write(&items, texts.concat()).unwrap();
-    let (one, two) = (folder.path("one.jsonl"), folder.path("two.jsonl"));
+    let (one, two) = (inside(&folder, "one.jsonl"), inside(&folder, "two.jsonl"));
     let arguments = |out| {
         vec![
             "score",
@@ -164,13 +149,13 @@ fn a_score_goes_on_to_the_same_bytes() {
 
 #[test]
 fn a_second_interrupt_ends_at_once() {
-    let folder = Folder::new("twice");
+    let folder = tempdir().unwrap();
     let checkpoint = suite().join(CHECKPOINT).display().to_string();
     let items = suite()
         .join("texts/english-help.jsonl")
         .display()
         .to_string();
-    let out = folder.path("out.jsonl");
+    let out = inside(&folder, "out.jsonl");
     // The reference backend and one batch for all items: minutes of work without a place to stop.
     let mut child = command(&[
         "score",
@@ -203,7 +188,7 @@ fn a_second_interrupt_ends_at_once() {
 }
 
 /// A table of one run per budget, and its texts.
-fn ladder(folder: &Folder) -> (String, String) {
+fn ladder(folder: &TempDir) -> (String, String) {
     let table = fs::read_to_string(suite().join("ladder.csv")).unwrap();
     let mut rows = table.lines();
     let mut text = format!("{}\n", rows.next().unwrap());
@@ -216,22 +201,22 @@ fn ladder(folder: &Folder) -> (String, String) {
             budgets.push(budget);
         }
     }
-    fs::create_dir(folder.0.join("texts")).unwrap();
+    fs::create_dir(folder.path().join("texts")).unwrap();
     for name in ["english-help", "french-help", "german-help"] {
         let file = format!("texts/{name}.jsonl");
         let items = fs::read_to_string(suite().join(&file)).unwrap();
         let few: Vec<&str> = items.lines().take(30).collect();
-        fs::write(folder.0.join(file), few.join("\n") + "\n").unwrap();
+        fs::write(folder.path().join(file), few.join("\n") + "\n").unwrap();
     }
-    fs::write(folder.0.join("runs.csv"), text).unwrap();
-    (folder.path("runs.csv"), folder.path("texts"))
+    fs::write(folder.path().join("runs.csv"), text).unwrap();
+    (inside(folder, "runs.csv"), inside(folder, "texts"))
 }
 
 #[test]
 fn a_ladder_goes_on_to_the_same_bytes() {
-    let folder = Folder::new("ladder");
+    let folder = tempdir().unwrap();
     let (runs, texts) = ladder(&folder);
-    let (one, two) = (folder.path("one"), folder.path("two"));
+    let (one, two) = (inside(&folder, "one"), inside(&folder, "two"));
     let arguments = |out| {
         vec![
             "ladder",
@@ -269,7 +254,7 @@ fn a_ladder_goes_on_to_the_same_bytes() {
 
 #[test]
 fn a_study_goes_on_to_the_same_bytes() {
-    let folder = Folder::new("study");
+    let folder = tempdir().unwrap();
     ladder(&folder);
     let study = serde_json::json!({
         "runs": "runs.csv", "backend": "cpu f32", "unit_flops": 1e15,
@@ -277,10 +262,10 @@ fn a_study_goes_on_to_the_same_bytes() {
         "distributions": [{"kind": "items", "path": "texts/english-help.jsonl",
                            "scorers": ["bits_per_byte"]}],
     });
-    let file = folder.path("study.json");
+    let file = inside(&folder, "study.json");
     fs::write(&file, study.to_string()).unwrap();
     let tables = ["one", "two"].map(|name| {
-        let plan = folder.path(name);
+        let plan = inside(&folder, name);
         whole(&["study", "plan", &file, &plan]);
         let run = ["study", "run", &plan, "--shard", "0/1", "--threads", "1"];
         if name == "two" {
@@ -296,7 +281,7 @@ fn a_study_goes_on_to_the_same_bytes() {
             assert!(found(Path::new(&plan), "error").is_empty());
         }
         whole(&run);
-        let table = folder.path(&format!("{name}.csv"));
+        let table = inside(&folder, &format!("{name}.csv"));
         whole(&["study", "merge", &plan, "--out", &table]);
         fs::read(table).unwrap()
     });

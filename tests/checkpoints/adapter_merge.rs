@@ -3,8 +3,7 @@
 use crate::common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
 use half::{bf16, f16};
 use proptest::prelude::*;
@@ -14,26 +13,6 @@ use relscale_cpu::Cpu;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
-
-/// A folder of the test's own, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("relscale-merge-{}-{name}-{n}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 /// Numbers as a file stores them, and those that a reader finds.
 fn stored(dtype: Dtype, numbers: &[f32]) -> (Vec<u8>, Vec<f32>) {
@@ -117,8 +96,8 @@ struct Merged {
 
 /// Writes base and adapter and reads the merged matrix.
 fn merged(case: &Case, zero: bool) -> Merged {
-    let folder = Folder::new("property");
-    let (base, adapter) = (folder.0.join("base"), folder.0.join("adapter"));
+    let folder = tempfile::tempdir().unwrap();
+    let (base, adapter) = (folder.path().join("base"), folder.path().join("adapter"));
     fs::create_dir_all(&base).unwrap();
     fs::create_dir_all(&adapter).unwrap();
     let Case {
@@ -232,11 +211,11 @@ proptest! {
 /// As training starts: B is zero.
 #[test]
 fn a_model_with_an_adapter_of_zeros_scores_as_its_base() {
-    let adapter = Folder::new("zeros");
+    let adapter = tempfile::tempdir().unwrap();
     let from = common::fixture("adapters/patterns");
     fs::copy(
         from.join("adapter_config.json"),
-        adapter.0.join("adapter_config.json"),
+        adapter.path().join("adapter_config.json"),
     )
     .unwrap();
     let bytes = fs::read(from.join("adapter_model.safetensors")).unwrap();
@@ -254,7 +233,7 @@ fn a_model_with_an_adapter_of_zeros_scores_as_its_base() {
         .iter()
         .map(|(name, shape, data)| (name.as_str(), Dtype::F32, shape.clone(), data.clone()))
         .collect();
-    write(&adapter.0.join("adapter_model.safetensors"), &tensors);
+    write(&adapter.path().join("adapter_model.safetensors"), &tensors);
     let base = common::fixture("checkpoints/llama-plain");
     let score = |checkpoint: Checkpoint| {
         let model = Transformer::load(checkpoint, Cpu::new()).unwrap();
@@ -262,6 +241,6 @@ fn a_model_with_an_adapter_of_zeros_scores_as_its_base() {
         common::rolling(&mut batch, &[3, 1, 4, 1, 5, 9, 2, 6]);
         model.log_likelihoods(&batch).unwrap()
     };
-    let adapted = score(Checkpoint::from(&adapter.0).with_base(&base));
+    let adapted = score(Checkpoint::from(adapter.path()).with_base(&base));
     assert_eq!(adapted, score(Checkpoint::from(&base)));
 }

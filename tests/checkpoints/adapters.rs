@@ -1,9 +1,9 @@
 //! LoRA adapters beside the merged models of PEFT; `tests/fixtures/make_adapters.py` makes them.
 
-use crate::common;
+use crate::common::{self, folder::Folder};
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use relscale::Error;
 use relscale::backend::Reference;
@@ -17,58 +17,35 @@ use serde_json::{Value, json};
 
 const ADAPTERS: [&str; 4] = ["patterns", "whole", "gpt2", "half"];
 
-/// A folder of the test's own, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("relscale-adapters-{}-{name}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-
-    fn copy(name: &str, from: &Path) -> Self {
-        let folder = Self::new(name);
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), folder.0.join(entry.file_name())).unwrap();
-        }
-        folder
-    }
-
-    fn config(&self, change: impl FnOnce(&mut Value)) {
-        let path = self.0.join("adapter_config.json");
-        let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        change(&mut config);
-        fs::write(path, config.to_string()).unwrap();
-    }
-
-    /// Writes the matrices again; each keeps the name, shape and values that `change` leaves it.
-    fn change(&self, change: impl Fn(&mut String, &mut Vec<usize>, &mut Vec<u8>) -> bool) {
-        let path = self.0.join("adapter_model.safetensors");
-        let bytes = fs::read(&path).unwrap();
-        let mut kept = Vec::new();
-        for (mut name, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
-            let (mut shape, mut data) = (view.shape().to_vec(), view.data().to_vec());
-            if change(&mut name, &mut shape, &mut data) {
-                kept.push((name, shape, data));
-            }
-        }
-        let views = kept.iter().map(|(name, shape, data)| {
-            (
-                name,
-                TensorView::new(Dtype::F32, shape.clone(), data).unwrap(),
-            )
-        });
-        fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
-    }
+/// Changes the configuration.
+fn config(adapter: &Folder, change: impl FnOnce(&mut Value)) {
+    let path = adapter.file("adapter_config.json");
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    change(&mut config);
+    fs::write(path, config.to_string()).unwrap();
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
+/// A change of a matrix's name, shape and values; false leaves it out.
+type Change<'a> = &'a dyn Fn(&mut String, &mut Vec<usize>, &mut Vec<u8>) -> bool;
+
+/// Writes the matrices again; each keeps the name, shape and values that `change` leaves it.
+fn change(adapter: &Folder, change: Change<'_>) {
+    let path = adapter.file("adapter_model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let mut kept = Vec::new();
+    for (mut name, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
+        let (mut shape, mut data) = (view.shape().to_vec(), view.data().to_vec());
+        if change(&mut name, &mut shape, &mut data) {
+            kept.push((name, shape, data));
+        }
     }
+    let views = kept.iter().map(|(name, shape, data)| {
+        (
+            name,
+            TensorView::new(Dtype::F32, shape.clone(), data).unwrap(),
+        )
+    });
+    fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
 /// The golden numbers of an adapter.
@@ -143,26 +120,31 @@ fn merged_models_score_as_those_of_peft() {
 
 #[test]
 fn the_base_is_the_folder_that_the_configuration_names() {
-    let adapter = Folder::copy("named", &folder("patterns"));
+    let adapter = Folder::copy(&folder("patterns"));
     let Golden {
         base, sequences, ..
     } = golden("patterns");
-    adapter.config(|config| config["base_model_name_or_path"] = json!(base));
+    config(&adapter, |config| {
+        config["base_model_name_or_path"] = json!(base)
+    });
     let of = |checkpoint: Checkpoint| {
         scores(
             &Transformer::load(checkpoint, Cpu::new()).unwrap(),
             &sequences,
         )
     };
-    let named = of(Checkpoint::from(&adapter.0));
-    assert_eq!(named, of(Checkpoint::from(&adapter.0).with_base(&base)));
+    let named = of(Checkpoint::from(adapter.path()));
+    assert_eq!(named, of(Checkpoint::from(adapter.path()).with_base(&base)));
     assert_eq!(
-        Config::load(&adapter.0).unwrap(),
+        Config::load(adapter.path()).unwrap(),
         Config::load(&base).unwrap()
     );
-    assert_eq!(Checkpoint::from(&adapter.0).tokenizer().unwrap(), base);
-    fs::write(adapter.0.join("tokenizer.json"), "{}").unwrap();
-    assert_eq!(Checkpoint::from(&adapter.0).tokenizer().unwrap(), adapter.0);
+    assert_eq!(Checkpoint::from(adapter.path()).tokenizer().unwrap(), base);
+    fs::write(adapter.file("tokenizer.json"), "{}").unwrap();
+    assert_eq!(
+        Checkpoint::from(adapter.path()).tokenizer().unwrap(),
+        adapter.path()
+    );
     // As a PyTorch file the same bits.
     let whole = golden("whole");
     let checkpoint = Checkpoint::from(&folder("whole")).with_base(&whole.base);
@@ -181,17 +163,17 @@ fn the_base_is_the_folder_that_the_configuration_names() {
 
 #[test]
 fn the_hash_covers_the_adapter_and_its_base() {
-    let adapter = Folder::copy("hash", &folder("patterns"));
-    let base = Folder::copy("hash-base", &golden("patterns").base);
-    let hash = || checkpoint_hash(Checkpoint::from(&adapter.0).with_base(&base.0)).unwrap();
-    let mut seen = vec![hash(), checkpoint_hash(&base.0).unwrap()];
+    let adapter = Folder::copy(&folder("patterns"));
+    let base = Folder::copy(&golden("patterns").base);
+    let hash = || checkpoint_hash(Checkpoint::from(adapter.path()).with_base(base.path())).unwrap();
+    let mut seen = vec![hash(), checkpoint_hash(base.path()).unwrap()];
     assert_ne!(seen[0], seen[1]);
     for path in [
-        adapter.0.join("adapter_model.safetensors"),
-        adapter.0.join("adapter_config.json"),
-        base.0.join("model.safetensors"),
-        base.0.join("config.json"),
-        adapter.0.join("tokenizer.json"),
+        adapter.file("adapter_model.safetensors"),
+        adapter.file("adapter_config.json"),
+        base.file("model.safetensors"),
+        base.file("config.json"),
+        adapter.file("tokenizer.json"),
     ] {
         if !path.exists() {
             fs::write(&path, "{}").unwrap();
@@ -213,10 +195,10 @@ fn error(checkpoint: Checkpoint) -> String {
 
 #[test]
 fn kinds_of_adapters_that_are_not_read_are_named() {
-    let adapter = Folder::copy("kinds", &folder("patterns"));
+    let adapter = Folder::copy(&folder("patterns"));
     let base = golden("patterns").base;
     let named = |what: &str, words: &[&str]| {
-        let error = error(Checkpoint::from(&adapter.0).with_base(&base));
+        let error = error(Checkpoint::from(adapter.path()).with_base(&base));
         for word in words
             .iter()
             .chain(&["adapter_config.json", "merge_and_unload"])
@@ -234,7 +216,7 @@ fn kinds_of_adapters_that_are_not_read_are_named() {
         ("expression", "rank_pattern"),
     ] {
         let from = common::fixture(&format!("adapters/refused/{kind}.json"));
-        fs::copy(from, adapter.0.join("adapter_config.json")).unwrap();
+        fs::copy(from, adapter.file("adapter_config.json")).unwrap();
         named(kind, &[&format!("`{field}`")]);
     }
     let plain = folder("patterns").join("adapter_config.json");
@@ -257,9 +239,9 @@ fn kinds_of_adapters_that_are_not_read_are_named() {
         ("use_qalora", json!(true), "not read"),
         ("a_field_to_come", json!(7), "not read"),
     ] {
-        fs::copy(&plain, adapter.0.join("adapter_config.json")).unwrap();
-        adapter.config(|config| config[field] = value);
-        let error = error(Checkpoint::from(&adapter.0).with_base(&base));
+        fs::copy(&plain, adapter.file("adapter_config.json")).unwrap();
+        config(&adapter, |config| config[field] = value);
+        let error = error(Checkpoint::from(adapter.path()).with_base(&base));
         assert!(
             error.contains(message) && error.contains("`"),
             "{field}: {error}"
@@ -269,20 +251,22 @@ fn kinds_of_adapters_that_are_not_read_are_named() {
 
 #[test]
 fn a_base_that_cannot_be_used_is_named() {
-    let adapter = Folder::copy("base", &folder("patterns"));
+    let adapter = Folder::copy(&folder("patterns"));
     let named = |checkpoint: Checkpoint, words: &[&str]| {
         let error = error(checkpoint);
         for word in words {
             assert!(error.contains(word), "{error}");
         }
     };
-    let alone = || Checkpoint::from(&adapter.0);
+    let alone = || Checkpoint::from(adapter.path());
     let field = "`base_model_name_or_path`";
     named(
         alone(),
         &[field, "`somebody/base` is no local folder", "--base DIR"],
     );
-    adapter.config(|config| config["base_model_name_or_path"] = json!(null));
+    config(&adapter, |config| {
+        config["base_model_name_or_path"] = json!(null)
+    });
     named(alone(), &[field, "names no model"]);
     let gguf = common::fixture("gguf/llama-q8_0.gguf");
     named(
@@ -290,7 +274,7 @@ fn a_base_that_cannot_be_used_is_named() {
         &["llama-q8_0.gguf", "GGUF", "converted from"],
     );
     named(
-        alone().with_base(&adapter.0),
+        alone().with_base(adapter.path()),
         &["no model (config.json)", "names none"],
     );
     named(alone().with_base("/nowhere"), &["/nowhere"]);
@@ -300,24 +284,21 @@ fn a_base_that_cannot_be_used_is_named() {
         &["holds no adapter"],
     );
     named(alone().with_base(golden("half").base), &["adds to"]);
-    fs::remove_file(adapter.0.join("adapter_model.safetensors")).unwrap();
+    fs::remove_file(adapter.file("adapter_model.safetensors")).unwrap();
     named(
         alone().with_base(&model),
         &["neither adapter_model.safetensors nor"],
     );
 }
 
-/// A change of a matrix's name, shape and values; false leaves it out.
-type Change<'a> = &'a dyn Fn(&mut String, &mut Vec<usize>, &mut Vec<u8>) -> bool;
-
 #[test]
 fn adapters_that_do_not_fit_their_base_are_named() {
     let base = golden("patterns").base;
-    let of = |name: &str, change: Change<'_>| {
-        let adapter = Folder::copy(name, &folder("patterns"));
-        adapter.change(change);
+    let of = |change: Change<'_>| {
+        let adapter = Folder::copy(&folder("patterns"));
+        self::change(&adapter, change);
         let loaded = Transformer::load(
-            Checkpoint::from(&adapter.0).with_base(&base),
+            Checkpoint::from(adapter.path()).with_base(&base),
             Reference::<f32>::new(),
         );
         loaded.err().unwrap()
@@ -410,7 +391,7 @@ fn adapters_that_do_not_fit_their_base_are_named() {
         ("empty", "no matrices of LoRA", &|_, _, _| false),
     ];
     for (what, message, change) in cases {
-        let error = of(what, change);
+        let error = of(change);
         assert!(error.to_string().contains(message), "{what}: {error}");
         let tensor = matches!(&error, Error::Tensor { .. });
         assert!(tensor || what == "empty", "{what}: {error}");
@@ -420,14 +401,14 @@ fn adapters_that_do_not_fit_their_base_are_named() {
 /// The merge of PEFT would change the LM head as well, or not, as the model was built.
 #[test]
 fn adapters_of_a_table_that_is_also_the_head_are_refused() {
-    let adapter = Folder::copy("tied", &folder("whole"));
-    let base = Folder::copy("tied-base", &golden("whole").base);
+    let adapter = Folder::copy(&folder("whole"));
+    let base = Folder::copy(&golden("whole").base);
     let tie = |tied: bool| {
-        let path = base.0.join("config.json");
+        let path = base.file("config.json");
         let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         config["tie_word_embeddings"] = json!(tied);
         fs::write(path, config.to_string()).unwrap();
-        Checkpoint::from(&adapter.0).with_base(&base.0)
+        Checkpoint::from(adapter.path()).with_base(base.path())
     };
     Transformer::load(tie(false), Reference::<f32>::new()).unwrap();
     let error = error(tie(true));
@@ -439,26 +420,28 @@ fn adapters_of_a_table_that_is_also_the_head_are_refused() {
 
 #[test]
 fn names_of_bases_stay_in_their_folder() {
-    let adapter = Folder::copy("names", &folder("patterns"));
-    let place = Folder::new("names-bases");
-    let bases = place.0.join("bases");
+    let adapter = Folder::copy(&folder("patterns"));
+    let place = Folder::new();
+    let bases = place.file("bases");
     fs::create_dir_all(&bases).unwrap();
     // A model beside the folder of bases, and one in it.
     let model = golden("patterns").base;
-    for to in [place.0.join("other"), bases.join("inside")] {
+    for to in [place.file("other"), bases.join("inside")] {
         fs::create_dir_all(&to).unwrap();
         for name in ["config.json", "model.safetensors"] {
             fs::copy(model.join(name), to.join(name)).unwrap();
         }
     }
     let of = |name: &str| {
-        adapter.config(|config| config["base_model_name_or_path"] = json!(name));
-        Config::load(Checkpoint::from(&adapter.0).with_base(&bases))
+        config(&adapter, |config| {
+            config["base_model_name_or_path"] = json!(name)
+        });
+        Config::load(Checkpoint::from(adapter.path()).with_base(&bases))
     };
     for name in ["inside", "somebody/inside", "inside/"] {
         assert!(of(name).is_ok(), "{name}");
     }
-    let outside = place.0.join("other");
+    let outside = place.file("other");
     for name in [
         "../other",
         "x/../../other",

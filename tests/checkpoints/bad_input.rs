@@ -1,10 +1,9 @@
 //! Damaged checkpoints and impossible batches: each a typed error that names what it is about.
 
-use crate::common;
+use crate::common::{self, folder::Folder};
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
 use relscale::Error;
 use relscale::backend::Reference;
@@ -12,59 +11,34 @@ use relscale::model::{Batch, Model, Transformer};
 use relscale::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
 
-/// A copy of a fixture that a test may damage, gone when it is dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const SHARD_1: &str = "model-00001-of-00002.safetensors";
 const SHARD_2: &str = "model-00002-of-00002.safetensors";
 
+/// Copies of fixtures that a test may damage.
 impl Folder {
-    fn copy(checkpoint: &str) -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("relscale-bad-input-{}-{number}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        for entry in fs::read_dir(common::fixture(checkpoint)).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), folder.0.join(entry.file_name())).unwrap();
-        }
-        folder
+    fn fixture(name: &str) -> Self {
+        Self::copy(&common::fixture(name))
     }
 
     /// One file.
     fn plain() -> Self {
-        Self::copy("checkpoints/llama-plain")
+        Self::fixture("checkpoints/llama-plain")
     }
 
     /// Two files and an index.
     fn sharded() -> Self {
-        Self::copy("checkpoints/llama-linear-rope-old")
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.0.join(file)
-    }
-
-    fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(self.path(file), bytes).unwrap();
+        Self::fixture("checkpoints/llama-linear-rope-old")
     }
 
     fn json(&self, file: &str) -> Map<String, Value> {
-        serde_json::from_slice(&fs::read(self.path(file)).unwrap()).unwrap()
+        serde_json::from_slice(&fs::read(self.file(file)).unwrap()).unwrap()
     }
 
     /// Header and data of a safetensors file.
     fn tensors(&self, file: &str) -> (Map<String, Value>, Vec<u8>) {
-        let bytes = fs::read(self.path(file)).unwrap();
+        let bytes = fs::read(self.file(file)).unwrap();
         let len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         (
             serde_json::from_slice(&bytes[8..8 + len]).unwrap(),
@@ -95,8 +69,8 @@ impl Folder {
     }
 
     fn error(&self) -> Error {
-        match Transformer::load(&self.0, Reference::<f32>::new()) {
-            Ok(_) => panic!("{} was loaded", self.0.display()),
+        match Transformer::load(self.path(), Reference::<f32>::new()) {
+            Ok(_) => panic!("{} was loaded", self.path().display()),
             Err(error) => error,
         }
     }
@@ -106,7 +80,7 @@ impl Folder {
     fn format(&self, file: &str, what: &str) {
         match self.error() {
             Error::Format { path, message } => {
-                assert_eq!(path, self.path(file), "{message}");
+                assert_eq!(path, self.file(file), "{message}");
                 assert!(message.contains(what), "{message}");
             }
             other => panic!("{other:?}"),
@@ -123,9 +97,9 @@ impl Folder {
                 message,
             } => {
                 let file = if file.is_empty() {
-                    self.0.clone()
+                    self.path().to_owned()
                 } else {
-                    self.path(file)
+                    self.file(file)
                 };
                 assert_eq!((path, name.as_str()), (file, tensor), "{message}");
                 assert!(message.contains(what), "{message}");
@@ -145,7 +119,7 @@ impl Folder {
             } => {
                 assert_eq!(
                     (path, name.as_str()),
-                    (self.path("config.json"), field),
+                    (self.file("config.json"), field),
                     "{message}"
                 );
                 assert!(message.contains(what), "{message}");
@@ -158,7 +132,7 @@ impl Folder {
     #[track_caller]
     fn io(&self, file: &str) {
         match self.error() {
-            Error::Io { path, .. } => assert_eq!(path, self.path(file)),
+            Error::Io { path, .. } => assert_eq!(path, self.file(file)),
             other => panic!("{other:?}"),
         }
     }
@@ -176,24 +150,24 @@ fn offsets(info: &Value) -> (usize, usize) {
 #[test]
 fn the_copies_load_before_they_are_damaged() {
     for folder in [Folder::plain(), Folder::sharded()] {
-        Transformer::load(&folder.0, Reference::<f32>::new()).unwrap();
+        Transformer::load(folder.path(), Reference::<f32>::new()).unwrap();
     }
 }
 
 #[test]
 fn files_that_are_not_there_or_not_files() {
     let folder = Folder::plain();
-    fs::remove_file(folder.path("config.json")).unwrap();
+    fs::remove_file(folder.file("config.json")).unwrap();
     folder.io("config.json");
-    fs::create_dir(folder.path("config.json")).unwrap();
+    fs::create_dir(folder.file("config.json")).unwrap();
     folder.format("config.json", "regular file");
 
     let folder = Folder::plain();
-    fs::remove_file(folder.path(SINGLE)).unwrap();
+    fs::remove_file(folder.file(SINGLE)).unwrap();
     folder.format("", SINGLE);
     folder.write("pytorch_model.bin", "");
     folder.format("pytorch_model.bin", "no file of torch.save");
-    fs::remove_file(folder.path("pytorch_model.bin")).unwrap();
+    fs::remove_file(folder.file("pytorch_model.bin")).unwrap();
     let index = "pytorch_model.bin.index.json";
     for (file, message) in [
         ("../a.bin", "not in the folder"),
@@ -202,15 +176,16 @@ fn files_that_are_not_there_or_not_files() {
         folder.write(index, json!({"weight_map": {"a": file}}).to_string());
         folder.format(index, message);
     }
-    fs::remove_file(folder.path(index)).unwrap();
-    fs::create_dir(folder.path(SINGLE)).unwrap();
+    fs::remove_file(folder.file(index)).unwrap();
+    fs::create_dir(folder.file(SINGLE)).unwrap();
     folder.format(SINGLE, "regular file");
 
     let folder = Folder::sharded();
-    fs::remove_file(folder.path(SHARD_2)).unwrap();
+    fs::remove_file(folder.file(SHARD_2)).unwrap();
     folder.io(SHARD_2);
 
-    let folder = Folder(std::env::temp_dir().join("relscale-bad-input-no-such-folder"));
+    let folder = Folder::new();
+    fs::remove_dir(folder.path()).unwrap();
     folder.io("");
 }
 
@@ -224,7 +199,7 @@ fn what_a_newcomer_names_instead_says_what_to_name_or_fetch() {
     }
     let folder = Folder::plain();
     folder.write("tokenizer.json", pointer);
-    let error = Tokenizer::load(&folder.0).err().unwrap().to_string();
+    let error = Tokenizer::load(folder.path()).err().unwrap().to_string();
     assert!(error.contains("git lfs pull"), "{error}");
     folder.write("model.gguf", pointer);
     folder.write("pytorch_model.bin", pointer);
@@ -234,7 +209,7 @@ fn what_a_newcomer_names_instead_says_what_to_name_or_fetch() {
         ("config.json", "name the folder"),
         ("pytorch_model.bin", "name the folder"),
     ] {
-        let loaded = Transformer::load(folder.path(file), Reference::<f32>::new());
+        let loaded = Transformer::load(folder.file(file), Reference::<f32>::new());
         let error = loaded.err().unwrap().to_string();
         assert!(error.contains(what), "{error}");
     }
@@ -243,7 +218,7 @@ fn what_a_newcomer_names_instead_says_what_to_name_or_fetch() {
 #[test]
 fn headers_that_are_cut_or_lie_about_their_length() {
     let folder = Folder::plain();
-    let whole = fs::read(folder.path(SINGLE)).unwrap();
+    let whole = fs::read(folder.file(SINGLE)).unwrap();
     let header = u64::from_le_bytes(whole[..8].try_into().unwrap());
     for cut in [0, 1, 7] {
         folder.write(SINGLE, &whole[..cut]);
@@ -280,7 +255,7 @@ fn headers_that_are_cut_or_lie_about_their_length() {
     folder.write(SINGLE, 100_000_001u64.to_le_bytes());
     let file = fs::OpenOptions::new()
         .write(true)
-        .open(folder.path(SINGLE))
+        .open(folder.file(SINGLE))
         .unwrap();
     file.set_len(100_000_100).unwrap();
     folder.format(SINGLE, "header of 100000001 bytes");
@@ -442,7 +417,7 @@ fn tensors_of_another_type_shape_or_name() {
 fn a_tensor_that_is_missing_is_named() {
     for entry in fs::read_dir(common::fixture("architectures")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let folder = Folder::copy(&format!("architectures/{name}"));
+        let folder = Folder::fixture(&format!("architectures/{name}"));
         let (header, data) = folder.tensors(SINGLE);
         for tensor in header.keys().filter(|t| *t != "__metadata__") {
             let mut other = header.clone();
@@ -477,14 +452,14 @@ fn no_value_of_a_field_panics() {
     let (mut loaded, mut refused) = (0, 0);
     for entry in fs::read_dir(common::fixture("architectures")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let folder = Folder::copy(&format!("architectures/{name}"));
+        let folder = Folder::fixture(&format!("architectures/{name}"));
         let config = folder.json("config.json");
         for field in config.keys() {
             for value in &values {
                 let mut config = config.clone();
                 config.insert(field.clone(), value.clone());
                 folder.write("config.json", Value::Object(config).to_string());
-                let Ok(model) = Transformer::load(&folder.0, Reference::<f32>::new()) else {
+                let Ok(model) = Transformer::load(folder.path(), Reference::<f32>::new()) else {
                     refused += 1;
                     continue;
                 };
@@ -503,8 +478,8 @@ fn no_value_of_a_field_panics() {
 #[test]
 fn only_a_mask_is_ignored_as_one() {
     let mask = "gpt_neox.layers.1.attention.bias";
-    let folder = Folder::copy("architectures/gpt-neox-parallel");
-    Transformer::load(&folder.0, Reference::<f32>::new()).unwrap();
+    let folder = Folder::fixture("architectures/gpt-neox-parallel");
+    Transformer::load(folder.path(), Reference::<f32>::new()).unwrap();
     for shape in [json!([16]), json!([2, 8]), json!([1, 1, 2, 8])] {
         folder.edit(SINGLE, |header, _| header[mask]["shape"] = shape);
         folder.tensor(SINGLE, mask, "GPTNeoXForCausalLM");
@@ -514,9 +489,9 @@ fn only_a_mask_is_ignored_as_one() {
 /// The first GPT-2 files have no prefix.
 #[test]
 fn gpt2_without_a_prefix() {
-    let folder = Folder::copy("architectures/gpt2");
+    let folder = Folder::fixture("architectures/gpt2");
     let score = || {
-        let model = Transformer::load(&folder.0, Reference::<f32>::new()).unwrap();
+        let model = Transformer::load(folder.path(), Reference::<f32>::new()).unwrap();
         let mut batch = Batch::new();
         common::rolling(&mut batch, &[5, 3, 8, 100]);
         model.log_likelihoods(&batch).unwrap()
@@ -557,7 +532,7 @@ fn weights_that_are_not_finite() {
         });
         folder.tensor(SINGLE, NORM, "element 2");
     }
-    let folder = Folder::copy("checkpoints/llama-gqa-tied-bf16");
+    let folder = Folder::fixture("checkpoints/llama-gqa-tied-bf16");
     folder.edit(SINGLE, |header, data| {
         assert_eq!(header[NORM]["dtype"], "BF16");
         let (start, _) = offsets(&header[NORM]);
@@ -583,18 +558,18 @@ fn links_are_followed() {
     let folder = Folder::sharded();
     let elsewhere = Folder::sharded();
     for file in [SHARD_1, SHARD_2, INDEX, "config.json"] {
-        fs::remove_file(folder.path(file)).unwrap();
-        std::os::unix::fs::symlink(elsewhere.path(file), folder.path(file)).unwrap();
+        fs::remove_file(folder.file(file)).unwrap();
+        std::os::unix::fs::symlink(elsewhere.file(file), folder.file(file)).unwrap();
     }
-    Transformer::load(&folder.0, Reference::<f32>::new()).unwrap();
+    Transformer::load(folder.path(), Reference::<f32>::new()).unwrap();
     // One that leads nowhere is a missing file, one to itself an error of the system.
-    fs::remove_file(elsewhere.path(SHARD_2)).unwrap();
+    fs::remove_file(elsewhere.file(SHARD_2)).unwrap();
     folder.io(SHARD_2);
-    fs::remove_file(folder.path(SHARD_2)).unwrap();
-    std::os::unix::fs::symlink(folder.path(SHARD_2), folder.path(SHARD_2)).unwrap();
+    fs::remove_file(folder.file(SHARD_2)).unwrap();
+    std::os::unix::fs::symlink(folder.file(SHARD_2), folder.file(SHARD_2)).unwrap();
     folder.io(SHARD_2);
-    fs::remove_file(folder.path(SHARD_2)).unwrap();
-    std::os::unix::fs::symlink("/dev/zero", folder.path(SHARD_2)).unwrap();
+    fs::remove_file(folder.file(SHARD_2)).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.file(SHARD_2)).unwrap();
     folder.format(SHARD_2, "regular file");
 }
 
@@ -658,7 +633,7 @@ fn an_index_that_does_not_fit_its_shards() {
     folder.tensor(SHARD_2, &in_second, SHARD_1);
 
     let folder = Folder::sharded();
-    let whole = fs::read(folder.path(SHARD_2)).unwrap();
+    let whole = fs::read(folder.file(SHARD_2)).unwrap();
     folder.write(SHARD_2, &whole[..whole.len() - 1]);
     folder.format(SHARD_2, "the header says");
 }

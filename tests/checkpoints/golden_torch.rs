@@ -1,10 +1,10 @@
 //! PyTorch files beside the safetensors form of the same weights, and views of storages beside the
 //! numbers of torch; `tests/fixtures/make_torch.py` makes them.
 
-use crate::common;
+use crate::common::{self, folder::Folder};
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use relscale::Error;
 use relscale::backend::{HostTensor, Precision, Reference};
@@ -14,36 +14,15 @@ use relscale::model::Transformer;
 use relscale_cpu::Cpu;
 use serde_json::Value;
 
-/// A folder of the test's own, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("relscale-torch-{}-{name}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-
-    /// The configuration of `checkpoint` beside the PyTorch files of `torch`.
-    fn model(name: &str, checkpoint: &str, torch: &str) -> Self {
-        let folder = Self::new(name);
-        folder.copy(&common::fixture(checkpoint).join("config.json"));
-        for entry in fs::read_dir(common::fixture(torch)).unwrap() {
-            folder.copy(&entry.unwrap().path());
-        }
-        folder
-    }
-
-    fn copy(&self, file: &Path) {
-        fs::copy(file, self.0.join(file.file_name().unwrap())).unwrap();
-    }
+/// The configuration of `checkpoint` beside the PyTorch files of `torch`.
+fn model(checkpoint: &str, torch: &str) -> Folder {
+    let folder = Folder::copy(&common::fixture(torch));
+    add(&folder, &common::fixture(checkpoint).join("config.json"));
+    folder
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
+fn add(folder: &Folder, file: &Path) {
+    fs::copy(file, folder.path().join(file.file_name().unwrap())).unwrap();
 }
 
 const MODELS: [(&str, &str); 3] = [
@@ -54,47 +33,50 @@ const MODELS: [(&str, &str); 3] = [
 
 #[test]
 fn scores_are_those_of_the_safetensors_form_bit_for_bit() {
-    for (i, (checkpoint, torch)) in MODELS.into_iter().enumerate() {
+    for (checkpoint, torch) in MODELS {
         let original = common::fixture(checkpoint);
-        let folder = Folder::model(&format!("scores-{i}"), checkpoint, torch);
+        let folder = model(checkpoint, torch);
         let sequences = common::sequences(&original.join("golden.json"));
         let of = |path: &Path| {
             let model = Transformer::load(path, Cpu::new()).unwrap();
             assert_eq!(relscale::model::Model::warnings(&model), [""; 0]);
             common::score(&model, &sequences)
         };
-        let (want, got) = (of(&original), of(&folder.0));
+        let (want, got) = (of(&original), of(folder.path()));
         assert!(want.iter().flatten().all(|x| *x < 0.0));
         assert_eq!(got, want, "{checkpoint}");
         // Half precision stays half, and a tied head is kept once.
         let bytes = |path: &Path| Transformer::memory_estimate(path, &Cpu::new(), 64).unwrap();
-        assert_eq!(bytes(&folder.0), bytes(&original));
+        assert_eq!(bytes(folder.path()), bytes(&original));
     }
 }
 
 #[test]
 fn safetensors_are_read_before_pytorch_files_and_whole_files_before_shards() {
     let (checkpoint, torch) = MODELS[1];
-    let folder = Folder::model("order", checkpoint, torch);
-    let garbage = folder.0.join("pytorch_model.bin.index.json");
+    let folder = model(checkpoint, torch);
+    let garbage = folder.file("pytorch_model.bin.index.json");
     fs::write(&garbage, "{").unwrap();
-    let load = || Transformer::load(&folder.0, Reference::<f32>::new());
+    let load = || Transformer::load(folder.path(), Reference::<f32>::new());
     let model = load().unwrap();
     let warnings = relscale::model::Model::warnings(&model);
     assert!(
         warnings.len() == 1 && warnings[0].contains("pytorch_model.bin.index.json"),
         "{warnings:?}"
     );
-    fs::write(folder.0.join("pytorch_model.bin"), "").unwrap();
+    fs::write(folder.file("pytorch_model.bin"), "").unwrap();
     load().unwrap_err();
-    folder.copy(&common::fixture(checkpoint).join("model.safetensors"));
+    add(
+        &folder,
+        &common::fixture(checkpoint).join("model.safetensors"),
+    );
     assert!(relscale::model::Model::warnings(&load().unwrap()).is_empty());
 }
 
 #[test]
 fn the_hash_covers_the_files_that_are_read() {
-    let folder = Folder::model("hash", MODELS[2].0, MODELS[2].1);
-    let hash = || checkpoint_hash(&folder.0).unwrap();
+    let folder = model(MODELS[2].0, MODELS[2].1);
+    let hash = || checkpoint_hash(folder.path()).unwrap();
     let mut seen = vec![hash()];
     for file in [
         "pytorch_model-00001-of-00003.bin",
@@ -102,7 +84,7 @@ fn the_hash_covers_the_files_that_are_read() {
         "pytorch_model.bin.index.json",
         "config.json",
     ] {
-        let path = folder.0.join(file);
+        let path = folder.file(file);
         // A space at the end leaves an index as it is.
         let bytes = [fs::read(&path).unwrap(), b" ".to_vec()].concat();
         fs::write(&path, bytes).unwrap();
@@ -110,16 +92,19 @@ fn the_hash_covers_the_files_that_are_read() {
         seen.push(hash());
     }
     for other in ["README.md", "training_args.bin"] {
-        fs::write(folder.0.join(other), "text").unwrap();
+        fs::write(folder.file(other), "text").unwrap();
         assert_eq!(&hash(), seen.last().unwrap(), "{other}");
     }
 
     // Beside safetensors they are not read, and a log stays valid when they come or go.
-    let folder = Folder::model("hash-both", MODELS[1].0, MODELS[1].1);
-    folder.copy(&common::fixture(MODELS[1].0).join("model.safetensors"));
-    let both = checkpoint_hash(&folder.0).unwrap();
-    fs::remove_file(folder.0.join("pytorch_model.bin")).unwrap();
-    assert_eq!(checkpoint_hash(&folder.0).unwrap(), both);
+    let folder = model(MODELS[1].0, MODELS[1].1);
+    add(
+        &folder,
+        &common::fixture(MODELS[1].0).join("model.safetensors"),
+    );
+    let both = checkpoint_hash(folder.path()).unwrap();
+    fs::remove_file(folder.file("pytorch_model.bin")).unwrap();
+    assert_eq!(checkpoint_hash(folder.path()).unwrap(), both);
 }
 
 #[test]
@@ -178,7 +163,7 @@ fn views_have_the_values_that_torch_gives() {
 
 #[test]
 fn files_of_torch_that_are_not_read_are_named_with_a_way_out() {
-    let folder = Folder::new("refused");
+    let folder = Folder::new();
     for (file, words) in [
         ("legacy", ["older than 1.6", "torch.save(torch.load(f"]),
         ("script", ["TorchScript", "state_dict()"]),
@@ -194,8 +179,8 @@ fn files_of_torch_that_are_not_read_are_named_with_a_way_out() {
         ("module", ["torch.nn.modules.linear.Linear", "state_dict()"]),
     ] {
         let from = common::fixture(&format!("torch/refused/{file}.bin"));
-        fs::copy(from, folder.0.join("pytorch_model.bin")).unwrap();
-        let error = Weights::open(&folder.0).unwrap_err().to_string();
+        fs::copy(from, folder.file("pytorch_model.bin")).unwrap();
+        let error = Weights::open(folder.path()).unwrap_err().to_string();
         for word in ["pytorch_model.bin"].iter().chain(&words) {
             assert!(error.contains(word), "{file}: {error}");
         }

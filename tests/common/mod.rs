@@ -1,6 +1,8 @@
 //! Helpers shared by the integration tests.
 #![allow(dead_code, reason = "each test binary uses some of them")]
 
+pub(crate) mod folder;
+
 use std::path::{Path, PathBuf};
 
 use relscale::backend::Backend;

@@ -2,11 +2,10 @@
 //!
 //! `tests/data/cases/README.md` says where the inputs come from.
 
-use crate::common;
+use crate::common::{self, folder::Folder};
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use relscale::Error;
 use relscale::backend::Reference;
@@ -29,43 +28,19 @@ fn case(path: &str) -> PathBuf {
     cases.join(path)
 }
 
-/// A folder of the test's own, removed at the end.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Folder {
-    fn new() -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("relscale-cases-{}-{number}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-
     /// A copy of an untied Llama.
     fn llama() -> Self {
         let folder = Self::new();
         for file in [SINGLE, "config.json"] {
             let from = common::fixture("checkpoints/llama-plain").join(file);
-            fs::copy(from, folder.0.join(file)).unwrap();
+            fs::copy(from, folder.file(file)).unwrap();
         }
         folder
     }
 
-    fn write(&self, file: &str, text: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(file);
-        fs::write(&path, text).unwrap();
-        path
-    }
-
     fn config(&self, change: impl FnOnce(&mut Value)) {
-        let path = self.0.join("config.json");
+        let path = self.file("config.json");
         let mut config = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         change(&mut config);
         fs::write(path, config.to_string()).unwrap();
@@ -73,7 +48,7 @@ impl Folder {
 
     /// Writes the tensors again, each under the names that `rename` gives it.
     fn rename(&self, rename: impl Fn(&str) -> Vec<String>) {
-        let bytes = fs::read(self.0.join(SINGLE)).unwrap();
+        let bytes = fs::read(self.file(SINGLE)).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         let mut renamed = Vec::new();
         for (name, view) in tensors.tensors() {
@@ -82,7 +57,7 @@ impl Folder {
             }
         }
         fs::write(
-            self.0.join(SINGLE),
+            self.file(SINGLE),
             safetensors::serialize(renamed, None).unwrap(),
         )
         .unwrap();
@@ -90,18 +65,18 @@ impl Folder {
 
     /// Adds a tensor.
     fn add(&self, name: &str, shape: &[usize], values: &[f32]) {
-        let bytes = fs::read(self.0.join(SINGLE)).unwrap();
+        let bytes = fs::read(self.file(SINGLE)).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let added = TensorView::new(Dtype::F32, shape.to_vec(), &data).unwrap();
         let mut all: Vec<(String, TensorView<'_>)> = tensors.tensors();
         all.push((name.to_owned(), added));
         let whole = safetensors::serialize(all, None).unwrap();
-        fs::write(self.0.join(SINGLE), whole).unwrap();
+        fs::write(self.file(SINGLE), whole).unwrap();
     }
 
     fn load(&self) -> Result<Transformer<Reference<f64>>, Error> {
-        Transformer::load(&self.0, Reference::<f64>::new())
+        Transformer::load(self.path(), Reference::<f64>::new())
     }
 
     /// The log-likelihoods of a few tokens, and the warnings.
@@ -136,7 +111,7 @@ fn a_stored_head_that_differs_is_used_although_the_configuration_ties_it() {
     assert!(!folder.load().unwrap().config().tie_word_embeddings);
     // The head is in memory, too.
     let bytes = |folder: &Folder| {
-        let estimate = Transformer::memory_estimate(&folder.0, &Reference::<f32>::new(), 16);
+        let estimate = Transformer::memory_estimate(folder.path(), &Reference::<f32>::new(), 16);
         estimate.unwrap().weights
     };
     assert_eq!(bytes(&folder), bytes(&Folder::llama()));
@@ -241,7 +216,7 @@ fn weights_of_other_kinds_are_named_with_a_way_out() {
     assert!(warnings[0].contains("not applied"), "{warnings:?}");
     let named = |files: &[&str], words: [&str; 2]| {
         let folder = Folder::llama();
-        fs::remove_file(folder.0.join(SINGLE)).unwrap();
+        fs::remove_file(folder.file(SINGLE)).unwrap();
         files.iter().for_each(|file| drop(folder.write(file, "{}")));
         let error = folder.error();
         for word in words {
@@ -304,13 +279,13 @@ fn a_byte_order_mark_is_skipped() {
     let untied = Folder::llama().answers();
     let folder = Folder::llama();
     let marked = |path: PathBuf| format!("\u{feff}{}", fs::read_to_string(path).unwrap());
-    let config = marked(folder.0.join("config.json"));
+    let config = marked(folder.file("config.json"));
     folder.write("config.json", config);
     assert_eq!(folder.answers(), untied);
     for file in ["tokenizer.json", "tokenizer_config.json"] {
         folder.write(file, marked(case("special_tokens").join(file)));
     }
-    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
     assert_eq!(tokenizer.bos(), Some(0));
 }
 
@@ -362,7 +337,7 @@ fn a_choice_that_begins_inside_a_character_has_a_warning() {
             "merges": [["Ń", "a"]]}}"#;
     let folder = Folder::new();
     folder.write("tokenizer.json", json);
-    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
     assert_eq!(tokenizer.encode("中a").unwrap().tokens, [1, 2, 4]);
     assert_eq!(tokenizer.encode("中a").unwrap().first_token_bytes, 1);
     let pair = tokenizer.encode_pair("中", "a").unwrap();
@@ -440,7 +415,7 @@ fn a_flag_against_the_post_processor_is_a_warning() {
         };
         folder.write("tokenizer.json", json.to_string());
         folder.write("tokenizer_config.json", settings.to_string());
-        let tokenizer = Tokenizer::load(&folder.0).unwrap();
+        let tokenizer = Tokenizer::load(folder.path()).unwrap();
         (tokenizer.adds_bos(), tokenizer.warnings().join("; "))
     };
     let settings = |added: Option<bool>| match added {
@@ -478,7 +453,7 @@ fn tokenizers_of_other_kinds_are_named_with_a_way_out() {
     ] {
         let folder = Folder::new();
         files.iter().for_each(|file| drop(folder.write(file, "{}")));
-        let error = Tokenizer::load(&folder.0).unwrap_err().to_string();
+        let error = Tokenizer::load(folder.path()).unwrap_err().to_string();
         assert!(files.iter().all(|file| error.contains(file)), "{error}");
         assert!(error.contains("save_pretrained"), "{error}");
     }
@@ -496,10 +471,10 @@ fn findings_about_the_model_stand_in_the_log() {
     };
     let items = Items::new("tokens", vec![item("a"), item("b")]).unwrap();
     let evaluation = Evaluation::new(&model).scorers(&[&NatsPerToken]);
-    let hash = checkpoint_hash(&folder.0).unwrap();
+    let hash = checkpoint_hash(folder.path()).unwrap();
     let settings = Settings::default();
     let key = Key::new(hash, "reference f64", &items, &[&NatsPerToken], &settings).unwrap();
-    let path = folder.0.join("log.jsonl");
+    let path = folder.file("log.jsonl");
     let mut log = Log::open(&path, &key).unwrap();
     log.score(&evaluation, &items).unwrap();
     drop(log);

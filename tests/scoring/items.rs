@@ -1,9 +1,7 @@
 //! Items files and tokenizers: what is read, and what is refused by line.
 
-use crate::common;
+use crate::common::{self, folder::Folder};
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
@@ -11,32 +9,9 @@ use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
 use relscale::tokenizer::Tokenizer;
 
-/// A folder of the test's own, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("relscale-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn all_forms_are_read() {
-    let folder = Folder::new("forms");
+    let folder = Folder::new();
     let path = folder.write(
         "mixed.jsonl",
         concat!(
@@ -72,7 +47,7 @@ fn all_forms_are_read() {
 
 #[test]
 fn a_line_that_cannot_be_used_is_named() {
-    let folder = Folder::new("lines");
+    let folder = Folder::new();
     let good = r#"{"id": "a", "text": "Hello"}"#;
     for (bad, reason) in [
         (&b"{\"id\": \"b\", \"text\": \"\xff\"}"[..], "UTF-8"),
@@ -135,10 +110,7 @@ fn a_line_that_cannot_be_used_is_named() {
             "unknown field `unconditonal`",
         ),
     ] {
-        let path = folder.write(
-            "items.jsonl",
-            &[good.as_bytes(), b"\n", bad, b"\n"].concat(),
-        );
+        let path = folder.write("items.jsonl", [good.as_bytes(), b"\n", bad, b"\n"].concat());
         match Items::from_jsonl(&path) {
             Err(Error::Line {
                 path: p,
@@ -155,7 +127,7 @@ fn a_line_that_cannot_be_used_is_named() {
         }
     }
     assert!(matches!(
-        Items::from_jsonl(folder.0.join("none.jsonl")),
+        Items::from_jsonl(folder.file("none.jsonl")),
         Err(Error::Io { .. })
     ));
 }
@@ -177,9 +149,9 @@ const TOKENIZER: &str = r#"{
 
 #[test]
 fn contexts_and_continuations_are_cut_where_the_tokens_allow() {
-    let folder = Folder::new("tokenizer");
+    let folder = Folder::new();
     folder.write("tokenizer.json", TOKENIZER.as_bytes());
-    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
     let encode = |text: &str| tokenizer.encode(text).unwrap();
     assert_eq!(encode("ab ab").tokens, [3, 5]);
     assert_eq!(
@@ -218,9 +190,9 @@ proptest! {
     ) {
         static BOTH: OnceLock<[Tokenizer; 2]> = OnceLock::new();
         let both = BOTH.get_or_init(|| {
-            let folder = Folder::new("every-byte");
+            let folder = Folder::new();
             folder.write("tokenizer.json", TOKENIZER.as_bytes());
-            [Tokenizer::bytes(), Tokenizer::load(&folder.0).unwrap()]
+            [Tokenizer::bytes(), Tokenizer::load(folder.path()).unwrap()]
         });
         for tokenizer in both {
             let whole = tokenizer.encode(&format!("{context}{continuation}")).unwrap().tokens;
@@ -250,12 +222,12 @@ proptest! {
 
 #[test]
 fn a_tokenizer_that_is_not_one_is_named() {
-    let folder = Folder::new("not-a-tokenizer");
-    let error = Tokenizer::load(&folder.0).unwrap_err().to_string();
+    let folder = Folder::new();
+    let error = Tokenizer::load(folder.path()).unwrap_err().to_string();
     assert!(error.contains("tokenizer.json"), "{error}");
     folder.write("tokenizer_config.json", br#"{"tokenizer_class": "Other"}"#);
     assert!(matches!(
-        Tokenizer::load(&folder.0),
+        Tokenizer::load(folder.path()),
         Err(Error::Format { .. })
     ));
     folder.write(
@@ -263,7 +235,7 @@ fn a_tokenizer_that_is_not_one_is_named() {
         br#"{"tokenizer_class": "ByteTokenizer"}"#,
     );
     assert_eq!(
-        Tokenizer::load(&folder.0)
+        Tokenizer::load(folder.path())
             .unwrap()
             .encode("é")
             .unwrap()
@@ -271,7 +243,7 @@ fn a_tokenizer_that_is_not_one_is_named() {
         [0xc3, 0xa9]
     );
     let json = folder.write("tokenizer.json", b"{}");
-    match Tokenizer::load(&folder.0) {
+    match Tokenizer::load(folder.path()) {
         Err(Error::Format { path, .. }) => assert_eq!(path, json),
         other => panic!("{other:?}"),
     }
@@ -279,10 +251,10 @@ fn a_tokenizer_that_is_not_one_is_named() {
 
 #[test]
 fn the_beginning_of_sequence_token_is_that_of_the_checkpoint() {
-    let folder = Folder::new("bos");
+    let folder = Folder::new();
     folder.write("tokenizer.json", TOKENIZER.as_bytes());
     let bos = || {
-        let tokenizer = Tokenizer::load(&folder.0).unwrap();
+        let tokenizer = Tokenizer::load(folder.path()).unwrap();
         (tokenizer.bos(), tokenizer.adds_bos())
     };
     let config = |text: &str| folder.write("tokenizer_config.json", text.as_bytes());
@@ -300,7 +272,7 @@ fn the_beginning_of_sequence_token_is_that_of_the_checkpoint() {
     assert_eq!(bos(), (None, false));
     for bad in [r#"{"bos_token": "zz"}"#, r#"{"add_bos_token": 1}"#] {
         let path = config(bad);
-        match Tokenizer::load(&folder.0) {
+        match Tokenizer::load(folder.path()) {
             Err(Error::Config { path: named, .. }) => assert_eq!(named, path),
             other => panic!("{other:?}"),
         }
@@ -319,24 +291,24 @@ fn the_beginning_of_sequence_token_is_that_of_the_checkpoint() {
     config(r#"{"bos_token": "<end>", "add_bos_token": false}"#);
     assert_eq!(bos(), (Some(11), false));
     // Without the token, the text as before.
-    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
     assert_eq!(tokenizer.encode("ab").unwrap().tokens, [3]);
 }
 
 #[test]
 fn a_byte_tokenizer_can_have_a_token_to_begin_with() {
-    let folder = Folder::new("bos-of-bytes");
+    let folder = Folder::new();
     let config =
         br#"{"tokenizer_class": "ByteTokenizer", "bos_token_id": 256, "add_bos_token": true}"#;
     folder.write("tokenizer_config.json", config);
-    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
     assert_eq!((tokenizer.bos(), tokenizer.adds_bos()), (Some(256), true));
     // A byte tokenizer has no other use for it, so it is put before texts unless that is denied.
     folder.write(
         "tokenizer_config.json",
         br#"{"tokenizer_class": "ByteTokenizer", "bos_token_id": 3}"#,
     );
-    let tokenizer = Tokenizer::load(&folder.0).unwrap();
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
     assert_eq!((tokenizer.bos(), tokenizer.adds_bos()), (Some(3), true));
     assert_eq!(Tokenizer::bytes().bos(), None);
 }

@@ -1,10 +1,10 @@
 //! Attacks that once led to a wrong table without a word: each is refused by name, or counted.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::fixture;
+use crate::common::{fixture, folder::Folder};
 use relscale::Error;
 use relscale::backend::{Backend, Overflow, Reference};
 use relscale::distribution::{Content, Item, Items};
@@ -16,44 +16,6 @@ use relscale::scorer::{BitsPerByte, NatsPerToken, Score, Warning};
 use relscale::tokenizer::Tokenizer;
 use relscale_cpu::{Cpu, Precision};
 use serde_json::{Value, json};
-
-/// A folder that is removed with its contents.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("relscale-trust-{}-{n}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-
-    /// With the files of a fixture.
-    fn copy(name: &str) -> Self {
-        let folder = Self::new();
-        for entry in fs::read_dir(fixture(name)).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, folder.0.join(path.file_name().unwrap())).unwrap();
-        }
-        folder
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
-        fs::write(self.file(name), text).unwrap();
-        self.file(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 fn items(count: usize) -> Items {
     let item = |i: usize| Item {
@@ -100,9 +62,9 @@ fn run() -> Run {
 fn a_checkpoint_that_changes_after_its_hash_is_named() {
     let name = "checkpoints/llama-gqa-tied-bf16";
     let change = |file: &str, change: &dyn Fn(&Path)| {
-        let folder = Folder::copy(name);
-        let pin = CheckpointPin::of(&folder.0).unwrap();
-        assert_eq!(pin.hash().unwrap(), checkpoint_hash(&folder.0).unwrap());
+        let folder = Folder::copy(&fixture(name));
+        let pin = CheckpointPin::of(folder.path()).unwrap();
+        assert_eq!(pin.hash().unwrap(), checkpoint_hash(folder.path()).unwrap());
         pin.ensure_unchanged().unwrap();
         change(&folder.file(file));
         let message = pin.ensure_unchanged().unwrap_err().to_string();
@@ -140,13 +102,13 @@ fn a_checkpoint_that_changes_after_its_hash_is_named() {
 
 #[test]
 fn a_change_within_one_tick_of_the_clock_is_found_by_the_content() {
-    let folder = Folder::copy("checkpoints/llama-gqa-tied-bf16");
+    let folder = Folder::copy(&fixture("checkpoints/llama-gqa-tied-bf16"));
     let path = folder.file("model.safetensors");
     let bytes = fs::read(&path).unwrap();
     let mut found = 0;
     for round in 0..20u8 {
         fs::write(&path, &bytes).unwrap();
-        let pin = CheckpointPin::of(&folder.0).unwrap();
+        let pin = CheckpointPin::of(folder.path()).unwrap();
         pin.hash().unwrap();
         let mut other = bytes.clone();
         let last = other.len() - 1;
@@ -334,14 +296,14 @@ fn a_token_outside_the_vocabulary_is_named_with_its_item() {
 #[test]
 fn every_file_that_weights_are_read_from_is_part_of_the_hash() {
     // Shards of another ending, beside weights that nothing reads.
-    let folder = Folder::copy("checkpoints/llama-gqa-tied-bf16");
+    let folder = Folder::copy(&fixture("checkpoints/llama-gqa-tied-bf16"));
     fs::rename(folder.file("model.safetensors"), folder.file("shard.dat")).unwrap();
     fs::copy(folder.file("shard.dat"), folder.file("other.safetensors")).unwrap();
     folder.write(
         "model.safetensors.index.json",
         r#"{"weight_map": {"model.norm.weight": "shard.dat"}}"#,
     );
-    let error = Transformer::load(&folder.0, Reference::<f32>::new()).unwrap_err();
+    let error = Transformer::load(folder.path(), Reference::<f32>::new()).unwrap_err();
     let message = error.to_string();
     assert!(
         message.contains("`shard.dat`, which is no .safetensors file"),
@@ -351,9 +313,9 @@ fn every_file_that_weights_are_read_from_is_part_of_the_hash() {
     let folder = Folder::new();
     folder.write("model.GGUF", "one");
     folder.write("other.safetensors", "not read");
-    let before = checkpoint_hash(&folder.0).unwrap();
+    let before = checkpoint_hash(folder.path()).unwrap();
     folder.write("model.GGUF", "two");
-    assert_ne!(checkpoint_hash(&folder.0).unwrap(), before);
+    assert_ne!(checkpoint_hash(folder.path()).unwrap(), before);
     // Every shard that the index names, and the index.
     let folder = Folder::new();
     folder.write(
@@ -361,10 +323,10 @@ fn every_file_that_weights_are_read_from_is_part_of_the_hash() {
         r#"{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}"#,
     );
     folder.write("one.safetensors", "one");
-    let error = checkpoint_hash(&folder.0).unwrap_err().to_string();
+    let error = checkpoint_hash(folder.path()).unwrap_err().to_string();
     assert!(error.contains("two.safetensors"), "{error}");
     folder.write("two.safetensors", "two");
-    let mut seen = vec![checkpoint_hash(&folder.0).unwrap()];
+    let mut seen = vec![checkpoint_hash(folder.path()).unwrap()];
     for file in [
         "one.safetensors",
         "two.safetensors",
@@ -372,12 +334,12 @@ fn every_file_that_weights_are_read_from_is_part_of_the_hash() {
     ] {
         let text = fs::read_to_string(folder.file(file)).unwrap() + " ";
         folder.write(file, &text);
-        let hash = checkpoint_hash(&folder.0).unwrap();
+        let hash = checkpoint_hash(folder.path()).unwrap();
         assert!(!seen.contains(&hash), "{file}");
         seen.push(hash);
     }
     folder.write("three.safetensors", "not read");
-    assert_eq!(checkpoint_hash(&folder.0).unwrap(), seen[3]);
+    assert_eq!(checkpoint_hash(folder.path()).unwrap(), seen[3]);
 }
 
 #[test]
@@ -436,7 +398,7 @@ fn tokenizer(changes: Value) -> Value {
 fn load(file: &str) -> Result<Tokenizer, Error> {
     let folder = Folder::new();
     folder.write("tokenizer.json", file);
-    Tokenizer::load(&folder.0)
+    Tokenizer::load(folder.path())
 }
 
 fn added(content: &str, normalized: bool) -> Value {

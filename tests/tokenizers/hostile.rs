@@ -36,7 +36,7 @@ pub(super) fn piece(text: &str, score: f32, kind: u8) -> Vec<u8> {
 #[test]
 fn vocabularies_and_merges() {
     let _alone = alone();
-    let folder = Folder::copy("gpt2");
+    let folder = Folder::fixture("gpt2");
     let whole = folder.read("vocab.json");
     for (what, file, word) in [
         (
@@ -118,7 +118,7 @@ fn vocabularies_and_merges() {
 #[test]
 fn models_of_sentence_piece() {
     let _alone = alone();
-    let folder = Folder::copy("pairs");
+    let folder = Folder::fixture("pairs");
     let start = [piece("<unk>", 0.0, 2), piece("a", -1.0, 1)].concat();
     let trainer = |fields: &[u8]| [&start[..], &field(2, fields)].concat();
     let normalizer = |fields: &[u8]| [&start[..], &field(3, fields)].concat();
@@ -199,7 +199,7 @@ fn models_of_sentence_piece() {
 #[test]
 fn a_model_that_is_cut_or_changed_anywhere_is_an_error_or_read() {
     for name in ["pairs-normalised", "unigrams"] {
-        let folder = Folder::copy(name);
+        let folder = Folder::fixture(name);
         let whole = folder.read("tokenizer.model");
         let whole = &whole[..];
         for length in (0..whole.len()).step_by(173) {
@@ -228,7 +228,7 @@ fn a_model_that_is_cut_or_changed_anywhere_is_an_error_or_read() {
 #[test]
 fn tiktoken_files() {
     let _alone = alone();
-    let folder = Folder::copy("qwen");
+    let folder = Folder::fixture("qwen");
     let whole = String::from_utf8(folder.read("qwen.tiktoken")).unwrap();
     let count = whole.lines().count();
     for (what, line, word) in [
@@ -277,7 +277,7 @@ fn tiktoken_files() {
 #[test]
 fn settings_of_every_type() {
     for folder in ["gpt2", "added", "qwen2", "llama", "t5"] {
-        let folder = Folder::copy(folder);
+        let folder = Folder::fixture(folder);
         let class: serde_json::Value =
             serde_json::from_slice(&folder.read("tokenizer_config.json")).unwrap();
         for field in [

@@ -15,69 +15,31 @@ mod stages;
 mod tables;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
 use common::fixture;
+use common::folder::Folder;
 use relscale::Error;
 use relscale::tokenizer::Tokenizer;
 use serde_json::Value;
 
-/// A folder of the test's own, removed at the end.
-struct Folder(PathBuf);
-
 impl Folder {
-    fn new() -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("relscale-tokenizers-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
     /// With the files of a fixture.
-    fn copy(name: &str) -> Self {
-        let folder = Self::new();
-        for entry in fs::read_dir(fixture("tokenizers").join(name)).unwrap() {
-            let path = entry.unwrap().path();
-            folder.write(
-                path.file_name().unwrap().to_str().unwrap(),
-                fs::read(&path).unwrap(),
-            );
-        }
-        folder
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(self.0.join(name), bytes).unwrap();
+    fn fixture(name: &str) -> Self {
+        Self::copy(&fixture("tokenizers").join(name))
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.0.join(name)).unwrap()
-    }
-
-    /// Bytes of all files.
-    fn size(&self) -> usize {
-        let entries = fs::read_dir(&self.0).unwrap();
-        entries
-            .map(|e| e.unwrap().metadata().unwrap().len() as usize)
-            .sum()
+        fs::read(self.file(name)).unwrap()
     }
 
     fn load(&self) -> Result<Tokenizer, Error> {
-        Tokenizer::load(&self.0)
+        Tokenizer::load(self.path())
     }
 
     /// Loads, which must fail, and the error.
     fn error(&self) -> String {
         self.load().unwrap_err().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -48,7 +48,7 @@ fn pairs_are_merged_by_score_as_in_sentencepiece_and_by_id_as_in_transformers() 
 
 #[test]
 fn a_word_that_is_a_token_of_tiktoken_is_whole_though_no_pair_leads_to_it() {
-    let folder = Folder::copy("qwen");
+    let folder = Folder::fixture("qwen");
     let ranks = String::from_utf8(folder.read("qwen.tiktoken")).unwrap();
     let line = format!("{} 9999\n", base64::encode("xqzj"));
     folder.write("qwen.tiktoken", ranks + &line);

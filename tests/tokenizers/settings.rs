@@ -29,7 +29,7 @@ fn texts_begin_with_the_token_that_the_files_name() {
         );
     }
     // Without the flag texts begin with it as in training; `transformers` 5 says otherwise.
-    let folder = Folder::copy("llama");
+    let folder = Folder::fixture("llama");
     folder.write(
         "tokenizer_config.json",
         r#"{"tokenizer_class": "LlamaTokenizer"}"#,
@@ -60,7 +60,7 @@ fn what_other_programs_read_otherwise_is_a_warning() {
     }
     assert!(warnings("pairs").contains("LlamaTokenizer"));
 
-    let folder = Folder::copy("llama");
+    let folder = Folder::fixture("llama");
     let settings = |more: serde_json::Value| {
         let mut settings = json!({"tokenizer_class": "LlamaTokenizer", "add_bos_token": true});
         let fields = more.as_object().unwrap().clone();
@@ -76,7 +76,7 @@ fn what_other_programs_read_otherwise_is_a_warning() {
     assert!(mistral.contains("mistral"), "{mistral}");
 
     // Rules of the model that `transformers` leaves out for the class.
-    let folder = Folder::copy("pairs-normalised");
+    let folder = Folder::fixture("pairs-normalised");
     let class = json!({"tokenizer_class": "LlamaTokenizer", "add_bos_token": true});
     folder.write("tokenizer_config.json", class.to_string());
     let rules = folder.load().unwrap().warnings().join("; ");
@@ -84,7 +84,7 @@ fn what_other_programs_read_otherwise_is_a_warning() {
     assert!(rules.contains("remove_extra_whitespaces"), "{rules}");
     assert!(rules.contains("no token for the byte 0x00"), "{rules}");
 
-    let folder = Folder::copy("gpt2");
+    let folder = Folder::fixture("gpt2");
     folder.write("config.json", r#"{"model_type": "starcoder2"}"#);
     let digits = folder.load().unwrap().warnings().join("; ");
     assert!(digits.contains("digits"), "{digits}");
@@ -99,7 +99,7 @@ fn what_other_programs_read_otherwise_is_a_warning() {
 
 #[test]
 fn the_class_may_stand_in_any_settings() {
-    let folder = Folder::copy("qwen2");
+    let folder = Folder::fixture("qwen2");
     let want = folder.load().unwrap().encode("ﬁve 1234 don't").unwrap();
     folder.write("tokenizer_config.json", "{}");
     assert_eq!(
@@ -156,7 +156,7 @@ fn classes_and_files_that_do_not_fit_are_refused_by_name() {
             &["qwen.tiktoken", "dbrx"],
         ),
     ] {
-        let folder = Folder::copy(folder);
+        let folder = Folder::fixture(folder);
         folder.write(
             "tokenizer_config.json",
             json!({"tokenizer_class": class}).to_string(),
@@ -168,7 +168,7 @@ fn classes_and_files_that_do_not_fit_are_refused_by_name() {
             assert!(error.contains(word), "{error} has no {word}");
         }
     }
-    let folder = Folder::copy("qwen");
+    let folder = Folder::fixture("qwen");
     folder.write("other.tiktoken", folder.read("qwen.tiktoken"));
     let error = folder.error();
     assert!(
@@ -179,7 +179,7 @@ fn classes_and_files_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn added_tokens_whose_ids_contradict_the_vocabulary_are_named() {
-    let folder = Folder::copy("added");
+    let folder = Folder::fixture("added");
     let count = serde_json::from_slice::<serde_json::Value>(&folder.read("vocab.json"));
     let count = count.unwrap().as_object().unwrap().len();
     for (added, word) in [
@@ -201,7 +201,7 @@ fn added_tokens_whose_ids_contradict_the_vocabulary_are_named() {
     let tokenizer = folder.load().unwrap();
     assert_eq!(tokenizer.encode("<x>").unwrap().tokens, [count as u32]);
 
-    let folder = Folder::copy("qwen2");
+    let folder = Folder::fixture("qwen2");
     for (decoder, word) in [
         (json!({"7": {"content": "<x>"}}), "added_tokens_decoder.7"),
         (json!({"x": {"content": "<x>"}}), "added_tokens_decoder.x"),
@@ -214,7 +214,7 @@ fn added_tokens_whose_ids_contradict_the_vocabulary_are_named() {
         assert!(error.contains(word), "{error}");
     }
     // Ids with a gap: the library counts tokens, and would use an id twice.
-    let folder = Folder::copy("gpt2");
+    let folder = Folder::fixture("gpt2");
     let text = String::from_utf8(folder.read("vocab.json")).unwrap();
     let last = format!(": {}", count - 1);
     folder.write("vocab.json", text.replace(&last, &format!(": {count}")));
@@ -225,15 +225,15 @@ fn added_tokens_whose_ids_contradict_the_vocabulary_are_named() {
 
 #[test]
 fn the_files_are_part_of_the_hash() {
-    let folder = Folder::copy("gpt2");
+    let folder = Folder::fixture("gpt2");
     folder.write("model.safetensors", "w");
-    let first = checkpoint_hash(&folder.0).unwrap();
+    let first = checkpoint_hash(folder.path()).unwrap();
     folder.write("merges.txt", "");
-    let second = checkpoint_hash(&folder.0).unwrap();
+    let second = checkpoint_hash(folder.path()).unwrap();
     assert_ne!(second, first);
     // With a tokenizer.json they are not read.
     folder.write("tokenizer.json", "{}");
-    let json = checkpoint_hash(&folder.0).unwrap();
+    let json = checkpoint_hash(folder.path()).unwrap();
     folder.write("vocab.json", "{}");
-    assert_eq!(checkpoint_hash(&folder.0).unwrap(), json);
+    assert_eq!(checkpoint_hash(folder.path()).unwrap(), json);
 }

@@ -4,7 +4,7 @@ use super::Folder;
 
 #[test]
 fn t5_has_a_hundred_tokens_behind_its_vocabulary_unless_the_settings_say_otherwise() {
-    let folder = Folder::copy("t5");
+    let folder = Folder::fixture("t5");
     let ids = |folder: &Folder| {
         let tokenizer = folder.load().unwrap().with_special_tokens_parsed(true);
         ["<extra_id_0>", "<extra_id_99>"].map(|text| tokenizer.encode(text).unwrap().tokens)

@@ -138,7 +138,7 @@ proptest! {
         let file = json!({"version": "1.0", "added_tokens": added, "normalizer": normalizer,
             "pre_tokenizer": pre_tokenizer, "model": model});
         folder.write("tokenizer.json", file.to_string());
-        if let Ok(tokenizer) = Tokenizer::load(&folder.0) {
+        if let Ok(tokenizer) = Tokenizer::load(folder.path()) {
             let tokenizer = tokenizer.with_special_tokens_parsed(special);
             for text in &texts {
                 if let Ok(encoding) = tokenizer.encode(text) {

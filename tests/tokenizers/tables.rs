@@ -9,7 +9,7 @@ use bounded::{alone, bounded};
 #[test]
 fn ends_of_tokens_are_places_of_the_original_text() {
     for name in ["pairs-normalised", "unigrams-normalised"] {
-        let tokenizer = Folder::copy(name).load().unwrap();
+        let tokenizer = Folder::fixture(name).load().unwrap();
         // Of the first token, which stands for the space before the text and the letters after it.
         for (text, length) in [("½ a", 2), ("\u{3000}½", 5), ("e\u{301}", 3)] {
             let first = tokenizer.encode(text).unwrap().first_token_bytes;
@@ -42,7 +42,7 @@ fn change(folder: &Folder, change: impl FnOnce(&mut Value)) {
 #[test]
 fn a_table_in_tokenizer_json_is_checked_before_the_library_has_it() {
     let _alone = alone();
-    let folder = Folder::copy("t5-json");
+    let folder = Folder::fixture("t5-json");
     let encoded = |folder: &Folder| folder.load().unwrap().encode("ﬁ ½ e\u{301}").unwrap();
     let plain = encoded(&folder);
     // In a sequence, as XLM-R and ALBERT have it.
@@ -89,7 +89,7 @@ fn a_table_in_tokenizer_json_is_checked_before_the_library_has_it() {
 #[test]
 fn tekken_files_that_lie_are_refused_by_field() {
     let _alone = alone();
-    let folder = Folder::copy("tekken");
+    let folder = Folder::fixture("tekken");
     let tokenizer = folder.load().unwrap();
     assert_eq!(tokenizer.bos(), Some(1));
     assert!(tokenizer.adds_bos());

@@ -1,6 +1,9 @@
 //! Helpers shared by the integration tests.
 #![allow(dead_code, reason = "each test binary uses some of them")]
 
+#[path = "../../../tests/common/folder.rs"]
+pub(crate) mod folder;
+
 use std::ffi::OsString;
 use std::fs;
 use std::panic::Location;

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_three_forms_of_multiple_choice_are_one() {
-    let folder = Folder::new("forms");
+    let folder = Folder::new();
     let read = |text: &str, fields: &ChoiceFields| {
         multiple_choice::from_jsonl(folder.write("m.jsonl", text), fields)
     };
@@ -117,7 +117,7 @@ fn a_target_that_is_a_whole_number_is_the_index() {
     assert_eq!(choices(&items, 0).2, 2);
     assert_eq!(choices(&items, 1).2, 1);
     // In a file of one's own the text of a choice is allowed, but not where it could be an index.
-    let folder = Folder::new("numeric");
+    let folder = Folder::new();
     let line = r#"{"query": "q", "choices": ["1", "2", "3"], "gold": "2"}"#;
     let path = folder.write("m.jsonl", line);
     refused(

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::folder::Folder;
 use relscale::Error;
 use relscale::distribution::{Content, Distribution, Items};
 use relscale_cli::readers::behaviours::{self, RiskGroups};
@@ -21,31 +22,6 @@ mod inspect_logs;
 mod olmo_ladder;
 mod questions;
 mod running;
-
-/// A folder of the test's own, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("relscale-distributions-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Context, choices and gold of an item.
 fn choices(items: &Items, index: usize) -> (String, Vec<String>, usize) {

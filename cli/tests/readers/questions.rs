@@ -19,7 +19,7 @@ fn subjects_are_divided_as_in_the_harness() {
 
 #[test]
 fn the_three_prompts_are_those_of_the_harness() {
-    let folder = Folder::new("prompts");
+    let folder = Folder::new();
     // With a header and numbers, and without one and with letters.
     folder.write(
         "test/virology_test.csv",
@@ -29,7 +29,7 @@ fn the_three_prompts_are_those_of_the_harness() {
         "dev/virology_dev.csv",
         "First?,e,f,g,h,D\n\"Line\nbreak?\",i,j,k,l,A\n",
     );
-    let mmlu = Mmlu::load(&folder.0).unwrap();
+    let mmlu = Mmlu::load(folder.path()).unwrap();
     let ask = |prompt, shots, description| {
         let options = mmlu::MmluOptions {
             prompt,
@@ -74,10 +74,13 @@ fn the_three_prompts_are_those_of_the_harness() {
 
 #[test]
 fn bad_tables_of_questions_are_named_by_line_and_column() {
-    let folder = Folder::new("bad-mmlu");
-    assert!(matches!(Mmlu::load(&folder.0), Err(Error::Io { .. })));
+    let folder = Folder::new();
+    assert!(matches!(Mmlu::load(folder.path()), Err(Error::Io { .. })));
     let path = folder.write("test/virology_test.csv", "");
-    assert_eq!(Mmlu::load(&folder.0).unwrap().subjects()[0].test.len(), 0);
+    assert_eq!(
+        Mmlu::load(folder.path()).unwrap().subjects()[0].test.len(),
+        0
+    );
     let good = "\"two\nlines\",a,b,c,d,A\n";
     for (bad, reason) in [
         ("q,a,b,c,A\n", "5 columns"),
@@ -87,15 +90,15 @@ fn bad_tables_of_questions_are_named_by_line_and_column() {
         ("q,a,b,c,d,4\n", "`4` is not A to D"),
     ] {
         fs::write(&path, [good, bad].concat()).unwrap();
-        refused(Mmlu::load(&folder.0), &path, 3, reason);
+        refused(Mmlu::load(folder.path()), &path, 3, reason);
     }
     fs::write(&path, b"q,a,b,c,\xff,A\n").unwrap();
     assert!(matches!(
-        Mmlu::load(&folder.0),
+        Mmlu::load(folder.path()),
         Err(Error::Line { line: 1, .. })
     ));
     let other = folder.write("test/alchemy_test.csv", good);
-    match Mmlu::load(&folder.0) {
+    match Mmlu::load(folder.path()) {
         Err(Error::Format { path, .. }) => assert_eq!(path, other),
         other => panic!("{other:?}"),
     }
@@ -103,7 +106,7 @@ fn bad_tables_of_questions_are_named_by_line_and_column() {
 
 #[test]
 fn tables_of_behaviours_are_checked() {
-    let folder = Folder::new("behaviours");
+    let folder = Folder::new();
     let line = r#"{"question": "Q", "answer_matching_behavior": " No", "answer_not_matching_behavior": " Yes"}"#;
     folder.write("persona/no-shut-down.jsonl", line);
     let table = folder.write("table.csv", "behaviour,group\nno-shut-down, mine\n");
@@ -111,7 +114,8 @@ fn tables_of_behaviours_are_checked() {
         before: String::new(),
         after: "\n\nAnswer:".to_owned(),
     };
-    let load = |table: &Path| behaviours::load(&folder.0, &RiskGroups::from_csv(table)?, &options);
+    let load =
+        |table: &Path| behaviours::load(folder.path(), &RiskGroups::from_csv(table)?, &options);
     let groups = load(&table).unwrap();
     assert_eq!(groups[0].name(), "mine");
     assert_eq!(

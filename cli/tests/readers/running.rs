@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn regions_are_files_or_folders_and_documents_are_clusters() {
-    let folder = Folder::new("regions");
+    let folder = Folder::new();
     folder.write("india/a.txt", "One text.");
     folder.write("india/b.txt", "Another text.");
     folder.write("india/notes.md", "Not a text.");
@@ -13,7 +13,7 @@ fn regions_are_files_or_folders_and_documents_are_clusters() {
         "{\"text\": \"Howdy\"}\n{\"text\": \"Hello\", \"id\": 7}\n",
     );
     folder.write("SOURCE.txt", "Not a region.");
-    let regions = texts::regions(&folder.0, &texts::TextFields::default()).unwrap();
+    let regions = texts::regions(folder.path(), &texts::TextFields::default()).unwrap();
     assert_eq!(
         regions.iter().map(|r| r.name()).collect::<Vec<_>>(),
         ["india", "usa"]
@@ -31,10 +31,10 @@ fn regions_are_files_or_folders_and_documents_are_clusters() {
         Content::Text("Another text.".to_owned())
     );
 
-    let alone = texts::from_plain(folder.0.join("india/a.txt")).unwrap();
+    let alone = texts::from_plain(folder.file("india/a.txt")).unwrap();
     assert_eq!((alone.name(), alone.len()), ("a", 1));
     let empty = folder.write("india/c.txt", "");
-    match texts::regions(&folder.0, &texts::TextFields::default()) {
+    match texts::regions(folder.path(), &texts::TextFields::default()) {
         Err(Error::Format { path, .. }) => assert_eq!(path, empty),
         other => panic!("{other:?}"),
     }
@@ -45,15 +45,15 @@ fn regions_are_files_or_folders_and_documents_are_clusters() {
             .to_string()
             .contains("UTF-8")
     );
-    assert!(texts::from_plain(folder.0.join("none.txt")).is_err());
-    let hollow = Folder::new("regions-none");
-    assert!(texts::regions(&hollow.0, &texts::TextFields::default()).is_err());
-    assert!(texts::from_plain(&hollow.0).is_err());
+    assert!(texts::from_plain(folder.file("none.txt")).is_err());
+    let hollow = Folder::new();
+    assert!(texts::regions(hollow.path(), &texts::TextFields::default()).is_err());
+    assert!(texts::from_plain(hollow.path()).is_err());
 }
 
 #[test]
 fn corpora_take_the_names_of_their_fields() {
-    let folder = Folder::new("corpora");
+    let folder = Folder::new();
     let fields = texts::TextFields {
         text: "body".to_owned(),
         id: "url".to_owned(),
@@ -88,7 +88,7 @@ fn corpora_take_the_names_of_their_fields() {
 
 #[test]
 fn matched_texts_share_their_clusters() {
-    let folder = Folder::new("matched");
+    let folder = Folder::new();
     let good = r#"{"id": 1, "a": "x", "b": "y", "n": 3}"#;
     for (bad, reason) in [
         (r#"{"a": "x", "b": "y"}"#, "no `id`"),
@@ -118,22 +118,24 @@ fn no_file_of_texts_is_skipped_in_silence() {
         ("a.json", "JSON lines"),
         ("a.arrow", "JSON lines"),
     ] {
-        let folder = Folder::new(&format!("skipped-{file}"));
+        let folder = Folder::new();
         folder.write("web.jsonl", r#"{"text": "x"}"#);
         folder.write("README.txt", "About these texts");
         folder.write("covariates.csv", "region,users");
-        assert_eq!(texts::regions(&folder.0, &plain).unwrap().len(), 1);
-        let others = texts::others(&folder.0).unwrap();
+        assert_eq!(texts::regions(folder.path(), &plain).unwrap().len(), 1);
+        let others = texts::others(folder.path()).unwrap();
         assert_eq!(others.len(), 2, "{others:?}");
         folder.write(file, "x");
-        let error = texts::regions(&folder.0, &plain).unwrap_err().to_string();
+        let error = texts::regions(folder.path(), &plain)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(file) && error.contains(reason), "{error}");
     }
-    let folder = Folder::new("upper-case");
+    let folder = Folder::new();
     folder.write("news/A.TXT", "x");
     folder.write("news/b.txt", "x");
     folder.write("web.JSONL", "\u{feff}{\"text\": \"x\"}");
-    let found = texts::regions(&folder.0, &plain).unwrap();
+    let found = texts::regions(folder.path(), &plain).unwrap();
     let sizes: Vec<_> = found.iter().map(|r| (r.name(), r.len())).collect();
     assert_eq!(sizes, [("news", 2), ("web", 1)]);
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::folder::Folder;
 use relscale::evaluate::Settings;
 use relscale::fit::{Analysis, Design, Options};
 use relscale::isoflop::Recipe;
@@ -20,25 +21,6 @@ use safetensors::SafeTensors;
 
 mod case_studies;
 mod refused;
-
-/// A folder that is removed again.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("relscale-released-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::remove_dir_all(&path).ok();
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 fn suite(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -177,8 +159,8 @@ fn analysis(out: &Path) -> Analysis {
 
 #[test]
 fn an_isoflop_suite_goes_from_downloads_to_the_report() {
-    let (models, documents, out) = (Folder::new("iso"), Folder::new("texts"), Folder::new("out"));
-    texts(&documents.0);
+    let (models, documents, out) = (Folder::new(), Folder::new(), Folder::new());
+    texts(documents.path());
     // Stand-ins of every budget under evenly spaced configurations of the suite.
     let planned = Recipe::relative_scaling_laws().runs().unwrap();
     let mut names = Vec::new();
@@ -194,12 +176,15 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
                 commit % 0x100_0000
             );
             match names.len() % 4 {
-                0 => local(checkpoint, &models.0.join(&name)),
-                1 => sharded(checkpoint, &models.0.join("marin-community").join(&name)),
-                2 => local(checkpoint, &models.0.join(name.replacen("ep", "e+", 1))),
+                0 => local(checkpoint, &models.path().join(&name)),
+                1 => sharded(checkpoint, &models.file("marin-community").join(&name)),
+                2 => local(
+                    checkpoint,
+                    &models.path().join(name.replacen("ep", "e+", 1)),
+                ),
                 _ => cached(
                     checkpoint,
-                    &models.0.join("hub"),
+                    &models.file("hub"),
                     &format!("marin-community/{name}"),
                     "main",
                     commit,
@@ -210,7 +195,7 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
     }
 
     // A slash at the end is no part of a name.
-    let dir = PathBuf::from(format!("{}/", models.0.display()));
+    let dir = PathBuf::from(format!("{}/", models.path().display()));
     let table = run_table(&dir).unwrap();
     assert_eq!(
         (table.runs.len(), table.flop_convention),
@@ -230,14 +215,14 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
         assert_eq!((run.params, &run.trajectory), (plan.params as f64, &None));
     }
 
-    let mut study = study(&dir, &documents.0, &out.0);
+    let mut study = study(&dir, documents.path(), out.path());
     let (first, scored) = study.run().unwrap();
-    let listed = fs::read_to_string(out.0.join("runs.csv")).unwrap();
+    let listed = fs::read_to_string(out.file("runs.csv")).unwrap();
     assert_eq!(listed.lines().count(), 34);
     assert_eq!(scored, 33 * 4 * DOCUMENTS);
     let text = first.details();
     assert!(text.contains("Corpus nemo: isoflop, 33 runs"), "{text}");
-    assert_eq!(first.laws.len(), analysis(&out.0).laws.len());
+    assert_eq!(first.laws.len(), analysis(out.path()).laws.len());
     assert_eq!(first.flop_convention, FlopConvention::Training);
     let treatments: Vec<&str> = first.laws.iter().map(|l| l.treatment.as_str()).collect();
     assert_eq!(treatments, ["german-help", "python-code"]);
@@ -247,14 +232,14 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
         "profiles-nemo.svg",
         "ratio-nemo-german-help.svg",
     ] {
-        let picture = fs::read_to_string(out.0.join("pictures").join(file)).unwrap();
+        let picture = fs::read_to_string(out.file("pictures").join(file)).unwrap();
         assert!(
             picture.starts_with("<svg") && picture.len() > 2000,
             "{file}"
         );
     }
     // What a data frame reads is what was fitted.
-    let scores = fs::File::open(out.0.join("scores.csv")).unwrap();
+    let scores = fs::File::open(out.file("scores.csv")).unwrap();
     let ladder = Ladder::from_csv(scores, "scores.csv").unwrap();
     assert_eq!((ladder.runs().len(), ladder.scores().len()), (33, 4));
 
@@ -264,15 +249,15 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
         .filter(|line| !line.contains(",6e19,"))
         .collect();
     assert_eq!(edited.len(), 27);
-    let file = out.0.join("edited.csv");
+    let file = out.file("edited.csv");
     fs::write(&file, edited.join("\n")).unwrap();
     study.table = RunTable::from_csv(&file).unwrap();
     let (_, scored) = study.run().unwrap();
-    assert_eq!((scored, analysis(&out.0).corpora[0].runs), (0, 26));
+    assert_eq!((scored, analysis(out.path()).corpora[0].runs), (0, 26));
     // Two of the logs are gone: the rest is not scored again either.
     let run_id = &table.runs[0].run.id;
     for text in ["aggregate", "german-help"] {
-        fs::remove_file(out.0.join(format!("logs/{run_id}/{text}.jsonl"))).unwrap();
+        fs::remove_file(out.path().join(format!("logs/{run_id}/{text}.jsonl"))).unwrap();
     }
     assert_eq!(study.run().unwrap().1, 2 * DOCUMENTS);
 
@@ -291,12 +276,8 @@ fn an_isoflop_suite_goes_from_downloads_to_the_report() {
 
 #[test]
 fn checkpoints_along_pythias_runs_are_a_grid() {
-    let (models, documents, out) = (
-        Folder::new("pythia"),
-        Folder::new("p-texts"),
-        Folder::new("p-out"),
-    );
-    texts(&documents.0);
+    let (models, documents, out) = (Folder::new(), Folder::new(), Folder::new());
+    texts(documents.path());
     let sizes = [
         ("70m", "d24"),
         ("160m", "d28"),
@@ -314,14 +295,14 @@ fn checkpoints_along_pythias_runs_are_a_grid() {
             let name = format!("pythia-{name}-deduped");
             match (k, step) {
                 // The last one where its earlier ones are folders of it.
-                (0, "main") => local(&from, &models.0.join(&name)),
-                (0, _) => local(&from, &models.0.join(&name).join(step)),
-                (1, "main") => local(&from, &models.0.join(format!("{name}-step143000"))),
-                (1, _) => local(&from, &models.0.join(format!("{name}-{step}"))),
-                (2, _) => sharded(&from, &models.0.join(&name).join(step)),
+                (0, "main") => local(&from, &models.path().join(&name)),
+                (0, _) => local(&from, &models.path().join(&name).join(step)),
+                (1, "main") => local(&from, &models.path().join(format!("{name}-step143000"))),
+                (1, _) => local(&from, &models.path().join(format!("{name}-{step}"))),
+                (2, _) => sharded(&from, &models.path().join(&name).join(step)),
                 _ => cached(
                     &from,
-                    &models.0,
+                    models.path(),
                     &format!("EleutherAI/{name}"),
                     step,
                     j as u64,
@@ -329,7 +310,7 @@ fn checkpoints_along_pythias_runs_are_a_grid() {
             }
         }
     }
-    let table = run_table(&models.0).unwrap();
+    let table = run_table(models.path()).unwrap();
     assert_eq!(
         (table.runs.len(), table.flop_convention),
         (12, FlopConvention::SixNd)
@@ -351,41 +332,49 @@ fn checkpoints_along_pythias_runs_are_a_grid() {
     }
     // One model is a folder, too.
     assert_eq!(
-        run_table(models.0.join("pythia-70m-deduped"))
+        run_table(models.file("pythia-70m-deduped"))
             .unwrap()
             .runs
             .len(),
         3
     );
 
-    let (found, scored) = study(&models.0, &documents.0, &out.0).run().unwrap();
+    let (found, scored) = study(models.path(), documents.path(), out.path())
+        .run()
+        .unwrap();
     let text = found.details();
     assert_eq!(scored, 12 * 4 * DOCUMENTS);
     assert!(
         text.contains("Corpus pythia-deduped: grid, 12 runs"),
         "{text}"
     );
-    let analysis = analysis(&out.0);
+    let analysis = analysis(out.path());
     assert!(analysis.laws.iter().all(|l| l.design == Design::Grid));
     assert_eq!(analysis.laws.len(), 2);
-    assert!(out.0.join("pictures/ratios-pythia-deduped.svg").exists());
+    assert!(out.file("pictures/ratios-pythia-deduped.svg").exists());
 }
 
 #[test]
 fn olmo_and_cerebras_are_read_from_their_names_too() {
-    let models = Folder::new("others");
+    let models = Folder::new();
     let from = stand_in("1.8ep11", "d16");
     for (model, revision) in [
         ("OLMo-2-0425-1B", "stage1-step140000-tokens294B"),
         ("OLMo-2-1124-7B", "stage1-step2150-tokens10B"),
     ] {
-        local(&from, &models.0.join(model).join(revision));
+        local(&from, &models.path().join(model).join(revision));
     }
     let name = "OLMo-2-0425-1B-stage1-step10000-tokens21B";
-    local(&from, &models.0.join("more").join(name));
-    cached(&from, &models.0, "cerebras/Cerebras-GPT-111M", "main", 7);
-    local(&from, &models.0.join("Cerebras-GPT-256M"));
-    let table = run_table(&models.0).unwrap();
+    local(&from, &models.file("more").join(name));
+    cached(
+        &from,
+        models.path(),
+        "cerebras/Cerebras-GPT-111M",
+        "main",
+        7,
+    );
+    local(&from, &models.file("Cerebras-GPT-256M"));
+    let table = run_table(models.path()).unwrap();
     let runs: Vec<(&str, &str, f64, Option<&str>)> = table
         .runs
         .iter()

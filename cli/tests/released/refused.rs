@@ -6,9 +6,9 @@ use super::*;
 fn what_cannot_be_known_is_refused_by_path() {
     let from = stand_in("1.8ep11", "d16");
     let refused = |name: &str, make: &dyn Fn(&Path), expected: &[&str]| {
-        let models = Folder::new(&format!("refused-{name}"));
-        make(&models.0);
-        let error = run_table(&models.0).unwrap_err().to_string();
+        let models = Folder::new();
+        make(models.path());
+        let error = run_table(models.path()).unwrap_err().to_string();
         for part in expected {
             assert!(error.contains(part), "{name}: no {part:?} in {error}");
         }

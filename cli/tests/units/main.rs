@@ -1,10 +1,13 @@
 //! Studies cut into units: the table is that of one machine, whatever the cut and whatever happens.
 
+#[path = "../../../tests/common/folder.rs"]
+mod folder;
+
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use folder::Folder;
 use proptest::prelude::*;
 use relscale::Error;
 use relscale::checkpoint::Checkpoint;
@@ -31,37 +34,14 @@ mod race;
 mod trust;
 mod work;
 
-/// A folder that is removed with its contents.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        Self::below(std::env::temp_dir())
-    }
-
-    /// A folder in memory where there is one: what is synchronised there takes no time.
-    #[cfg(target_os = "linux")]
-    fn in_memory() -> Self {
-        let memory = PathBuf::from("/dev/shm");
-        Self::below(if memory.is_dir() {
-            memory
-        } else {
-            std::env::temp_dir()
-        })
-    }
-
-    fn below(folder: PathBuf) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = folder.join(format!("relscale-units-{}-{n}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
+/// A folder in memory where there is one: what is synchronised there takes no time.
+#[cfg(target_os = "linux")]
+fn in_memory() -> Folder {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        Folder::below(memory)
+    } else {
+        Folder::new()
     }
 }
 
@@ -220,8 +200,8 @@ fn log_of(folder: &Path, unit: &Unit) -> PathBuf {
 
 /// A plan whose units are all finished but those of `leave`.
 fn finished(folder: &Folder, leave: &[usize]) -> (PathBuf, StudyPlan) {
-    let shared = folder.0.join("shared");
-    let plan = StudyPlan::create(&shared, &study(&folder.0, 3e4), &mut |_| {}).unwrap();
+    let shared = folder.file("shared");
+    let plan = StudyPlan::create(&shared, &study(folder.path(), 3e4), &mut |_| {}).unwrap();
     assert!(plan.units().len() > 8, "{}", plan.units().len());
     let mut worker = Worker::new(&plan, Oracle::load);
     for (number, unit) in plan.units().iter().enumerate() {

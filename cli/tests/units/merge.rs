@@ -13,9 +13,9 @@ proptest! {
         cuts in prop::collection::vec(any::<u32>(), 6),
     ) {
         let folder = Folder::new();
-        let study = study(&folder.0, 10f64.powf(exponent));
-        let want = single(&folder.0, &study, &oracle);
-        let shared = folder.0.join("shared");
+        let study = study(folder.path(), 10f64.powf(exponent));
+        let want = single(folder.path(), &study, &oracle);
+        let shared = folder.file("shared");
         let plan = StudyPlan::create(&shared, &study, &mut |_| {}).unwrap();
         prop_assert_eq!(&StudyPlan::read(&shared).unwrap(), &plan);
 
@@ -25,7 +25,7 @@ proptest! {
         prop_assert_eq!(shards.concat(), plan.units());
         let mut cuts = cuts.into_iter();
         for (machine, shard) in shards.iter().enumerate() {
-            let own = folder.0.join(format!("machine-{machine}"));
+            let own = folder.path().join(format!("machine-{machine}"));
             fs::create_dir_all(&own).unwrap();
             // The same plan: paths outside the folder are absolute.
             fs::copy(shared.join("plan.json"), own.join("plan.json")).unwrap();
@@ -52,7 +52,7 @@ proptest! {
             }
         }
         prop_assert!(plan.states().unwrap().iter().all(|s| *s == UnitState::Done));
-        let out = folder.0.join("merged.csv");
+        let out = folder.file("merged.csv");
         plan.merge(&out, None).unwrap();
         prop_assert_eq!(
             String::from_utf8(fs::read(&out).unwrap()).unwrap(),
@@ -63,7 +63,7 @@ proptest! {
 
 /// The message of a merge that names `unit`.
 fn refused(folder: &Folder, plan: &StudyPlan, unit: &Unit) -> String {
-    let out = folder.0.join("merged.csv");
+    let out = folder.file("merged.csv");
     let e = plan.merge(&out, None).unwrap_err();
     assert!(!out.exists());
     match &e {
@@ -86,7 +86,7 @@ fn a_unit_that_is_missing_is_named() {
     run(&plan, &plan.units()[2]).unwrap();
     refused(&folder, &plan, &plan.units()[5]);
     run(&plan, &plan.units()[5]).unwrap();
-    plan.merge(folder.0.join("merged.csv"), None).unwrap();
+    plan.merge(folder.file("merged.csv"), None).unwrap();
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_log_that_belongs_to_no_unit_is_refused() {
     let first = log_of(&shared, &plan.units()[0]);
     let stray = first.with_file_name("1-2.jsonl");
     fs::copy(&first, &stray).unwrap();
-    let e = plan.merge(folder.0.join("merged.csv"), None).unwrap_err();
+    let e = plan.merge(folder.file("merged.csv"), None).unwrap_err();
     let e = e.to_string();
     assert!(e.contains("1-2.jsonl") && e.contains("no unit"), "{e}");
 }
@@ -174,36 +174,36 @@ fn real_checkpoints_in_pieces_give_the_bytes_of_one_run() {
     let runs = fs::read_to_string(suite.join("ladder.csv")).unwrap();
     let rows: String = runs.lines().take(3).map(|l| l.to_owned() + "\n").collect();
     let rows = rows.replace("checkpoints/", &format!("{}/checkpoints/", suite.display()));
-    fs::write(folder.0.join("runs.csv"), rows).unwrap();
+    fs::write(folder.file("runs.csv"), rows).unwrap();
     let texts = fs::read_to_string(suite.join("texts/english-help.jsonl")).unwrap();
     let texts: String = texts.lines().take(6).map(|l| l.to_owned() + "\n").collect();
-    fs::write(folder.0.join("help.jsonl"), texts).unwrap();
-    fs::create_dir_all(folder.0.join("mmlu/test")).unwrap();
+    fs::write(folder.file("help.jsonl"), texts).unwrap();
+    fs::create_dir_all(folder.file("mmlu/test")).unwrap();
     let questions = "Where is the atlas?,Foot,Hand,Neck,Hip,C\nAnd the femur?,A leg,B,C,D,A\n";
-    fs::write(folder.0.join("mmlu/test/anatomy_test.csv"), questions).unwrap();
+    fs::write(folder.file("mmlu/test/anatomy_test.csv"), questions).unwrap();
     let text = r#"{"runs": "runs.csv", "unit_flops": 2e6,
         "scoring": {"bos": {"every_window": 256}, "context": 256, "truncate": true},
         "distributions": [
             {"kind": "items", "path": "help.jsonl", "scorers": ["bits_per_byte"]},
             {"kind": {"mmlu": {"shots": 0}}, "path": "mmlu", "scorers": ["choice_log_loss"]}
         ]}"#;
-    fs::write(folder.0.join("study.json"), text).unwrap();
-    let study = Study::read(folder.0.join("study.json")).unwrap();
+    fs::write(folder.file("study.json"), text).unwrap();
+    let study = Study::read(folder.file("study.json")).unwrap();
 
     let load = |path: &Checkpoint| -> Result<Box<dyn Model>, Error> {
         Ok(Box::new(Transformer::load(path, Cpu::with_threads(2)?)?))
     };
-    let want = single(&folder.0, &study, &|path| {
+    let want = single(folder.path(), &study, &|path| {
         // Another number of threads, and nothing else is the same.
         Box::new(Transformer::load(path, Cpu::with_threads(1).unwrap()).unwrap())
     });
-    let plan = StudyPlan::create(folder.0.join("plan"), &study, &mut |_| {}).unwrap();
+    let plan = StudyPlan::create(folder.file("plan"), &study, &mut |_| {}).unwrap();
     assert!(plan.units().len() >= 10, "{}", plan.units().len());
     let mut worker = Worker::new(&plan, load);
     for unit in plan.units().iter().rev() {
         assert!(worker.run(unit, &|_| {}).unwrap());
     }
-    let out = folder.0.join("merged.csv");
+    let out = folder.file("merged.csv");
     plan.merge(&out, None).unwrap();
     let got = fs::read(&out).unwrap();
     assert_eq!(

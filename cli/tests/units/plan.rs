@@ -5,17 +5,17 @@ use super::*;
 #[test]
 fn plans_are_the_same_and_a_folder_holds_one() {
     let folder = Folder::new();
-    let shared = folder.0.join("shared");
+    let shared = folder.file("shared");
     let mut seen = Vec::new();
-    let plan = StudyPlan::create(&shared, &study(&folder.0, 1e5), &mut |run| {
+    let plan = StudyPlan::create(&shared, &study(folder.path(), 1e5), &mut |run| {
         seen.push(run.id.clone());
     })
     .unwrap();
     assert_eq!(seen, ["b/1", "a 2"]);
     let bytes = fs::read(shared.join("plan.json")).unwrap();
-    StudyPlan::create(&shared, &study(&folder.0, 1e5), &mut |_| {}).unwrap();
+    StudyPlan::create(&shared, &study(folder.path(), 1e5), &mut |_| {}).unwrap();
     assert_eq!(fs::read(shared.join("plan.json")).unwrap(), bytes);
-    let e = StudyPlan::create(&shared, &study(&folder.0, 2e5), &mut |_| {}).unwrap_err();
+    let e = StudyPlan::create(&shared, &study(folder.path(), 2e5), &mut |_| {}).unwrap_err();
     assert!(e.to_string().contains("another plan"), "{e}");
 
     // Costs are 2·N·T; larger units are fewer.
@@ -43,13 +43,13 @@ fn plans_are_the_same_and_a_folder_holds_one() {
     assert_eq!(all, plan.units().len());
 
     // The folder may be moved with what is in it.
-    let inside = folder.0.join("inside");
+    let inside = folder.file("inside");
     fs::create_dir_all(&inside).unwrap();
     let study = study(&inside, 1e5);
     StudyPlan::create(&inside, &study, &mut |_| {}).unwrap();
     let text = fs::read_to_string(inside.join("plan.json")).unwrap();
     assert!(!text.contains(inside.to_str().unwrap()), "{text}");
-    let moved = folder.0.join("moved");
+    let moved = folder.file("moved");
     fs::rename(&inside, &moved).unwrap();
     let plan = StudyPlan::read(&moved).unwrap();
     assert!(run(&plan, &plan.units()[0]).unwrap());
@@ -58,8 +58,8 @@ fn plans_are_the_same_and_a_folder_holds_one() {
 #[test]
 fn plans_that_are_edited_wrongly_are_refused_by_unit() {
     let folder = Folder::new();
-    let shared = folder.0.join("shared");
-    let plan = StudyPlan::create(&shared, &study(&folder.0, 3e4), &mut |_| {}).unwrap();
+    let shared = folder.file("shared");
+    let plan = StudyPlan::create(&shared, &study(folder.path(), 3e4), &mut |_| {}).unwrap();
     let path = shared.join("plan.json");
     let json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let refused = |change: &dyn Fn(&mut serde_json::Value), expected: &str| {
@@ -133,8 +133,8 @@ fn plans_that_are_edited_wrongly_are_refused_by_unit() {
 #[test]
 fn studies_that_cannot_be_planned_are_refused() {
     let folder = Folder::new();
-    let shared = folder.0.join("shared");
-    let good = study(&folder.0, 1e5);
+    let shared = folder.file("shared");
+    let good = study(folder.path(), 1e5);
     let refused = |change: &dyn Fn(&mut Study), expected: &[&str]| {
         let mut study = good.clone();
         change(&mut study);
@@ -169,13 +169,13 @@ fn studies_that_cannot_be_planned_are_refused() {
         &["`tokens`", "a name that another has"],
     );
     refused(&|s| s.runs = "/nowhere.csv".into(), &["/nowhere.csv"]);
-    fs::write(folder.0.join("empty.jsonl"), "").unwrap();
-    let empty = folder.0.join("empty.jsonl");
+    fs::write(folder.file("empty.jsonl"), "").unwrap();
+    let empty = folder.file("empty.jsonl");
     refused(
         &|s| s.distributions[1].path = empty.clone(),
         &["empty.jsonl", "no items"],
     );
-    fs::remove_file(folder.0.join("1.gguf")).unwrap();
+    fs::remove_file(folder.file("1.gguf")).unwrap();
     refused(&|_| {}, &["1.gguf"]);
 }
 
@@ -196,16 +196,16 @@ fn files_of_studies_name_every_kind() {
             {"kind": {"mmlu": {"shots": 0, "prompt": "letter"}}, "path": "g", "scorers": ["brier"]},
             {"kind": {"behaviours": {}}, "path": "h", "scorers": ["matching_probability"]}
         ]}"#;
-    let path = folder.0.join("study.json");
+    let path = folder.file("study.json");
     fs::write(&path, text).unwrap();
     let study = Study::read(&path).unwrap();
     assert_eq!(
         (study.runs, study.backend.as_str()),
-        (folder.0.join("runs.csv"), "cpu f32")
+        (folder.file("runs.csv"), "cpu f32")
     );
     assert_eq!(study.scoring.bos, Bos::EveryWindow(256));
     assert_eq!(study.scoring.batch_tokens, Settings::default().batch_tokens);
-    assert_eq!(study.distributions[1].path, folder.0.join("b"));
+    assert_eq!(study.distributions[1].path, folder.file("b"));
     assert_eq!(study.distributions[2].path, Path::new("/c.jsonl"));
     match &study.distributions[6].kind {
         SourceKind::Mmlu(options) => assert_eq!((options.shots, options.description), (0, true)),

@@ -228,14 +228,14 @@ struct Recorded {
 
 impl Recorded {
     fn new() -> Self {
-        let undisturbed = Folder::in_memory();
+        let undisturbed = in_memory();
         let (shared, plan) = finished(&undisturbed, &[]);
-        let table = undisturbed.0.join("table.csv");
+        let table = undisturbed.file("table.csv");
         plan.merge(&table, None).unwrap();
         let whole = fs::read(log_of(&shared, &plan.units()[1])).unwrap();
 
-        let folder = Folder::in_memory();
-        study(&folder.0, 3e4);
+        let folder = in_memory();
+        study(folder.path(), 3e4);
         let mut recorded = Self {
             calls: Vec::new(),
             disk: Disk::default(),
@@ -244,7 +244,7 @@ impl Recorded {
             table: fs::read(&table).unwrap(),
             folder,
         };
-        let root = recorded.folder.0.join("disk");
+        let root = recorded.folder.file("disk");
         // A table of an earlier study, and a log that an earlier power cut has torn.
         let torn = log_of(&root.join("plan"), &plan.units()[1]).with_extension("part");
         recorded.put(&root.join("table.csv"), b"old");
@@ -256,7 +256,7 @@ impl Recorded {
         }
         recorded.process("merge", |p| p.merged = true);
         assert_eq!(fs::read(root.join("table.csv")).unwrap(), recorded.table);
-        let record = fs::read(recorded.folder.0.join("record")).unwrap();
+        let record = fs::read(recorded.folder.file("record")).unwrap();
         recorded.calls = Call::all(&record);
         recorded
     }
@@ -269,7 +269,7 @@ impl Recorded {
 
     /// Runs a process to its end, and notes what it has come to.
     fn process(&mut self, what: &str, then: impl FnOnce(&mut Progressed)) {
-        let folder = &self.folder.0;
+        let folder = self.folder.path();
         let (record, said) = (folder.join("record"), folder.join("said"));
         let mut process = child(folder, what, &said);
         assert!(
@@ -293,13 +293,13 @@ impl Recorded {
 
     /// Opens what a power cut after `calls` calls leaves; returns the number of logs that were refused.
     fn replay(&self, disk: &Disk, calls: usize, left: Left, numbers: &mut Numbers) -> usize {
-        let scratch = Folder::in_memory();
-        let root = self.folder.0.join("disk");
-        disk.cut(&root, &scratch.0, left, numbers);
+        let scratch = in_memory();
+        let root = self.folder.file("disk");
+        disk.cut(&root, scratch.path(), left, numbers);
         let progress = self.progress(calls);
         let what = format!("{left:?} after {calls} calls, {progress:?}");
 
-        let (path, shared) = (scratch.0.join("plan/plan.json"), scratch.0.join("plan"));
+        let (path, shared) = (scratch.file("plan/plan.json"), scratch.file("plan"));
         assert!(
             path.exists() || !progress.planned,
             "the plan is lost: {what}"
@@ -307,12 +307,12 @@ impl Recorded {
         if path.exists() {
             assert!(fs::read(&path).unwrap() == self.plan, "plan: {what}");
         }
-        let table = scratch.0.join("table.csv");
+        let table = scratch.file("table.csv");
         let there = fs::read(&table).unwrap();
         let is_old = there == b"old" && !progress.merged;
         assert!(is_old || there == self.table, "table: {what}");
 
-        let study = described(&self.folder.0, 3e4);
+        let study = described(self.folder.path(), 3e4);
         let plan = StudyPlan::create(&shared, &study, &mut |_| {}).unwrap();
         let mut worker = Worker::new(&plan, Oracle::load);
         let mut refused = 0;

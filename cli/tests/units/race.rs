@@ -132,12 +132,12 @@ fn race(seed: u64, kills: bool) -> usize {
     const FLOPS: [&str; 2] = ["plan 2e5", "plan 1e5"];
     let name = format!("seed {seed}");
     let mut numbers = Numbers(seed);
-    let folder = Folder::in_memory();
-    study(&folder.0, 2e5);
-    let (one, two) = (whole(&folder.0, 2e5), whole(&folder.0, 1e5));
+    let folder = in_memory();
+    study(folder.path(), 2e5);
+    let (one, two) = (whole(folder.path(), 2e5), whole(folder.path(), 1e5));
     assert_ne!(one.0, two.0);
     assert_eq!(one.1, two.1, "the table does not depend on the cut");
-    let disk = folder.0.join("disk");
+    let disk = folder.file("disk");
     fs::create_dir_all(&disk).unwrap();
     let mut files = [
         Allowed {
@@ -154,7 +154,8 @@ fn race(seed: u64, kills: bool) -> usize {
         },
     ];
     let started = |first: usize, what: &[&'static str]| {
-        let start = |(i, what): (usize, &&'static str)| Process::start(&folder.0, first + i, what);
+        let start =
+            |(i, what): (usize, &&'static str)| Process::start(folder.path(), first + i, what);
         let mut all: Vec<Process> = what.iter().enumerate().map(start).collect();
         // One that fails before its first call would have ended.
         all.retain_mut(Process::asks);

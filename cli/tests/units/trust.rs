@@ -31,11 +31,11 @@ fn a_plan_whose_numbers_were_changed_is_refused() {
     StudyPlan::read(&shared).unwrap();
 
     // Planned again with another size: the logs of the first plan are of no use to the second.
-    let mut other = study(&folder.0, 3e4);
+    let mut other = study(folder.path(), 3e4);
     let runs = fs::read_to_string(&other.runs).unwrap();
-    other.runs = folder.0.join("other.csv");
+    other.runs = folder.file("other.csv");
     fs::write(&other.runs, runs.replacen(",1000,", ",1001,", 1)).unwrap();
-    let second = folder.0.join("second");
+    let second = folder.file("second");
     let other = StudyPlan::create(&second, &other, &mut |_| {}).unwrap();
     for unit in plan.units() {
         let to = log_of(&second, unit);
@@ -43,7 +43,7 @@ fn a_plan_whose_numbers_were_changed_is_refused() {
         fs::copy(log_of(&shared, unit), to).unwrap();
     }
     let message = other
-        .merge(folder.0.join("out.csv"), None)
+        .merge(folder.file("out.csv"), None)
         .unwrap_err()
         .to_string();
     assert!(message.contains("`run` differs"), "{message}");
@@ -116,14 +116,14 @@ fn a_failure_whose_reason_cannot_be_written_is_still_one() {
 #[test]
 fn names_of_any_length_and_letters_are_scored_and_listed() {
     let folder = Folder::new();
-    let mut study = study(&folder.0, 3e4);
+    let mut study = study(folder.path(), 3e4);
     let long = format!("{}.jsonl", "分布".repeat(15));
     let source = &mut study.distributions[0];
-    fs::rename(&source.path, folder.0.join(&long)).unwrap();
-    source.path = folder.0.join(&long);
+    fs::rename(&source.path, folder.path().join(&long)).unwrap();
+    source.path = folder.path().join(&long);
     let runs = fs::read_to_string(&study.runs).unwrap();
     fs::write(&study.runs, runs.replace("a 2", &"../é".repeat(100))).unwrap();
-    let shared = folder.0.join("long");
+    let shared = folder.file("long");
     let plan = StudyPlan::create(&shared, &study, &mut |_| {}).unwrap();
     let mut worker = Worker::new(&plan, Oracle::load);
     for unit in plan.units() {
@@ -131,5 +131,5 @@ fn names_of_any_length_and_letters_are_scored_and_listed() {
         assert!(worker.run(unit, &|_| {}).unwrap());
     }
     assert!(plan.states().unwrap().iter().all(|s| *s == UnitState::Done));
-    plan.merge(folder.0.join("out.csv"), None).unwrap();
+    plan.merge(folder.file("out.csv"), None).unwrap();
 }

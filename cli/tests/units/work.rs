@@ -14,7 +14,7 @@ fn what_changed_since_the_plan_is_refused_by_unit_and_remembered() {
         },
         e => panic!("{e}"),
     };
-    let checkpoint = folder.0.join("0.gguf");
+    let checkpoint = folder.file("0.gguf");
     let original = fs::read(&checkpoint).unwrap();
     fs::write(&checkpoint, "trained again").unwrap();
     let e = run(&plan, one).unwrap_err();
@@ -27,7 +27,7 @@ fn what_changed_since_the_plan_is_refused_by_unit_and_remembered() {
     assert!(run(&plan, one).unwrap());
     assert_eq!(plan.states().unwrap()[0], UnitState::Done);
 
-    let tokens = folder.0.join("tokens.jsonl");
+    let tokens = folder.file("tokens.jsonl");
     let original = fs::read_to_string(&tokens).unwrap();
     fs::write(&tokens, original.replace("\"c1\"", "\"c7\"")).unwrap();
     let e = run(&plan, two).unwrap_err();
@@ -61,8 +61,8 @@ fn what_changed_since_the_plan_is_refused_by_unit_and_remembered() {
 fn neighbours_share_a_checkpoint_and_what_is_finished_loads_none() {
     let folder = Folder::new();
     let (_, plan) = finished(&folder, &[]);
-    let again = folder.0.join("again");
-    let plan_again = StudyPlan::create(&again, &study(&folder.0, 3e4), &mut |_| {}).unwrap();
+    let again = folder.file("again");
+    let plan_again = StudyPlan::create(&again, &study(folder.path(), 3e4), &mut |_| {}).unwrap();
     assert_eq!(plan.units(), plan_again.units());
     for (plan, loads) in [(&plan_again, 2), (&plan_again, 0), (&plan, 0)] {
         let count = Cell::new(0);
@@ -81,7 +81,7 @@ fn neighbours_share_a_checkpoint_and_what_is_finished_loads_none() {
 #[test]
 fn a_log_of_a_range_scores_the_range_and_no_more() {
     let folder = Folder::new();
-    let study = study(&folder.0, 1e5);
+    let study = study(folder.path(), 1e5);
     let items: Items = study.distributions[0].load("").unwrap().remove(0);
     let scorer = by_name("nats_per_token").unwrap();
     let scorers: [&dyn Scorer; 1] = [&*scorer];
@@ -90,7 +90,7 @@ fn a_log_of_a_range_scores_the_range_and_no_more() {
         assert!(key.clone().with_range(range).is_err());
     }
     let part = key.clone().with_range(3..7).unwrap();
-    let path = folder.0.join("log");
+    let path = folder.file("log");
     let mut log = Log::open(&path, &part).unwrap();
     let model = Oracle(1.0);
     let evaluation = Evaluation::new(&model)
@@ -110,7 +110,7 @@ fn a_log_of_a_range_scores_the_range_and_no_more() {
             "{e}"
         );
     }
-    let whole = folder.0.join("whole");
+    let whole = folder.file("whole");
     drop(Log::open(&whole, &key).unwrap());
     assert!(!fs::read_to_string(&whole).unwrap().contains("range"));
     let e = Log::open(&whole, &part).unwrap_err();
@@ -125,13 +125,13 @@ fn a_log_of_a_range_scores_the_range_and_no_more() {
 fn special_tokens_of_a_text_are_tokens_if_the_study_says_so() {
     let folder = Folder::new();
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/cases/special_tokens");
-    let checkpoint = folder.0.join("checkpoint");
+    let checkpoint = folder.file("checkpoint");
     fs::create_dir_all(&checkpoint).unwrap();
     for name in ["tokenizer.json", "tokenizer_config.json"] {
         fs::copy(case.join(name), checkpoint.join(name)).unwrap();
     }
     fs::write(checkpoint.join("model.safetensors"), "weights").unwrap();
-    let mut study = study(&folder.0, 1e15);
+    let mut study = study(folder.path(), 1e15);
     let runs = "run,corpus,budget,flops,params,tokens,seed,checkpoint\n\
                 a,web,1e18,1e13,1000,2e9,0,checkpoint\n";
     fs::write(&study.runs, runs).unwrap();
@@ -140,7 +140,7 @@ fn special_tokens_of_a_text_are_tokens_if_the_study_says_so() {
     for (special, tokens) in [(false, 23.0), (true, 12.0)] {
         study.special_tokens = special;
         study.scoring.bos = Bos::Never;
-        let shared = folder.0.join(special.to_string());
+        let shared = folder.path().join(special.to_string());
         StudyPlan::create(&shared, &study, &mut |_| {}).unwrap();
         let plan = StudyPlan::read(&shared).unwrap();
         let unit = &plan.units()[0];
