@@ -5,10 +5,11 @@ use crate::fit::corpus::Corpus;
 use crate::fit::design::Design;
 use crate::fit::error::FitError;
 use crate::fit::options::Options;
+use crate::fit::stats::labels;
 
 use super::{
-    Group, ReadingPlan, ReadingRegression, Readout, SPREAD, SparseRow, centred, count,
-    line_columns, too_few, trajectories,
+    Group, ReadingPlan, ReadingRegression, Readout, SPREAD, SparseRow, centred, line_columns,
+    too_few, trajectories,
 };
 
 /// Fewest runs: a plane has three terms, and two degrees of freedom are the least for an interval.
@@ -68,7 +69,7 @@ pub(super) fn plan(
 /// does not average out over seeds.
 fn clusters(runs: &[usize], sizes: &[usize]) -> Vec<usize> {
     // Two clusters would leave no degree of freedom.
-    if count(sizes) < 3 || count(runs) <= count(sizes) {
+    if labels::count(sizes) < 3 || labels::count(runs) <= labels::count(sizes) {
         runs.to_vec()
     } else {
         sizes.to_vec()
