@@ -164,7 +164,7 @@ pub enum Activation {
     GeluTanh,
     /// `x·Φ(x)` by the error function.
     GeluErf,
-    /// `max(x, 0)`.
+    /// `max(x, 0)`. NaN and −∞, which come of an overflow, stay as they are.
     Relu,
 }
 

@@ -214,7 +214,9 @@ impl Kernel for ActivateRow<'_> {
                     let cubic = simd.mul(simd.mul(x, x), simd.mul(x, simd.splat(0.044_715 * c)));
                     silu(simd, simd.fma(x, simd.splat(c), cubic), x)
                 }
-                Activation::Relu => simd.max(x, simd.splat(0.0)),
+                // Zero times the input, so that NaN stays, and so does −∞, which is an overflow: as zero neither
+                // would reach the norm that refuses them.
+                Activation::Relu => simd.max(simd.mul(x, simd.splat(0.0)), x),
                 Activation::GeluErf => simd.mul(x, simd.normal_cdf(x)),
             };
             if let Some(up) = self.up {

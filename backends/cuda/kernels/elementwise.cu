@@ -94,7 +94,8 @@ __device__ __forceinline__ float activation(u32 function, float x) {
         return 0.5f * x * (1.0f + tanh_(z));
     }
     if (function == RELU) {
-        return x < 0.0f ? 0.0f : x;
+        // NaN and -inf, an overflow, stay: as zero neither would reach the norm that refuses them.
+        return x < 0.0f && x - x == 0.0f ? 0.0f : x;
     }
     return 0.5f * x * (1.0f + erff(x * 0.707106769f));
 }

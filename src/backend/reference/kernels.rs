@@ -259,7 +259,9 @@ fn apply<T: Float>(function: Activation, x: T) -> T {
             let cubic: T = cast(0.044_715);
             half * x * (one + (c * (x + cubic * x * x * x)).tanh())
         }
-        Activation::Relu => x.max(T::zero()),
+        // NaN and −∞, an overflow, stay: as zero neither would reach the norm that refuses them.
+        Activation::Relu if x < T::zero() && x.is_finite() => T::zero(),
+        Activation::Relu => x,
         Activation::GeluErf => {
             // `erfc` of the negative and not `1 + erf`, which cancels for large negative arguments.
             let z: f64 = cast(x);
