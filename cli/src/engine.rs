@@ -110,7 +110,11 @@ impl EngineBackend {
                 relscale_cpu::VERSION,
                 relscale_cpu::KERNEL_REVISION
             ),
-            Self::Cuda { .. } => format!("relscale-cuda {}", relscale_cuda::VERSION),
+            Self::Cuda { .. } => format!(
+                "relscale-cuda {}, kernels {}",
+                relscale_cuda::VERSION,
+                relscale_cuda::KERNEL_REVISION
+            ),
             // A part of the crate whose version is in every key.
             Self::Reference => String::new(),
         }

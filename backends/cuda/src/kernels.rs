@@ -116,4 +116,25 @@ mod tests {
         entries.sort_unstable();
         assert_eq!(names, entries);
     }
+
+    /// Logs of one revision are continued with another build only if it has the same kernels. If this fails,
+    /// raise [`KERNEL_REVISION`](crate::KERNEL_REVISION) unless no bit of a score has changed, and note the
+    /// new hashes.
+    #[test]
+    fn the_kernels_are_those_of_this_revision() {
+        let revision_1 = [
+            ("elementwise", "4c8c6be9d1087756"),
+            ("norm", "6356015d3a3f4a6c"),
+            ("attention", "4b0d58280f3b0b6c"),
+            ("flash", "a41b273acc6e3077"),
+            ("head", "151a77d9c062672c"),
+        ];
+        let found = revision_1.map(|(name, _)| {
+            let file = format!("{}/kernels/ptx/{name}.ptx", env!("CARGO_MANIFEST_DIR"));
+            let hash = relscale::log::file_hash(file).unwrap();
+            (name, hash[..16].to_owned())
+        });
+        let known = revision_1.map(|(name, hash)| (name, hash.to_owned()));
+        assert_eq!((crate::KERNEL_REVISION, found), (1, known));
+    }
 }

@@ -58,6 +58,11 @@ const NAME: &str = "cuda";
 /// Version of this crate, for the keys of logs.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Revision of the kernels and of the choice of products, for the keys of logs: raised with every change of
+/// the bits of a score.
+// The test `the_kernels_are_those_of_this_revision` notices a change of the kernels.
+pub const KERNEL_REVISION: u32 = 1;
+
 /// A CUDA device as a backend, with one stream.
 #[derive(Debug)]
 pub struct Cuda {

@@ -178,7 +178,7 @@ impl<'e> Difference<'e> {
     }
 
     fn groups(&self) -> usize {
-        labels::count(&self.clusters)
+        labels::count(self.clusters)
     }
 
     /// With residuals that are independent between runs, of two sides in one run not.
