@@ -167,13 +167,13 @@ impl RunTable {
     /// `checkpoint` may be a LoRA adapter; the column `base` then names the folder of its base, or one
     /// of bases. Relative paths are relative to the folder of the table; an address (`hf://…`) stays
     /// as it is. The other forms of tables are read too
-    /// ([`Tables::open`](crate::ladder::Tables::open)).
+    /// ([`Tables::open`](crate::ladder::Tables::open)), but no pipes.
     ///
     /// # Errors
     ///
-    /// A [`LadderError`] with the line: missing, repeated or misspelt columns, fields that do not
-    /// parse or are outside their domain, FLOPs that cannot be those of training, a run that comes
-    /// twice, mixed FLOP conventions.
+    /// A file that cannot be read or is no regular file. A [`LadderError`] with the line: missing,
+    /// repeated or misspelt columns, fields that do not parse or are outside their domain, FLOPs that
+    /// cannot be those of training, a run that comes twice, mixed FLOP conventions.
     pub fn from_csv(path: impl AsRef<Path>) -> Result<Self, LadderError> {
         Self::read(path.as_ref(), true)
     }
@@ -191,7 +191,7 @@ impl RunTable {
 
     fn read(path: &Path, with_checkpoints: bool) -> Result<Self, LadderError> {
         let name = path.display().to_string();
-        let mut source = Source::open(path)?;
+        let mut source = Source::open_file(path)?;
         // Relative to the table, not to where the program was started.
         let folder = path.parent().unwrap_or(Path::new(""));
         let (required, optional) = match with_checkpoints {

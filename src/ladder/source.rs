@@ -1,6 +1,7 @@
 //! The rows of one table as text, whatever the form of the file.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -20,6 +21,9 @@ mod parquet;
 
 /// Limit of one row, in bytes. A row of a wide table of a thousand distributions has twenty thousand.
 const LONGEST_ROW: u64 = 1 << 26;
+
+/// Name of standard input for errors.
+const STANDARD_INPUT: &str = "standard input";
 
 /// One table.
 pub(super) struct Source<'a> {
@@ -65,15 +69,28 @@ impl<'a> Source<'a> {
         delimited::table(source, name, b',')
     }
 
-    /// Opens a file in any form, or standard input for `-`. A name that ends in `.tsv` says that tabs
-    /// separate the fields; everything else is told by the content.
+    /// Opens a file or a pipe in any form, or standard input for `-`. A name that ends in `.tsv` says
+    /// that tabs separate the fields; everything else is told by the content.
     pub(super) fn open(path: &Path) -> Result<Self, LadderError> {
-        let name = path.display().to_string();
-        if name == "-" {
-            return Self::any(io::stdin(), "standard input");
+        match is_standard_input(path) {
+            true => Self::any(io::stdin(), STANDARD_INPUT),
+            false => Self::of(input::stream(path), path),
         }
+    }
+
+    /// As [`open`](Self::open), without pipes: a study may name one, which would wait for a writer.
+    pub(super) fn open_file(path: &Path) -> Result<Self, LadderError> {
+        match is_standard_input(path) {
+            true => Self::any(io::stdin(), STANDARD_INPUT),
+            false => Self::of(input::file(path), path),
+        }
+    }
+
+    /// The table in `file`, which was opened at `path`.
+    fn of(file: io::Result<File>, path: &Path) -> Result<Self, LadderError> {
+        let name = path.display().to_string();
         let failed = |e: io::Error| io_error(&name, &e);
-        let file = input::stream(path).map_err(failed)?;
+        let file = file.map_err(failed)?;
         let lower = name.to_ascii_lowercase();
         if [".tsv", ".tab"].iter().any(|end| {
             [*end, &format!("{end}.gz"), &format!("{end}.zst")]
@@ -163,6 +180,11 @@ impl<'a> Source<'a> {
             _ => error,
         }
     }
+}
+
+/// If true, the path is `-`.
+fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// The error of a table that cannot be read.

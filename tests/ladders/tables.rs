@@ -705,6 +705,27 @@ fn files_that_expand_without_end_are_refused_while_they_are_read() {
     );
 }
 
+/// Opening a pipe waits for a writer, who may never come.
+#[cfg(unix)]
+#[test]
+fn a_table_of_runs_is_no_pipe() {
+    let pipe = file("runs-pipe", "").with_file_name("runs.pipe");
+    // Of another process that had the same number.
+    fs::remove_file(&pipe).ok();
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for table in [
+        RunTable::from_csv(&pipe),
+        RunTable::from_csv_of_models(&pipe),
+    ] {
+        let error = table.unwrap_err().to_string();
+        assert!(
+            error.contains("runs.pipe: is not a regular file"),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn a_table_of_runs_has_any_form() {
     let csv =

@@ -5,13 +5,18 @@
 
 use std::env;
 use std::fs;
+#[cfg(feature = "hub")]
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use relscale::{Error, output};
+use relscale::{Error, input, output};
 
 use super::HubAddress;
 use super::files::Listing;
+
+/// Largest accepted file of a reference, which is a commit of forty digits.
+const MAX_REFERENCE_BYTES: u64 = 1 << 12;
 
 /// The folder of cache and token.
 pub(super) fn home() -> Result<PathBuf, Error> {
@@ -95,7 +100,8 @@ impl Cache {
             .repository(address)
             .join("refs")
             .join(address.revision());
-        if fs::read_to_string(&path).is_ok_and(|there| there.trim() == commit) {
+        let there = replaceable(&path, MAX_REFERENCE_BYTES)?;
+        if there.is_some_and(|there| there.trim() == commit) {
             return Ok(());
         }
         let written = path
@@ -114,7 +120,7 @@ impl Cache {
             .repository(address)
             .join("refs")
             .join(address.revision());
-        let text = match fs::read_to_string(&path) {
+        let text = match input::text(&path, MAX_REFERENCE_BYTES) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             text => text.map_err(|e| Error::io(&path, e))?,
         };
@@ -149,4 +155,72 @@ impl Cache {
             is_local: true,
         }))
     }
+}
+
+/// The text of a small file that is written again unless it says what it should. None if there is none or
+/// it cannot be read.
+///
+/// # Errors
+/// A pipe, a device or a folder, which cannot be written again: a pipe would hold up the attempt.
+pub(super) fn replaceable(path: &Path, limit: u64) -> Result<Option<String>, Error> {
+    match input::text(path, limit) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if fs::metadata(path).is_ok_and(|found| !found.is_file()) => Err(Error::io(path, e)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Opens a file of the cache for reading and appending, and creates it if necessary.
+///
+/// A symbolic link is not followed: whoever shares the cache may have placed it, and it may point to any
+/// file of this user.
+///
+/// # Errors
+/// A link, a pipe or anything else that is no regular file; whatever the system refuses.
+#[cfg(feature = "hub")]
+pub(super) fn writable(path: &Path) -> Result<File, Error> {
+    let io = |e| Error::io(path, e);
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    // The system makes no new file through a link.
+    match options.clone().create_new(true).open(path) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        new => return new.map_err(io),
+    }
+    // Before the file is opened: a pipe would wait for a reader.
+    regular(path)?;
+    let file = options.open(path).map_err(io)?;
+    // Something else may have taken its place since then. Nothing has been written yet.
+    let found = regular(path)?;
+    match is_same(&found, &file.metadata().map_err(io)?) {
+        true => Ok(file),
+        false => Err(Error::format(path, "was replaced while it was opened")),
+    }
+}
+
+/// The metadata of a regular file that is no link.
+#[cfg(feature = "hub")]
+fn regular(path: &Path) -> Result<Metadata, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            Err(Error::format(path, "is a symbolic link; remove it"))
+        }
+        Ok(found) if !found.is_file() => {
+            Err(Error::format(path, "is not a regular file; remove it"))
+        }
+        found => found.map_err(|e| Error::io(path, e)),
+    }
+}
+
+/// If true, both are of one file.
+#[cfg(all(feature = "hub", unix))]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// The standard library does not tell elsewhere. Links need a privilege on Windows.
+#[cfg(all(feature = "hub", not(unix)))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }

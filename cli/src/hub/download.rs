@@ -1,7 +1,7 @@
 //! Downloads of files into the cache.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use relscale::Error;
 use sha2::{Digest, Sha256};
 
 use super::HubAddress;
-use super::cache::Cache;
+use super::cache::{Cache, writable};
 use super::client::{Client, Failure, RemoteFile, pause};
 use super::ledger::Ledger;
 use super::locked;
@@ -27,7 +27,7 @@ const BLOCK: usize = 1 << 20;
 /// # Errors
 /// A file that the hub refuses or that has another hash, by its name; a disk budget that is too small;
 /// [`Error::Interrupted`]. What is whole by then is kept, and what is not is gone on with by the next
-/// call.
+/// call if the hub gives its SHA-256.
 pub(super) fn bring(
     client: &Client,
     cache: &Cache,
@@ -151,11 +151,11 @@ impl Download<'_> {
         }
         // The name by which huggingface_hub goes on with a download, too.
         let part = blob.with_file_name(format!("{}.incomplete", self.remote.etag));
-        self.fetch(&part)?;
-        self.check(&part)?;
+        let mut file = writable(&part)?;
+        self.fetch(&mut file, &part)?;
+        self.check(&mut file, &part)?;
         // The name says that these are the bytes, which a power cut must not make untrue.
-        let written = OpenOptions::new().append(true).open(&part);
-        written.and_then(|file| file.sync_all()).map_err(io)?;
+        file.sync_all().map_err(io)?;
         fs::rename(&part, &blob).map_err(io)?;
         Ok(true)
     }
@@ -167,7 +167,7 @@ impl Download<'_> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
         }
-        let file = File::create(&path).map_err(io)?;
+        let file = writable(&path)?;
         let mut told = false;
         loop {
             match file.try_lock() {
@@ -188,12 +188,12 @@ impl Download<'_> {
     }
 
     /// Fills the part, from where it ends, until it has the size that the hub gave.
-    fn fetch(&self, part: &Path) -> Result<(), Error> {
+    fn fetch(&self, file: &mut File, part: &Path) -> Result<(), Error> {
         let io = |e| Error::io(part, e);
-        let mut options = OpenOptions::new();
-        let mut file = options.create(true).append(true).open(part).map_err(io)?;
         let mut have = file.metadata().map_err(io)?.len();
-        if have > self.remote.size {
+        // Without a hash nothing tells the bytes of an earlier process from others, such as the zeros that
+        // a power cut leaves. Files without one are small.
+        if have > self.remote.size || self.remote.sha256().is_none() {
             file.set_len(0).map_err(io)?;
             have = 0;
         }
@@ -204,7 +204,7 @@ impl Download<'_> {
         let mut attempt = 0;
         while have < self.remote.size {
             let before = have;
-            match self.fill(&mut file, part, &mut have) {
+            match self.fill(file, part, &mut have) {
                 Ok(()) => {}
                 Err(Failure::Unreachable(message)) => {
                     // Whoever sends something is asked again at once.
@@ -256,13 +256,13 @@ impl Download<'_> {
     }
 
     /// Compares the SHA-256 of a whole part with that of the hub, and removes a part that differs.
-    fn check(&self, part: &Path) -> Result<(), Error> {
+    fn check(&self, file: &mut File, part: &Path) -> Result<(), Error> {
         let io = |e| Error::io(part, e);
         let Some(expected) = self.remote.sha256() else {
             return Ok(());
         };
         let mut hash = Sha256::new();
-        let mut file = File::open(part).map_err(io)?;
+        file.rewind().map_err(io)?;
         let mut block = vec![0; BLOCK];
         loop {
             interrupt::check()?;

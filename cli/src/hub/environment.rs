@@ -1,21 +1,24 @@
 //! Settings of requests in the environment.
 
-use std::fs;
-use std::path::Path;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
-use relscale::Error;
+use relscale::{Error, input};
 use ureq::tls::{PemItem, RootCerts, parse_pem};
 
 use super::cache::variable;
 
+/// Largest accepted file of a token, which has about forty letters.
+const MAX_TOKEN_BYTES: u64 = 1 << 16;
+/// Largest accepted file of certificates: those of all public authorities take a quarter of a megabyte.
+const MAX_CERTIFICATE_BYTES: u64 = 64 << 20;
+
 /// The token of the environment, or of the file that `hf auth login` writes.
 pub(super) fn token(home: &Path) -> Result<Option<String>, Error> {
-    let read = || {
-        let path = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), Into::into);
-        // No file, no token.
-        fs::read_to_string(path).ok()
+    let token = match variable("HF_TOKEN") {
+        Some(token) => Some(token),
+        None => written_token(home)?,
     };
-    let token = variable("HF_TOKEN").or_else(read);
     let token = token
         .map(|token| token.trim().to_owned())
         .filter(|token| !token.is_empty());
@@ -29,12 +32,24 @@ pub(super) fn token(home: &Path) -> Result<Option<String>, Error> {
     }
 }
 
+/// The token of the file that `HF_TOKEN_PATH` names, or of the one in `home`.
+fn written_token(home: &Path) -> Result<Option<String>, Error> {
+    let path = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
+    match input::text(&path, MAX_TOKEN_BYTES) {
+        Ok(token) => Ok(Some(token)),
+        // A device, a pipe or no text: whoever named it would wonder why no token is sent.
+        Err(e) if e.kind() == ErrorKind::InvalidData => Err(Error::io(path, e)),
+        // No file, no token.
+        Err(_) => Ok(None),
+    }
+}
+
 /// The certificates of the file that `SSL_CERT_FILE` names.
 pub(super) fn certificates() -> Result<Option<RootCerts>, Error> {
     let Some(path) = variable("SSL_CERT_FILE") else {
         return Ok(None);
     };
-    let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+    let bytes = bytes(Path::new(&path), MAX_CERTIFICATE_BYTES).map_err(|e| Error::io(&path, e))?;
     let found: Vec<_> = parse_pem(&bytes)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -47,5 +62,21 @@ pub(super) fn certificates() -> Result<Option<RootCerts>, Error> {
             "holds no certificate; it is the value of SSL_CERT_FILE",
         )),
         false => Ok(Some(RootCerts::from(found))),
+    }
+}
+
+/// The bytes of a regular file of at most `limit` bytes. They need not be UTF-8: comments between
+/// certificates have any encoding.
+fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed shows that there are more.
+    let file = input::file(path)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => {
+            let message = format!("has more than {limit} bytes");
+            Err(io::Error::new(ErrorKind::InvalidData, message))
+        }
+        false => Ok(bytes),
     }
 }

@@ -9,7 +9,11 @@ use relscale::log::CheckpointPin;
 use relscale::output;
 use serde::{Deserialize, Serialize};
 
+use super::cache::replaceable;
 use super::{Held, Hub, is_address};
+
+/// Largest accepted file of a hash and the two addresses that it belongs to.
+const MAX_MEMO_BYTES: u64 = 1 << 20;
 
 /// The hash of a checkpoint at a commit, which never changes.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +40,8 @@ impl Known {
     /// to make room for others.
     ///
     /// # Errors
-    /// Those of [`Hub::hold`]; a checkpoint that cannot be hashed.
+    /// Those of [`Hub::hold`]; a checkpoint that cannot be hashed; a pipe or a device in the place of the
+    /// hash.
     pub(crate) fn of(hub: &Hub, place: &TrainedRun, folder: &Path) -> Result<Self, Error> {
         // A folder on disk may change from run to run.
         let is_kept = is_address(&place.checkpoint) && place.base.as_deref().is_none_or(is_address);
@@ -49,8 +54,8 @@ impl Known {
         };
         if is_kept
             // One that cannot be read is written again.
-            && let Some(there) = fs::read(&path).ok()
-            && let Ok(there) = serde_json::from_slice::<Memo>(&there)
+            && let Some(there) = replaceable(&path, MAX_MEMO_BYTES)?
+            && let Ok(there) = serde_json::from_str::<Memo>(&there)
             && there == memo(&there.hash)
         {
             let hash = there.hash;

@@ -62,7 +62,10 @@ fn devices_and_pipes_are_refused_wherever_a_file_is_named() {
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     let (checkpoint, out) = (suite(CHECKPOINT), folder.join("out.jsonl"));
+    let study = folder.join("study.json");
     for odd in ["/dev/zero", text(&pipe)] {
+        let content = format!("{{\"runs\": {odd:?}, \"distributions\": [], \"unit_flops\": 1e15}}");
+        fs::write(&study, content).unwrap();
         for arguments in [
             &[
                 "score",
@@ -74,6 +77,8 @@ fn devices_and_pipes_are_refused_wherever_a_file_is_named() {
                 text(&out),
             ][..],
             &["study", "plan", odd, text(&folder)],
+            &["study", "plan", text(&study), text(&folder)],
+            &["ladder", "--runs", odd, "--list"],
             &["report", odd],
             &["fit", text(&items), "--options", odd, "--baseline", "x"],
             &["plan", "--recipe", odd],

@@ -303,3 +303,23 @@ fn the_hash_of_an_adapter_on_a_base_of_its_own_is_not_kept() {
         assert_eq!(logs.join("checkpoint.json").exists(), is_kept, "{name}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_kept_hash_is_refused() {
+    let place = Place::new("kept");
+    let texts = texts(&place);
+    let (runs, out) = (place.path("runs.csv"), place.path("out"));
+    let header = "run,corpus,budget,flops,params,tokens,checkpoint\n";
+    let row = format!("a,a,1e18,1e18,1e8,1e9,{}\n", super::ADDRESS);
+    fs::write(&runs, header.to_owned() + &row).unwrap();
+    let logs = Path::new(&out).join("logs/a");
+    fs::create_dir_all(&logs).unwrap();
+    super::pipe(&logs.join("checkpoint.json"));
+    let arguments = ["ladder", "--runs", &runs, "--texts", &texts];
+    let mut command = place.command(&arguments);
+    place.refused(
+        command.args(["--baseline", "english-help", "--out", &out]),
+        &["checkpoint.json: is not a regular file"],
+    );
+}

@@ -142,6 +142,13 @@ fn out(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Makes a pipe, which holds up whoever opens it.
+#[cfg(unix)]
+fn pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+}
+
 /// Requests for the contents of files.
 fn transfers(seen: &[Seen]) -> Vec<&Seen> {
     let is_file = |s: &&Seen| s.method == "GET" && !s.path.starts_with("/api/");
@@ -295,6 +302,45 @@ fn the_token_goes_to_the_hub_only() {
     fs::remove_dir_all(place.folder.join("home/hub")).unwrap();
     fs::write(place.folder.join("home/token"), "hf_secret\n").unwrap();
     place.done(&["fetch", ADDRESS]);
+    place.assert_is_whole();
+}
+
+#[cfg(unix)]
+#[test]
+fn devices_and_pipes_are_refused_in_the_cache_and_in_the_environment() {
+    let place = Place::new("devices");
+    let waiting = place.folder.join("pipe");
+    pipe(&waiting);
+    let reference = place.repository().join("refs/v1");
+    fs::create_dir_all(reference.parent().unwrap()).unwrap();
+    let at_reference = format!("{}: is not a regular file", reference.display());
+    for odd in ["/dev/zero", waiting.to_str().unwrap()] {
+        for variable in ["HF_TOKEN_PATH", "SSL_CERT_FILE"] {
+            let mut command = place.command(&["fetch", ADDRESS]);
+            let wanted = format!("{odd}: is not a regular file");
+            place.refused(command.env(variable, odd), &[&wanted]);
+        }
+        std::os::unix::fs::symlink(odd, &reference).unwrap();
+        // It is read and written again with the hub, and read without it.
+        place.refused(&mut place.command(&["fetch", ADDRESS]), &[&at_reference]);
+        let mut offline = place.command(&["fetch", ADDRESS]);
+        place.refused(offline.env("HF_HUB_OFFLINE", "1"), &[&at_reference]);
+        fs::remove_file(&reference).unwrap();
+    }
+    // A file that is none of a token is not read to its end.
+    let long = place.folder.join("long");
+    fs::write(&long, vec![b'a'; (1 << 16) + 1]).unwrap();
+    let mut command = place.command(&["fetch", ADDRESS]);
+    place.refused(
+        command.env("HF_TOKEN_PATH", &long),
+        &["long: has more than 65536 bytes"],
+    );
+    // A missing file is no token, and a damaged reference is written again.
+    fs::write(&reference, [0xff_u8; 8]).unwrap();
+    let mut command = place.command(&["fetch", ADDRESS]);
+    command.env("HF_TOKEN_PATH", place.folder.join("nowhere"));
+    out(command.output().unwrap());
+    assert_eq!(fs::read_to_string(&reference).unwrap(), place.commit);
     place.assert_is_whole();
 }
 

@@ -80,6 +80,55 @@ fn a_part_is_not_trusted() {
     place.assert_is_whole();
 }
 
+/// A power cut may leave a part of the right length with zeros in it, and no hash tells.
+#[test]
+fn a_part_without_a_hash_is_not_gone_on_with() {
+    let place = Place::new("unhashed");
+    let config = fs::read(place.source.join("config.json")).unwrap();
+    // Forty digits, as of git.
+    let name = format!("{}.incomplete", &sha256(&config)[..40]);
+    let part = place.repository().join("blobs").join(name);
+    for length in [10, config.len(), config.len() + 1] {
+        fs::remove_dir_all(place.folder.join("home")).ok();
+        fs::create_dir_all(part.parent().unwrap()).unwrap();
+        fs::write(&part, vec![0; length]).unwrap();
+        place.hub.seen();
+        place.done(&["fetch", ADDRESS]);
+        place.assert_is_whole();
+        assert!(!part.exists());
+        let seen = place.hub.seen();
+        assert!(seen.iter().all(|s| s.range.is_none()), "{seen:?}");
+    }
+}
+
+/// Whoever shares a cache may place links in it, through which files of this user would be written.
+#[cfg(unix)]
+#[test]
+fn links_in_the_place_of_locks_and_parts_are_not_followed() {
+    let place = Place::new("links");
+    let [target, none] = ["target", "none"].map(|name| place.folder.join(name));
+    fs::write(&target, "kept").unwrap();
+    let lock = format!("{}.lock", sha256(&place.weights()));
+    let locks = place.folder.join("home/hub/.locks/models--org--name");
+    for link in [locks.join(lock), place.part()] {
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        let wanted = format!("{}: is a symbolic link", link.display());
+        for to in [&target, &none] {
+            std::os::unix::fs::symlink(to, &link).unwrap();
+            place.refused(&mut place.command(&["fetch", ADDRESS]), &[&wanted]);
+            assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
+            assert!(!none.exists());
+            fs::remove_file(&link).unwrap();
+        }
+        super::pipe(&link);
+        let wanted = format!("{}: is not a regular file", link.display());
+        place.refused(&mut place.command(&["fetch", ADDRESS]), &[&wanted]);
+        fs::remove_file(&link).unwrap();
+    }
+    place.done(&["fetch", ADDRESS]);
+    place.assert_is_whole();
+}
+
 #[test]
 fn a_wrong_hash_leaves_nothing_in_the_cache() {
     let place = Place::new("hash");
