@@ -35,6 +35,10 @@ pub(super) fn token(home: &Path) -> Result<Option<String>, Error> {
 /// The token of the file that `HF_TOKEN_PATH` names, or of the one in `home`.
 fn written_token(home: &Path) -> Result<Option<String>, Error> {
     let path = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
+    // The usual way to ask for no token.
+    if path == Path::new("/dev/null") {
+        return Ok(None);
+    }
     match input::text(&path, MAX_TOKEN_BYTES) {
         Ok(token) => Ok(Some(token)),
         // A device, a pipe or no text: whoever named it would wonder why no token is sent.
