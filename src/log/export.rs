@@ -1,6 +1,6 @@
 //! The long table of several logs as CSV, for the estimator.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub(super) struct Row<'a> {
 pub(super) fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Vec<Row<'a>>, Error> {
     let (mut rows, mut added) = (Vec::new(), BTreeSet::new());
     for &(run, table) in logs {
-        refuse_second(&mut added, run, table)?;
+        refuse_second(&mut added, run, &table.key().distribution)?;
         table.ensure_complete(&run.id)?;
         let at = table.column(scorer)?;
         rows.extend(table.records().iter().map(|(item, record)| Row {
@@ -41,10 +41,9 @@ pub(super) fn rows<'a>(logs: &[(&'a Run, &'a Table)], scorer: &str) -> Result<Ve
 pub(super) fn refuse_second(
     added: &mut BTreeSet<(String, String)>,
     run: &Run,
-    table: &Table,
+    distribution: &str,
 ) -> Result<(), Error> {
-    let distribution = &table.key().distribution;
-    if added.insert((run.id.clone(), distribution.clone())) {
+    if added.insert((run.id.clone(), distribution.to_owned())) {
         return Ok(());
     }
     let message = format!("run `{}` has two logs of `{distribution}`", run.id);
@@ -87,8 +86,10 @@ pub struct LongTable<'a> {
     path: &'a Path,
     out: csv::Writer<&'a File>,
     convention: FlopConvention,
-    /// Runs and distributions whose logs were added.
+    /// Runs and distributions whose logs or items were added.
     added: BTreeSet<(String, String)>,
+    /// Ids of the items that were added one by one, by run and distribution.
+    items: BTreeMap<(String, String), HashSet<String>>,
 }
 
 impl LongTable<'_> {
@@ -108,6 +109,7 @@ impl LongTable<'_> {
                 out: csv::Writer::from_writer(file),
                 convention,
                 added: BTreeSet::new(),
+                items: BTreeMap::new(),
             };
             table.row([
                 "corpus",
@@ -140,7 +142,7 @@ impl LongTable<'_> {
     /// A log without the scorer or without some items ([`Table::accept_incomplete`]), a second log of
     /// a run on a distribution, or a failing write.
     pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
-        refuse_second(&mut self.added, run, table)?;
+        refuse_second(&mut self.added, run, &table.key().distribution)?;
         // Log by log, so that only one is in memory at a time.
         for row in rows(&[(run, table)], scorer)? {
             self.write_row(&row, scorer, None)?;
@@ -152,7 +154,9 @@ impl LongTable<'_> {
     /// nothing about it, if it is known.
     ///
     /// # Errors
-    /// A failing write.
+    /// An item that the run has on the distribution already; a mean loss that is not finite or is below
+    /// 0, a weight that is not above 0; a run whose log of the distribution was [added](Self::add); or a
+    /// failing write.
     pub fn add_item(
         &mut self,
         run: &Run,
@@ -161,6 +165,23 @@ impl LongTable<'_> {
         scorer: &str,
         chance: Option<f64>,
     ) -> Result<(), Error> {
+        let Score { loss, weight } = item.score;
+        let mean = loss / weight;
+        // What no reader of tables takes must not be written: the table is found to be useless only when
+        // it is fitted.
+        if !(weight.is_normal() && weight > 0.0 && mean.is_finite() && mean >= 0.0) {
+            let message = format!("`{scorer}` has the loss {loss} of weight {weight}");
+            return Err(Error::item(&item.id, message));
+        }
+        let block = (run.id.clone(), distribution.to_owned());
+        if !self.items.contains_key(&block) {
+            refuse_second(&mut self.added, run, distribution)?;
+        }
+        let ids = self.items.entry(block).or_default();
+        if !ids.insert(item.id.clone()) {
+            let message = format!("run `{}` has it twice on `{distribution}`", run.id);
+            return Err(Error::item(&item.id, message));
+        }
         let row = Row {
             run,
             distribution,

@@ -9,9 +9,9 @@ use relscale::Error;
 use relscale::distribution::{Content, Distribution, Item, Items};
 use relscale::evaluate::{Bos, Evaluation, Settings};
 use relscale::ladder::{FlopConvention, Ladder, Run, Scale};
-use relscale::log::{Key, Log, Table, export_csv};
+use relscale::log::{Key, Log, LongTable, Table, export_csv};
 use relscale::model::{Batch, Model};
-use relscale::scorer::{NatsPerToken, Scorer};
+use relscale::scorer::{ItemScore, NatsPerToken, Score, Scorer};
 
 mod damage;
 mod keys;
@@ -215,6 +215,78 @@ fn the_exported_table_is_the_ladder() {
     assert!(e.to_string().contains("brier"), "{e}");
     let e = tables[0].scores("brier").unwrap_err();
     assert!(e.to_string().contains("has nats_per_token"), "{e}");
+}
+
+#[test]
+fn items_that_no_table_may_have_are_refused_by_name() {
+    let folder = Folder::new();
+    let csv = folder.file("long.csv");
+    let scale = Scale {
+        params: 1e8,
+        tokens: 2e9,
+        flops: 1e18,
+    };
+    let (run, other) = (Run::new("a", scale), Run::new("b", scale));
+    let item = |loss: f64, weight: f64| ItemScore {
+        id: "item 7".into(),
+        cluster: "c".into(),
+        score: Score { loss, weight },
+    };
+    let convention = FlopConvention::Training;
+    // After an item that is right, of each run, or of another distribution.
+    let written = |bad: &ItemScore, distribution: &str| {
+        LongTable::write(&csv, convention, |table| -> Result<(), Error> {
+            for run in [&run, &other] {
+                table.add_item(run, "d", &item(1.5, 2.0), "brier", Some(0.5))?;
+            }
+            table.add_item(&run, distribution, bad, "brier", Some(0.5))
+        })
+    };
+    for (loss, weight) in [
+        (1.0, 0.0),
+        (0.0, 0.0),
+        (1.0, -2.0),
+        (-1.0, -2.0),
+        (-1.0, 2.0),
+        (1.0, 1e-320),
+        (1.0, f64::NAN),
+        (1.0, f64::INFINITY),
+        (f64::NAN, 1.0),
+        (f64::INFINITY, 1.0),
+        (1e300, 1e-300),
+    ] {
+        let e = written(&item(loss, weight), "e").unwrap_err();
+        assert!(
+            matches!(&e, Error::Item { id, .. } if id == "item 7"),
+            "{e}"
+        );
+        assert!(e.to_string().contains("`brier` has the loss"), "{e}");
+        assert!(!csv.exists(), "{loss} {weight}");
+    }
+    let e = written(&item(1.0, 1.0), "d").unwrap_err();
+    assert!(
+        matches!(&e, Error::Item { id, .. } if id == "item 7"),
+        "{e}"
+    );
+    assert!(e.to_string().contains("run `a` has it twice on `d`"), "{e}");
+    written(&item(0.0, 1.0), "e").unwrap();
+
+    // Items and a log of one run on one distribution would count twice too.
+    let items = texts(3).named("d");
+    let path = folder.file("log");
+    finish(&path, &items).unwrap();
+    let log = Table::read(&path).unwrap();
+    for log_first in [true, false] {
+        let both = LongTable::write(&csv, convention, |table| -> Result<(), Error> {
+            if log_first {
+                table.add(&run, &log, "nats_per_token")?;
+            }
+            table.add_item(&run, "d", &item(1.0, 1.0), "nats_per_token", None)?;
+            table.add(&run, &log, "nats_per_token")
+        });
+        let e = both.unwrap_err().to_string();
+        assert!(e.contains("run `a` has two logs of `d`"), "{e}");
+    }
 }
 
 #[cfg(feature = "parquet")]
