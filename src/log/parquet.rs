@@ -23,16 +23,17 @@ const SCHEMA: &str = "message scores {
     required binary distribution (UTF8); required binary cluster (UTF8);
     required binary item (UTF8); required double loss; required double weight;
     optional binary trajectory (UTF8); required binary flop_convention (UTF8);
-    required boolean held_out; required binary scorer (UTF8);
+    required boolean held_out; optional double epochs;
+    required binary scorer (UTF8); optional double chance;
 }";
-/// Rows encoded at once: a million rows of 16 columns stay below a few hundred megabytes.
+/// Rows encoded at once: a million rows of 18 columns stay below a few hundred megabytes.
 const GROUP: usize = 1 << 20;
 
 type Group<'a> = SerializedRowGroupWriter<'a, File>;
 
 /// Writes the table of [`export_csv`](super::export_csv) as a Parquet file with the same columns, not
-/// compressed. `seed` and `trajectory` are null for a run without them. The file replaces `path` at
-/// once or not at all.
+/// compressed. `seed`, `trajectory` and `epochs` are null for a run without them, and `chance` is null
+/// because logs have none. The file replaces `path` at once or not at all.
 ///
 /// # Errors
 /// As [`export_csv`](super::export_csv).
@@ -89,7 +90,9 @@ fn write(
     column::<ByteArrayType>(group, &text(&|_| convention.as_str().into()), None)?;
     let held_out: Vec<bool> = rows.iter().map(|r| r.run.held_out).collect();
     column::<BoolType>(group, &held_out, None)?;
-    column::<ByteArrayType>(group, &text(&|_| scorer.into()), None)
+    optional::<DoubleType>(group, rows.iter().map(|r| r.run.epochs))?;
+    column::<ByteArrayType>(group, &text(&|_| scorer.into()), None)?;
+    optional::<DoubleType>(group, rows.iter().map(|_| None))
 }
 
 /// Writes a column of which some values may be null.

@@ -294,6 +294,7 @@ fn items_that_no_table_may_have_are_refused_by_name() {
 fn parquet_holds_the_same_table() {
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::record::Field;
+    use relscale::ladder::Tables;
     use relscale::log::export_parquet;
 
     let folder = Folder::new();
@@ -311,6 +312,7 @@ fn parquet_holds_the_same_table() {
     )
     .corpus("web")
     .budget(1e18)
+    .epochs(1.5)
     .seed(u64::MAX);
     let branch = Run::new(
         "b",
@@ -359,5 +361,27 @@ fn parquet_holds_the_same_table() {
             (Field::Null, Field::Str("t".into()))
         };
         assert_eq!((field("seed"), field("trajectory")), (seed, trajectory));
+        let epochs = if i < 7 {
+            Field::Double(1.5)
+        } else {
+            Field::Null
+        };
+        assert_eq!((field("epochs"), field("chance")), (epochs, Field::Null));
+    }
+
+    let csv = folder.file("long.csv");
+    export_csv(&csv, &logs, "nats_per_token", FlopConvention::SixNd).unwrap();
+    let text = fs::read_to_string(&csv).unwrap();
+    let header = text.lines().next().unwrap().split(',');
+    let names = rows[0].get_column_iter().map(|c| c.0.as_str());
+    assert!(header.eq(names));
+    // And the reader takes the one for the other.
+    let read = |path: &Path| Tables::new().open(path).unwrap().ladder().unwrap().0;
+    let (parquet, csv) = (read(&out), read(&csv));
+    assert_eq!(parquet.runs(), csv.runs());
+    for run in ["a", "b"] {
+        let error = csv.error(run, "texts");
+        assert!(error.is_some());
+        assert_eq!(parquet.error(run, "texts"), error);
     }
 }
