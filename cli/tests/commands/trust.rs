@@ -192,6 +192,76 @@ fn a_full_disk_leaves_a_reason_and_what_was_there() {
     assert!(!part.exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn unfinished_scores_that_were_changed_are_refused_by_line() {
+    let folder = folder("changed-part");
+    let items = folder.join("items.jsonl");
+    let line = |i: usize| format!("{{\"id\":\"{i}\",\"tokens\":[1,2,{}]}}\n", 3 + i);
+    fs::write(&items, (0..100).map(line).collect::<String>()).unwrap();
+    let (checkpoint, out) = (suite(CHECKPOINT), folder.join("out"));
+    let part = folder.join("out.part");
+    let score = [
+        "score",
+        "--checkpoint",
+        &checkpoint,
+        "--items",
+        text(&items),
+        "--out",
+        text(&out),
+    ];
+    // Room for the first line and some of a hundred others.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\""]);
+    let output = limited.arg(program()).args(score).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let whole = fs::read_to_string(&part).unwrap();
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    assert!(lines.len() > 3, "{whole}");
+
+    // Another digit, a line twice, and lines as an earlier version wrote them.
+    let digit = lines[1].rfind("},\"check\"").unwrap() - 1;
+    let mut other = lines[1].to_owned();
+    let new = if &other[digit..=digit] == "7" {
+        "8"
+    } else {
+        "7"
+    };
+    other.replace_range(digit..=digit, new);
+    let unchecked = |line: &str| {
+        let at = line.rfind(",\"check\"").unwrap();
+        format!("{}}}\n", &line[..at])
+    };
+    for (bytes, parts) in [
+        (
+            [lines[0], other.as_str(), lines[2]].concat(),
+            ["line 2", "checksum"],
+        ),
+        (
+            [lines[0], lines[1], lines[2], lines[1]].concat(),
+            ["line 4", "a second time"],
+        ),
+        (
+            [unchecked(lines[0]), unchecked(lines[1])].concat(),
+            ["line 1", "earlier version"],
+        ),
+    ] {
+        fs::write(&part, &bytes).unwrap();
+        let (message, code) = said(&score);
+        assert_eq!(code, Some(1), "{message}");
+        for said in parts.iter().chain(&["out.part", "remove this file"]) {
+            assert!(message.contains(said), "no {said:?} in {message}");
+        }
+        assert_eq!(fs::read_to_string(&part).unwrap(), bytes);
+        assert!(!out.exists());
+    }
+    // Unchanged, they are gone on from.
+    fs::write(&part, &whole).unwrap();
+    let (message, code) = said(&score);
+    assert_eq!(code, Some(0), "{message}");
+    assert!(!part.exists() && out.exists());
+}
+
 /// The library panics on each, which would end the process where panics abort (`.ci/release` runs this test
 /// so).
 #[test]

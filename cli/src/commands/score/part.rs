@@ -1,7 +1,9 @@
 //! Scores of a run that has not ended yet, in a file beside the output.
 //!
 //! Every item is appended as soon as it is computed, so that an interrupted or killed run loses the
-//! batch in flight. The first line pins what was scored, by which checkpoint and how.
+//! batch in flight. The first line pins what was scored, by which checkpoint and how. As in a score log,
+//! each line ends in a checksum of the first line's and of its own content: a digit that changed is still
+//! valid JSON, and would be taken for a score.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -11,8 +13,20 @@ use std::path::{Path, PathBuf};
 use relscale::Error;
 use relscale::log::Key;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::record::Record;
+use crate::digest::hex;
+
+/// Longest line that is written or read, in bytes: the values of three million tokens fit, and a file
+/// without line feeds does not fill the memory.
+const MAX_LINE: u64 = 64 << 20;
+/// Digits of a checksum: 64 bits, against accidents and not against forgery.
+const DIGITS: usize = 16;
+/// What stands between the content of a line and its checksum.
+const CHECK: &[u8] = b",\"check\":\"";
+/// Way out for a part that cannot be gone on from.
+const CURE: &str = "remove this file to score from the beginning";
 
 /// Everything on which the lines of a part rest.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +49,8 @@ struct Line {
 pub(super) struct Part {
     path: PathBuf,
     file: File,
+    /// Checksum of the first line, which those of the other lines begin with.
+    seed: String,
     records: BTreeMap<usize, Record>,
 }
 
@@ -43,7 +59,9 @@ impl Part {
     /// cut off.
     ///
     /// # Errors
-    /// A part that another process is writing; another header; a damaged line; a file that is no part.
+    /// A part that another process is writing; another header; a damaged line, an item that is there twice
+    /// or not in the distribution, by the number of the line; a part of an earlier version; a file that is
+    /// no part.
     pub(super) fn open(path: &Path, header: &Header) -> Result<Self, Error> {
         let io = |e| Error::io(path, e);
         // A stranger may have placed it, and it may point anywhere.
@@ -65,19 +83,21 @@ impl Part {
             }
             Err(TryLockError::Error(e)) => return Err(io(e)),
         }
-        let (records, end) = read(path, &file, header)?;
-        if end == 0 {
-            refuse_foreign(path, &file, header)?;
+        let found = read(path, &file, header)?;
+        let (first, seed) = sealed(path, header, "")?;
+        if found.end == 0 {
+            refuse_foreign(path, &file, &first)?;
         }
-        file.set_len(end).map_err(io)?;
-        file.seek(SeekFrom::Start(end)).map_err(io)?;
+        file.set_len(found.end).map_err(io)?;
+        file.seek(SeekFrom::Start(found.end)).map_err(io)?;
         let mut part = Self {
             path: path.to_owned(),
             file,
-            records,
+            seed: found.seed.unwrap_or(seed),
+            records: found.records,
         };
-        if end == 0 {
-            part.write(header)?;
+        if found.end == 0 {
+            part.write(&first)?;
         }
         Ok(part)
     }
@@ -93,32 +113,64 @@ impl Part {
     /// Whatever the system refuses.
     pub(super) fn append(&mut self, item: usize, record: Record) -> Result<(), Error> {
         let line = Line { item, record };
-        self.write(&line)?;
+        let (text, _) = sealed(&self.path, &line, &self.seed)?;
+        // A longer line could not be read back. Its item is computed again if the run is interrupted.
+        if text.len() as u64 <= MAX_LINE {
+            self.write(&text)?;
+        }
         self.records.insert(item, line.record);
         Ok(())
     }
 
-    fn write(&mut self, line: &impl Serialize) -> Result<(), Error> {
-        let text = bytes(&self.path, line)?;
+    fn write(&mut self, line: &[u8]) -> Result<(), Error> {
         // At once, so that a killed process leaves whole lines but for the last.
         self.file
-            .write_all(&text)
+            .write_all(line)
             .map_err(|e| Error::io(&self.path, e))
     }
 }
 
-/// A line as it is written.
-fn bytes(path: &Path, line: &impl Serialize) -> Result<Vec<u8>, Error> {
+/// A line as it is written, and its checksum.
+fn sealed(path: &Path, line: &impl Serialize, seed: &str) -> Result<(Vec<u8>, String), Error> {
     let mut text = serde_json::to_vec(line).map_err(|e| Error::format(path, e))?;
-    text.push(b'\n');
-    Ok(text)
+    // The closing brace. The checksum covers all before it, and the line stays valid JSON.
+    text.pop();
+    let check = checksum(seed, &text);
+    text.extend_from_slice(CHECK);
+    text.extend_from_slice(check.as_bytes());
+    text.extend_from_slice(b"\"}\n");
+    Ok((text, check))
+}
+
+/// Takes the checksum off a line, which is then the object that was sealed; `None` if it does not fit.
+fn unsealed(line: &mut Vec<u8>, seed: &str) -> Option<String> {
+    let rest = line.strip_suffix(b"\"}\n")?;
+    let (body, digits) = rest.split_at(rest.len().checked_sub(DIGITS)?);
+    let body = body.strip_suffix(CHECK)?;
+    let check = checksum(seed, body);
+    if digits != check.as_bytes() {
+        return None;
+    }
+    let end = body.len();
+    line.truncate(end);
+    line.push(b'}');
+    Some(check)
+}
+
+/// First 64 bits of the SHA-256 of the seed and of a line up to its checksum.
+fn checksum(seed: &str, body: &[u8]) -> String {
+    let hash = Sha256::new()
+        .chain_update(seed)
+        .chain_update(body)
+        .finalize();
+    hex(&hash[..DIGITS / 2])
 }
 
 /// Refuses a file without a whole line unless it is the start of a part: it would be emptied, and may be
 /// anything.
-fn refuse_foreign(path: &Path, mut file: &File, header: &Header) -> Result<(), Error> {
+fn refuse_foreign(path: &Path, mut file: &File, wanted: &[u8]) -> Result<(), Error> {
     let io = |e| Error::io(path, e);
-    let (wanted, mut there) = (bytes(path, header)?, Vec::new());
+    let mut there = Vec::new();
     file.seek(SeekFrom::Start(0)).map_err(io)?;
     let limit = wanted.len() as u64 + 1;
     file.take(limit).read_to_end(&mut there).map_err(io)?;
@@ -130,43 +182,72 @@ fn refuse_foreign(path: &Path, mut file: &File, header: &Header) -> Result<(), E
     Err(Error::format(path, message))
 }
 
-/// The lines of a part and the length of those that are whole.
-fn read(
-    path: &Path,
-    file: &File,
-    wanted: &Header,
-) -> Result<(BTreeMap<usize, Record>, u64), Error> {
-    let mut records = BTreeMap::new();
-    let (mut end, mut number) = (0, 0);
+/// What a part holds.
+#[derive(Default)]
+struct Found {
+    records: BTreeMap<usize, Record>,
+    /// Checksum of the first line, if that is whole.
+    seed: Option<String>,
+    /// Length of the whole lines.
+    end: u64,
+}
+
+/// Reads a part.
+///
+/// # Errors
+/// As [`Part::open`].
+fn read(path: &Path, file: &File, wanted: &Header) -> Result<Found, Error> {
+    let mut found = Found::default();
     let mut reader = BufReader::new(file);
     let mut text = Vec::new();
-    loop {
+    for number in 1.. {
         text.clear();
-        let length = reader
-            .read_until(b'\n', &mut text)
-            .map_err(|e| Error::io(path, e))?;
-        if text.last() != Some(&b'\n') {
-            return Ok((records, end));
-        }
-        number += 1;
-        let damaged = |e: serde_json::Error| Error::Line {
+        let mut limited = reader.by_ref().take(MAX_LINE);
+        let length = limited.read_until(b'\n', &mut text);
+        let length = length.map_err(|e| Error::io(path, e))? as u64;
+        let damaged = |message: String| Error::Line {
             path: path.to_owned(),
             line: number,
-            message: format!("{e}; remove this file to score from the beginning"),
+            message: format!("{message}; {CURE}"),
         };
-        if number == 1 {
-            let header: Header = serde_json::from_slice(&text).map_err(damaged)?;
-            expect(path, &header, wanted)?;
-        } else {
-            let line: Line = serde_json::from_slice(&text).map_err(damaged)?;
-            records.insert(line.item, line.record);
+        if text.last() != Some(&b'\n') {
+            if length == MAX_LINE {
+                return Err(damaged(format!("is longer than {MAX_LINE} bytes")));
+            }
+            // The line that a killed process was at.
+            break;
         }
-        end += length as u64;
+        let unreadable = |e: serde_json::Error| damaged(e.to_string());
+        let Some(check) = unsealed(&mut text, found.seed.as_deref().unwrap_or_default()) else {
+            // Lines of both forms in one file would leave some of them unchecked.
+            let is_earlier = number == 1 && serde_json::from_slice::<Header>(&text).is_ok();
+            return Err(damaged(match is_earlier {
+                true => "was written by an earlier version, without checksums".to_owned(),
+                false => "the line is damaged: its checksum does not fit".to_owned(),
+            }));
+        };
+        if found.seed.is_none() {
+            let header: Header = serde_json::from_slice(&text).map_err(unreadable)?;
+            expect(path, &header, wanted)?;
+            found.seed = Some(check);
+        } else {
+            let line: Line = serde_json::from_slice(&text).map_err(unreadable)?;
+            let (item, items) = (line.item, wanted.key.items);
+            if item >= items {
+                let message = format!("has the item {item}, counted from 0, of {items}");
+                return Err(damaged(message));
+            }
+            if found.records.insert(item, line.record).is_some() {
+                return Err(damaged(format!("has the item {item} a second time")));
+            }
+        }
+        found.end += length;
     }
+    Ok(found)
 }
 
 fn expect(path: &Path, there: &Header, wanted: &Header) -> Result<(), Error> {
-    let cure = "remove this file to score from the beginning, or score into another one";
+    let cure = format!("{CURE}, or score into another one");
     if there.per_token != wanted.per_token {
         return Err(Error::Key {
             path: path.to_owned(),
@@ -202,12 +283,12 @@ mod tests {
     use relscale::evaluate::Settings;
 
     fn header(per_token: bool, context: Option<usize>) -> Header {
-        let item = Item {
-            id: "a".into(),
-            cluster: "a".into(),
+        let item = |id: &str| Item {
+            id: id.into(),
+            cluster: id.into(),
             content: Content::Text("text".into()),
         };
-        let items = Items::new("texts", vec![item]).unwrap();
+        let items = Items::new("texts", ["a", "b", "c"].map(item).into()).unwrap();
         let settings = Settings {
             context,
             ..Settings::default()
@@ -248,6 +329,141 @@ mod tests {
             drop(part);
             assert_eq!(std::fs::read(&path).unwrap(), whole, "{cut}");
         }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    /// A part of three items, and its lines with their line feeds.
+    fn three(path: &Path) -> Vec<Vec<u8>> {
+        let mut part = Part::open(path, &header(false, None)).unwrap();
+        for i in 0..3 {
+            part.append(i, record(-0.1 - i as f64 / 3.0)).unwrap();
+        }
+        drop(part);
+        let whole = std::fs::read(path).unwrap();
+        let lines = whole.split_inclusive(|b| *b == b'\n');
+        lines.map(<[u8]>::to_vec).collect()
+    }
+
+    /// The message about a part with these lines, which stays as it is.
+    #[track_caller]
+    fn refused(path: &Path, lines: &[Vec<u8>]) -> String {
+        let bytes = lines.concat();
+        std::fs::write(path, &bytes).unwrap();
+        let error = Part::open(path, &header(false, None)).unwrap_err();
+        assert_eq!(std::fs::read(path).unwrap(), bytes);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_part_with_any_byte_changed_is_refused_by_line_or_loses_its_end() {
+        let path = file("changed");
+        let lines = three(&path);
+        let whole = lines.concat();
+        let records = Part::open(&path, &header(false, None)).unwrap().records;
+        for at in 0..whole.len() {
+            // A digit becomes another digit, and other letters become others of their kind.
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            let line = 1 + whole[..at].iter().filter(|b| **b == b'\n').count();
+            match Part::open(&path, &header(false, None)) {
+                // The last line feed: the line is taken for one that was being written.
+                Ok(part) => {
+                    assert_eq!(at + 1, whole.len());
+                    let mut kept = records.clone();
+                    kept.remove(&2);
+                    assert_eq!(part.records, kept);
+                }
+                Err(e) => {
+                    let message = e.to_string();
+                    assert!(message.contains(&format!("line {line}")), "{at}: {message}");
+                    assert!(message.contains("remove this file"), "{at}: {message}");
+                }
+            }
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn lines_that_are_not_of_the_run_are_refused_by_number() {
+        let path = file("lines");
+        let mut lines = three(&path);
+        // The same item again, from the same file.
+        lines.push(lines[2].clone());
+        let message = refused(&path, &lines);
+        for part in ["line 5", "the item 1 a second time", "remove this file"] {
+            assert!(message.contains(part), "no {part} in {message}");
+        }
+        lines.pop();
+        // An item that the distribution does not have, with the checksum that it would have.
+        let (_, seed) = sealed(&path, &header(false, None), "").unwrap();
+        let line = Line {
+            item: 3,
+            record: record(-0.5),
+        };
+        lines[2] = sealed(&path, &line, &seed).unwrap().0;
+        let message = refused(&path, &lines);
+        for part in [
+            "line 3",
+            "the item 3, counted from 0, of 3",
+            "remove this file",
+        ] {
+            assert!(message.contains(part), "no {part} in {message}");
+        }
+        // A line of another run.
+        let (_, other) = sealed(&path, &header(true, None), "").unwrap();
+        let line = Line { item: 1, ..line };
+        lines[2] = sealed(&path, &line, &other).unwrap().0;
+        let message = refused(&path, &lines);
+        assert!(
+            message.contains("line 3") && message.contains("checksum"),
+            "{message}"
+        );
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_part_without_checksums_is_refused_with_the_way_out() {
+        let path = file("earlier");
+        let mut first = serde_json::to_vec(&header(false, None)).unwrap();
+        first.push(b'\n');
+        let line = br#"{"item":0,"record":{"log_likelihood":-0.5}}"#;
+        for lines in [
+            vec![first.clone()],
+            vec![first, [&line[..], b"\n"].concat()],
+        ] {
+            let message = refused(&path, &lines);
+            for part in [
+                "an earlier version",
+                "remove this file",
+                path.to_str().unwrap(),
+            ] {
+                assert!(message.contains(part), "no {part} in {message}");
+            }
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_and_one_that_is_too_long_not_written() {
+        let path = file("long");
+        let lines = three(&path);
+        let long = vec![b' '; MAX_LINE as usize + 1];
+        let message = refused(&path, &[lines[0].clone(), long]);
+        for part in ["line 2", "is longer than", "remove this file"] {
+            assert!(message.contains(part), "no {part} in {message}");
+        }
+        std::fs::write(&path, &lines[0]).unwrap();
+        let mut part = Part::open(&path, &header(false, None)).unwrap();
+        let mut long = Record::new();
+        long.insert("id".into(), "a".repeat(MAX_LINE as usize).into());
+        part.append(0, long).unwrap();
+        part.append(1, record(-0.5)).unwrap();
+        assert_eq!(part.records().len(), 2);
+        drop(part);
+        let part = Part::open(&path, &header(false, None)).unwrap();
+        assert!(part.records().keys().eq(&[1_usize]));
+        drop(part);
         std::fs::remove_file(path).unwrap();
     }
 
