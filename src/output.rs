@@ -102,6 +102,10 @@ impl NewFile {
     ///
     /// Of several processes that do this at once, one succeeds.
     ///
+    /// On file systems without hard links (FAT, exFAT, some network file systems) the target is created
+    /// empty and then replaced by the file. A reader may find it empty meanwhile, and a process that is
+    /// killed between the two leaves it so.
+    ///
     /// # Errors
     /// Whatever the system refuses.
     pub fn publish_new(mut self) -> io::Result<bool> {
@@ -113,22 +117,13 @@ impl NewFile {
         match fs::hard_link(temporary, &self.target) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            // File systems without hard links. The place is taken first, by a name that only one
-            // process can create, and filled by the rename.
-            Err(_) => {
-                let mut options = OpenOptions::new();
-                match options.write(true).create_new(true).open(&self.target) {
-                    Ok(_) => {
-                        if let Err(e) = fs::rename(temporary, &self.target) {
-                            fs::remove_file(&self.target).ok();
-                            return Err(e);
-                        }
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-                    Err(e) => return Err(e),
+            Err(e) if is_without_links(&e) => {
+                if !move_new(temporary, &self.target)? {
+                    return Ok(false);
                 }
                 self.temporary = None;
             }
+            Err(e) => return Err(e),
         }
         sync_folder(&self.target);
         // The second name is removed as the file is dropped.
@@ -153,6 +148,36 @@ impl Drop for NewFile {
             fs::remove_file(temporary).ok();
         }
     }
+}
+
+/// If true, a hard link failed with `error` because the file system has none, or no more of them.
+fn is_without_links(error: &io::Error) -> bool {
+    // EPERM (Linux for FAT and exFAT), also ERROR_INVALID_FUNCTION of Windows, and EOPNOTSUPP, for which
+    // older versions of Rust have no kind. A folder that may not be written to is EACCES.
+    let numbers: &[i32] = match std::env::consts::OS {
+        "linux" | "android" => &[1, 95],
+        "macos" => &[1, 45, 102],
+        _ => &[1],
+    };
+    matches!(
+        error.kind(),
+        io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks
+    ) || error.raw_os_error().is_some_and(|n| numbers.contains(&n))
+}
+
+/// Moves a file to a target unless something is there, without a hard link; returns false if so.
+fn move_new(from: &Path, target: &Path) -> io::Result<bool> {
+    // The place is taken first, by a name that only one process can create, and filled by the rename.
+    match OpenOptions::new().write(true).create_new(true).open(target) {
+        Ok(_) => {}
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(e) => return Err(e),
+    }
+    if let Err(e) = fs::rename(from, target) {
+        fs::remove_file(target).ok();
+        return Err(e);
+    }
+    Ok(true)
 }
 
 /// Writes `bytes` to `path`, which has them all or stays as it was.
@@ -306,6 +331,68 @@ mod tests {
         assert_eq!(won.len(), 1);
         assert_eq!(fs::read_to_string(&path).unwrap(), won[0]);
         assert_eq!(names(&folder), ["plan.json"]);
+    }
+
+    #[test]
+    fn without_hard_links_one_of_many_succeeds_too() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("plan.json");
+        let all: Vec<PathBuf> = (0..16)
+            .map(|i| {
+                let from = folder.path().join(format!("unfinished {i}"));
+                fs::write(&from, i.to_string()).unwrap();
+                from
+            })
+            .collect();
+        let won: Vec<&PathBuf> = std::thread::scope(|scope| {
+            let moves: Vec<_> = (all.iter())
+                .map(|from| {
+                    let path = &path;
+                    scope.spawn(move || move_new(from, path).unwrap().then_some(from))
+                })
+                .collect();
+            let won = moves.into_iter().filter_map(|h| h.join().unwrap());
+            won.collect()
+        });
+        assert_eq!(won.len(), 1);
+        let name = won[0].file_name().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(name, format!("unfinished {text}"));
+        assert!(!won[0].exists());
+        // Where the file cannot be moved, its place is free again.
+        let (none, free) = (folder.path().join("none"), folder.path().join("free"));
+        move_new(&none, &free).unwrap_err();
+        assert!(!free.exists());
+    }
+
+    #[test]
+    fn only_file_systems_without_hard_links_take_the_other_way() {
+        use io::ErrorKind::{
+            NotFound, Other, ReadOnlyFilesystem, StorageFull, TooManyLinks, Unsupported,
+        };
+
+        for kind in [Unsupported, TooManyLinks] {
+            assert!(is_without_links(&kind.into()), "{kind}");
+        }
+        for kind in [NotFound, StorageFull, ReadOnlyFilesystem, Other] {
+            assert!(!is_without_links(&kind.into()), "{kind}");
+        }
+        // EPERM, EMLINK, ENOSYS and EOPNOTSUPP; ENOENT, EIO, EACCES, EXDEV, ENOSPC and EROFS.
+        if cfg!(target_os = "linux") {
+            let of = |number| is_without_links(&io::Error::from_raw_os_error(number));
+            assert!([1, 31, 38, 95].into_iter().all(of));
+            assert!(![2, 5, 13, 18, 28, 30].into_iter().any(of));
+        }
+        // Where an open file can be removed: a folder that went away is an error of its own, and nothing is created in its place.
+        if cfg!(unix) {
+            let folder = tempdir().unwrap();
+            let inner = folder.path().join("inner");
+            fs::create_dir(&inner).unwrap();
+            let file = NewFile::create(inner.join("plan.json")).unwrap();
+            fs::remove_dir_all(&inner).unwrap();
+            assert_eq!(file.publish_new().unwrap_err().kind(), NotFound);
+            assert!(!inner.exists());
+        }
     }
 
     #[cfg(unix)]

@@ -122,7 +122,7 @@ impl StudyPlan {
                 return Ok(());
             }
         }
-        if input::text(&path, json::RESULTS).map_err(io)? == text {
+        if plan_text(&path)? == text {
             return Ok(());
         }
         let message = "holds another plan; use a folder of its own for each plan";
@@ -167,7 +167,7 @@ impl StudyPlan {
     pub fn read(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = absolute(folder.as_ref())?;
         let path = folder.join(FILE);
-        let text = input::text(&path, json::RESULTS).map_err(|e| Error::io(&path, e))?;
+        let text = plan_text(&path)?;
         let mut plan: Self = json::parse(&text).map_err(|e| Error::format(&path, e))?;
         let hash = plan.hash().map_err(|e| Error::format(&path, e))?;
         plan.folder = folder;
@@ -388,6 +388,21 @@ impl StudyPlan {
 }
 
 const FILE: &str = "plan.json";
+
+/// The text of a plan.
+///
+/// # Errors
+/// A file that cannot be read, or that is empty: on file systems without hard links a planner takes the name
+/// first ([`NewFile::publish_new`]).
+fn plan_text(path: &Path) -> Result<String, Error> {
+    let text = input::text(path, json::RESULTS).map_err(|e| Error::io(path, e))?;
+    if text.is_empty() {
+        let message = "is empty: it is being written, or was left by a planner that was killed; if none \
+                       is at work, remove it and plan the study again";
+        return Err(Error::format(path, message));
+    }
+    Ok(text)
+}
 
 /// Version of a backend by its name, empty for one that the program does not know.
 fn version_of(backend: &str) -> String {

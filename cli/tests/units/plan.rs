@@ -56,6 +56,24 @@ fn plans_are_the_same_and_a_folder_holds_one() {
 }
 
 #[test]
+fn an_empty_plan_is_one_that_is_being_written_or_was_left_by_a_kill() {
+    let folder = Folder::new();
+    let shared = folder.file("shared");
+    let path = folder.write("shared/plan.json", "");
+    let study = study(folder.path(), 1e5);
+    let read = StudyPlan::read(&shared).unwrap_err();
+    let planned = StudyPlan::create(&shared, &study, &mut |_| {}).unwrap_err();
+    for message in [read.to_string(), planned.to_string()] {
+        for part in ["plan.json", "a planner that was killed", "remove it"] {
+            assert!(message.contains(part), "no {part:?} in {message}");
+        }
+    }
+    assert!(fs::read(&path).unwrap().is_empty());
+    fs::remove_file(&path).unwrap();
+    StudyPlan::create(&shared, &study, &mut |_| {}).unwrap();
+}
+
+#[test]
 fn plans_that_are_edited_wrongly_are_refused_by_unit() {
     let folder = Folder::new();
     let shared = folder.file("shared");
