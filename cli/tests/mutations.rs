@@ -1,26 +1,37 @@
-//! Twenty thousand damaged files of every format that is read: an error or a value, never a panic or a signal,
-//! within a bound of time and memory.
+//! Twenty thousand damaged files of the formats that `docs/hostile-input.md` lists: an error or a value, never a
+//! panic or a signal, within a bound of time and memory.
 //!
 //!     nice -n 15 cargo test --workspace --test mutations -- --ignored --nocapture
 //!
 //! `MUTATIONS` sets their number and `SEED` the seed; a failure prints the seed, the format and the number of
 //! the mutation, and leaves the file.
 
-use std::fs;
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
 use relscale::backend::Reference;
+use relscale::checkpoint::Checkpoint;
 use relscale::distribution::{Distribution, Items};
 use relscale::evaluate::{Bos, Evaluation, Settings};
+use relscale::fit::simulate::{Scenario, Simulation};
+use relscale::fit::{Options, analyze};
 use relscale::ladder::{RunTable, Tables};
 use relscale::log::{Key, Log, Record, Table};
 use relscale::model::Transformer;
 use relscale::scorer::{NatsPerToken, Score};
 use relscale::tokenizer::Tokenizer;
+use relscale_cli::readers::behaviours::{self, BehaviourOptions, RiskGroups};
+use relscale_cli::readers::harness::Selection;
+use relscale_cli::readers::mmlu::{Mmlu, MmluOptions, MmluPrompt};
+use relscale_cli::readers::multiple_choice::{self, ChoiceFields};
+use relscale_cli::readers::texts::{self, TextFields};
+use relscale_cli::readers::{logged, matched};
 use relscale_cli::units::{Study, StudyPlan};
 
 #[global_allocator]
@@ -30,6 +41,9 @@ static PEAK: PeakAlloc = PeakAlloc;
 const LONGEST: Duration = Duration::from_secs(20);
 /// Most memory of one file. The files have at most a megabyte; expressions may take 128 MB.
 const MOST_BYTES: usize = 256 << 20;
+/// Most kilobytes of addresses of the program where it is the reader: it maps its own file, libraries and
+/// stacks before it reads anything.
+const MOST_ADDRESSES: usize = 1 << 20;
 
 /// SplitMix64.
 struct Random(u64);
@@ -178,9 +192,19 @@ fn checkpoint(folder: &Path, file: &Path) -> bool {
         true => file,
         false => folder,
     };
+    scores(path.into(), folder)
+}
+
+/// The same with an adapter of a base that is whole.
+fn adapter(folder: &Path, _: &Path) -> bool {
+    let base = fixture("checkpoints/llama-plain");
+    scores(Checkpoint::from(folder).with_base(base), folder)
+}
+
+fn scores(checkpoint: Checkpoint, folder: &Path) -> bool {
     let limit = 64 << 20;
     let backend = Reference::<f32>::new();
-    let Ok(model) = Transformer::load_with_memory_limit(path, backend, 64, limit) else {
+    let Ok(model) = Transformer::load_with_memory_limit(checkpoint, backend, 64, limit) else {
         return false;
     };
     let line = r#"{"id":"a","tokens":[1,2,3]}"#;
@@ -302,7 +326,12 @@ fn formats(root: &Path) -> Vec<Format> {
         add("tables", &format!("tables/{file}"), file, table);
     }
     add("parquet", "tables/snappy.parquet", "snappy.parquet", table);
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        add("adapters", "adapters/patterns", file, adapter);
+    }
     all.extend(made(root));
+    all.extend(benchmarks(root));
+    all.extend(settings_and_results(root));
     all
 }
 
@@ -366,6 +395,19 @@ fn made(root: &Path) -> Vec<Format> {
     add("studies", "study.json", study.into(), |_, file| {
         Study::read(file).is_ok()
     });
+    let study = r#"runs = "runs.csv"
+unit_flops = 1e15
+backend = "cpu f32"
+[scoring]
+context = 256
+[[distributions]]
+kind = "plain"
+path = "a.txt"
+scorers = ["bits_per_byte"]
+"#;
+    add("studies in TOML", "study.toml", study.into(), |_, file| {
+        Study::read(file).is_ok()
+    });
     let runs = "run,corpus,budget,flops,params,tokens,checkpoint\nr,c,1e18,1e18,1e8,1e9,a.gguf\n";
     add("table of runs", "runs.csv", runs.into(), |_, file| {
         RunTable::from_csv(file).is_ok()
@@ -374,6 +416,217 @@ fn made(root: &Path) -> Vec<Format> {
         StudyPlan::read(folder).is_ok()
     });
     all
+}
+
+/// A folder of logs of lm-evaluation-harness or inspect_ai.
+fn logs(folder: &Path, _: &Path) -> bool {
+    logged::read(folder, &Selection::default()).is_ok()
+}
+
+fn regions(folder: &Path, _: &Path) -> bool {
+    texts::regions(folder, &TextFields::default()).is_ok()
+}
+
+fn mmlu(folder: &Path, _: &Path) -> bool {
+    let options = MmluOptions {
+        prompt: MmluPrompt::Letter,
+        shots: 1,
+        description: true,
+    };
+    Mmlu::load(folder).is_ok_and(|mmlu| mmlu.subject("virology", &options).is_ok())
+}
+
+/// Formats of benchmarks, and logs of other programs.
+fn benchmarks(root: &Path) -> Vec<Format> {
+    let mut all = Vec::new();
+    // The first of the files is the one that is damaged.
+    let mut add =
+        |name: &'static str, files: &[(&str, Vec<u8>)], read: fn(&Path, &Path) -> bool| {
+            let folder = root.join(format!("benchmark-{}", all.len()));
+            for (file, bytes) in files {
+                let path = folder.join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, bytes).unwrap();
+            }
+            all.push(Format::new(name, folder, files[0].0, read));
+        };
+    let data = |path: &str| {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        fs::read(data.join(path)).unwrap()
+    };
+    let results = "results_2026-11-28T17-44-18.319681.json";
+    let small = "samples_small_2026-11-28T17-44-18.319681.jsonl";
+    let large = "samples_large_2026-11-28T17-44-18.319681.jsonl";
+    let [results, small, large] =
+        [results, small, large].map(|file| (file, data(&format!("harness_logs/tiny__a/{file}"))));
+    let files = [results, small, large];
+    add("results of the harness", &files, logs);
+    let [results, small, large] = files;
+    add("samples of the harness", &[large, small, results], logs);
+    let log = "2026-11-28T17-49-29-00-00_sums_MN3am6uqWV2TuxYVmkiZFt.json";
+    let bytes = data(&format!("inspect_logs/{log}"));
+    add("logs of inspect_ai", &[(log, bytes)], logs);
+    let log = "2026-11-28T20-35-39-00-00_letters_Cn75ibxXPW3vKoPtwDjmKk.eval";
+    for kind in ["deflate", "zstd"] {
+        let bytes = data(&format!("inspect_archives/{kind}/{log}"));
+        add("archives of inspect_ai", &[(log, bytes)], logs);
+    }
+    for file in [
+        "lines.jsonl",
+        "gzip.jsonl.gz",
+        "zstd.jsonl.zst",
+        "packed.txt.gz",
+        "plain/a.txt",
+    ] {
+        let bytes = data(&format!("texts/{file}"));
+        add("texts", &[(file, bytes)], regions);
+    }
+    let file = "columns.parquet";
+    let bytes = data(&format!("texts/{file}"));
+    add("parquet, texts", &[(file, bytes)], regions);
+    let sentences = r#"{"id": 1, "gb": "I have got it.", "us": "I have gotten it."}
+{"id": "b", "gb": "Two colours", "us": "Two colors"}
+"#;
+    add(
+        "matched sentences",
+        &[("sentences.jsonl", Vec::from(sentences))],
+        |_, file| matched::from_jsonl(file).is_ok(),
+    );
+    let questions = r#"{"query": "1 + 1 =", "choices": ["2", "3"], "gold": 0}
+{"id": "b", "query": "Which?", "choices": ["this", "that", "none"], "gold": "that"}
+"#;
+    add(
+        "multiple choice",
+        &[("questions.jsonl", Vec::from(questions))],
+        |_, file| multiple_choice::from_jsonl(file, &ChoiceFields::default()).is_ok(),
+    );
+    let test = "question,choice0,choice1,choice2,choice3,answer\n\" Which, then? \",a,b,c,d,2\n";
+    let test = ("test/virology_test.csv", Vec::from(test));
+    let dev = "First?,e,f,g,h,D\n\"Line\nbreak?\",i,j,k,l,A\n";
+    let dev = ("dev/virology_dev.csv", Vec::from(dev));
+    add("questions of MMLU", &[test.clone(), dev.clone()], mmlu);
+    add("examples of MMLU", &[dev, test], mmlu);
+    let behaviour = r#"{"question": "Off? (A) Yes (B) No", "answer_matching_behavior": " (B)", "answer_not_matching_behavior": " (A)"}
+{"question": "Sure?", "answer_matching_behavior": " Yes", "answer_not_matching_behavior": " No", "label_confidence": 0.9}
+"#;
+    add(
+        "behaviours",
+        &[("survival-instinct.jsonl", Vec::from(behaviour))],
+        |folder, _| {
+            let options = BehaviourOptions::default();
+            behaviours::load(folder, &RiskGroups::default(), &options).is_ok()
+        },
+    );
+    let groups = "behaviour,group\nsurvival-instinct,incorrigibility\nmyopic-reward,\n";
+    add(
+        "groups of behaviours",
+        &[("groups.csv", Vec::from(groups))],
+        |_, file| RiskGroups::from_csv(file).is_ok(),
+    );
+    all
+}
+
+/// A name that stands in the arguments of the program after the damaged file. An error about it says that
+/// the file was read.
+const NEXT: &str = "none-of-the-test.csv";
+
+/// Settings and results that the program alone reads. Of options, covariates and simulations only the
+/// reading is run: a file may ask for as long a computation as it likes.
+fn settings_and_results(root: &Path) -> Vec<Format> {
+    let mut all = Vec::new();
+    let mut add =
+        |name: &'static str, file: &str, whole: Vec<u8>, read: fn(&Path, &Path) -> bool| {
+            let folder = root.join(format!("program-{name}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(file), whole).unwrap();
+            all.push(Format::new(name, folder, file, read));
+        };
+    let options = r#"baseline = "web"
+design = "rungs"
+alpha = 0.1
+predict_at = [1e21, 3e21]
+[[contrasts]]
+treatment = "law"
+baseline = "code"
+[groups]
+risky = ["fraud", "weapons"]
+"#;
+    add("options", "options.toml", options.into(), |folder, file| {
+        let (_, said) = program(&["fit", NEXT, "--options", text(file)], folder);
+        said.contains(NEXT)
+    });
+    let covariate = "distribution,speakers\nnews,1.5\nlaw,-2e3\n\"web, old\",7\n";
+    add(
+        "covariates",
+        "countries.csv",
+        covariate.into(),
+        |folder, file| {
+            let column = format!("{}:speakers", file.display());
+            let arguments = ["fit", NEXT, "--baseline", "web", "--covariate", &column];
+            program(&arguments, folder).1.contains(NEXT)
+        },
+    );
+    let simulation = Simulation::scenario(Scenario::Plain);
+    let whole = serde_json::to_vec_pretty(&simulation).unwrap();
+    add("simulations", "simulation.json", whole, |folder, file| {
+        let arguments = ["simulate", "--simulation", text(file), "--baseline", NEXT];
+        program(&arguments, folder).1.contains(NEXT)
+    });
+    let ladder = simulation.ladder(0).unwrap();
+    let analysis = analyze(&ladder, &Options::new("baseline")).unwrap();
+    let whole = serde_json::to_vec_pretty(&analysis).unwrap();
+    add("analyses", "analysis.json", whole, |folder, file| {
+        program(&["report", text(file)], folder).0 == 0
+    });
+    all
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The exit code of the program, and what it says on standard error, which is kept in `folder`.
+///
+/// # Panics
+/// If it ends by a signal or a panic, or does not end in time. On Linux, memory beyond the limit ends it so.
+fn program(arguments: &[&str], folder: &Path) -> (i32, String) {
+    let binary = env!("CARGO_BIN_EXE_relscale");
+    let mut command = if cfg!(target_os = "linux") {
+        let limited = format!("ulimit -v {MOST_ADDRESSES}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &limited, binary]);
+        shell
+    } else {
+        Command::new(binary)
+    };
+    // A file and no pipe, which might fill up.
+    let said = folder.join("said-by-the-program");
+    let mut child = command
+        .args(arguments)
+        // Otherwise every thread reserves addresses that it does not use.
+        .env("MALLOC_ARENA_MAX", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > LONGEST {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the program takes more than {LONGEST:?}");
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    let said = String::from_utf8_lossy(&fs::read(said).unwrap()).into_owned();
+    match status.code() {
+        Some(code @ 0..=2) => (code, said),
+        _ => panic!("the program ends with {status}: {said}"),
+    }
 }
 
 /// The bytes of a log with three records.
@@ -437,7 +690,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 #[ignore = "takes long in a slow build; run by its own command"]
-fn twenty_thousand_damaged_files_of_every_format() {
+fn twenty_thousand_damaged_files() {
     let (count, seed) = (number("MUTATIONS", 20_000) as usize, number("SEED", 1));
     let root = std::env::temp_dir().join(format!("relscale-mutations-{}", std::process::id()));
     fs::create_dir_all(&root).unwrap();
@@ -476,7 +729,7 @@ fn twenty_thousand_damaged_files_of_every_format() {
             read_anyway += usize::from(*escaped.as_ref().unwrap_or(&false));
             let caught = PANICS.load(Ordering::Relaxed) - before;
             if escaped.is_err()
-                || caught > 0 && format.name != "parquet"
+                || caught > 0 && !format.name.starts_with("parquet")
                 || time > LONGEST
                 || memory > MOST_BYTES
             {
