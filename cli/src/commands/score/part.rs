@@ -23,7 +23,7 @@ use crate::digest::hex;
 const MAX_LINE: u64 = 64 << 20;
 /// Digits of a checksum: 64 bits, against accidents and not against forgery.
 const DIGITS: usize = 16;
-/// What stands between the content of a line and its checksum.
+/// Text between the content of a line and its checksum.
 const CHECK: &[u8] = b",\"check\":\"";
 /// Way out for a part that cannot be gone on from.
 const CURE: &str = "remove this file to score from the beginning";
@@ -182,7 +182,7 @@ fn refuse_foreign(path: &Path, mut file: &File, wanted: &[u8]) -> Result<(), Err
     Err(Error::format(path, message))
 }
 
-/// What a part holds.
+/// The contents of a part.
 #[derive(Default)]
 struct Found {
     records: BTreeMap<usize, Record>,
