@@ -12,7 +12,7 @@
 #   bash benches/peers.sh table [--prepare | --smoke] [--cases CASE...] [--peers PEER...] ...
 #
 # Beside the fastest peers in every precision: torch with and without torch.compile, OpenVINO, llama.cpp. See
-# peers/table.py. --prepare does all that needs no quiet machine. Not proven yet: begin with --smoke.
+# peers/table.py. --prepare does all that needs no quiet machine.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")

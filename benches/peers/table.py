@@ -5,8 +5,6 @@ All programs of a case stay loaded and run in turn, A B C A B C ..., one pass ov
 is a warm-up. Medians are reported, and the errors of the last turn against log-probabilities in f64
 (reference64.py). --prepare makes checkpoints, references, converted models and compiled kernels, which a timed run
 then finds, and checks the numbers of every program on a tiny model. --smoke does everything on that model.
-
-Not proven yet: no table was made with it so far. Begin with --smoke.
 """
 
 import argparse
