@@ -99,7 +99,8 @@ pub struct Log {
 impl Log {
     /// Creates a log, or opens an existing one with the same key to resume it.
     ///
-    /// A last line that is not whole, whatever the byte it was cut at, is removed.
+    /// A last line that is not whole, whatever the byte it was cut at, is removed; so is a first one of zeros,
+    /// which a power cut may leave.
     ///
     /// # Errors
     /// A file that is no log, another key, a damaged or repeated line before the last, another

@@ -292,7 +292,9 @@ fn next_line(
 fn header(path: &Path, line: &[u8], last: bool) -> Result<Option<(Key, String)>, Error> {
     // The second case is a writer that was killed within the marker, or an empty file.
     let begins = line.starts_with(MARKER) || MARKER.starts_with(line);
-    if !begins {
+    // The length of a line can reach the disk before its content, if the power fails.
+    let is_blank = last && line.iter().all(|byte| *byte == 0);
+    if !begins && !is_blank {
         return Err(Error::format(path, "is not a score log of this version"));
     }
     let whole = line.strip_suffix(b"\n").and_then(|l| verified(l, ""));

@@ -71,6 +71,27 @@ fn a_log_cut_at_any_byte_resumes_to_the_same_bytes() {
     }
 }
 
+/// After a power cut a line may have its length and no content.
+#[test]
+fn a_first_line_of_zeros_is_begun_anew() {
+    let items = texts(3);
+    let (raw, compact) = whole(&items);
+    let folder = Folder::new();
+    let path = folder.file("log");
+    let first = raw.iter().position(|b| *b == b'\n').unwrap() + 1;
+    for length in [1, first, raw.len()] {
+        fs::write(&path, vec![0; length]).unwrap();
+        assert_eq!(finish(&path, &items).unwrap(), targets(&items, |_| true));
+        assert!(fs::read(&path).unwrap() == compact, "{length} zeros");
+    }
+    // Anything else among them is somebody's.
+    let mut other = vec![0; first];
+    other[first / 2] = b'x';
+    fs::write(&path, &other).unwrap();
+    assert!(matches!(finish(&path, &items), Err(Error::Format { .. })));
+    assert!(fs::read(&path).unwrap() == other);
+}
+
 const CHILD: &str = "RELSCALE_LOG_CHILD";
 
 /// Not a test by itself: what `a_process_killed_hard_loses_nothing` runs in a process of its own.
