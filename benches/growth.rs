@@ -22,14 +22,7 @@ const VOCAB: usize = 512;
 const SMALL: Llama = llama(256, 4, 4, 768);
 
 const fn llama(hidden: usize, layers: usize, heads: usize, mlp: usize) -> Llama {
-    Llama {
-        hidden,
-        layers,
-        heads,
-        mlp,
-        vocab: VOCAB,
-        tied: false,
-    }
+    Llama::untied([hidden, layers, heads, mlp], VOCAB)
 }
 
 /// One prefix of `prefix` tokens and `count` options of sixteen tokens.

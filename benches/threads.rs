@@ -10,7 +10,7 @@
 mod common;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -23,14 +23,7 @@ use safetensors::tensor::Dtype;
 const VOCAB: usize = 4096;
 
 const fn llama(hidden: usize, layers: usize, heads: usize, mlp: usize) -> Llama {
-    Llama {
-        hidden,
-        layers,
-        heads,
-        mlp,
-        vocab: VOCAB,
-        tied: false,
-    }
+    Llama::untied([hidden, layers, heads, mlp], VOCAB)
 }
 
 /// Callers of one model, and the threads that each has.
@@ -55,7 +48,7 @@ fn splits(cores: usize) -> Vec<Split> {
     splits
 }
 
-/// Computes `batch` on `count` copies of the model's weights, `callers` at a time.
+/// Computes `batch` `count` times on one model, by `callers` threads side by side.
 fn run(model: &Transformer<Cpu>, callers: usize, batch: &Batch, count: usize) {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -71,7 +64,7 @@ fn run(model: &Transformer<Cpu>, callers: usize, batch: &Batch, count: usize) {
     });
 }
 
-fn rows(arguments: &Arguments, dir: &PathBuf, name: &str, shape: Llama, precision: Precision) {
+fn rows(arguments: &Arguments, dir: &Path, name: &str, shape: Llama, precision: Precision) {
     let cores = arguments.threads;
     shape.write(dir, Dtype::BF16);
     let load = |threads: usize| {

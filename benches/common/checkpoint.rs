@@ -21,6 +21,18 @@ pub(crate) struct Llama {
 }
 
 impl Llama {
+    /// A model with a head of its own.
+    pub(crate) const fn untied([hidden, layers, heads, mlp]: [usize; 4], vocab: usize) -> Self {
+        Self {
+            hidden,
+            layers,
+            heads,
+            mlp,
+            vocab,
+            tied: false,
+        }
+    }
+
     /// Weights that a token is multiplied with: all but embeddings and norms.
     pub(crate) fn weights_per_token(&self) -> usize {
         let layer = 4 * self.hidden * self.hidden + 3 * self.hidden * self.mlp;
