@@ -10,12 +10,13 @@ mod common;
 use std::hint::black_box;
 
 use common::roof::{self, Roof};
-use common::{Arguments, arguments, best, upload};
+use common::{Arguments, arguments, best, upload, upload_values, values};
+use half::bf16;
 use relscale::backend::{
     Activation, Attention, Backend, Columns, Linear, LogProb, Norm, NormKind, Role, Rope, Segment,
-    Target,
+    Target, Values,
 };
-use relscale_cpu::{Cpu, Precision};
+use relscale_cpu::{Buffer, Cpu, Precision};
 
 struct Bench {
     arguments: Arguments,
@@ -43,6 +44,22 @@ impl Bench {
         );
     }
 
+    /// A weight as the checkpoint may store it, with a suffix of the benchmark's name: products in `f32` keep
+    /// bfloat16, so that they are measured with both.
+    fn weights(&self, outputs: usize, inputs: usize) -> Vec<(&'static str, Buffer)> {
+        let plain = upload(&self.cpu, outputs, inputs, Role::Matrix);
+        if self.cpu.precision() == Precision::Bf16 {
+            return vec![("", plain)];
+        }
+        let halves: Vec<bf16> = values(outputs * inputs)
+            .into_iter()
+            .map(bf16::from_f32)
+            .collect();
+        let halves = Values::Bf16(&halves);
+        let halves = upload_values(&self.cpu, halves, outputs, inputs, Role::Matrix);
+        vec![("", plain), ("/bf16", halves)]
+    }
+
     fn linear(&self) {
         let cpu = &self.cpu;
         for (inputs, outputs) in [
@@ -52,22 +69,23 @@ impl Bench {
             (768, 4096),
             (2048, 768),
         ] {
-            let weight = upload(cpu, outputs, inputs, Role::Matrix);
-            for rows in [1, 7, 64, 512] {
-                let x = upload(cpu, rows, inputs, Role::Dense);
-                let op = Linear {
-                    weight: &weight,
-                    bias: None,
-                    inputs,
-                    outputs,
-                };
-                self.report(
-                    &format!("linear/{rows}x{inputs}x{outputs}"),
-                    // One multiplication and one addition per weight and row.
-                    2 * rows * inputs * outputs,
-                    4 * (inputs * outputs + rows * (inputs + outputs)),
-                    || cpu.linear(Columns::all(&x, rows, inputs), black_box(&op)),
-                );
+            for (stored, weight) in self.weights(outputs, inputs) {
+                for rows in [1, 7, 64, 512] {
+                    let x = upload(cpu, rows, inputs, Role::Dense);
+                    let op = Linear {
+                        weight: &weight,
+                        bias: None,
+                        inputs,
+                        outputs,
+                    };
+                    self.report(
+                        &format!("linear/{rows}x{inputs}x{outputs}{stored}"),
+                        // One multiplication and one addition per weight and row.
+                        2 * rows * inputs * outputs,
+                        4 * (inputs * outputs + rows * (inputs + outputs)),
+                        || cpu.linear(Columns::all(&x, rows, inputs), black_box(&op)),
+                    );
+                }
             }
         }
     }
@@ -120,7 +138,6 @@ impl Bench {
             (512, 256, 32_000, None),
             (512, 256, 32_000, Some(30.0)),
         ] {
-            let weight = upload(cpu, vocab, inputs, Role::Matrix);
             let x = upload(cpu, rows, inputs, Role::Dense);
             let targets: Vec<Target> = (0..rows)
                 .map(|row| Target {
@@ -128,21 +145,23 @@ impl Bench {
                     token: (row % vocab) as u32,
                 })
                 .collect();
-            let op = LogProb {
-                weight: &weight,
-                bias: None,
-                inputs,
-                vocab,
-                soft_cap,
-                targets: &targets,
-            };
             let capped = if soft_cap.is_some() { "/capped" } else { "" };
-            self.report(
-                &format!("log_prob/{rows}x{inputs}x{vocab}{capped}"),
-                2 * rows * inputs * vocab,
-                4 * (inputs * vocab + rows * inputs),
-                || cpu.log_prob(Columns::all(&x, rows, inputs), black_box(&op)),
-            );
+            for (stored, weight) in self.weights(vocab, inputs) {
+                let op = LogProb {
+                    weight: &weight,
+                    bias: None,
+                    inputs,
+                    vocab,
+                    soft_cap,
+                    targets: &targets,
+                };
+                self.report(
+                    &format!("log_prob/{rows}x{inputs}x{vocab}{capped}{stored}"),
+                    2 * rows * inputs * vocab,
+                    4 * (inputs * vocab + rows * inputs),
+                    || cpu.log_prob(Columns::all(&x, rows, inputs), black_box(&op)),
+                );
+            }
         }
     }
 

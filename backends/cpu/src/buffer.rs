@@ -91,6 +91,11 @@ impl Dense {
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
+
+    /// The memory as whole vectors, the last one in full.
+    pub(crate) fn lanes_mut(&mut self) -> &mut [Lanes] {
+        &mut self.values
+    }
 }
 
 impl std::ops::Deref for Dense {

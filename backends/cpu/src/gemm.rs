@@ -6,10 +6,12 @@
 //! between two blocks, so the bits do not depend on tile sizes, threads, the number of rows or the
 //! instruction set.
 
+use std::ops::Range;
+
 use crate::buffer::{Dense, Matrix, Panels, Pool, View};
 use crate::pairs::PairRow;
 use crate::parallel::{Shared, Threads};
-use crate::simd::{Element, Isa, Kernel, LANES, Simd, transpose};
+use crate::simd::{Element, HalfLanes, Isa, Kernel, LANES, Lanes, Simd, transpose};
 
 /// Number of steps of a block: a panel's block and a tile of rows stay in the first-level cache.
 // 24 KiB of weights per panel and 18 KiB for twelve rows, in caches of 32 to 48 KiB. Blocks of 256
@@ -23,6 +25,12 @@ const TASK_ROWS: usize = 384;
 /// next.
 // 256 outputs: 384 KiB of results for 384 rows.
 const TASK_PANELS: usize = 16;
+
+/// Number of tiles of a task from which on weights in bfloat16 are widened once for all of them.
+const WIDENED_TILES: usize = 4;
+/// Number of panels whose weights are widened at a time: as many as a kernel takes.
+// 96 KiB with the longest block.
+const WIDENED_PANELS: usize = 4;
 
 /// Activations in tiles of rows: a tile holds, for every step in order, one value per row.
 ///
@@ -177,55 +185,116 @@ pub(crate) fn linear(
         |_, task: usize| {
             // Row tasks that share weights follow each other, so that the weights are in cache.
             let (rows, columns) = (task % row_tasks, task / row_tasks);
+            let panels = columns * group..((columns + 1) * group).min(panels);
+            let first = panels.start;
             let task = Task {
                 x,
                 tiles: rows * task_rows / x.tile
                     ..((rows + 1) * task_rows).min(x.rows).div_ceil(x.tile),
-                panels: columns * group..((columns + 1) * group).min(panels),
+                panels,
                 outputs: w.outputs,
                 bias,
+                out: &out,
+                first_row: 0,
             };
-            match &w.panels {
-                Panels::F32(w) => isa.run(Product {
-                    task,
-                    w,
-                    out: &out,
-                    first_row: 0,
-                }),
-                Panels::Bf16(w) => isa.run(Product {
-                    task,
-                    w,
-                    out: &out,
-                    first_row: 0,
-                }),
-                Panels::Pairs(w) => isa.run(Product {
-                    task,
-                    w,
-                    out: &out,
-                    first_row: 0,
-                }),
-            }
+            product(isa, task, &w.panels, first);
         },
     );
 }
 
 /// The part of a product that one thread computes at a time.
+#[derive(Clone)]
 pub(crate) struct Task<'a> {
     pub(crate) x: &'a Rows,
     /// Tiles of rows.
-    pub(crate) tiles: std::ops::Range<usize>,
+    pub(crate) tiles: Range<usize>,
     /// Panels of outputs.
-    pub(crate) panels: std::ops::Range<usize>,
+    pub(crate) panels: Range<usize>,
     pub(crate) outputs: usize,
     pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) out: &'a Shared<'a>,
+    /// The row of the activations whose results are the first row of `out`.
+    pub(crate) first_row: usize,
 }
 
-/// A task with its weights and its output, whose first row is `first_row` of the activations.
-pub(crate) struct Product<'a, E> {
-    pub(crate) task: Task<'a>,
-    pub(crate) w: &'a [E],
-    pub(crate) out: &'a Shared<'a>,
-    pub(crate) first_row: usize,
+/// Computes a task with the weights `w`, whose panel `first` is the task's first one.
+pub(crate) fn product(isa: Isa, task: Task<'_>, w: &Panels, first: usize) {
+    let steps = 0..task.x.steps;
+    let first = first * task.x.steps;
+    match w {
+        Panels::F32(w) => isa.run(Product {
+            task,
+            steps,
+            w: &w[first..],
+        }),
+        Panels::Bf16(w) if task.tiles.len() >= WIDENED_TILES => widened(isa, &task, &w[first..]),
+        Panels::Bf16(w) => isa.run(Product {
+            task,
+            steps,
+            w: &w[first..],
+        }),
+        Panels::Pairs(w) => isa.run(Product {
+            task,
+            steps,
+            w: &w[first..],
+        }),
+    }
+}
+
+/// A product whose weights are widened once for all tiles of rows, and not once per tile.
+fn widened(isa: Isa, task: &Task<'_>, w: &[HalfLanes]) {
+    let steps = task.x.steps;
+    let block = block_of(steps);
+    let mut wide = task.x.pool().take(WIDENED_PANELS * block * LANES);
+    for from in (0..steps.max(1)).step_by(block) {
+        let to = (from + block).min(steps);
+        for first in task.panels.clone().step_by(WIDENED_PANELS) {
+            let panels = first..(first + WIDENED_PANELS).min(task.panels.end);
+            let wide = &mut wide.lanes_mut()[..panels.len() * (to - from)];
+            for (panel, wide) in panels.clone().zip(wide.chunks_mut((to - from).max(1))) {
+                let start = (panel - task.panels.start) * steps;
+                let w = &w[start + from..start + to];
+                isa.run(Widen { w, wide });
+            }
+            isa.run(Product {
+                task: Task {
+                    panels,
+                    ..task.clone()
+                },
+                steps: from..to,
+                w: &*wide,
+            });
+        }
+    }
+}
+
+/// Weights in bfloat16 as `f32`, which is exact.
+struct Widen<'a> {
+    w: &'a [HalfLanes],
+    wide: &'a mut [Lanes],
+}
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for (wide, w) in self.wide.iter_mut().zip(self.w) {
+            simd.store(w.load(simd), &mut wide.0);
+        }
+    }
+}
+
+/// A task with its weights, of some of the steps, from the task's first panel on.
+struct Product<'a, E> {
+    task: Task<'a>,
+    steps: Range<usize>,
+    w: &'a [E],
+}
+
+/// Number of steps of a block: blocks of about the same length.
+fn block_of(steps: usize) -> usize {
+    steps.div_ceil(steps.div_ceil(BLOCK).max(1)).max(1)
 }
 
 impl<E: Element> Kernel for Product<'_, E> {
@@ -234,37 +303,31 @@ impl<E: Element> Kernel for Product<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self {
-            task,
-            w,
-            out,
-            first_row,
-        } = self;
-        let steps = task.x.steps;
+        let Self { task, steps, w } = self;
+        let block = block_of(steps.len());
         // Blocks are the outermost loop: the chain of a result then passes them in order, whatever
         // panels and tiles the task has.
-        let blocks = steps.div_ceil(BLOCK).max(1);
-        // Blocks of about the same length.
-        let block = steps.div_ceil(blocks).max(1);
         // One round even without inputs, because zeros and the bias must still be stored.
-        for from in (0..steps.max(1)).step_by(block) {
-            let to = (from + block).min(steps);
+        for from in (steps.start..steps.end.max(steps.start + 1)).step_by(block) {
+            let to = (from + block).min(steps.end);
             for panel in group_panels::<S>(&task) {
                 for t in task.tiles.clone() {
                     let (height, a) = task.x.tile(t, from, to);
-                    let row = t * task.x.tile - first_row;
                     let place = Place {
-                        out,
-                        row,
+                        out: task.out,
+                        row: t * task.x.tile - task.first_row,
                         outputs: task.outputs,
                         panel: panel.start,
                     };
                     let ends = Ends {
                         first: from == 0,
-                        last: to == steps,
+                        last: to == task.x.steps,
                         bias: task.bias,
                     };
-                    let w = |p: usize| &w[p * steps + from..p * steps + to];
+                    let w = |p: usize| {
+                        let start = (p - task.panels.start) * steps.len();
+                        &w[start + from - steps.start..start + to - steps.start]
+                    };
                     match panel.len() {
                         4 => by_height::<S, E, 4>(
                             simd,
@@ -292,7 +355,7 @@ impl<E: Element> Kernel for Product<'_, E> {
 
 /// The task's panels in groups of 4, 2 or 1, as many as the registers hold for its tallest tile.
 #[inline(always)]
-fn group_panels<S: Simd>(task: &Task<'_>) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn group_panels<S: Simd>(task: &Task<'_>) -> impl Iterator<Item = Range<usize>> {
     // A task of the last tile alone may be lower and leave registers for more panels.
     let height = if task.tiles.len() > 1 {
         task.x.tile

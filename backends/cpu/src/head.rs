@@ -7,11 +7,11 @@
 
 use relscale::backend::Target;
 
-use crate::buffer::{Matrix, Panels};
-use crate::gemm::{Product, Rows, Task, load, store};
+use crate::buffer::Matrix;
+use crate::gemm::{self, Rows, Task, load, store};
 use crate::parallel::{Shared, Threads};
 use crate::rows::SoftCap;
-use crate::simd::{Element, Isa, Kernel, LANES, Simd};
+use crate::simd::{Isa, Kernel, LANES, Simd};
 
 /// Number of tokens of a tile. Another number changes the last bits.
 // 256 logits of a row are a kilobyte, which stays in the first-level cache between the product and
@@ -49,25 +49,36 @@ pub(crate) fn log_prob(
             // once.
             let (rows, tile) = (task % row_tasks, task / row_tasks);
             let rows = rows * task_rows..((rows + 1) * task_rows).min(x.rows);
+            let tokens = tile * TILE..((tile + 1) * TILE).min(w.outputs);
+            let mut tile_logits = x.pool().take(rows.len() * tokens.len());
+            let task = Task {
+                x,
+                tiles: rows.start / x.tile..rows.end.div_ceil(x.tile),
+                panels: 0..tokens.len().div_ceil(LANES),
+                outputs: tokens.len(),
+                bias: bias.map(|b| &b[tokens.clone()]),
+                out: &Shared::new(&mut tile_logits),
+                first_row: rows.start,
+            };
+            gemm::product(isa, task, &w.panels, tokens.start / LANES);
+            isa.run(LogSums {
+                logits: &mut tile_logits,
+                cap,
+                width: tokens.len(),
+                partial: &partial_out,
+                first: rows.start * tiles + tile,
+                tiles,
+            });
             let from = targets.partition_point(|t| t.row < rows.start);
             let to = targets.partition_point(|t| t.row < rows.end);
-            let part = Part {
-                x,
-                bias,
-                cap,
-                rows,
-                tile,
-                tiles,
-                vocab: w.outputs,
-                targets: &targets[from..to],
-                first_target: from,
-                partial: &partial_out,
-                logits: &logits_out,
-            };
-            match &w.panels {
-                Panels::F32(w) => isa.run(Tile { part, w }),
-                Panels::Bf16(w) => isa.run(Tile { part, w }),
-                Panels::Pairs(w) => isa.run(Tile { part, w }),
+            for (i, target) in (from..to).zip(&targets[from..to]) {
+                let token = target.token as usize;
+                if tokens.contains(&token) {
+                    let place = (target.row - rows.start) * tokens.len() + token - tokens.start;
+                    // SAFETY: a target has one row and one tile, so one task alone writes its logit.
+                    let to = unsafe { logits_out.slice(i, 1) };
+                    to[0] = tile_logits[place];
+                }
             }
         },
     );
@@ -107,84 +118,33 @@ fn combine(tiles: &[f32]) -> f64 {
     max + libm::log(sum)
 }
 
-/// Some rows against one tile of the vocabulary.
-struct Part<'a> {
-    x: &'a Rows,
-    bias: Option<&'a [f32]>,
+/// Logits of some rows and one tile of the vocabulary, to be capped and summed up.
+struct LogSums<'a> {
+    logits: &'a mut [f32],
     cap: Option<f64>,
-    rows: std::ops::Range<usize>,
-    tile: usize,
-    tiles: usize,
-    vocab: usize,
-    /// Targets in these rows; the first is target `first_target` of the call.
-    targets: &'a [Target],
-    first_target: usize,
+    /// Number of tokens of the tile.
+    width: usize,
     partial: &'a Shared<'a>,
-    logits: &'a Shared<'a>,
+    /// The pair in `partial` of the first row; that of the next row is `tiles` pairs further.
+    first: usize,
+    tiles: usize,
 }
 
-struct Tile<'a, E> {
-    part: Part<'a>,
-    w: &'a [E],
-}
-
-impl<E: Element> Kernel for Tile<'_, E> {
+impl Kernel for LogSums<'_> {
     type Output = ();
-    const PAIRS: bool = E::INPUTS == 2;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Part {
-            x,
-            bias,
-            cap,
-            rows,
-            tile,
-            tiles,
-            vocab,
-            targets,
-            first_target,
-            partial,
-            logits,
-        } = self.part;
-        let start = tile * TILE;
-        let width = TILE.min(vocab - start);
-        let mut scratch = x.pool().take(rows.len() * width);
-        let out = Shared::new(&mut scratch);
-        let first_panel = start / LANES;
-        let product = Product {
-            task: Task {
-                x,
-                tiles: rows.start / x.tile..rows.end.div_ceil(x.tile),
-                panels: 0..width.div_ceil(LANES),
-                outputs: width,
-                bias: bias.map(|b| &b[start..start + width]),
-            },
-            w: &self.w[first_panel * x.steps..],
-            out: &out,
-            first_row: rows.start,
-        };
-        // Called directly and not through `Isa::run`: this kernel is already compiled with the
-        // instructions, and the product is inlined into it.
-        product.run(simd);
-        if let Some(cap) = cap {
+        if let Some(cap) = self.cap {
             let cap = SoftCap::new(simd, cap);
-            for chunk in scratch.chunks_mut(LANES) {
+            for chunk in self.logits.chunks_mut(LANES) {
                 store(simd, cap.apply(simd, load(simd, chunk)), chunk);
             }
         }
-        for (i, row) in scratch.chunks_exact(width).enumerate() {
+        for (i, row) in self.logits.chunks_exact(self.width).enumerate() {
             // SAFETY: these rows and this tile belong to this task alone.
-            let to = unsafe { partial.slice(((rows.start + i) * tiles + tile) * 2, 2) };
+            let to = unsafe { self.partial.slice((self.first + i * self.tiles) * 2, 2) };
             to.copy_from_slice(&log_sum(simd, row));
-        }
-        for (i, target) in targets.iter().enumerate() {
-            let token = target.token as usize;
-            if (start..start + width).contains(&token) {
-                // SAFETY: a target has one row and one tile, so one task alone writes its logit.
-                let to = unsafe { logits.slice(first_target + i, 1) };
-                to[0] = scratch[(target.row - rows.start) * width + token - start];
-            }
         }
     }
 }
