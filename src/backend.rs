@@ -59,6 +59,12 @@ pub trait Backend: Send + Sync {
         None
     }
 
+    /// Number of rows from which on larger batches take no less time per row. `None` if larger batches are
+    /// always faster, or if that is not known.
+    fn enough_tokens(&self) -> Option<usize> {
+        None
+    }
+
     /// Copies host values to the device.
     ///
     /// # Errors

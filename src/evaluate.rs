@@ -59,8 +59,9 @@ pub struct Progress {
 
 /// An evaluation of one model, ready to run on any number of distributions.
 ///
-/// Items are computed in the order of their tokens, in batches of
-/// [`batch_tokens`](Self::batch_tokens); a prefix that the paths of a batch share (few-shot examples,
+/// Items are computed in the order of their tokens, in batches of at most
+/// [`batch_tokens`](Self::batch_tokens), and of fewer where the model has
+/// [enough](Model::enough_tokens); a prefix that the paths of a batch share (few-shot examples,
 /// a question) is computed once.
 ///
 /// # Prefixes shared by many batches
@@ -327,7 +328,12 @@ impl<'a> Evaluation<'a> {
             batch_tokens,
             &self.stop,
         )?;
-        let batches = pack(&groups, batch_tokens, model.prefix_cost());
+        let batches = pack(
+            &groups,
+            batch_tokens,
+            model.prefix_cost(),
+            model.enough_tokens(),
+        );
         // In tokens and not in items, because time goes with tokens: items of one benchmark differ
         // a hundredfold in length.
         let total = batches.iter().map(|batch| batch.cost).sum();

@@ -87,6 +87,14 @@ pub trait Model: Send + Sync {
         None
     }
 
+    /// Number of tokens from which on a larger batch takes no less time per token. `None` if larger batches
+    /// are always faster, or if that is not known.
+    ///
+    /// An [`evaluation`](crate::evaluate) makes batches of about as many tokens, where they share no prefix.
+    fn enough_tokens(&self) -> Option<usize> {
+        None
+    }
+
     /// Non-fatal findings at load, one sentence each: input that was read otherwise than its files
     /// say, or than other programs read it.
     ///
@@ -128,6 +136,10 @@ macro_rules! model_behind {
 
             fn prefix_cost(&self) -> Option<f64> {
                 (**self).prefix_cost()
+            }
+
+            fn enough_tokens(&self) -> Option<usize> {
+                (**self).enough_tokens()
             }
 
             fn warnings(&self) -> &[String] {

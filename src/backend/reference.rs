@@ -65,6 +65,10 @@ impl<T: Float + Send + Sync> Backend for Reference<T> {
         None
     }
 
+    fn enough_tokens(&self) -> Option<usize> {
+        None
+    }
+
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Vec<T>, Error> {
         let len = tensor.values.len();
         if tensor.rows.checked_mul(tensor.cols) != Some(len) {

@@ -87,7 +87,8 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// Cuts the groups into batches of at most `batch_tokens` tokens.
+/// Cuts the groups into batches of at most `batch_tokens` tokens, and of about `enough` where that costs
+/// next to nothing ([`pieces`]).
 ///
 /// A prefix that a full batch shares with the group after it is cached, if the model can, for as
 /// long as groups begin with it: see [`Cached`]. Each token of a cached prefix takes the memory of
@@ -96,54 +97,89 @@ pub(super) fn pack(
     groups: &[Group],
     batch_tokens: usize,
     prefix_cost: Option<f64>,
+    enough: Option<usize>,
 ) -> Vec<Packed<'_>> {
+    let enough = enough.unwrap_or(usize::MAX);
     let mut batches = Vec::new();
     let mut rest = groups;
     while !rest.is_empty() {
-        let (end, cost) = fill(rest, batch_tokens, 0);
+        let end = fill(rest, batch_tokens, 0);
         let cached = prefix_cost.and_then(|cost| Cached::find(rest, end, batch_tokens, cost));
         let Some(cached) = cached else {
             let (groups, after) = rest.split_at(end);
             rest = after;
-            batches.push(Packed {
-                groups,
-                cached: 0,
-                cost,
-            });
+            batches.extend(pieces(groups, 0, enough));
             continue;
         };
         let (mut run, after) = rest.split_at(cached.groups);
         rest = after;
-        let mut once = cached.len;
+        let first = batches.len();
         while !run.is_empty() {
-            let (end, cost) = fill(run, cached.budget, cached.len);
+            let end = fill(run, cached.budget, cached.len);
             let (groups, after) = run.split_at(end);
             run = after;
-            batches.push(Packed {
-                groups,
-                cached: cached.len,
-                cost: cost + once,
-            });
-            // The prefix is computed with the first batch and counts there alone, so the costs add
-            // up to the total.
-            once = 0;
+            batches.extend(pieces(groups, cached.len, enough));
         }
+        // The prefix is computed with the first batch and counts there alone, so the costs add up to
+        // the total.
+        batches[first].cost += cached.len;
     }
     batches
 }
 
 /// The largest number of first groups, at least one, that cost at most `budget` tokens beyond a
-/// prefix of `cached` tokens that all of them begin with, and their cost.
-fn fill(groups: &[Group], budget: usize, cached: usize) -> (usize, usize) {
-    let mut cost = groups[0].cost - cached;
-    for (i, pair) in groups.windows(2).enumerate() {
-        let more = pair[1].cost - common(&pair[0], &pair[1]).max(cached);
-        if cost + more > budget {
-            return (i + 1, cost);
+/// prefix of `cached` tokens that all of them begin with.
+fn fill(groups: &[Group], budget: usize, cached: usize) -> usize {
+    let mut cost = 0;
+    let fits = |(i, more): &(usize, usize)| {
+        cost += more;
+        *i == 0 || cost <= budget
+    };
+    costs(groups, cached).enumerate().take_while(fits).count()
+}
+
+/// The tokens that each group adds to those before it, beyond a prefix of `cached` tokens that all of
+/// them begin with.
+fn costs(groups: &[Group], cached: usize) -> impl Iterator<Item = usize> {
+    (0..groups.len()).map(move |i| {
+        let before = i
+            .checked_sub(1)
+            .map_or(0, |j| common(&groups[j], &groups[i]));
+        groups[i].cost - before.max(cached)
+    })
+}
+
+/// Cuts the groups of a batch, which begin with `cached` tokens, into batches of about `enough` tokens.
+///
+/// Groups that share more than 1/32 of `enough` stay together: it would be computed in both batches.
+fn pieces(groups: &[Group], cached: usize, enough: usize) -> Vec<Packed<'_>> {
+    let costs: Vec<usize> = costs(groups, cached).collect();
+    let total: usize = costs.iter().sum();
+    let count = total.saturating_add(enough / 2) / enough;
+    let target = total / count.max(1);
+    let mut pieces: Vec<Packed<'_>> = Vec::new();
+    let (mut start, mut cost, mut left) = (0, 0, total);
+    for (i, more) in costs.into_iter().enumerate() {
+        let again = groups[i].cost - cached - more;
+        // As near to the target as whole groups come, and nothing small at the end.
+        let is_full = i > 0 && cost + more / 2 > target && left >= target / 2;
+        if is_full && again <= enough / 32 {
+            pieces.push(Packed {
+                groups: &groups[start..i],
+                cached,
+                cost,
+            });
+            (start, cost) = (i, again);
         }
         cost += more;
+        left -= more;
     }
-    (groups.len(), cost)
+    pieces.push(Packed {
+        groups: &groups[start..],
+        cached,
+        cost,
+    });
+    pieces
 }
 
 /// Length of the prefix that a group shares with the one before it. The paths of a group are sorted,

@@ -15,7 +15,8 @@ use crate::error::Error;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Token budget of one batch, including the cached prefix. A single sequence longer than the
-    /// budget is a batch of its own.
+    /// budget is a batch of its own. Batches that share no prefix are smaller on models that are
+    /// faster then ([`Model::enough_tokens`](crate::model::Model::enough_tokens)).
     ///
     /// The budget bounds memory and never changes a score: a reproducible backend gives the same
     /// bits for every value.

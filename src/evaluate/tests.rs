@@ -20,7 +20,9 @@ use crate::scorer::Likelihoods;
 struct Hash {
     context: usize,
     prefix_cost: Option<f64>,
+    enough_tokens: Option<usize>,
     computed: AtomicUsize,
+    batches: AtomicUsize,
     /// Tokens of the largest batch, including the cached prefix.
     largest: AtomicUsize,
 }
@@ -30,7 +32,9 @@ impl Hash {
         Self {
             context,
             prefix_cost: None,
+            enough_tokens: None,
             computed: 0.into(),
+            batches: 0.into(),
             largest: 0.into(),
         }
     }
@@ -45,6 +49,7 @@ impl Hash {
     fn count(&self, tokens: usize, kept: usize) {
         let kept = kept as f64 * self.prefix_cost.unwrap_or(0.0);
         self.computed.fetch_add(tokens, Relaxed);
+        self.batches.fetch_add(1, Relaxed);
         self.largest
             .fetch_max(tokens + kept.ceil() as usize, Relaxed);
     }
@@ -77,6 +82,10 @@ impl Model for Hash {
 
     fn prefix_cost(&self) -> Option<f64> {
         self.prefix_cost
+    }
+
+    fn enough_tokens(&self) -> Option<usize> {
+        self.enough_tokens
     }
 }
 

@@ -167,6 +167,14 @@ impl<B: Backend> Model for Transformer<B> {
         Some(memory::prefix_cost(&self.backend, &self.config))
     }
 
+    fn enough_tokens(&self) -> Option<usize> {
+        match self.config.experts {
+            None => self.backend.enough_tokens(),
+            // Each expert computes a part of a batch, and its weights are read for it.
+            Some(_) => None,
+        }
+    }
+
     fn warnings(&self) -> &[String] {
         &self.warnings
     }

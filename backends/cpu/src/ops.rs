@@ -31,6 +31,12 @@ impl Backend for Cpu {
         None
     }
 
+    fn enough_tokens(&self) -> Option<usize> {
+        // The activations of larger batches leave the second-level cache, which costs 3 to 20 %
+        // (`benches/NOTES.md`). Threads need rows to share.
+        Some((256 * self.threads.count()).max(512))
+    }
+
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Buffer, Error> {
         let _environment = Standard::new();
         let (rows, cols, len) = (tensor.rows, tensor.cols, tensor.values.len());

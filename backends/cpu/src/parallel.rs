@@ -30,7 +30,7 @@ pub(crate) enum Threads {
 const WORTH_SHARING: usize = 1 << 15;
 
 impl Threads {
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         match self {
             Self::One => 1,
             Self::Many(pool) => pool.current_num_threads() + 1,

@@ -266,6 +266,11 @@ impl Backend for Cuda {
         ))
     }
 
+    fn enough_tokens(&self) -> Option<usize> {
+        // The more rows, the better a GPU is filled.
+        None
+    }
+
     fn upload(&self, tensor: &Tensor<'_>) -> Result<Buffer, Error> {
         let (rows, cols, len) = (tensor.rows, tensor.cols, tensor.values.len());
         if rows.checked_mul(cols) != Some(len) {

@@ -161,6 +161,62 @@ fn a_prefix_of_many_batches_is_computed_once() {
     }
 }
 
+/// The model after scoring `items` in batches of up to 8,192 tokens, with `enough` tokens in a batch.
+fn scored(items: &[Item], enough: Option<usize>) -> Hash {
+    let model = Hash {
+        enough_tokens: enough,
+        ..Hash::new(64)
+    };
+    let want = run(&Hash::new(64), items.to_vec(), &Settings::default());
+    assert!(run(&model, items.to_vec(), &Settings::default()) == want);
+    model
+}
+
+#[test]
+fn batches_have_about_enough_tokens_where_they_share_next_to_nothing() {
+    // Sixteen texts of 64 tokens, after the same first one.
+    let text = |i: u32| tokens(i as usize, (0..64).map(|t| t * (i + 1) % 1000).collect());
+    let texts: Vec<Item> = (0..16).map(text).collect();
+    // Inputs in all, and those of a text beside the first token.
+    let (all, own) = (1 + 16 * 62, 62);
+    for (enough, batches) in [
+        (1, 1),
+        (64, 16),
+        (100, 8),
+        (130, 8),
+        (256, 4),
+        (700, 1),
+        (8192, 1),
+    ] {
+        let model = scored(&texts, Some(enough));
+        let found = model.batches.into_inner();
+        // One token of 31 is too many to be computed again; from 32 on it is one in 32.
+        let batches = if enough < 32 { 1 } else { batches };
+        assert_eq!(found, batches, "{enough}");
+        assert_eq!(model.computed.into_inner(), all + batches - 1, "{enough}");
+        assert!(model.largest.into_inner() <= (enough + own / 2).max(all / batches + own));
+    }
+    let model = scored(&texts, None);
+    assert_eq!(model.batches.into_inner(), 1);
+}
+
+#[test]
+fn examples_in_common_are_not_computed_again_for_smaller_batches() {
+    let items: Vec<Item> = few_shot(50)
+        .into_iter()
+        .filter(|i| i.cluster != "text")
+        .collect();
+    let whole = scored(&items, None);
+    let model = scored(&items, Some(200));
+    assert_eq!(model.computed.into_inner(), whole.computed.into_inner());
+    // The subjects share nothing, so that each may have a batch.
+    let (batches, before) = (model.batches.into_inner(), whole.batches.into_inner());
+    assert!(
+        before < batches && batches <= before + 3,
+        "{before} {batches}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
@@ -170,6 +226,7 @@ proptest! {
         batch_tokens in 1..400usize,
         cost in 0.05..4.0f64,
         scored in 1..9usize,
+        enough_tokens in prop::option::of(1..200usize),
     ) {
         let items: Vec<Item> = shape
             .iter()
@@ -191,7 +248,8 @@ proptest! {
             })
             .collect();
         let settings = Settings { batch_tokens, ..Settings::default() };
-        let (plain, keeping) = (Hash::new(128), Hash::keeping(128, cost));
+        let keeping = Hash { enough_tokens, ..Hash::keeping(128, cost) };
+        let plain = Hash::new(128);
         let want = run(&plain, items.clone(), &settings);
         let items = Items::new("test", items).unwrap();
             let last = Cell::new(None);
