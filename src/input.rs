@@ -115,6 +115,29 @@ fn regular(found: &Metadata) -> io::Result<()> {
     }
 }
 
+/// The bytes of a regular file of at most `limit` bytes, even if it grows while it is read.
+///
+/// # Errors
+/// As [`file`](file()); a longer file.
+///
+/// # Examples
+/// ```
+/// let path = std::env::temp_dir().join("relscale-doc-bytes.bin");
+/// std::fs::write(&path, [1, 2])?;
+/// assert_eq!(relscale::input::bytes(&path, 2)?, [1, 2]);
+/// assert!(relscale::input::bytes(&path, 1).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn bytes(path: impl AsRef<Path>, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed shows that there are more.
+    (file(path)?.take(limit.saturating_add(1))).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(invalid(format!("has more than {limit} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
 /// The text of a regular file of at most `limit` bytes, even if it grows while it is read. A byte-order
 /// mark at its start is left out.
 ///
@@ -130,13 +153,7 @@ fn regular(found: &Metadata) -> io::Result<()> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn text(path: impl AsRef<Path>, limit: u64) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    // One byte more than allowed shows that there are more.
-    (file(path)?.take(limit.saturating_add(1))).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(invalid(format!("has more than {limit} bytes")));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| invalid("is not UTF-8"))?;
+    let text = String::from_utf8(bytes(path, limit)?).map_err(|_| invalid("is not UTF-8"))?;
     // Editors on Windows put the mark before UTF-8, and no JSON parser takes it.
     Ok(match text.strip_prefix('\u{feff}') {
         Some(rest) => rest.to_owned(),

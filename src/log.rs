@@ -49,6 +49,7 @@ mod key;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod pin;
+mod sealed;
 mod table;
 
 use std::collections::HashSet;
@@ -72,6 +73,7 @@ pub use key::Key;
 #[cfg(feature = "parquet")]
 pub use parquet::export_parquet;
 pub use pin::CheckpointPin;
+pub use sealed::{seal, unseal};
 pub use table::{Record, Table};
 
 /// Longest time that appended records may wait to reach the disk while [`Log::score`] runs: little

@@ -327,11 +327,7 @@ fn trajectories(corpus: &Corpus<'_>, groups: &[Group]) -> Vec<usize> {
 /// Readings that have a training run in common, by themselves or by way of others, numbered from 0 in the
 /// order of the first. Seeds that are averaged in one reading tie the readings of each together.
 pub(crate) fn training_runs(corpus: &Corpus<'_>, groups: &[Group]) -> Vec<usize> {
-    let name = |&member: &usize| {
-        let run = &corpus.ladder.runs()[corpus.runs[member]];
-        // A run without a trajectory is a cluster of its own; its id cannot repeat within a ladder.
-        run.trajectory.as_deref().unwrap_or(&run.id)
-    };
+    let name = |&member: &usize| corpus.ladder.runs()[corpus.runs[member]].training_run();
     let names = |group: &Group| group.members.iter().map(name).collect();
     labels::by_shared_keys(groups.iter().map(names))
 }

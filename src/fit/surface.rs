@@ -44,10 +44,7 @@ impl Data {
         let of = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
             members.iter().map(|&m| f(corpus.runs[m])).collect()
         };
-        let name = |&m: &usize| {
-            let run = &all[corpus.runs[m]];
-            run.trajectory.as_deref().unwrap_or(&run.id)
-        };
+        let name = |&m: &usize| all[corpus.runs[m]].training_run();
         let trajectories = labels::by_key(members.iter().map(name));
         Self {
             params: of(&|r| all[r].params),

@@ -132,6 +132,12 @@ impl Run {
         self
     }
 
+    /// Name of the training run: the trajectory, or the id of a run that is no checkpoint of one. An id
+    /// cannot repeat within a ladder.
+    pub(crate) fn training_run(&self) -> &str {
+        self.trajectory.as_deref().unwrap_or(&self.id)
+    }
+
     /// Refuses names that are empty and numbers that are not finite and positive.
     pub(super) fn check(&self) -> Result<(), LadderError> {
         if self.id.is_empty() || self.corpus.is_empty() {

@@ -1,4 +1,4 @@
-//! Lines of a log: JSON objects that end in a checksum.
+//! Lines of a log.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,12 +6,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::hash::hex;
 use super::key::Key;
+use super::sealed::{seal, unseal};
 use super::table::{Record, Table};
 use crate::error::Error;
 use crate::input;
@@ -24,17 +22,13 @@ const MARKER: &[u8] = b"{\"relscale_score_log\":1,";
 /// Longest line read, in bytes. A record takes a few hundred; the bound keeps a file without line
 /// feeds from filling the memory.
 const MAX_LINE: u64 = 16 << 20;
-/// Digits of a checksum: 64 bits, against accidents and not against forgery.
-const DIGITS: usize = 16;
 
-/// The first line. `check` is the checksum, which [`seal`] writes and [`verified`] reads.
+/// The first line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     relscale_score_log: u32,
     key: Key,
-    #[serde(rename = "check", skip_serializing)]
-    _check: IgnoredAny,
 }
 
 /// Every further line.
@@ -47,8 +41,6 @@ struct Line<'a> {
     scores: Vec<(f64, f64)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Cow<'a, str>>,
-    #[serde(rename = "check", skip_serializing)]
-    _check: IgnoredAny,
 }
 
 /// A line of findings about model and tokenizer.
@@ -56,8 +48,6 @@ struct Line<'a> {
 #[serde(deny_unknown_fields)]
 struct Warnings {
     warnings: Vec<String>,
-    #[serde(rename = "check", skip_serializing)]
-    _check: IgnoredAny,
 }
 
 /// A line of the devices that score the items of the records after it.
@@ -65,8 +55,6 @@ struct Warnings {
 #[serde(deny_unknown_fields)]
 struct Devices {
     devices: Vec<String>,
-    #[serde(rename = "check", skip_serializing)]
-    _check: IgnoredAny,
 }
 
 /// The first bytes of a line of findings. Records begin with their id.
@@ -79,15 +67,13 @@ pub(super) fn header_line(path: &Path, key: &Key) -> Result<(String, String), Er
     let header = Header {
         relscale_score_log: 1,
         key: key.clone(),
-        _check: IgnoredAny,
     };
     let body = serde_json::to_string(&header).map_err(|e| Error::format(path, e))?;
-    let line = seal(body, "");
-    if let Some(message) = too_long(&line) {
-        return Err(Error::format(path, format!("the key: {message}")));
+    let (line, seed) = seal(body, "");
+    match too_long(&line) {
+        None => Ok((line, seed)),
+        Some(message) => Err(Error::format(path, format!("the key: {message}"))),
     }
-    let seed = line[line.len() - 3 - DIGITS..][..DIGITS].to_owned();
-    Ok((line, seed))
 }
 
 /// The line of a record.
@@ -102,10 +88,9 @@ pub(super) fn record_line(
         cluster: record.cluster.as_str().into(),
         scores: record.scores.iter().map(|s| (s.loss, s.weight)).collect(),
         warnings: record.warnings.iter().map(|w| w.as_str().into()).collect(),
-        _check: IgnoredAny,
     };
     let body = serde_json::to_string(&line).map_err(|e| Error::format(path, e))?;
-    let line = seal(body, seed);
+    let (line, _) = seal(body, seed);
     match too_long(&line) {
         None => Ok(line),
         Some(message) => Err(Error::item(id.get(..100).unwrap_or(id), message)),
@@ -126,7 +111,6 @@ pub(super) fn warnings_line<'a>(
 ) -> Result<String, Error> {
     let line = Warnings {
         warnings: warnings.into_iter().cloned().collect(),
-        _check: IgnoredAny,
     };
     list_line(path, "findings at load", &line, seed)
 }
@@ -139,7 +123,6 @@ pub(super) fn devices_line<'a>(
 ) -> Result<String, Error> {
     let line = Devices {
         devices: devices.into_iter().cloned().collect(),
-        _check: IgnoredAny,
     };
     list_line(path, "devices", &line, seed)
 }
@@ -147,7 +130,7 @@ pub(super) fn devices_line<'a>(
 /// A line beside the records, which `what` names in errors.
 fn list_line(path: &Path, what: &str, line: &impl Serialize, seed: &str) -> Result<String, Error> {
     let body = serde_json::to_string(line).map_err(|e| Error::format(path, e))?;
-    let line = seal(body, seed);
+    let (line, _) = seal(body, seed);
     match too_long(&line) {
         None => Ok(line),
         Some(message) => Err(Error::format(path, format!("{what}: {message}"))),
@@ -170,33 +153,6 @@ pub(super) fn check(record: &Record, key: &Key) -> Result<(), String> {
     Ok(())
 }
 
-/// Adds the checksum to an object: `{…}` becomes `{…,"check":"0123456789abcdef"}` and a line feed.
-fn seal(mut object: String, seed: &str) -> String {
-    // The closing brace. The checksum covers all before it, and the line stays valid JSON.
-    object.pop();
-    // The seed is the header's checksum: a line copied from a log of another key does not pass.
-    let check = checksum(object.as_bytes(), seed);
-    object + ",\"check\":\"" + &check + "\"}\n"
-}
-
-/// First 64 bits of the SHA-256 of the seed and the line up to its checksum.
-fn checksum(body: &[u8], seed: &str) -> String {
-    let hash = Sha256::new()
-        .chain_update(seed)
-        .chain_update(body)
-        .finalize();
-    hex(&hash[..DIGITS / 2])
-}
-
-/// The checksum of a line without its line feed; `None` if it is wrong.
-fn verified<'a>(line: &'a [u8], seed: &str) -> Option<&'a [u8]> {
-    // On bytes, not on parsed JSON: the checksum is of what is written, whatever it means.
-    let rest = line.strip_suffix(b"\"}")?;
-    let at = rest.len().checked_sub(DIGITS)?;
-    let body = rest[..at].strip_suffix(b",\"check\":\"")?;
-    (rest[at..] == *checksum(body, seed).as_bytes()).then_some(&rest[at..])
-}
-
 /// Reads the records of a log, and the length of its whole lines. No table means that not even the
 /// first line is whole.
 ///
@@ -206,29 +162,28 @@ pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Erro
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut line = Vec::new();
     let mut last = next_line(path, &mut reader, &mut line, 1)?;
-    let Some((key, seed)) = header(path, &line, last)? else {
+    let mut len = line.len() as u64;
+    let Some((key, seed)) = header(path, &mut line, last)? else {
         return Ok((None, 0));
     };
     let mut table = Table::empty(key);
-    let mut len = line.len() as u64;
     // Line numbers by id, to name both lines of a repeated item.
     let mut lines: HashMap<String, usize> = HashMap::new();
     let mut number = 1;
     while !last {
         number += 1;
         last = next_line(path, &mut reader, &mut line, number)?;
-        let whole = line
-            .strip_suffix(b"\n")
-            .filter(|line| verified(line, &seed).is_some());
-        let Some(whole) = whole else {
+        let bytes = line.len() as u64;
+        if unseal(&mut line, &seed).is_none() {
             if last {
                 // The line a killed writer was at.
                 break;
             }
             return Err(damaged(path, number, "its checksum does not fit"));
-        };
+        }
         // Parsed only after the checksum: a flipped bit can leave valid JSON with another number.
-        len += line.len() as u64;
+        len += bytes;
+        let whole = &line;
         if whole.starts_with(WARNINGS) {
             table.warn(parsed::<Warnings>(path, whole, number)?.warnings);
             continue;
@@ -289,7 +244,7 @@ fn next_line(
 
 /// The key in the first line, and the seed of the other lines' checksums; `None` if the first line
 /// is the last and not whole.
-fn header(path: &Path, line: &[u8], last: bool) -> Result<Option<(Key, String)>, Error> {
+fn header(path: &Path, line: &mut Vec<u8>, last: bool) -> Result<Option<(Key, String)>, Error> {
     // The second case is a writer that was killed within the marker, or an empty file.
     let begins = line.starts_with(MARKER) || MARKER.starts_with(line);
     // The length of a line can reach the disk before its content, if the power fails.
@@ -297,15 +252,14 @@ fn header(path: &Path, line: &[u8], last: bool) -> Result<Option<(Key, String)>,
     if !begins && !is_blank {
         return Err(Error::format(path, "is not a score log of this version"));
     }
-    let whole = line.strip_suffix(b"\n").and_then(|l| verified(l, ""));
-    let Some(seed) = whole.and_then(|check| std::str::from_utf8(check).ok()) else {
+    let Some(seed) = unseal(line, "") else {
         if last {
             return Ok(None);
         }
         return Err(damaged(path, 1, "its checksum does not fit"));
     };
     let header: Header = serde_json::from_slice(line).map_err(|e| error(path, 1, e.to_string()))?;
-    Ok(Some((header.key, seed.to_owned())))
+    Ok(Some((header.key, seed)))
 }
 
 /// The key of the log `path`.
@@ -314,7 +268,7 @@ pub(super) fn read_key(path: &Path) -> Result<Key, Error> {
     let file = input::file(path).map_err(|e| Error::io(path, e))?;
     let mut line = Vec::new();
     let last = next_line(path, &mut BufReader::new(file), &mut line, 1)?;
-    let header = header(path, &line, last)?;
+    let header = header(path, &mut line, last)?;
     header.map_or_else(|| Err(not_whole(path)), |(key, _)| Ok(key))
 }
 

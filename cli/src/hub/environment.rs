@@ -1,6 +1,6 @@
 //! Settings of requests in the environment.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use relscale::{Error, input};
@@ -53,7 +53,8 @@ pub(super) fn certificates() -> Result<Option<RootCerts>, Error> {
     let Some(path) = variable("SSL_CERT_FILE") else {
         return Ok(None);
     };
-    let bytes = bytes(Path::new(&path), MAX_CERTIFICATE_BYTES).map_err(|e| Error::io(&path, e))?;
+    // Not as text: comments between certificates have any encoding.
+    let bytes = input::bytes(&path, MAX_CERTIFICATE_BYTES).map_err(|e| Error::io(&path, e))?;
     let found: Vec<_> = parse_pem(&bytes)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -66,21 +67,5 @@ pub(super) fn certificates() -> Result<Option<RootCerts>, Error> {
             "holds no certificate; it is the value of SSL_CERT_FILE",
         )),
         false => Ok(Some(RootCerts::from(found))),
-    }
-}
-
-/// The bytes of a regular file of at most `limit` bytes. They need not be UTF-8: comments between
-/// certificates have any encoding.
-fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte more than allowed shows that there are more.
-    let file = input::file(path)?;
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > limit {
-        true => {
-            let message = format!("has more than {limit} bytes");
-            Err(io::Error::new(ErrorKind::InvalidData, message))
-        }
-        false => Ok(bytes),
     }
 }

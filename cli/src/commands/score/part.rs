@@ -11,20 +11,14 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use relscale::Error;
-use relscale::log::Key;
+use relscale::log::{Key, seal, unseal};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::record::Record;
-use crate::digest::hex;
 
 /// Longest line that is written or read, in bytes: the values of three million tokens fit, and a file
 /// without line feeds does not fill the memory.
 const MAX_LINE: u64 = 64 << 20;
-/// Digits of a checksum: 64 bits, against accidents and not against forgery.
-const DIGITS: usize = 16;
-/// Text between the content of a line and its checksum.
-const CHECK: &[u8] = b",\"check\":\"";
 /// Way out for a part that cannot be gone on from.
 const CURE: &str = "remove this file to score from the beginning";
 
@@ -132,38 +126,9 @@ impl Part {
 
 /// A line as it is written, and its checksum.
 fn sealed(path: &Path, line: &impl Serialize, seed: &str) -> Result<(Vec<u8>, String), Error> {
-    let mut text = serde_json::to_vec(line).map_err(|e| Error::format(path, e))?;
-    // The closing brace. The checksum covers all before it, and the line stays valid JSON.
-    text.pop();
-    let check = checksum(seed, &text);
-    text.extend_from_slice(CHECK);
-    text.extend_from_slice(check.as_bytes());
-    text.extend_from_slice(b"\"}\n");
-    Ok((text, check))
-}
-
-/// Takes the checksum off a line, which is then the object that was sealed; `None` if it does not fit.
-fn unsealed(line: &mut Vec<u8>, seed: &str) -> Option<String> {
-    let rest = line.strip_suffix(b"\"}\n")?;
-    let (body, digits) = rest.split_at(rest.len().checked_sub(DIGITS)?);
-    let body = body.strip_suffix(CHECK)?;
-    let check = checksum(seed, body);
-    if digits != check.as_bytes() {
-        return None;
-    }
-    let end = body.len();
-    line.truncate(end);
-    line.push(b'}');
-    Some(check)
-}
-
-/// First 64 bits of the SHA-256 of the seed and of a line up to its checksum.
-fn checksum(seed: &str, body: &[u8]) -> String {
-    let hash = Sha256::new()
-        .chain_update(seed)
-        .chain_update(body)
-        .finalize();
-    hex(&hash[..DIGITS / 2])
+    let object = serde_json::to_string(line).map_err(|e| Error::format(path, e))?;
+    let (line, check) = seal(object, seed);
+    Ok((line.into_bytes(), check))
 }
 
 /// Refuses a file without a whole line unless it is the start of a part: it would be emptied, and may be
@@ -174,7 +139,9 @@ fn refuse_foreign(path: &Path, mut file: &File, wanted: &[u8]) -> Result<(), Err
     file.seek(SeekFrom::Start(0)).map_err(io)?;
     let limit = wanted.len() as u64 + 1;
     file.take(limit).read_to_end(&mut there).map_err(io)?;
-    if wanted.starts_with(&there) {
+    // The length of a line can reach the disk before its content, if the power fails.
+    let is_blank = there.iter().all(|byte| *byte == 0);
+    if wanted.starts_with(&there) || is_blank {
         return Ok(());
     }
     let message = "holds no scores of this run, and scoring would replace it; remove it, or score into \
@@ -218,7 +185,7 @@ fn read(path: &Path, file: &File, wanted: &Header) -> Result<Found, Error> {
             break;
         }
         let unreadable = |e: serde_json::Error| damaged(e.to_string());
-        let Some(check) = unsealed(&mut text, found.seed.as_deref().unwrap_or_default()) else {
+        let Some(check) = unseal(&mut text, found.seed.as_deref().unwrap_or_default()) else {
             // Lines of both forms in one file would leave some of them unchecked.
             let is_earlier = number == 1 && serde_json::from_slice::<Header>(&text).is_ok();
             return Err(damaged(match is_earlier {
@@ -419,6 +386,18 @@ mod tests {
             message.contains("line 3") && message.contains("checksum"),
             "{message}"
         );
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_first_line_of_zeros_is_begun_anew() {
+        let path = file("zeros");
+        let lines = three(&path);
+        for zeros in [1, lines[0].len(), lines[0].len() + 1] {
+            std::fs::write(&path, vec![0; zeros]).unwrap();
+            drop(Part::open(&path, &header(false, None)).unwrap());
+            assert_eq!(std::fs::read(&path).unwrap(), lines[0], "{zeros}");
+        }
         std::fs::remove_file(path).unwrap();
     }
 
