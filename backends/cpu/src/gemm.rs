@@ -71,14 +71,14 @@ impl Rows {
                     let first = (chunk * tiles + t) * tile;
                     let height = packed.len() / steps;
                     let Some(pairs) = &mut pairs else {
-                        interleave(height, |r| x.row(first + r, inputs), packed);
+                        interleave_tile(height, |r| x.row(first + r, inputs), packed);
                         continue;
                     };
                     for (r, out) in pairs.chunks_exact_mut(steps).take(height).enumerate() {
                         let row = x.row(first + r, inputs);
                         isa.run(PairRow { row, out });
                     }
-                    interleave(height, |r| &pairs[r * steps..][..steps], packed);
+                    interleave_tile(height, |r| &pairs[r * steps..][..steps], packed);
                 }
             });
         }
@@ -116,39 +116,41 @@ impl Rows {
     }
 }
 
-/// Writes the rows of a tile input by input.
-fn interleave<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
-    // The height is a constant here, so that the inner loops are unrolled.
-    fn of<'a, const H: usize>(row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
-        // Four inputs of four rows at a time: a copy per value would write with a stride of one
-        // tile, which held up products with few outputs (`benches/NOTES.md`).
-        let packed = packed.as_chunks_mut::<H>().0;
-        let rows: [&[f32]; H] = std::array::from_fn(|r| &row(r)[..packed.len()]);
-        let quads = rows.map(|row| row.as_chunks::<4>().0);
-        let mut chunks = packed.chunks_exact_mut(4);
-        for (i, packed) in chunks.by_ref().enumerate() {
-            for r in (0..H / 4 * 4).step_by(4) {
-                let square = transpose(std::array::from_fn(|k| quads[r + k][i]));
-                for (packed, square) in packed.iter_mut().zip(square) {
-                    packed[r..r + 4].copy_from_slice(&square);
-                }
-            }
-            for r in H / 4 * 4..H {
-                for (packed, x) in packed.iter_mut().zip(quads[r][i]) {
-                    packed[r] = x;
-                }
+/// Writes `H` rows input by input.
+// The height is a constant, so that the inner loops are unrolled.
+pub(crate) fn interleave<'a, const H: usize>(row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
+    // Four inputs of four rows at a time: a copy per value would write with a stride of one
+    // tile, which held up products with few outputs (`benches/NOTES.md`).
+    let packed = packed.as_chunks_mut::<H>().0;
+    let rows: [&[f32]; H] = std::array::from_fn(|r| &row(r)[..packed.len()]);
+    let quads = rows.map(|row| row.as_chunks::<4>().0);
+    let mut chunks = packed.chunks_exact_mut(4);
+    for (i, packed) in chunks.by_ref().enumerate() {
+        for r in (0..H / 4 * 4).step_by(4) {
+            let square = transpose(std::array::from_fn(|k| quads[r + k][i]));
+            for (packed, square) in packed.iter_mut().zip(square) {
+                packed[r..r + 4].copy_from_slice(&square);
             }
         }
-        let rest = chunks.into_remainder();
-        let from = rows[0].len() - rest.len();
-        for (i, packed) in rest.iter_mut().enumerate() {
-            *packed = rows.map(|row| row[from + i]);
+        for r in H / 4 * 4..H {
+            for (packed, x) in packed.iter_mut().zip(quads[r][i]) {
+                packed[r] = x;
+            }
         }
     }
+    let rest = chunks.into_remainder();
+    let from = rows[0].len() - rest.len();
+    for (i, packed) in rest.iter_mut().enumerate() {
+        *packed = rows.map(|row| row[from + i]);
+    }
+}
+
+/// Writes the rows of a tile input by input.
+fn interleave_tile<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], packed: &mut [f32]) {
     macro_rules! heights {
         ($($h:literal)*) => {
             match height {
-                $($h => of::<$h>(row, packed),)*
+                $($h => interleave::<$h>(row, packed),)*
                 _ => unreachable!("tiles have at most 12 rows"),
             }
         };

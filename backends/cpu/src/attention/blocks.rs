@@ -5,6 +5,7 @@ use std::ops::Range;
 use relscale::backend::{Attention, Segment};
 
 use crate::buffer::{Dense, Pool, View};
+use crate::gemm::interleave;
 use crate::parallel::Threads;
 use crate::simd::LANES;
 
@@ -39,12 +40,33 @@ impl Layout {
         block.as_chunks().0.split_at(self.keys())
     }
 
+    /// Sets all places of a block.
+    fn fill<'a>(
+        &self,
+        block: &mut [f32],
+        key: impl Fn(usize) -> &'a [f32],
+        value: impl Fn(usize) -> &'a [f32],
+    ) {
+        let (keys, values) = block.split_at_mut(LANES * self.keys());
+        for (panel, keys) in keys.chunks_exact_mut(LANES * self.dim).enumerate() {
+            interleave::<LANES>(|r| key(panel * LANES + r), keys);
+        }
+        for place in 0..KEYS {
+            self.set_value(values.as_chunks_mut().0, place, value(place));
+        }
+    }
+
+    /// Sets one place of a block.
     pub(super) fn set(&self, block: &mut [f32], place: usize, key: &[f32], value: &[f32]) {
         let (keys, values) = block.as_chunks_mut::<LANES>().0.split_at_mut(self.keys());
         let panel = &mut keys[place / LANES * self.dim..][..self.dim];
         for (lanes, &x) in panel.iter_mut().zip(key) {
             lanes[place % LANES] = x;
         }
+        self.set_value(values, place, value);
+    }
+
+    fn set_value(&self, values: &mut [Vector], place: usize, value: &[f32]) {
         for (panel, x) in value.chunks(LANES).enumerate() {
             let lanes = &mut values[panel * KEYS + place];
             match x.first_chunk() {
@@ -111,13 +133,9 @@ pub(super) fn whole_blocks(
         let cost = count * KEYS * op.head_dim;
         threads.for_each(cost, tasks, |i, block: &mut [f32]| {
             let (row, head) = (rows[i / op.kv_heads], i % op.kv_heads);
-            for place in 0..KEYS {
-                let (key, value) = (
-                    k.head(row + place, head, op.head_dim),
-                    v.head(row + place, head, op.head_dim),
-                );
-                layout.set(block, place, key, value);
-            }
+            let key = |place: usize| k.head(row + place, head, op.head_dim);
+            let value = |place: usize| v.head(row + place, head, op.head_dim);
+            layout.fill(block, key, value);
         });
     }
     Whole { segments, blocks }
