@@ -33,7 +33,8 @@ impl<B: Backend> Transformer<B> {
     /// The estimate covers the weights as the backend keeps them ([`Backend::tensor_bytes`]) and the
     /// activations of a batch in which every token is scored. A prefix that an
     /// [`evaluation`](crate::evaluate) keeps counts among the tokens of the batch. A sequence longer
-    /// than a batch is computed alone, and its activations exceed the estimate in proportion. The
+    /// than a batch is computed alone, and its activations exceed the estimate in proportion. An evaluation
+    /// may make smaller batches ([`Model::enough_tokens`](crate::model::Model::enough_tokens)). The
     /// program itself, the texts, their scores and the tokenizer are not covered.
     ///
     /// With the CPU backend, the resident memory of a process that loads and scores stays below 1.15
