@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use half::{bf16, f16};
 use relscale::backend::{Columns, Precision as Stored, ShapeError, Values};
 
+use crate::gemm::interleave;
 use crate::pages::{NoMemory, Pages};
-use crate::pairs;
+use crate::pairs::{self, round};
 use crate::parallel::Threads;
 use crate::precision::Precision;
 use crate::simd::{Element, HalfLanes, LANES, Lanes, PairLanes};
@@ -310,13 +311,17 @@ impl Matrix {
                 pack(v, inputs, &mut panels[start..], threads, set);
             }
             (Panels::Pairs(panels), Values::F32(v)) => {
-                pack_pairs(v, inputs, &mut panels[start..], threads, |x| *x);
+                pack_pairs(v, inputs, &mut panels[start..], threads, |x| round(*x));
             }
             (Panels::Pairs(panels), Values::F16(v)) => {
-                pack_pairs(v, inputs, &mut panels[start..], threads, |x| x.to_f32());
+                pack_pairs(v, inputs, &mut panels[start..], threads, |x| {
+                    round(x.to_f32())
+                });
             }
             (Panels::Pairs(panels), Values::Bf16(v)) => {
-                pack_pairs(v, inputs, &mut panels[start..], threads, |x| x.to_f32());
+                pack_pairs(v, inputs, &mut panels[start..], threads, |x| {
+                    pairs::kept(*x)
+                });
             }
             _ => return false,
         }
@@ -362,14 +367,16 @@ fn pack<T: Sync, L: Copy + Send>(
     });
 }
 
-/// As `pack`, into pairs of bfloat16.
+/// As `pack`, into pairs of bfloat16; `round` gives the bits of a value as one.
 fn pack_pairs<T: Sync>(
     values: &[T],
     inputs: usize,
     panels: &mut [PairLanes],
     threads: &Threads,
-    widen: impl Fn(&T) -> f32 + Send + Sync,
+    round: impl Fn(&T) -> u32 + Send + Sync,
 ) {
+    /// Number of pairs of a row at a time: those of sixteen rows stay in the first-level cache.
+    const CHUNK: usize = 128;
     if inputs == 0 {
         return;
     }
@@ -381,13 +388,19 @@ fn pack_pairs<T: Sync>(
         values.len(),
         tasks,
         |_, (panel, rows): (&mut [PairLanes], &[T])| {
-            let height = rows.len() / inputs;
-            let row = |r: usize| &rows[r.min(height - 1) * inputs..][..inputs];
-            let rows: [&[T]; LANES] = std::array::from_fn(row);
-            for (i, lanes) in panel.iter_mut().enumerate() {
-                for (to, row) in lanes.0.iter_mut().zip(rows).take(height) {
-                    let second = row.get(2 * i + 1).map_or(0.0, &widen);
-                    *to = pairs::pair(widen(&row[2 * i]), second);
+            // Rows beyond the last stay zero.
+            let mut pairs = [[0.0; CHUNK]; LANES];
+            let mut packed = [0.0; CHUNK * LANES];
+            for (chunk, panel) in panel.chunks_mut(CHUNK).enumerate() {
+                let from = 2 * CHUNK * chunk;
+                let to = inputs.min(from + 2 * CHUNK);
+                for (pairs, row) in pairs.iter_mut().zip(rows.chunks_exact(inputs)) {
+                    pairs::pair_up(&row[from..to], &mut pairs[..panel.len()], &round);
+                }
+                let packed = &mut packed[..panel.len() * LANES];
+                interleave::<LANES>(|r| &pairs[r][..panel.len()], packed);
+                for (lanes, bits) in panel.iter_mut().zip(packed.as_chunks().0) {
+                    lanes.0 = bits.map(f32::to_bits);
                 }
             }
         },
@@ -400,6 +413,68 @@ fn unpack<E: Element>(panels: &[E], row: usize, inputs: usize, to: &mut [f32]) {
     for (to, lanes) in to.chunks_mut(E::INPUTS).zip(panel) {
         for (input, to) in to.iter_mut().enumerate() {
             *to = lanes.get(row % LANES, input);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of all sizes and signs.
+    fn values(count: usize) -> Vec<f32> {
+        let value = |i: usize| ((i * 7919 % 2003) as f32 - 1000.5) * 2f32.powi(i as i32 % 140 - 70);
+        (0..count).map(value).collect()
+    }
+
+    #[test]
+    fn pairs_hold_every_weight_rounded_in_its_place() {
+        for (outputs, inputs) in [
+            (1, 1),
+            (3, 2),
+            (16, 7),
+            (17, 255),
+            (33, 256),
+            (40, 257),
+            (5, 1031),
+        ] {
+            let full = values(outputs * inputs);
+            let halves: Vec<bf16> = full.iter().map(|&x| bf16::from_f32(x)).collect();
+            let shorts: Vec<f16> = full.iter().map(|&x| f16::from_f32(x)).collect();
+            for stored in [
+                Values::F32(&full),
+                Values::Bf16(&halves),
+                Values::F16(&shorts),
+            ] {
+                let threads = Threads::One;
+                let matrix =
+                    Matrix::pack(Precision::Bf16, &stored, [outputs, inputs], &threads).unwrap();
+                let want = stored.to_f32();
+                let mut row = vec![0.0; inputs];
+                for (r, want) in want.chunks(inputs).enumerate() {
+                    matrix.row(r, &mut row);
+                    let rounded: Vec<u32> = want.iter().map(|&x| round(x) << 16).collect();
+                    let found: Vec<u32> = row.iter().map(|x| x.to_bits()).collect();
+                    assert_eq!(found, rounded, "row {r} of {outputs} × {inputs}");
+                }
+                let Panels::Pairs(panels) = &matrix.panels else {
+                    panic!("products in bf16 take pairs");
+                };
+                // Nothing beyond the last output, nor beside an odd last input.
+                let beyond = panels.iter().skip(outputs / LANES * matrix.steps());
+                assert!(
+                    beyond
+                        .flat_map(|p| &p.0[outputs % LANES..])
+                        .all(|&x| x == 0)
+                );
+                if inputs % 2 == 1 {
+                    let last = panels
+                        .iter()
+                        .skip(matrix.steps() - 1)
+                        .step_by(matrix.steps());
+                    assert!(last.flat_map(|p| p.0).all(|x| x >> 16 == 0));
+                }
+            }
         }
     }
 }

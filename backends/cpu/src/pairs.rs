@@ -5,6 +5,8 @@
 //! multiple of 2⁻⁶³ (eight significant bits), so that products, and sums of products however they are
 //! rounded, are multiples of 2⁻¹²⁶, the smallest normal `f32`: no subnormal number ever arises.
 
+use half::bf16;
+
 #[cfg(any(test, target_arch = "x86_64"))]
 use crate::simd::LANES;
 use crate::simd::{Kernel, Simd};
@@ -28,12 +30,44 @@ pub(crate) fn round(x: f32) -> u32 {
 }
 
 /// Two values as a pair.
+#[cfg(any(test, target_arch = "x86_64"))]
 #[inline(always)]
 pub(crate) fn pair(first: f32, second: f32) -> u32 {
     round(first) | (round(second) << 16)
 }
 
-/// Writes a row as pairs, as the bits of `f32`; the partner of an odd last value is zero.
+/// As [`round`], for what is a bfloat16 already.
+#[inline(always)]
+pub(crate) fn kept(x: bf16) -> u32 {
+    let bits = x.to_bits();
+    let size = bits & 0x7fff;
+    // In this form the compiler vectorises it.
+    let large = if u32::from(size) < SMALLEST >> 16 {
+        0
+    } else {
+        bits
+    };
+    let quiet = if u32::from(size) > INFINITY >> 16 {
+        0x40
+    } else {
+        0
+    };
+    u32::from(large | quiet)
+}
+
+/// Writes values as pairs, as the bits of `f32`; the partner of an odd last value is zero.
+#[inline(always)]
+pub(crate) fn pair_up<T>(values: &[T], out: &mut [f32], round: impl Fn(&T) -> u32) {
+    let (pairs, rest) = values.as_chunks::<2>();
+    for (out, [first, second]) in out.iter_mut().zip(pairs) {
+        *out = f32::from_bits(round(first) | (round(second) << 16));
+    }
+    if let ([last], Some(out)) = (rest, out.last_mut()) {
+        *out = f32::from_bits(round(last));
+    }
+}
+
+/// Writes a row as pairs.
 pub(crate) struct PairRow<'a> {
     pub(crate) row: &'a [f32],
     pub(crate) out: &'a mut [f32],
@@ -45,13 +79,7 @@ impl Kernel for PairRow<'_> {
     // A plain loop: the compiler vectorises it for each instruction set.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let (pairs, rest) = self.row.as_chunks::<2>();
-        for (out, [first, second]) in self.out.iter_mut().zip(pairs) {
-            *out = f32::from_bits(pair(*first, *second));
-        }
-        if let ([last], Some(out)) = (rest, self.out.last_mut()) {
-            *out = f32::from_bits(pair(*last, 0.0));
-        }
+        pair_up(self.row, self.out, |x| round(*x));
     }
 }
 
@@ -129,7 +157,6 @@ fn edges() -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use half::bf16;
     use proptest::prelude::*;
 
     use super::*;
@@ -166,6 +193,14 @@ mod tests {
         let halves = |pair: u32| [pair << 16, pair & 0xffff_0000].map(f32::from_bits);
         let ([x0, x1], [w0, w1]) = (halves(x), halves(w));
         bits(x0.mul_add(w0, x1.mul_add(w1, sum)))
+    }
+
+    #[test]
+    fn what_is_a_bfloat16_already_is_rounded_alike() {
+        for bits in 0..=u16::MAX {
+            let x = bf16::from_bits(bits);
+            assert_eq!(kept(x), round(x.to_f32()), "{bits:x}");
+        }
     }
 
     fn check(cases: &[([u32; LANES], [u32; LANES], [f32; LANES])]) {
