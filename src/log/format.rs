@@ -245,11 +245,10 @@ fn next_line(
 /// The key in the first line, and the seed of the other lines' checksums; `None` if the first line
 /// is the last and not whole.
 fn header(path: &Path, line: &mut Vec<u8>, last: bool) -> Result<Option<(Key, String)>, Error> {
-    // The second case is a writer that was killed within the marker, or an empty file.
-    let begins = line.starts_with(MARKER) || MARKER.starts_with(line);
-    // The length of a line can reach the disk before its content, if the power fails.
-    let is_blank = last && line.iter().all(|byte| *byte == 0);
-    if !begins && !is_blank {
+    // The second case is a writer that was killed within the marker, or an empty file. Zeros at the end: the
+    // length of a line can reach the disk before its content, if the power fails.
+    let begins = line.starts_with(MARKER) || MARKER.starts_with(without_zeros(line));
+    if !begins {
         return Err(Error::format(path, "is not a score log of this version"));
     }
     let Some(seed) = unseal(line, "") else {
@@ -260,6 +259,12 @@ fn header(path: &Path, line: &mut Vec<u8>, last: bool) -> Result<Option<(Key, St
     };
     let header: Header = serde_json::from_slice(line).map_err(|e| error(path, 1, e.to_string()))?;
     Ok(Some((header.key, seed)))
+}
+
+/// The bytes up to the zeros at the end.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != 0);
+    &bytes[..end.map_or(0, |last| last + 1)]
 }
 
 /// The key of the log `path`.

@@ -73,16 +73,21 @@ fn a_log_cut_at_any_byte_resumes_to_the_same_bytes() {
 
 /// After a power cut a line may have its length and no content.
 #[test]
-fn a_first_line_of_zeros_is_begun_anew() {
+fn a_first_line_that_ends_in_zeros_is_begun_anew() {
     let items = texts(3);
     let (raw, compact) = whole(&items);
     let folder = Folder::new();
     let path = folder.file("log");
     let first = raw.iter().position(|b| *b == b'\n').unwrap() + 1;
-    for length in [1, first, raw.len()] {
-        fs::write(&path, vec![0; length]).unwrap();
+    for (kept, length) in (0..first)
+        .map(|kept| (kept, first))
+        .chain([(0, 1), (9, raw.len())])
+    {
+        let mut bytes = raw[..kept].to_vec();
+        bytes.resize(length, 0);
+        fs::write(&path, bytes).unwrap();
         assert_eq!(finish(&path, &items).unwrap(), targets(&items, |_| true));
-        assert!(fs::read(&path).unwrap() == compact, "{length} zeros");
+        assert!(fs::read(&path).unwrap() == compact, "{kept} of {length}");
     }
     // Anything else among them is somebody's.
     let mut other = vec![0; first];
