@@ -183,13 +183,25 @@ mod tests {
             Some(0.5)
         }
 
+        fn enough_tokens(&self) -> Option<usize> {
+            Some(7)
+        }
+
         fn device(&self) -> Option<String> {
             Some("counter".to_owned())
         }
     }
 
+    type Answers = (
+        [usize; 2],
+        Vec<f64>,
+        Option<f64>,
+        Option<usize>,
+        Option<String>,
+    );
+
     /// Everything a model says, asked through a generic parameter.
-    fn answers(model: impl Model) -> (usize, usize, Vec<f64>, Option<f64>, Option<String>) {
+    fn answers(model: impl Model) -> Answers {
         let mut batch = Batch::new();
         let segment = batch.segment(None, &[1, 2]).unwrap();
         batch.target(segment, 1, 3).unwrap();
@@ -197,10 +209,10 @@ mod tests {
         let mut nats = model.log_likelihoods(&batch).unwrap();
         nats.extend(after.log_likelihoods(&batch).unwrap());
         (
-            model.vocab_size(),
-            after.context_len(),
+            [model.vocab_size(), after.context_len()],
             nats,
             model.prefix_cost(),
+            model.enough_tokens(),
             model.device(),
         )
     }
@@ -208,7 +220,7 @@ mod tests {
     #[test]
     fn a_model_is_a_model_behind_every_pointer() {
         let device = Some("counter".to_owned());
-        let want = (11, 97, vec![-0.0, -3.0], Some(0.5), device);
+        let want = ([11, 97], vec![-0.0, -3.0], Some(0.5), Some(7), device);
         let boxed: Box<dyn Model> = Box::new(Counting(0));
         let shared: Arc<dyn Model> = Arc::new(Counting(0));
         assert_eq!(answers(Counting(0)), want);

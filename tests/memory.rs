@@ -266,6 +266,35 @@ fn peak() -> u64 {
 
 const CHILD: &str = "RELSCALE_MEMORY_CHILD";
 
+/// The model with batches as large as the estimate has them.
+struct Whole<'a>(&'a Transformer<Cpu>);
+
+impl Model for Whole<'_> {
+    fn vocab_size(&self) -> usize {
+        self.0.vocab_size()
+    }
+
+    fn context_len(&self) -> usize {
+        self.0.context_len()
+    }
+
+    fn log_likelihoods(&self, batch: &Batch) -> Result<Vec<f64>, Error> {
+        self.0.log_likelihoods(batch)
+    }
+
+    fn with_prefix(&self, prefix: &[u32]) -> Result<Box<dyn Model + '_>, Error> {
+        self.0.with_prefix(prefix)
+    }
+
+    fn prefix_cost(&self) -> Option<f64> {
+        self.0.prefix_cost()
+    }
+
+    fn enough_tokens(&self) -> Option<usize> {
+        None
+    }
+}
+
 /// Questions after a prefix of `kept` tokens, four batches of `tokens` tokens.
 fn questions(kept: usize, tokens: usize, vocab: usize) -> Items {
     let token = |i: usize| (i * 104_729 % vocab) as u32;
@@ -303,6 +332,7 @@ fn child_that_loads_and_scores() {
     if kept > 0 {
         let items = questions(kept, tokens, model.vocab_size());
         let total = Cell::new(0);
+        let model = Whole(&model);
         Evaluation::new(&model)
             .batch_tokens(tokens)
             .progress(|progress| total.set(progress.total))

@@ -132,8 +132,15 @@ impl<B: Backend> Kit<B> {
         let (backend, mut random) = (self.backend(), SplitMix64::new(10));
         // Rows that end within tiles of every common height, and one more than 400, beyond a block
         // of rows.
-        for (rows, inputs, outputs) in [(29, 33, 70), (7, 300, 17), (401, 5, 40)] {
-            let head = Head::new(&mut random, (rows, inputs, outputs), 0, true, None);
+        // The last with weights in half precision, and more inputs than a block.
+        let shapes = [
+            (0, (29, 33, 70)),
+            (0, (7, 300, 17)),
+            (0, (401, 5, 40)),
+            (1, (61, 800, 70)),
+        ];
+        for (case, (rows, inputs, outputs)) in shapes {
+            let head = Head::new(&mut random, (rows, inputs, outputs), case, true, None);
             let product = Product {
                 bias: None,
                 ..head.product.clone()

@@ -99,7 +99,7 @@ pub(super) fn pack(
     prefix_cost: Option<f64>,
     enough: Option<usize>,
 ) -> Vec<Packed<'_>> {
-    let enough = enough.unwrap_or(usize::MAX);
+    let enough = enough.map_or(usize::MAX, |tokens| tokens.max(1));
     let mut batches = Vec::new();
     let mut rest = groups;
     while !rest.is_empty() {
@@ -118,6 +118,8 @@ pub(super) fn pack(
             let end = fill(run, cached.budget, cached.len);
             let (groups, after) = run.split_at(end);
             run = after;
+            // Each batch copies the keys and values of the prefix, which many tokens must pay for.
+            let enough = enough.max(2 * cached.len);
             batches.extend(pieces(groups, cached.len, enough));
         }
         // The prefix is computed with the first batch and counts there alone, so the costs add up to
@@ -161,9 +163,9 @@ fn pieces(groups: &[Group], cached: usize, enough: usize) -> Vec<Packed<'_>> {
     let (mut start, mut cost, mut left) = (0, 0, total);
     for (i, more) in costs.into_iter().enumerate() {
         let again = groups[i].cost - cached - more;
-        // As near to the target as whole groups come, and nothing small at the end.
-        let is_full = i > 0 && cost + more / 2 > target && left >= target / 2;
-        if is_full && again <= enough / 32 {
+        // As near to the target as whole groups come, and nothing small before or behind.
+        let is_full = cost >= target / 2 && cost + more / 2 > target && left >= target / 2;
+        if i > start && is_full && again <= enough / 32 {
             pieces.push(Packed {
                 groups: &groups[start..i],
                 cached,

@@ -32,6 +32,7 @@ const END: &str = "\"}\n";
 /// ```
 #[must_use]
 pub fn seal(mut object: String, seed: &str) -> (String, String) {
+    debug_assert!(object.len() > 2 && object.ends_with('}'), "{object}");
     // The closing brace. The checksum covers all before it, and the line stays valid JSON.
     object.pop();
     let check = checksum(object.as_bytes(), seed);

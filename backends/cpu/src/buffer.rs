@@ -92,11 +92,6 @@ impl Dense {
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
-
-    /// The memory as whole vectors, the last one in full.
-    pub(crate) fn lanes_mut(&mut self) -> &mut [Lanes] {
-        &mut self.values
-    }
 }
 
 impl std::ops::Deref for Dense {
@@ -222,7 +217,8 @@ pub(crate) struct Matrix {
 pub(crate) enum Panels {
     /// Products in `f32`, weights in `f32`; weights in IEEE half precision are widened once, here.
     F32(Pages<Lanes>),
-    /// Products in `f32`, weights in bfloat16. They stay as they are, because widening one costs a shift.
+    /// Products in `f32`, weights in bfloat16. They stay as they are, which halves the bytes; a task of many
+    /// rows widens them once (`gemm`).
     Bf16(Pages<HalfLanes>),
     /// Products of pairs of bfloat16, to which all weights were rounded.
     Pairs(Pages<PairLanes>),
@@ -367,13 +363,13 @@ fn pack<T: Sync, L: Copy + Send>(
     });
 }
 
-/// As `pack`, into pairs of bfloat16; `round` gives the bits of a value as one.
+/// As `pack`, into pairs of bfloat16; `bits` are those of a value as one.
 fn pack_pairs<T: Sync>(
     values: &[T],
     inputs: usize,
     panels: &mut [PairLanes],
     threads: &Threads,
-    round: impl Fn(&T) -> u32 + Send + Sync,
+    bits: impl Fn(&T) -> u32 + Send + Sync,
 ) {
     /// Number of pairs of a row at a time: those of sixteen rows stay in the first-level cache.
     const CHUNK: usize = 128;
@@ -395,12 +391,12 @@ fn pack_pairs<T: Sync>(
                 let from = 2 * CHUNK * chunk;
                 let to = inputs.min(from + 2 * CHUNK);
                 for (pairs, row) in pairs.iter_mut().zip(rows.chunks_exact(inputs)) {
-                    pairs::pair_up(&row[from..to], &mut pairs[..panel.len()], &round);
+                    pairs::pair_up(&row[from..to], &mut pairs[..panel.len()], &bits);
                 }
                 let packed = &mut packed[..panel.len() * LANES];
                 interleave::<LANES>(|r| &pairs[r][..panel.len()], packed);
-                for (lanes, bits) in panel.iter_mut().zip(packed.as_chunks().0) {
-                    lanes.0 = bits.map(f32::to_bits);
+                for (lanes, packed) in panel.iter_mut().zip(packed.as_chunks().0) {
+                    lanes.0 = packed.map(f32::to_bits);
                 }
             }
         },

@@ -6,6 +6,7 @@
 //! between two blocks, so the bits do not depend on tile sizes, threads, the number of rows or the
 //! instruction set.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::buffer::{Dense, Matrix, Panels, Pool, View};
@@ -18,15 +19,16 @@ use crate::simd::{Element, HalfLanes, Isa, Kernel, LANES, Lanes, Simd, transpose
 // were 5 to 15 % slower with many inputs: results were loaded and stored more often.
 const BLOCK: usize = 384;
 /// Number of rows of a task: their block of inputs stays in the second-level cache.
-// 384 rows of 384 inputs take 576 KiB. Together with the results of a task (`TASK_PANELS`) that is
-// less than the 1 MiB of common second-level caches.
+// 384 rows of 384 inputs take 576 KiB. Together with the results of a task (`TASK_PANELS`) and widened
+// weights that is about the 1 MiB of common second-level caches. Tasks of 192 rows were no faster.
 const TASK_ROWS: usize = 384;
 /// Largest number of panels of a task: its results stay in the second-level cache from one block to the
 /// next.
 // 256 outputs: 384 KiB of results for 384 rows.
 const TASK_PANELS: usize = 16;
 
-/// Number of tiles of a task from which on weights in bfloat16 are widened once for all of them.
+/// Number of tiles of a task from which on weights in bfloat16 are widened once for all of them: 48 rows
+/// with AVX-512.
 const WIDENED_TILES: usize = 4;
 /// Number of panels whose weights are widened at a time: as many as a kernel takes.
 // 96 KiB with the longest block.
@@ -219,7 +221,8 @@ pub(crate) struct Task<'a> {
     pub(crate) first_row: usize,
 }
 
-/// Computes a task with the weights `w`, whose panel `first` is the task's first one.
+/// Computes a task with the weights `w`, whose panel `first` is the task's first one. Tasks that run at the
+/// same time have rows or panels of `out` of their own.
 pub(crate) fn product(isa: Isa, task: Task<'_>, w: &Panels, first: usize) {
     let steps = 0..task.x.steps;
     let first = first * task.x.steps;
@@ -245,14 +248,25 @@ pub(crate) fn product(isa: Isa, task: Task<'_>, w: &Panels, first: usize) {
 
 /// A product whose weights are widened once for all tiles of rows, and not once per tile.
 fn widened(isa: Isa, task: &Task<'_>, w: &[HalfLanes]) {
+    thread_local! {
+        // Not of the pool, where as many pieces as there are threads would push out activations.
+        static WIDE: RefCell<Vec<Lanes>> = const { RefCell::new(Vec::new()) };
+    }
+    WIDE.with_borrow_mut(|wide| {
+        wide.resize(WIDENED_PANELS * BLOCK, Lanes::ZERO);
+        widened_in(wide, isa, task, w);
+    });
+}
+
+/// As [`widened`], with memory for `WIDENED_PANELS` panels and a block of steps.
+fn widened_in(wide: &mut [Lanes], isa: Isa, task: &Task<'_>, w: &[HalfLanes]) {
     let steps = task.x.steps;
     let block = block_of(steps);
-    let mut wide = task.x.pool().take(WIDENED_PANELS * block * LANES);
     for from in (0..steps.max(1)).step_by(block) {
         let to = (from + block).min(steps);
         for first in task.panels.clone().step_by(WIDENED_PANELS) {
             let panels = first..(first + WIDENED_PANELS).min(task.panels.end);
-            let wide = &mut wide.lanes_mut()[..panels.len() * (to - from)];
+            let wide = &mut wide[..panels.len() * (to - from)];
             for (panel, wide) in panels.clone().zip(wide.chunks_mut((to - from).max(1))) {
                 let start = (panel - task.panels.start) * steps;
                 let w = &w[start + from..start + to];
@@ -452,8 +466,9 @@ fn block<S: Simd, E: Element, const H: usize, const W: usize>(
     let lanes = |j: usize| j * LANES..((j + 1) * LANES).min(width);
     let row = |r: usize| {
         let start = (place.row + r) * place.outputs + column;
-        // SAFETY: this task alone touches these rows and columns, see `linear`: row tasks and
-        // panel groups partition the output. One row is in use at a time.
+        // SAFETY: this task alone touches these rows and columns, see `linear`, whose row tasks and panel
+        // groups partition the output, and the head, whose tasks have outputs of their own. The parts of
+        // `widened` run one after another. One row is in use at a time.
         unsafe { place.out.slice(start, width) }
     };
     let mut acc = [[simd.splat(0.0); W]; H];

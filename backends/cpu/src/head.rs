@@ -66,7 +66,7 @@ pub(crate) fn log_prob(
                 cap,
                 width: tokens.len(),
                 partial: &partial_out,
-                first: rows.start * tiles + tile,
+                first_pair: rows.start * tiles + tile,
                 tiles,
             });
             let from = targets.partition_point(|t| t.row < rows.start);
@@ -126,7 +126,7 @@ struct LogSums<'a> {
     width: usize,
     partial: &'a Shared<'a>,
     /// The pair in `partial` of the first row; that of the next row is `tiles` pairs further.
-    first: usize,
+    first_pair: usize,
     tiles: usize,
 }
 
@@ -143,7 +143,10 @@ impl Kernel for LogSums<'_> {
         }
         for (i, row) in self.logits.chunks_exact(self.width).enumerate() {
             // SAFETY: these rows and this tile belong to this task alone.
-            let to = unsafe { self.partial.slice((self.first + i * self.tiles) * 2, 2) };
+            let to = unsafe {
+                self.partial
+                    .slice((self.first_pair + i * self.tiles) * 2, 2)
+            };
             to.copy_from_slice(&log_sum(simd, row));
         }
     }

@@ -168,7 +168,17 @@ fn scored(items: &[Item], enough: Option<usize>) -> Hash {
         ..Hash::new(64)
     };
     let want = run(&Hash::new(64), items.to_vec(), &Settings::default());
-    assert!(run(&model, items.to_vec(), &Settings::default()) == want);
+    let last = Cell::new(None);
+    let got = Evaluation::new(&model)
+        .progress(|progress| last.set(Some(progress)))
+        .log_likelihoods(&Items::new("test", items.to_vec()).unwrap())
+        .unwrap();
+    assert!(got == want);
+    let last = last.get().unwrap();
+    assert_eq!(
+        (last.tokens, last.total),
+        (last.total, model.computed.load(Relaxed))
+    );
     model
 }
 
@@ -201,6 +211,22 @@ fn batches_have_about_enough_tokens_where_they_share_next_to_nothing() {
 }
 
 #[test]
+fn no_batch_is_small_beside_a_long_text() {
+    // Short and long texts in turn.
+    let text = |i: u32| {
+        let len = if i % 2 == 0 { 4 } else { 60 };
+        tokens(i as usize, (0..len).map(|t| (i * 20 + t) % 1000).collect())
+    };
+    let texts: Vec<Item> = (0..32).map(text).collect();
+    // 3 and 59 inputs: each long one takes a short one with it.
+    for enough in [10, 16, 24, 40, 60] {
+        let model = scored(&texts, Some(enough));
+        assert!(model.batches.load(Relaxed) <= 17, "{enough}");
+        assert_eq!(model.computed.into_inner(), 16 * (3 + 59), "{enough}");
+    }
+}
+
+#[test]
 fn examples_in_common_are_not_computed_again_for_smaller_batches() {
     let items: Vec<Item> = few_shot(50)
         .into_iter()
@@ -226,7 +252,7 @@ proptest! {
         batch_tokens in 1..400usize,
         cost in 0.05..4.0f64,
         scored in 1..9usize,
-        enough_tokens in prop::option::of(1..200usize),
+        enough_tokens in prop::option::of(0..200usize),
     ) {
         let items: Vec<Item> = shape
             .iter()

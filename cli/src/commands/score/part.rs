@@ -137,8 +137,8 @@ fn refuse_foreign(path: &Path, mut file: &File, wanted: &[u8]) -> Result<(), Err
     let io = |e| Error::io(path, e);
     let mut there = Vec::new();
     file.seek(SeekFrom::Start(0)).map_err(io)?;
-    let limit = wanted.len() as u64 + 1;
-    file.take(limit).read_to_end(&mut there).map_err(io)?;
+    // All of it: `read` found no line feed in it, and fewer than `MAX_LINE` bytes.
+    file.take(MAX_LINE).read_to_end(&mut there).map_err(io)?;
     // The length of a line can reach the disk before its content, if the power fails.
     while there.last() == Some(&0) {
         there.pop();
@@ -402,6 +402,10 @@ mod tests {
             drop(Part::open(&path, &header(false, None)).unwrap());
             assert_eq!(std::fs::read(&path).unwrap(), lines[0], "{whole}");
         }
+        // Anything behind the zeros is somebody's.
+        let mut foreign = vec![0; 2 * lines[0].len()];
+        foreign.push(b'x');
+        assert!(refused(&path, &[foreign]).contains("holds no scores of this run"));
         std::fs::remove_file(path).unwrap();
     }
 
