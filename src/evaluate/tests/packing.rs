@@ -214,7 +214,7 @@ fn batches_have_about_enough_tokens_where_they_share_next_to_nothing() {
 fn no_batch_is_small_beside_a_long_text() {
     // Short and long texts in turn.
     let text = |i: u32| {
-        let len = if i % 2 == 0 { 4 } else { 60 };
+        let len = if i.is_multiple_of(2) { 4 } else { 60 };
         tokens(i as usize, (0..len).map(|t| (i * 20 + t) % 1000).collect())
     };
     let texts: Vec<Item> = (0..32).map(text).collect();
