@@ -73,7 +73,7 @@ pub use key::Key;
 #[cfg(feature = "parquet")]
 pub use parquet::export_parquet;
 pub use pin::CheckpointPin;
-pub use sealed::{seal, unseal};
+pub use sealed::{is_unfinished, seal, unseal};
 pub use table::{Record, Table};
 
 /// Longest time that appended records may wait to reach the disk while [`Log::score`] runs: little

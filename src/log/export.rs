@@ -92,6 +92,23 @@ pub struct LongTable<'a> {
     items: BTreeMap<(String, String), HashSet<String>>,
 }
 
+/// The columns that all rows of a run share, formatted once.
+struct Columns<'a> {
+    first: [String; 7],
+    last: [&'a str; 3],
+    epochs: String,
+}
+
+impl<'a> Columns<'a> {
+    fn of(run: &'a Run, convention: FlopConvention) -> Self {
+        Self {
+            first: run.first_columns(),
+            last: run.last_columns(convention),
+            epochs: run.epochs_column(),
+        }
+    }
+}
+
 impl LongTable<'_> {
     /// Writes the rows that `fill` adds. The file replaces `path` at once or not at all.
     ///
@@ -143,9 +160,10 @@ impl LongTable<'_> {
     /// a run on a distribution, or a failing write.
     pub fn add(&mut self, run: &Run, table: &Table, scorer: &str) -> Result<(), Error> {
         refuse_second(&mut self.added, run, &table.key().distribution)?;
+        let columns = Columns::of(run, self.convention);
         // Log by log, so that only one is in memory at a time.
         for row in rows(&[(run, table)], scorer)? {
-            self.write_row(&row, scorer, None)?;
+            self.write_row(&columns, &row, scorer, "")?;
         }
         Ok(())
     }
@@ -189,14 +207,20 @@ impl LongTable<'_> {
             item: &item.id,
             score: item.score,
         };
-        self.write_row(&row, scorer, chance)
+        let chance = chance.map_or_else(String::new, |c| c.to_string());
+        let columns = Columns::of(run, self.convention);
+        self.write_row(&columns, &row, scorer, &chance)
     }
 
-    fn write_row(&mut self, row: &Row<'_>, scorer: &str, chance: Option<f64>) -> Result<(), Error> {
-        let fields = row.run.first_columns();
-        let last = row.run.last_columns(self.convention);
+    fn write_row(
+        &mut self,
+        columns: &Columns<'_>,
+        row: &Row<'_>,
+        scorer: &str,
+        chance: &str,
+    ) -> Result<(), Error> {
         self.row(
-            (fields.iter().map(String::as_str))
+            (columns.first.iter().map(String::as_str))
                 .chain([
                     row.distribution,
                     row.cluster,
@@ -205,12 +229,8 @@ impl LongTable<'_> {
                     &(row.score.loss / row.score.weight).to_string(),
                     &row.score.weight.to_string(),
                 ])
-                .chain(last)
-                .chain([
-                    row.run.epochs_column().as_str(),
-                    scorer,
-                    &chance.map_or_else(String::new, |c| c.to_string()),
-                ]),
+                .chain(columns.last)
+                .chain([columns.epochs.as_str(), scorer, chance]),
         )
     }
 

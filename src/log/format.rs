@@ -1,7 +1,6 @@
 //! Lines of a log.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -9,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::key::Key;
-use super::sealed::{seal, unseal};
+use super::sealed::{is_unfinished, seal, unseal};
 use super::table::{Record, Table};
 use crate::error::Error;
 use crate::input;
@@ -157,7 +156,7 @@ pub(super) fn check(record: &Record, key: &Key) -> Result<(), String> {
 /// first line is whole.
 ///
 /// # Errors
-/// A file that is no log; the first damaged or repeated line, by number.
+/// A file that is no log; the first damaged line, or else the first with a repeated item, by number.
 pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Error> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut line = Vec::new();
@@ -167,8 +166,7 @@ pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Erro
         return Ok((None, 0));
     };
     let mut table = Table::empty(key);
-    // Line numbers by id, to name both lines of a repeated item.
-    let mut lines: HashMap<String, usize> = HashMap::new();
+    let mut records = Vec::new();
     let mut number = 1;
     while !last {
         number += 1;
@@ -193,13 +191,25 @@ pub(super) fn scan(path: &Path, file: File) -> Result<(Option<Table>, u64), Erro
             continue;
         }
         let (id, record) = parse(path, whole, number, table.key())?;
-        if let Some(before) = lines.insert(id.clone(), number) {
-            let message = format!("item `{id}` is also on line {before}");
-            return Err(error(path, number, message));
-        }
-        table.insert(id, record);
+        records.push((id, number, record));
     }
+    table.fill(distinct(path, records)?);
     Ok((Some(table), len))
+}
+
+/// Records in the order of their ids, each with its id and the number of its line, which must differ in id.
+fn distinct(
+    path: &Path,
+    mut records: Vec<(String, usize, Record)>,
+) -> Result<impl Iterator<Item = (String, Record)>, Error> {
+    // Sorting once costs less than a look-up per record. It is stable, so that equal ids stay in order.
+    records.sort_by(|a, b| a.0.cmp(&b.0));
+    let repeated = records.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    if let Some([before, again]) = repeated.min_by_key(|pair| pair[1].1) {
+        let message = format!("item `{}` is also on line {}", again.0, before.1);
+        return Err(error(path, again.1, message));
+    }
+    Ok(records.into_iter().map(|(id, _, record)| (id, record)))
 }
 
 /// A line whose checksum is right.
@@ -245,10 +255,8 @@ fn next_line(
 /// The key in the first line, and the seed of the other lines' checksums; `None` if the first line
 /// is the last and not whole.
 fn header(path: &Path, line: &mut Vec<u8>, last: bool) -> Result<Option<(Key, String)>, Error> {
-    // The second case is a writer that was killed within the marker, or an empty file. Zeros at the end: the
-    // length of a line can reach the disk before its content, if the power fails.
-    let begins = line.starts_with(MARKER) || MARKER.starts_with(without_zeros(line));
-    if !begins {
+    // The second case is a writer that was killed within the marker, or an empty file.
+    if !line.starts_with(MARKER) && !is_unfinished(line, MARKER) {
         return Err(Error::format(path, "is not a score log of this version"));
     }
     let Some(seed) = unseal(line, "") else {
@@ -259,12 +267,6 @@ fn header(path: &Path, line: &mut Vec<u8>, last: bool) -> Result<Option<(Key, St
     };
     let header: Header = serde_json::from_slice(line).map_err(|e| error(path, 1, e.to_string()))?;
     Ok(Some((header.key, seed)))
-}
-
-/// The bytes up to the zeros at the end.
-fn without_zeros(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|byte| *byte != 0);
-    &bytes[..end.map_or(0, |last| last + 1)]
 }
 
 /// The key of the log `path`.

@@ -270,6 +270,6 @@ fn add_bytes(hash: &mut Sha256, path: &Path, mut file: File) -> Result<(), Error
 }
 
 /// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

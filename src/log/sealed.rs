@@ -2,8 +2,6 @@
 
 use sha2::{Digest, Sha256};
 
-use super::hash::hex;
-
 /// Digits of a checksum: 64 bits, against accidents and not against forgery.
 const DIGITS: usize = 16;
 /// Text between the content of a line and its checksum.
@@ -57,11 +55,32 @@ pub fn unseal(line: &mut Vec<u8>, seed: &str) -> Option<String> {
     Some(check)
 }
 
-/// First 64 bits of the SHA-256 of the seed and the line up to its checksum.
+/// True if `found` may be what a killed writer of `line` left: a part of it from the start, or nothing.
+///
+/// Zeros may follow, because the length of a file can reach the disk before its content if the power fails.
+///
+/// # Examples
+/// ```
+/// use relscale::log::is_unfinished;
+///
+/// assert!(is_unfinished(b"{\"key", b"{\"key\":1}\n"));
+/// assert!(is_unfinished(b"{\"key\0\0\0", b"{\"key\":1}\n"));
+/// assert!(!is_unfinished(b"\0\0\0precious", b"{\"key\":1}\n"));
+/// ```
+#[must_use]
+pub fn is_unfinished(found: &[u8], line: &[u8]) -> bool {
+    let end = found.iter().rposition(|byte| *byte != 0);
+    line.starts_with(&found[..end.map_or(0, |last| last + 1)])
+}
+
+/// First 64 bits of the SHA-256 of the seed and the line up to its checksum, in hexadecimal digits.
 fn checksum(body: &[u8], seed: &str) -> String {
     let hash = Sha256::new()
         .chain_update(seed)
         .chain_update(body)
         .finalize();
-    hex(&hash[..DIGITS / 2])
+    let first = hash.iter().take(DIGITS / 2);
+    // One number and not byte by byte: it is done for every line of a log.
+    let first = first.fold(0, |bits: u64, byte| bits << 8 | u64::from(*byte));
+    format!("{first:0DIGITS$x}")
 }

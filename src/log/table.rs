@@ -187,6 +187,12 @@ impl Table {
         self.records.insert(id, record);
     }
 
+    /// Takes all records, of which there were none.
+    pub(super) fn fill(&mut self, records: impl Iterator<Item = (String, Record)>) {
+        debug_assert!(self.records.is_empty());
+        self.records = records.collect();
+    }
+
     /// Adds findings about model and tokenizer.
     pub(super) fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
         self.warnings.extend(warnings);
@@ -202,6 +208,10 @@ impl Table {
     pub fn join(&mut self, other: Self) {
         self.warnings.extend(other.warnings);
         self.devices.extend(other.devices);
-        self.records.extend(other.records);
+        if self.records.is_empty() {
+            self.records = other.records;
+        } else {
+            self.records.extend(other.records);
+        }
     }
 }

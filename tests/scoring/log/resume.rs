@@ -71,7 +71,7 @@ fn a_log_cut_at_any_byte_resumes_to_the_same_bytes() {
     }
 }
 
-/// After a power cut a line may have its length and no content.
+/// After a power cut a line may have its length, and its content only in part.
 #[test]
 fn a_first_line_that_ends_in_zeros_is_begun_anew() {
     let items = texts(3);

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use relscale::Error;
-use relscale::log::{Key, seal, unseal};
+use relscale::log::{Key, is_unfinished, seal, unseal};
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
@@ -139,11 +139,7 @@ fn refuse_foreign(path: &Path, mut file: &File, wanted: &[u8]) -> Result<(), Err
     file.seek(SeekFrom::Start(0)).map_err(io)?;
     // All of it: `read` found no line feed in it, and fewer than `MAX_LINE` bytes.
     file.take(MAX_LINE).read_to_end(&mut there).map_err(io)?;
-    // The length of a line can reach the disk before its content, if the power fails.
-    while there.last() == Some(&0) {
-        there.pop();
-    }
-    if wanted.starts_with(&there) {
+    if is_unfinished(&there, wanted) {
         return Ok(());
     }
     let message = "holds no scores of this run, and scoring would replace it; remove it, or score into \
