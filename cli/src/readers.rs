@@ -21,6 +21,7 @@ pub mod logged;
 pub mod matched;
 pub mod mmlu;
 pub mod multiple_choice;
+pub(crate) mod rows;
 pub mod texts;
 
 /// The string or number in `field`; `None` if it is absent.
@@ -72,17 +73,4 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     found.sort();
     Ok(found)
-}
-
-/// An error of the `csv` reader, with the line if the reader gives one.
-fn csv_error(path: &Path, error: &csv::Error) -> Error {
-    match (error.kind(), error.position()) {
-        (csv::ErrorKind::Io(e), _) => Error::io(path, std::io::Error::new(e.kind(), e.to_string())),
-        (_, Some(position)) => Error::Line {
-            path: path.to_owned(),
-            line: position.line() as usize,
-            message: error.to_string(),
-        },
-        _ => Error::format(path, error),
-    }
 }

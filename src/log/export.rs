@@ -208,7 +208,7 @@ impl LongTable<'_> {
             score: item.score,
         };
         let chance = chance.map_or_else(String::new, |c| c.to_string());
-        let columns = Columns::of(run, self.convention);
+        let columns = Columns::of(row.run, self.convention);
         self.write_row(&columns, &row, scorer, &chance)
     }
 

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{csv_error, entries, stem};
+use super::rows::rows;
+use super::{entries, stem};
 use relscale::Error;
 use relscale::distribution::jsonl::each_line;
 use relscale::distribution::{Content, Item, Items};
@@ -50,34 +51,36 @@ impl RiskGroups {
     /// With the line: a file that cannot be read, other columns, or a behaviour that occurs twice.
     pub fn from_csv(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let file = relscale::input::file(path).map_err(|e| Error::io(path, e))?;
-        Self::read(file, path)
+        let mut text = Vec::new();
+        let read = relscale::input::file(path).and_then(|mut file| file.read_to_end(&mut text));
+        read.map_err(|e| Error::io(path, e))?;
+        Self::read(&text, path)
     }
 
-    fn read(table: impl Read, path: &Path) -> Result<Self, Error> {
-        let mut rows = csv::ReaderBuilder::new()
+    fn read(table: &[u8], path: &Path) -> Result<Self, Error> {
+        let error = |(line, message): (usize, String)| Error::Line {
+            path: path.to_owned(),
+            line,
+            message,
+        };
+        let mut reader = csv::ReaderBuilder::new()
             .trim(csv::Trim::All)
             .from_reader(table);
-        let header = rows.headers().map_err(|e| csv_error(path, &e))?;
+        let header = reader.headers().map_err(|e| error((1, e.to_string())))?;
         if header.iter().ne(["behaviour", "group"]) {
-            let message = "the columns are not `behaviour,group`".to_owned();
-            return Err(Error::Line {
-                path: path.to_owned(),
-                line: 1,
-                message,
-            });
+            return Err(error((
+                1,
+                "the columns are not `behaviour,group`".to_owned(),
+            )));
         }
         let mut of = BTreeMap::new();
-        for row in rows.records() {
-            let row = row.map_err(|e| csv_error(path, &e))?;
+        for row in rows(reader, table) {
+            let (line, row) = row.map_err(error)?;
             let group = row.get(1).filter(|g| !g.is_empty()).map(str::to_owned);
             let behaviour = row.get(0).unwrap_or_default().to_owned();
             if of.insert(behaviour, group).is_some() {
-                return Err(Error::Line {
-                    path: path.to_owned(),
-                    line: row.position().map_or(0, |p| p.line() as usize),
-                    message: format!("`{}` comes twice", row.get(0).unwrap_or_default()),
-                });
+                let behaviour = row.get(0).unwrap_or_default();
+                return Err(error((line, format!("`{behaviour}` comes twice"))));
             }
         }
         Ok(Self { of })

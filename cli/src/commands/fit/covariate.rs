@@ -1,11 +1,13 @@
 //! A covariate of distributions from a column of a table.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use relscale::input;
 
 use crate::commands::at;
+use crate::readers::rows::rows;
 use crate::suggest::did_you_mean;
 
 /// A table and the column that is the covariate.
@@ -42,16 +44,19 @@ impl CovariateColumn {
     /// value that is no number. A distribution may have no value.
     pub(super) fn read(&self) -> Result<BTreeMap<String, f64>, String> {
         let path = &self.path;
+        let mut text = Vec::new();
+        let read = input::open(path).and_then(|mut file| file.read_to_end(&mut text));
+        read.map_err(at(path))?;
         let mut reader = csv::ReaderBuilder::new()
             .trim(csv::Trim::All)
-            .from_reader(input::open(path).map_err(at(path))?);
+            .from_reader(text.as_slice());
         let headers = reader.headers().map_err(at(path))?.clone();
         let name = place(path, &headers, "distribution")?;
         let column = place(path, &headers, &self.column)?;
         let mut values = BTreeMap::new();
-        for row in reader.records() {
-            let row = row.map_err(at(path))?;
-            let line = row.position().map_or(0, csv::Position::line);
+        for row in rows(reader, &text) {
+            let (line, row) = row
+                .map_err(|(line, message)| format!("{}, line {line}: {message}", path.display()))?;
             let (name, text) = (&row[name], &row[column]);
             if text.is_empty() {
                 continue;

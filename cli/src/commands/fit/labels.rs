@@ -8,6 +8,7 @@ use relscale::report::plot::Label;
 use serde::Deserialize;
 
 use crate::commands::CommandError;
+use crate::readers::rows::{reason, rows};
 
 /// Larger files are no lists of names: tables of losses given by mistake.
 const MOST_BYTES: u64 = 1 << 20;
@@ -58,10 +59,13 @@ fn from_csv(text: &str) -> Result<BTreeMap<String, Label>, String> {
     let headers = reader.headers().map_err(|e| e.to_string())?;
     let ordered = headers.iter().any(|h| h == "order");
     let mut labels = BTreeMap::new();
-    for (k, row) in reader.deserialize::<Row>().enumerate() {
-        // The header is line 1.
-        let line = k + 2;
-        let row = row.map_err(|e| format!("{e}: the columns are name,label,order,colour"))?;
+    let headers = headers.clone();
+    for (k, row) in rows(reader, text.as_bytes()).enumerate() {
+        let (line, row) = row.map_err(|(line, message)| format!("line {line}: {message}"))?;
+        let row: Row = row.deserialize(Some(&headers)).map_err(|e| {
+            let reason = reason(e.kind());
+            format!("line {line}: {reason}: the columns are name,label,order,colour")
+        })?;
         let mut label = label(&row.label, row.colour.as_deref())
             .map_err(|reason| format!("line {line}: {reason}"))?;
         label.order = match ordered {

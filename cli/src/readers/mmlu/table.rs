@@ -1,9 +1,10 @@
 //! The tables of questions.
 
+use std::io::Read;
 use std::path::Path;
 
 use super::MmluQuestion;
-use crate::readers::csv_error;
+use crate::readers::rows::rows;
 use relscale::{Error, input};
 
 /// Names of the columns, for errors.
@@ -12,22 +13,25 @@ const COLUMNS: [&str; 6] = [
 ];
 
 pub(super) fn questions(path: &Path) -> Result<Vec<MmluQuestion>, Error> {
-    let mut rows = csv::ReaderBuilder::new()
+    let mut text = Vec::new();
+    let read = input::open(path).and_then(|mut file| file.read_to_end(&mut text));
+    read.map_err(|e| Error::io(path, e))?;
+    let reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
-        .from_reader(input::open(path).map_err(|e| Error::io(path, e))?);
+        .from_reader(text.as_slice());
     let mut questions = Vec::new();
-    for (index, row) in rows.records().enumerate() {
-        let row = row.map_err(|e| csv_error(path, &e))?;
-        if index == 0 && row.get(0) == Some("question") && row.get(5) == Some("answer") {
-            continue;
-        }
-        let line = row.position().map_or(0, |p| p.line() as usize);
-        let error = |message: String| Error::Line {
+    for (index, row) in rows(reader, &text).enumerate() {
+        let error = |line: usize, message: String| Error::Line {
             path: path.to_owned(),
             line,
             message,
         };
+        let (line, row) = row.map_err(|(line, message)| error(line, message))?;
+        let error = |message| error(line, message);
+        if index == 0 && row.get(0) == Some("question") && row.get(5) == Some("answer") {
+            continue;
+        }
         let fields: Vec<&str> = row.iter().collect();
         let &[question, a, b, c, d, answer] = fields.as_slice() else {
             let message = format!("{} columns; a question has {}", fields.len(), COLUMNS.len());
