@@ -133,15 +133,15 @@ impl Key {
         };
         self.run = Some(format!(
             "{} of {}: {} parameters, {} tokens, {} FLOPs, budget {}{}{}{}{}",
-            run.id,
-            run.corpus,
+            distinct(&run.id),
+            distinct(&run.corpus),
             run.params,
             run.tokens,
             run.flops,
             run.budget,
             optional("seed", run.seed.map(|s| s.to_string())),
             optional("epochs", run.epochs.map(|e| e.to_string())),
-            optional("trajectory", run.trajectory.clone()),
+            optional("trajectory", run.trajectory.as_deref().map(distinct)),
             if run.held_out { ", held out" } else { "" },
         ));
         self
@@ -201,6 +201,15 @@ impl Key {
                 })
             }
         }
+    }
+}
+
+/// A name as part of a sentence: in quotes if it could be taken for more than a name. Different runs then
+/// never make the same sentence.
+fn distinct(name: &str) -> String {
+    match name.contains([' ', ',', ':', '"']) {
+        true => format!("{name:?}"),
+        false => name.to_owned(),
     }
 }
 

@@ -276,6 +276,27 @@ proptest! {
             prop_assert_eq!(read.runs(), expected.runs(), "{}", name);
             prop_assert_eq!(read.scores(), expected.scores(), "{}", name);
         }
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let owned = |row: &csv::StringRecord| row.iter().map(str::to_owned).collect::<Vec<_>>();
+        let columns = owned(reader.headers().unwrap());
+        let rows: Vec<_> = reader.records().map(|row| Ok(owned(&row.unwrap()))).collect();
+        let (read, _) = Tables::new().add_rows("rows", columns, rows).ladder().unwrap();
+        prop_assert_eq!(read.runs(), expected.runs());
+        prop_assert_eq!(read.scores(), expected.scores());
+    }
+
+    /// Every row that a program hands over has a field for each column.
+    #[test]
+    fn a_row_of_another_length_is_refused_by_number(short in 0_usize..5, at in 0_usize..8) {
+        let columns = ["run", "params", "tokens", "news", "web"].map(str::to_owned);
+        let rows = (0..8).map(move |row| {
+            let fields = [format!("r{row}"), "1e8".into(), "2e9".into(), "3.5".into(), "3".into()];
+            Ok(fields[..if row == at { short } else { 5 }].to_vec())
+        });
+        let tables = Tables::new().distributions(["news", "web"]).add_rows("mine", columns, rows);
+        let message = tables.ladder().unwrap_err().to_string();
+        let expected = format!("row {}: {short} fields for 5 columns", at + 1);
+        prop_assert!(message.contains("mine") && message.contains(&expected), "{}", message);
     }
 
     /// The rows may be cut into any tables, and the runs described apart.

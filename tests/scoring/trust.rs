@@ -45,15 +45,14 @@ fn record(weight: f64) -> Record {
     }
 }
 
+const SCALE: Scale = Scale {
+    params: 1e8,
+    tokens: 1e9,
+    flops: 6e17,
+};
+
 fn run() -> Run {
-    Run::new(
-        "r",
-        Scale {
-            params: 1e8,
-            tokens: 1e9,
-            flops: 6e17,
-        },
-    )
+    Run::new("r", SCALE)
 }
 
 // Checkpoints ----------------------------------------------------------------------------------
@@ -219,6 +218,22 @@ fn versions_and_runs_are_part_of_the_key_and_the_message_says_what_to_update() {
     drop(Log::open(&path, &key(&items)).unwrap());
     let message = refused(&mine);
     assert!(message.contains("earlier version"), "{message}");
+}
+
+#[test]
+fn names_that_read_as_more_than_a_name_do_not_make_two_runs_one() {
+    let named = |id: &str, corpus: &str| Run::new(id, SCALE).corpus(corpus);
+    let key = |run: &Run| key(&items(1)).with_run(run).run;
+    for (one, other) in [
+        (named("a of b", "c"), named("a", "b of c")),
+        (named("a", "b"), named("\"a\"", "b")),
+        (
+            named("a", "b").trajectory("t, held out"),
+            named("a", "b").trajectory("t").held_out(),
+        ),
+    ] {
+        assert_ne!(key(&one), key(&other));
+    }
 }
 
 #[cfg(unix)]
