@@ -3,7 +3,7 @@
 use csv::{ErrorKind, Position, StringRecord};
 
 /// The rows that `reader` has yet to read of the table `text`, each with its line, counted from 1; for a row
-/// that cannot be read, its line and the reason.
+/// that cannot be read, its line and the reason. The header has been read, if there is one.
 ///
 /// # Errors
 /// Of a row: another number of columns than the first one, where the reader asks for that; a field that is
@@ -50,7 +50,8 @@ mod tests {
         let table = "a,b\n1,2\n\n\"3\n3\",4\n5\n\n6,7\n";
         for end in ["\n", "\r\n"] {
             let text = table.replace('\n', end);
-            let reader = csv::Reader::from_reader(text.as_bytes());
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            assert_eq!(reader.headers().unwrap(), ["a", "b"].as_slice());
             let lines: Vec<_> = rows(reader, text.as_bytes())
                 .map(|row| row.map(|(line, _)| line))
                 .collect();
@@ -62,7 +63,9 @@ mod tests {
     #[test]
     fn a_field_that_is_not_utf_8_is_named() {
         let text = b"a,b\r\n1,\xff\r\n";
-        let found: Vec<_> = rows(csv::Reader::from_reader(&text[..]), text).collect();
+        let mut reader = csv::Reader::from_reader(&text[..]);
+        assert_eq!(reader.headers().unwrap(), ["a", "b"].as_slice());
+        let found: Vec<_> = rows(reader, text).collect();
         assert_eq!(found, [Err((2, "field 2 is not UTF-8".to_owned()))]);
     }
 }

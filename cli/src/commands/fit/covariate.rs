@@ -162,7 +162,12 @@ mod tests {
                 "x",
                 ["line 2", "\"inf\", no number"],
             ),
-            ("distribution,x\na\n", "x", ["line", "fields"]),
+            ("distribution,x\na\n", "x", ["line 2", "1 columns"]),
+            (
+                "distribution,x\r\na,1\r\n\r\na,2\r\n",
+                "x",
+                ["line 4", "twice"],
+            ),
         ] {
             let message = read(table, column).unwrap_err();
             for part in parts {
