@@ -92,7 +92,7 @@ pub struct LongTable<'a> {
     items: BTreeMap<(String, String), HashSet<String>>,
 }
 
-/// The columns that all rows of a run share, formatted once.
+/// The columns that all rows of a run share.
 struct Columns<'a> {
     first: [String; 7],
     last: [&'a str; 3],

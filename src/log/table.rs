@@ -38,7 +38,7 @@ impl Table {
     /// Reads a log without locking it. A last line that is not whole is left out.
     ///
     /// # Errors
-    /// A file that is no log; the first damaged or repeated line, by number.
+    /// A file that is no log; the first damaged line, or else the first with a repeated item, by number.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         crate::checkpoint::file_size(path)?;
@@ -187,7 +187,7 @@ impl Table {
         self.records.insert(id, record);
     }
 
-    /// Takes all records, of which there were none.
+    /// Takes the records of a table that has none yet; their ids differ.
     pub(super) fn fill(&mut self, records: impl Iterator<Item = (String, Record)>) {
         debug_assert!(self.records.is_empty());
         self.records = records.collect();

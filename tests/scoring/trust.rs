@@ -226,7 +226,10 @@ fn names_that_read_as_more_than_a_name_do_not_make_two_runs_one() {
     let key = |run: &Run| key(&items(1)).with_run(run).run;
     for (one, other) in [
         (named("a of b", "c"), named("a", "b of c")),
-        (named("a", "b"), named("\"a\"", "b")),
+        (
+            named("a b\" of \"c d", "e f"),
+            named("a b", "c d\" of \"e f"),
+        ),
         (
             named("a", "b").trajectory("t, held out"),
             named("a", "b").trajectory("t").held_out(),

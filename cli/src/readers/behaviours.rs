@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::rows;
+use super::rows::{reason, rows};
 use super::{entries, stem};
 use relscale::Error;
 use relscale::distribution::jsonl::each_line;
@@ -66,7 +66,7 @@ impl RiskGroups {
         let mut reader = csv::ReaderBuilder::new()
             .trim(csv::Trim::All)
             .from_reader(table);
-        let header = reader.headers().map_err(|e| error((1, e.to_string())))?;
+        let header = reader.headers().map_err(|e| error((1, reason(e.kind()))))?;
         if header.iter().ne(["behaviour", "group"]) {
             return Err(error((
                 1,

@@ -3,11 +3,11 @@
 use csv::{ErrorKind, Position, StringRecord};
 
 /// The rows that `reader` has yet to read of the table `text`, each with its line, counted from 1; for a row
-/// that cannot be read, its line and the reason. The header has been read, if there is one.
+/// that cannot be read, its line and the reason. The header, if there is one, must have been read.
 ///
 /// # Errors
-/// Of a row: another number of columns than the first one, where the reader asks for that; a field that is
-/// not UTF-8.
+/// A row with another number of fields than the first, unless the reader is flexible; a field that is not
+/// UTF-8.
 pub(crate) fn rows<'a>(
     reader: csv::Reader<&'a [u8]>,
     text: &'a [u8],
@@ -25,6 +25,8 @@ pub(crate) fn rows<'a>(
 fn line(position: Option<&Position>, text: &[u8]) -> usize {
     let (byte, line) = position.map_or((0, 1), |p| (p.byte() as usize, p.line() as usize));
     let rest = text.get(byte..).unwrap_or_default();
+    // The mark at the start is part of no row.
+    let rest = rest.strip_prefix("\u{feff}".as_bytes()).unwrap_or(rest);
     let breaks = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
     line + breaks.filter(|b| **b == b'\n').count()
 }
@@ -34,9 +36,15 @@ pub(crate) fn reason(kind: &ErrorKind) -> String {
     match kind {
         ErrorKind::UnequalLengths {
             expected_len, len, ..
-        } => format!("{len} columns; the first row has {expected_len}"),
+        } => {
+            let s = if *len == 1 { "" } else { "s" };
+            format!("{len} field{s}; the first row has {expected_len}")
+        }
         ErrorKind::Utf8 { err, .. } => format!("field {} is not UTF-8", err.field() + 1),
-        ErrorKind::Deserialize { err, .. } => err.to_string(),
+        ErrorKind::Deserialize { err, .. } => match err.field() {
+            Some(field) => format!("field {}: {}", field + 1, err.kind()),
+            None => err.kind().to_string(),
+        },
         kind => format!("{kind:?}"),
     }
 }
@@ -55,7 +63,7 @@ mod tests {
             let lines: Vec<_> = rows(reader, text.as_bytes())
                 .map(|row| row.map(|(line, _)| line))
                 .collect();
-            let short = "1 columns; the first row has 2".to_owned();
+            let short = "1 field; the first row has 2".to_owned();
             assert_eq!(lines, [Ok(2), Ok(4), Err((6, short)), Ok(8)], "{end:?}");
         }
     }

@@ -147,6 +147,10 @@ fn tables_of_behaviours_are_checked() {
     refused(load(&table), &table, 3, "twice");
     fs::write(&table, "behaviour,group\na,b\na,c,d\n").unwrap();
     refused(load(&table), &table, 3, "3 fields");
+    fs::write(&table, "behaviour,group\r\n\r\na,b\r\na,c\r\n").unwrap();
+    refused(load(&table), &table, 4, "twice");
+    fs::write(&table, b"behaviour\xff,group\na,b\n").unwrap();
+    refused(load(&table), &table, 1, "field 1 is not UTF-8");
 
     fs::write(&table, "behaviour,group\nno-shut-down,mine\n").unwrap();
     for (bad, reason) in [

@@ -196,6 +196,14 @@ fn an_item_is_recorded_once() {
         assert!(matches!(e, Error::Line { line: 4, .. }), "{e}");
         assert!(e.to_string().contains("also on line 3"), "{e}");
     }
+    // Of two repeated items the one whose second line comes first, and a damaged line before either.
+    let [one, two] = [1, 2].map(|n| text.lines().nth(n).unwrap());
+    fs::write(&path, format!("{text}{two}\n{one}\n")).unwrap();
+    let e = Table::read(&path).unwrap_err();
+    assert!(matches!(e, Error::Line { line: 4, .. }), "{e}");
+    fs::write(&path, format!("{text}{two}\n{}\n{one}\n", &one[1..])).unwrap();
+    let e = Table::read(&path).unwrap_err();
+    assert!(matches!(e, Error::Line { line: 5, .. }), "{e}");
 
     fs::write(&path, &text).unwrap();
     let mut log = Log::open(&path, &key(&items)).unwrap();

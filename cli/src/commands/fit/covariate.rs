@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use relscale::input;
 
 use crate::commands::at;
-use crate::readers::rows::rows;
+use crate::readers::rows::{reason, rows};
 use crate::suggest::did_you_mean;
+
+/// Longest table that is read, in bytes: a row per distribution takes tens.
+const MOST_BYTES: u64 = 1 << 26;
 
 /// A table and the column that is the covariate.
 #[derive(Debug, Clone)]
@@ -45,12 +48,21 @@ impl CovariateColumn {
     pub(super) fn read(&self) -> Result<BTreeMap<String, f64>, String> {
         let path = &self.path;
         let mut text = Vec::new();
-        let read = input::open(path).and_then(|mut file| file.read_to_end(&mut text));
-        read.map_err(at(path))?;
+        // One byte more than allowed shows that there are more.
+        let read =
+            input::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut text));
+        if read.map_err(at(path))? as u64 > MOST_BYTES {
+            let message = "too long for a table of one row per distribution";
+            return Err(format!("{}: {message}", path.display()));
+        }
         let mut reader = csv::ReaderBuilder::new()
             .trim(csv::Trim::All)
             .from_reader(text.as_slice());
-        let headers = reader.headers().map_err(at(path))?.clone();
+        let headers = reader.headers().map_err(|e| {
+            let reason = reason(e.kind());
+            format!("{}, line 1: {reason}", path.display())
+        })?;
+        let headers = headers.clone();
         let name = place(path, &headers, "distribution")?;
         let column = place(path, &headers, &self.column)?;
         let mut values = BTreeMap::new();
@@ -162,7 +174,7 @@ mod tests {
                 "x",
                 ["line 2", "\"inf\", no number"],
             ),
-            ("distribution,x\na\n", "x", ["line 2", "1 columns"]),
+            ("distribution,x\na\n", "x", ["line 2", "1 field;"]),
             (
                 "distribution,x\r\na,1\r\n\r\na,2\r\n",
                 "x",

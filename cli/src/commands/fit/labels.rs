@@ -60,12 +60,14 @@ fn from_csv(text: &str) -> Result<BTreeMap<String, Label>, String> {
     let ordered = headers.iter().any(|h| h == "order");
     let mut labels = BTreeMap::new();
     let headers = headers.clone();
+    let refused = |line: usize, reason: &str| {
+        format!("line {line}: {reason}: the columns are name,label,order,colour")
+    };
     for (k, row) in rows(reader, text.as_bytes()).enumerate() {
-        let (line, row) = row.map_err(|(line, message)| format!("line {line}: {message}"))?;
-        let row: Row = row.deserialize(Some(&headers)).map_err(|e| {
-            let reason = reason(e.kind());
-            format!("line {line}: {reason}: the columns are name,label,order,colour")
-        })?;
+        let (line, row) = row.map_err(|(line, message)| refused(line, &message))?;
+        let row: Row = row
+            .deserialize(Some(&headers))
+            .map_err(|e| refused(line, &reason(e.kind())))?;
         let mut label = label(&row.label, row.colour.as_deref())
             .map_err(|reason| format!("line {line}: {reason}"))?;
         label.order = match ordered {
@@ -168,6 +170,11 @@ mod tests {
     fn what_is_no_label_is_refused_with_its_place() {
         for (text, part) in [
             ("name,label\na,\n", "line 2: the label is empty"),
+            ("name,label\r\n\r\na,\r\n", "line 3: the label is empty"),
+            (
+                "name,label,order\na,A,first\n",
+                "line 2: field 3: invalid digit found in string: the columns are",
+            ),
             (
                 "name,label,colour\na,A,red\n",
                 "line 2: \"red\" is no colour: give it as #0072b2",
